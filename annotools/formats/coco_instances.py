@@ -1,0 +1,315 @@
+"""Read COCO detection files: one JSON of instance masks per split, photos in a folder beside it.
+
+`ROOT/annotations/instances_SPLIT.json` holds the masks, as polygons or run lengths (compressed or
+not); `ROOT/SPLIT/` holds the photos. What no annotation covers is background.
+"""
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PureWindowsPath
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from annotools.categories import Category, CategorySet, distinct_colour
+from annotools.errors import DatasetError
+from annotools.label_maps import build_label
+from annotools.records import Dataset, FullLabel, Image, Photo
+
+Value = TypeVar("Value", int, str)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Instance:
+    """An annotation, its mask not decoded; `number` is its place in the file's list."""
+
+    number: int
+    category_id: int
+    segmentation: Any
+    is_crowd: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Annotations:
+    """The annotations of a file by image id, in the file's order."""
+
+    path: Path
+    background_id: int
+    of_image: Mapping[int | str, tuple[_Instance, ...]]
+
+
+def read(root: Path, split: str) -> Dataset:
+    """Return the dataset of a split; masks and photos are read when asked for.
+
+    Class index 0 is an added stuff category `background` (category id 0, or the smallest that is
+    free); the file's categories follow by id, as things. Images come by id; those without
+    annotations are all background.
+
+    Segments of a label are numbered 1..N as the image's N annotations come in the file, and N + 1
+    is the background. A pixel of several annotations goes to one that is not a crowd before a
+    crowd, then to the one with the smaller mask, then to the one that comes first; an annotation
+    that is left without pixels has no segment. A crowd is a group.
+
+    Raises:
+        DatasetError: for an annotation file that is missing, is not JSON, lacks a key or
+            contradicts itself. `read_label` raises it for an impossible mask, `read_photo` for a
+            photo that is missing, damaged or of another size than the file says.
+    """
+    path = root / "annotations" / f"instances_{split}.json"
+    content = _load(path)
+    categories = _read_categories(path, content)
+    images = _read_images(path, content, photo_folder=root / split)
+    assert categories.background_id is not None
+    annotations = _Annotations(
+        path=path,
+        background_id=categories.background_id,
+        of_image=_group_instances(path, content, categories, images),
+    )
+    return Dataset(
+        name="coco-instances",
+        split=split,
+        categories=categories,
+        images=images,
+        read_label=partial(_read_label, annotations),
+        read_photo=_read_photo,
+        notes=(
+            "pixels outside all annotations are background",
+            "where annotations overlap, the smaller mask is kept, and crowds give way",
+        ),
+    )
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        present = ", ".join(sorted(p.name for p in path.parent.glob("instances_*.json"))) or "none"
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror}): check root and split; the folder has "
+            f"{present}"
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: not valid JSON ({error}): download it again") from error
+
+
+def _read_categories(path: Path, content: Any) -> CategorySet:
+    names = {}
+    for place, entry in _entries(path, content, "categories"):
+        category_id = _take(place, entry, "id", int)
+        if category_id in names:
+            raise DatasetError(f"{place}: id {category_id} is given twice: use another")
+        names[category_id] = _take(place, entry, "name", str)
+    background_id = next(number for number in itertools.count() if number not in names)
+    rows = [(background_id, "background", (0, 0, 0))]
+    rows += [(i, names[i], distinct_colour(n)) for n, i in enumerate(sorted(names))]
+    categories = tuple(
+        Category(category_id=i, name=name, is_thing=i != background_id, colour=colour)
+        for i, name, colour in rows
+    )
+    try:
+        return CategorySet(categories=categories, background_id=background_id)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: with the background, {error}") from error
+
+
+def _read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ...]:
+    images: dict[int, Image] = {}
+    for place, entry in _entries(path, content, "images"):
+        image_id = _take(place, entry, "id", int)
+        if image_id in images:
+            raise DatasetError(f"{place}: id {image_id} is given twice: use another")
+        file_name = _take(place, entry, "file_name", str)
+        # As a Windows path it shows drives, backslashes and leading slashes alike.
+        parts = PureWindowsPath(file_name)
+        if parts.anchor or ".." in parts.parts or not parts.parts:
+            raise DatasetError(
+                f"{place}: file_name {file_name!r} leaves the photo folder: "
+                f"give it relative to {photo_folder}"
+            )
+        width, height = (_take(place, entry, key, int) for key in ("width", "height"))
+        if min(width, height) < 1:
+            raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
+        images[image_id] = Image(
+            image_id=image_id,
+            file_name=file_name,
+            width=width,
+            height=height,
+            path=photo_folder / file_name,
+        )
+    return tuple(images[image_id] for image_id in sorted(images))
+
+
+def _group_instances(
+    path: Path, content: Any, categories: CategorySet, images: tuple[Image, ...]
+) -> dict[int | str, tuple[_Instance, ...]]:
+    image_ids = {image.image_id for image in images}
+    thing_ids = set(categories.class_index_of) - {categories.background_id}
+    of_image: defaultdict[int | str, list[_Instance]] = defaultdict(list)
+    for number, (place, entry) in enumerate(_entries(path, content, "annotations")):
+        image_id = _take(place, entry, "image_id", int)
+        category_id = _take(place, entry, "category_id", int)
+        if image_id not in image_ids:
+            raise DatasetError(f"{place}: image_id {image_id} is not in images: drop it")
+        if category_id not in thing_ids:
+            raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
+        if "segmentation" not in entry:
+            raise DatasetError(f"{place}: segmentation is missing: add it, a box is not enough")
+        is_crowd = entry.get("iscrowd", 0)
+        if is_crowd not in (0, 1):
+            raise DatasetError(f"{place}: iscrowd = {is_crowd!r}: give 0 or 1")
+        of_image[image_id].append(
+            _Instance(
+                number=number,
+                category_id=category_id,
+                segmentation=entry["segmentation"],
+                is_crowd=bool(is_crowd),
+            )
+        )
+    return {image_id: tuple(instances) for image_id, instances in of_image.items()}
+
+
+def _entries(path: Path, content: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a list of the file, each after its place for messages."""
+    entries = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise DatasetError(f"{path}: {key} is missing or not a list: give COCO detection")
+    for number, entry in enumerate(entries):
+        place = f"{path}: {key}[{number}]"
+        if not isinstance(entry, dict):
+            raise DatasetError(f"{place}: is not an object: give COCO detection")
+        yield place, entry
+
+
+def _take(place: str, entry: dict[str, Any], key: str, kind: type[Value]) -> Value:
+    value = entry.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        name = "a whole number" if kind is int else "text"
+        raise DatasetError(f"{place}: {key} is missing or not {name}: correct the file")
+    return value
+
+
+def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
+    instances = annotations.of_image.get(image.image_id, ())
+    pixels_of = []
+    for instance in instances:
+        try:
+            pixels_of.append(_find_pixels(instance.segmentation, image.height, image.width))
+        except DatasetError as error:
+            place = f"{annotations.path}: annotations[{instance.number}]"
+            raise DatasetError(f"{place}: {error}") from error
+    background = len(instances) + 1
+    column_major = np.full(image.width * image.height, background, dtype=np.int32)
+    # The last painted is on top, so this goes from the weakest claim on a pixel to the strongest.
+    claims = sorted((x.is_crowd, len(pixels_of[i]), i) for i, x in enumerate(instances))
+    for _, _, i in reversed(claims):
+        column_major[pixels_of[i]] = i + 1
+    segment_map = np.ascontiguousarray(column_major.reshape(image.width, image.height).T)
+    return build_label(
+        image.image_id,
+        segment_map,
+        category_of={i: x.category_id for i, x in enumerate(instances, start=1)}
+        | {background: annotations.background_id},
+        groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
+    )
+
+
+def _find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
+    """Return the pixels of a mask: (P,), places in the image read column by column."""
+    counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
+    starts = np.cumsum(counts)[:-1:2]
+    lengths = counts[1::2]
+    first = np.cumsum(lengths) - lengths
+    return np.repeat(starts - first, lengths) + np.arange(lengths.sum())
+
+
+def _find_counts(segmentation: Any, height: int, width: int) -> list[int]:
+    """Return run lengths, column by column, outside and inside the mask in turn."""
+    if isinstance(segmentation, list):
+        _check_polygons(segmentation, height, width)
+        mask = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        segmentation = {"size": [height, width], "counts": mask["counts"].decode("ascii")}
+    if not isinstance(segmentation, dict):
+        raise DatasetError("segmentation is neither polygons nor run lengths: give one of them")
+    if segmentation.get("size") != [height, width]:
+        raise DatasetError(
+            f"run lengths of size {segmentation.get('size')} on an image of height and width "
+            f"{[height, width]}: encode the mask at the size of its image"
+        )
+    counts = segmentation.get("counts")
+    if isinstance(counts, str):
+        counts = _unpack_counts(counts)
+    if not isinstance(counts, list) or any(type(c) is not int or c < 0 for c in counts):
+        raise DatasetError("run lengths are not counts of pixels: encode the mask again")
+    if sum(counts) != height * width:
+        raise DatasetError(
+            f"run lengths add up to {sum(counts)} pixels, not {height * width}: "
+            "encode the mask at the size of its image"
+        )
+    return counts
+
+
+def _check_polygons(polygons: list[Any], height: int, width: int) -> None:
+    if not polygons:
+        raise DatasetError("segmentation has no polygon: give a mask, a box is not enough")
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise DatasetError("a polygon is not a list of x, y for 3 points or more: repair it")
+        for value, size in zip(polygon, itertools.cycle((width, height))):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            # pycocotools walks along every edge: one that ends far away costs all memory.
+            if not is_number or not -size <= value <= 2 * size:
+                raise DatasetError(
+                    f"a polygon has the coordinate {value!r}, not one near the image: repair it"
+                )
+
+
+def _unpack_counts(text: str) -> list[int] | None:
+    """Return the run lengths in COCO's compressed text, None where it is damaged.
+
+    Each character holds 5 bits of a number, lowest first, and one that says whether more follow;
+    numbers are signed, and from the fourth on are differences to the number two places before.
+    pycocotools' own decoder reads past the end of damaged text, and where the runs are too short
+    returns memory as it was; hence this one.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts if shift == 0 else None
+
+
+def _read_photo(image: Image) -> Photo:
+    assert image.path is not None
+    try:
+        data: NDArray[np.uint8] = np.frombuffer(image.path.read_bytes(), dtype=np.uint8)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{image.path}: cannot be read ({error}): check the file") from error
+    # Annotations are drawn on the stored pixels, so a turn noted in the file's EXIF is left undone.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(data, flags) if data.size else None
+    if pixels is None:
+        raise DatasetError(f"{image.path}: not a photo that OpenCV can decode: replace the file")
+    height, width = pixels.shape[:2]
+    if (width, height) != (image.width, image.height):
+        raise DatasetError(
+            f"{image.path}: is {width} x {height} pixels, the annotation file says "
+            f"{image.width} x {image.height}: restore the photo that was annotated"
+        )
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)

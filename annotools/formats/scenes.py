@@ -1,0 +1,75 @@
+"""Format `scenes`: a world of procedural street scenes, drawn when they are asked for.
+
+ROOT is a TOML file with the knobs of `annotools.scenes.SceneWorld` (all optional). Splits are
+`train` and `val`; they share no scene.
+"""
+
+import tomllib
+from functools import lru_cache, partial
+from pathlib import Path
+
+from annotools.errors import DatasetError
+from annotools.label_maps import build_label
+from annotools.records import Dataset, FullLabel, Image, Photo
+from annotools.scenes import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
+from annotools.settings import read_settings
+
+
+def read(root: Path, split: str) -> Dataset:
+    """Return one split of the world that the TOML file `root` describes.
+
+    Raises:
+        DatasetError: when the file is missing or the split is not `train` or `val`.
+        RecipeError: when a knob is unknown or of the wrong type.
+    """
+    if not root.is_file():
+        raise DatasetError(f"{root}: no such file; a scene world is a TOML file of knobs")
+    try:
+        table = tomllib.loads(root.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{root}: not valid TOML ({error})") from error
+    world = read_settings(SceneWorld, table, where=str(root))
+    return world_dataset(world, split)
+
+
+def world_dataset(world: SceneWorld, split: str) -> Dataset:
+    """Return one split of a world.
+
+    Raises:
+        DatasetError: when the split is not `train` or `val`.
+    """
+    counts = {"train": world.num_train, "val": world.num_val}
+    if split not in counts:
+        raise DatasetError(f"scenes have no split {split!r}: use train or val")
+    images = tuple(
+        Image(
+            image_id=number,
+            file_name=f"{split}_{number:06d}.png",
+            width=world.width,
+            height=world.height,
+        )
+        for number in range(counts[split])
+    )
+    return Dataset(
+        name="scenes",
+        split=split,
+        categories=SCENE_CATEGORIES,
+        images=images,
+        read_label=partial(_read_label, world, split),
+        read_photo=partial(_read_photo, world, split),
+    )
+
+
+@lru_cache(maxsize=4)
+def _draw(world: SceneWorld, split: str, number: int) -> Scene:
+    """Draw a scene once for its label and its photo."""
+    return draw_scene(world, split, number)
+
+
+def _read_label(world: SceneWorld, split: str, image: Image) -> FullLabel:
+    scene = _draw(world, split, int(image.image_id))
+    return build_label(image.image_id, scene.segment_map.copy(), scene.category_of)
+
+
+def _read_photo(world: SceneWorld, split: str, image: Image) -> Photo:
+    return _draw(world, split, int(image.image_id)).photo.copy()

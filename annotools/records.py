@@ -1,0 +1,113 @@
+"""The records that modules hand to each other: image, segment, box, tag grid, label, dataset.
+
+Coordinates are pixels. Boxes are half-open, `[x0, y0, x1, y1)`; formats with another convention
+convert at their border.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+
+VOID = 0
+"""Segment id of a pixel that belongs to no segment: unlabelled, left out of every score."""
+
+SegmentMap = NDArray[np.int32]
+"""(H, W) segment ids of one image, `VOID` where unlabelled."""
+
+Photo = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+BoxXYXY = tuple[int, int, int, int]
+"""Half-open pixel box (x0, y0, x1, y1)."""
+
+LABEL_KINDS = ("full", "boxes", "tags", "boxes+tags")
+"""What can be bought for an image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One image: `image_id` is the dataset's own, `path` is None where photos are generated."""
+
+    image_id: int | str
+    file_name: str
+    width: int
+    height: int
+    path: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A set of pixels with one category.
+
+    `segment_id` is its number in the image's segment map (not `VOID`), `area` counts its pixels,
+    `is_group` is true for a thing region whose instances are not told apart.
+    """
+
+    segment_id: int
+    category_id: int
+    area: int
+    box_xyxy: BoxXYXY
+    is_group: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullLabel:
+    """The panoptic label of an image: every segment in `segments` is in `segment_map`."""
+
+    image_id: int | str
+    segment_map: SegmentMap
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A thing's half-open box; `is_group` when it encloses instances not told apart."""
+
+    category_id: int
+    box_xyxy: BoxXYXY
+    is_group: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedCrop:
+    """A fixed crop of an image and the categories present in it, sorted."""
+
+    box_xyxy: BoxXYXY
+    category_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeakLabel:
+    """What an annotator gave instead of a full label; an empty tuple where nothing was asked.
+
+    `tagged_category_ids` are the categories the annotator was asked about, so that absence of a
+    tag is knowledge for these and for no others.
+    """
+
+    image_id: int | str
+    boxes: tuple[Box, ...] = ()
+    crops: tuple[TaggedCrop, ...] = ()
+    tagged_category_ids: tuple[int, ...] = ()
+    has_boxes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Images of one split and the functions that read what belongs to each.
+
+    `read_label` gives an image's full label, `read_photo` its pixels; both may raise
+    `DatasetError`. `notes` says in words what the reader had to resolve or leave out.
+    """
+
+    name: str
+    split: str
+    categories: CategorySet
+    images: tuple[Image, ...]
+    read_label: Callable[[Image], FullLabel]
+    read_photo: Callable[[Image], Photo]
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,128 @@
+"""Nested frozen dataclasses from the tables of a TOML file, strictly.
+
+A setting that is unknown, missing or of the wrong type is an error that names its dotted path.
+Defaults live in the dataclasses and nowhere else.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from annotools.errors import RecipeError
+
+T = TypeVar("T")
+
+
+def read_settings(settings_type: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass from a table.
+
+    Fields may be bool, int, float, str, Path, tuples and string-keyed mappings of these, nested
+    dataclasses, and any of these or None. An integer is accepted where a float is asked.
+
+    Args:
+        settings_type: the dataclass.
+        table: as `tomllib` gives it.
+        where: names the table in messages, for example the file's path.
+
+    Raises:
+        RecipeError: for an unknown, missing or mistyped setting.
+    """
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings_type)) if f.init}
+    hints = typing.get_type_hints(settings_type)
+    for key in table:
+        if key not in fields:
+            raise RecipeError(f"{where}: unknown setting {key!r}; known are {', '.join(fields)}")
+    for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise RecipeError(f"{where}: setting {name!r} is missing")
+    values = {k: _convert(hints[k], v, where=f"{where}: {k}") for k, v in table.items()}
+    return settings_type(**values)
+
+
+def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
+    """Return the table with one setting replaced, from text such as `training.steps=100`.
+
+    The right-hand side is a TOML value; what does not parse as one is taken as a string.
+
+    Raises:
+        RecipeError: when the text has no `=`, or the path leads through something not a table.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals or not path.strip():
+        raise RecipeError(f"--set {assignment!r}: write it as name=value")
+    *parents, last = path.strip().split(".")
+    result = dict(table)
+    inner = result
+    for parent in parents:
+        child = inner.get(parent, {})
+        if not isinstance(child, Mapping):
+            raise RecipeError(f"--set {assignment!r}: {parent} is not a table")
+        inner[parent] = inner = dict(child)
+    inner[last] = _parse_value(text.strip())
+    return result
+
+
+def as_table(settings: Any) -> Any:
+    """Return plain dictionaries, lists and scalars: what JSON can hold of a dataclass."""
+    if dataclasses.is_dataclass(settings):
+        return {
+            f.name: as_table(getattr(settings, f.name)) for f in dataclasses.fields(settings)
+        }
+    if isinstance(settings, Mapping):
+        return {str(key): as_table(value) for key, value in settings.items()}
+    if isinstance(settings, tuple | list):
+        return [as_table(value) for value in settings]
+    return str(settings) if isinstance(settings, Path) else settings
+
+
+def _parse_value(text: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple:
+        return _convert_tuple(arguments, value, where)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: expected a table, found {value!r}")
+        return {k: _convert(arguments[1], v, where=f"{where}.{k}") for k, v in value.items()}
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: expected a table, found {value!r}")
+        return read_settings(typing.cast(type, hint), value, where)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise RecipeError(f"{where}: expected a list, found {value!r}")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        arguments = (arguments[0],) * len(value)
+    if len(value) != len(arguments):
+        raise RecipeError(f"{where}: expected {len(arguments)} values, found {len(value)}")
+    return tuple(
+        _convert(a, v, where=f"{where}[{i}]")
+        for i, (a, v) in enumerate(zip(arguments, value, strict=True))
+    )
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is hint:
+        return value
+    raise RecipeError(f"{where}: expected {hint.__name__}, found {value!r}")

@@ -1,0 +1,88 @@
+"""Finished trials as tidy rows: one JSON file each, and a table of all."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from annotools.errors import RecipeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """What one trial spent and reached. Scores are in [0, 1], None where undefined."""
+
+    study: str
+    mix: str
+    budget_hours: float
+    spent_hours: float
+    images: Mapping[str, int]
+    """Images bought, by label kind."""
+    seed: int
+    pq: float | None
+    sq: float | None
+    dq: float | None
+    pq_things: float | None
+    sq_things: float | None
+    dq_things: float | None
+    pq_stuff: float | None
+    sq_stuff: float | None
+    dq_stuff: float | None
+    ap_vol: float | None
+    miou: float | None
+    """Of the semantic map that the panoptic output implies."""
+    miou_semantic: float | None
+    """Of the semantic network's own output."""
+    seconds: float
+    """Wall-clock time of the trial."""
+    digest: str
+    """Names dataset, recipe and prices."""
+    code_version: str
+
+
+def write_result(result: TrialResult, path: Path) -> None:
+    """Write a result so that the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_result(path: Path) -> TrialResult:
+    """Read a result.
+
+    Raises:
+        RecipeError: when the file is not a trial's result.
+    """
+    try:
+        return TrialResult(**json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a trial's result ({error}); delete it and run again") from error
+
+
+def read_results(folder: Path) -> list[TrialResult]:
+    """Read all results of a study's folder, ordered by mix, budget and seed.
+
+    Raises:
+        RecipeError: when there is none, or a file is not a result.
+    """
+    paths = sorted((folder / "trials").glob("*.json"))
+    if not paths:
+        raise RecipeError(f"{folder}: no finished trial; run `annotools study run` first")
+    results = [read_result(path) for path in paths]
+    return sorted(results, key=lambda r: (r.mix, r.budget_hours, r.seed))
+
+
+def to_frame(results: list[TrialResult]) -> pd.DataFrame:
+    """Return one row a trial, images spread over one column a label kind."""
+    rows: list[dict[str, Any]] = []
+    kinds = sorted({kind for result in results for kind in result.images})
+    for result in results:
+        row = asdict(result)
+        images = row.pop("images")
+        rows.append(row | {f"images_{kind}": images.get(kind, 0) for kind in kinds})
+    return pd.DataFrame(rows)

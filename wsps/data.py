@@ -1,0 +1,214 @@
+"""Training examples as arrays, and how they become batches: crops, flips, scales, tensors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from annotools.categories import IGNORE_INDEX
+from annotools.records import Photo
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+"""ImageNet's statistics, which torchvision's weights expect: RGB in [0, 1]."""
+
+_MIN_VISIBLE = 0.3
+"""A box of which a crop shows less is no training target for the detector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingExample:
+    """One image with what is known of it.
+
+    `photo` (H, W, 3) RGB; `classes` (H, W) class indices, `IGNORE_INDEX` where unknown;
+    `instances` (H, W) instance numbers, 0 where none; `boxes_xyxy` (N, 4) pixels, half-open, and
+    `box_classes` (N,) class indices of the things. `has_boxes` is false where nobody was asked for
+    boxes, so that an empty list does not mean an empty image.
+    """
+
+    photo: Photo
+    classes: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    boxes_xyxy: NDArray[np.float32]
+    box_classes: NDArray[np.int64]
+    has_boxes: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Tensors of B examples of one size.
+
+    `images` (B, 3, H, W) normalised; `classes` and `instances` (B, H, W); for each image `boxes`
+    (N, 4) and `box_classes` (N,).
+    """
+
+    images: Tensor
+    classes: Tensor
+    instances: Tensor
+    boxes: list[Tensor]
+    box_classes: list[Tensor]
+
+
+class Examples(Sequence[TrainingExample]):
+    """Examples that are made when asked for, the first ones kept while they fit in memory.
+
+    Args:
+        makers: one function an example.
+        keep_bytes: how much may be kept.
+    """
+
+    def __init__(
+        self, makers: Sequence[Callable[[], TrainingExample]], keep_bytes: int = 2**30
+    ) -> None:
+        self._makers = makers
+        self._kept: dict[int, TrainingExample] = {}
+        self._room = keep_bytes
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __getitem__(self, index: int) -> TrainingExample:  # type: ignore[override]
+        if index in self._kept:
+            return self._kept[index]
+        example = self._makers[index]()
+        size = example.photo.nbytes + example.classes.nbytes + example.instances.nbytes
+        if size <= self._room:
+            self._kept[index] = example
+            self._room -= size
+        return example
+
+
+def normalise(photo: Photo) -> Tensor:
+    """Return (3, H, W), zero mean and unit variance by ImageNet's statistics."""
+    scaled = (photo.astype(np.float32) / 255.0 - IMAGE_MEAN) / IMAGE_STD
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32))
+
+
+def reduce_photo(photo: Photo, max_side: int | None) -> Photo:
+    """Return the photo with its longer side at most `max_side` pixels."""
+    scale = reduction(photo.shape[:2], max_side)
+    if scale == 1.0:
+        return photo
+    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def reduce_example(example: TrainingExample, max_side: int | None) -> TrainingExample:
+    """Return the example with its longer side at most `max_side` pixels."""
+    scale = reduction(example.classes.shape, max_side)
+    return example if scale == 1.0 else resize_example(example, scale)
+
+
+def reduction(shape: tuple[int, ...], max_side: int | None) -> float:
+    """Return the factor in (0, 1] that brings an (H, W) shape to at most `max_side` pixels."""
+    return 1.0 if max_side is None else min(1.0, max_side / max(shape[:2]))
+
+
+def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
+    """Return the example enlarged by a factor: photos smoothly, labels by nearest pixel."""
+    height, width = example.classes.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
+    return replace(
+        example,
+        photo=cv2.resize(example.photo, size, interpolation=smooth).astype(np.uint8, copy=False),
+        classes=_resize_labels(example.classes, size).astype(np.uint8),
+        instances=_resize_labels(example.instances, size).astype(np.int32),
+        boxes_xyxy=example.boxes_xyxy * factors,
+    )
+
+
+def augment(
+    example: TrainingExample,
+    crop_size_wh: tuple[int, int],
+    scale_range: tuple[float, float],
+    rng: np.random.Generator,
+) -> TrainingExample:
+    """Return a random view: scale, crop of the size (padded with ignore), flip, brightness."""
+    low, high = np.log(scale_range)
+    example = resize_example(example, float(np.exp(rng.uniform(low, high))))
+    example = _random_crop(example, crop_size_wh, rng)
+    if rng.random() < 0.5:
+        example = _flip(example)
+    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
+    photo = np.clip(example.photo * gain, 0, 255).astype(np.uint8)
+    return replace(example, photo=photo)
+
+
+def collate(examples: Sequence[TrainingExample], device: torch.device) -> Batch:
+    """Return the batch of examples of one size on a device."""
+    return Batch(
+        images=torch.stack([normalise(e.photo) for e in examples]).to(device),
+        classes=torch.from_numpy(np.stack([e.classes for e in examples])).long().to(device),
+        instances=torch.from_numpy(np.stack([e.instances for e in examples])).to(device),
+        boxes=[torch.from_numpy(e.boxes_xyxy).to(device) for e in examples],
+        box_classes=[torch.from_numpy(e.box_classes).to(device) for e in examples],
+    )
+
+
+def _random_crop(
+    example: TrainingExample, crop_size_wh: tuple[int, int], rng: np.random.Generator
+) -> TrainingExample:
+    width, height = crop_size_wh
+    spare_y, spare_x = example.classes.shape[0] - height, example.classes.shape[1] - width
+    top = int(rng.integers(min(0, spare_y), max(0, spare_y) + 1))
+    left = int(rng.integers(min(0, spare_x), max(0, spare_x) + 1))
+    shift = np.array([left, top] * 2, dtype=np.float32)
+    limits = np.array([width, height] * 2, dtype=np.float32)
+    boxes = np.clip(example.boxes_xyxy - shift, 0, limits)
+    visible = _areas(boxes) / np.maximum(_areas(example.boxes_xyxy), 1)
+    keep = (visible >= _MIN_VISIBLE) & (np.diff(boxes.reshape(-1, 2, 2), axis=1) >= 2).all((1, 2))
+    mean_colour = tuple(round(255 * value) for value in IMAGE_MEAN)
+    return replace(
+        example,
+        photo=_window(example.photo, top, left, height, width, fill=mean_colour),
+        classes=_window(example.classes, top, left, height, width, fill=IGNORE_INDEX),
+        instances=_window(example.instances, top, left, height, width, fill=0),
+        boxes_xyxy=boxes[keep],
+        box_classes=example.box_classes[keep],
+    )
+
+
+def _window(
+    array: NDArray[np.generic],
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    fill: int | tuple[int, ...],
+) -> NDArray[np.generic]:
+    """Return a window of an (H, W, ...) array that may reach outside it, filled there."""
+    window = np.empty((height, width, *array.shape[2:]), dtype=array.dtype)
+    window[...] = fill
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + height, array.shape[0]), min(left + width, array.shape[1])
+    window[y0 - top : y1 - top, x0 - left : x1 - left] = array[y0:y1, x0:x1]
+    return window
+
+
+def _flip(example: TrainingExample) -> TrainingExample:
+    width = example.classes.shape[1]
+    boxes = example.boxes_xyxy.copy()
+    boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return replace(
+        example,
+        photo=np.ascontiguousarray(example.photo[:, ::-1]),
+        classes=np.ascontiguousarray(example.classes[:, ::-1]),
+        instances=np.ascontiguousarray(example.instances[:, ::-1]),
+        boxes_xyxy=boxes,
+    )
+
+
+def _areas(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1])
+
+
+def _resize_labels(labels: NDArray[np.generic], size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize through float32, exact for ids below 2**24, because OpenCV has no integer maps."""
+    return cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,0 +1,72 @@
+"""The one loop of gradient descent that every network is trained with.
+
+The paper's learning rates (sec. B.1) fine-tune ImageNet weights with stochastic gradient descent;
+the small networks start from nothing, so the default is Adam with a warm-up and a cosine decay.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from annotools.errors import RecipeError
+from annotools.progress import track
+from wsps.recipe import Recipe, StageSettings
+
+Batch = TypeVar("Batch")
+
+WARM_UP_SHARE = 0.1
+"""Share of a stage's steps in which the learning rate rises to its peak."""
+
+GRADIENT_NORM_LIMIT = 10.0
+
+
+def descend(
+    parameters: Iterable[nn.Parameter],
+    batches: Iterator[Batch],
+    loss_of: Callable[[Batch], Tensor],
+    recipe: Recipe,
+    stage: StageSettings,
+    name: str,
+) -> list[float]:
+    """Minimise a loss for a stage's steps and return its values."""
+    trained = [p for p in parameters if p.requires_grad]
+    optimizer = build_optimizer(recipe.optimizer, trained, stage, recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, stage.steps))
+    losses = []
+    for _ in track(range(stage.steps), f"training: {name}", total=stage.steps):
+        loss = loss_of(next(batches))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def build_optimizer(
+    name: str, parameters: Sequence[nn.Parameter], stage: StageSettings, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Return the optimizer of this name.
+
+    Raises:
+        RecipeError: for a name other than `adam` and `sgd`.
+    """
+    if name == "adam":
+        return torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=weight_decay)
+    if name == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=stage.learning_rate, momentum=0.9, weight_decay=weight_decay
+        )
+    raise RecipeError(f"unknown optimizer {name!r}: use adam or sgd")
+
+
+def _rate(step: int, steps: int) -> float:
+    """Return the learning rate at a step as a share of its peak: linear rise, cosine fall."""
+    warm_up = max(1, round(WARM_UP_SHARE * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))

@@ -1,0 +1,220 @@
+"""Average precision of scored segments, AP^r at an IoU threshold and AP^r_vol over several.
+
+What one image contributes is measured apart from the other images; a list of these is what a
+score is computed from, at any thresholds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.records import FullLabel
+from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
+from wsps.evaluation.overlaps import measure_overlaps
+
+VOC_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
+"""0.1, 0.2, ..., 0.9: AP^r_vol on Pascal VOC."""
+
+CITYSCAPES_THRESHOLDS = tuple(hundredths / 100 for hundredths in range(50, 100, 5))
+"""0.50, 0.55, ..., 0.95: AP on Cityscapes (and COCO)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredImage:
+    """The P predicted segments of one image and the true ones they may be matched to.
+
+    `scores`: (P,) in [0, 1]; `classes`: (P,) class indices; `may_ignore`: (P,), true on segments
+    that are left out, instead of being false positives, when unmatched.
+    `pair_prediction`, `pair_truth`, `pair_iou`: (M,), one entry for each predicted segment and
+    true segment of its class that overlap, best IoU first; numbers are places in the image.
+    `num_truth`: (K,), true segments by class index, groups left out.
+    """
+
+    scores: NDArray[np.float64]
+    classes: NDArray[np.intp]
+    may_ignore: NDArray[np.bool_]
+    pair_prediction: NDArray[np.intp]
+    pair_truth: NDArray[np.intp]
+    pair_iou: NDArray[np.float64]
+    num_truth: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanPrecision:
+    """Means over the `num_classes` classes that have a score; NaN when there is none.
+
+    `at_threshold`: one AP^r for each threshold; `volume`: AP^r_vol, their mean.
+    """
+
+    at_threshold: tuple[float, ...]
+    volume: float
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        assert are_rates(np.array(self.at_threshold)), self.at_threshold
+        assert are_rates(self.volume), self.volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragePrecision:
+    """Average precision in [0, 1] at R `thresholds`.
+
+    `at_threshold`: (R, K) by class index; `volume`: (K,), the mean over the thresholds. NaN on a
+    class without a true segment.
+    """
+
+    thresholds: tuple[float, ...]
+    at_threshold: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    all: MeanPrecision
+    things: MeanPrecision
+    stuff: MeanPrecision
+
+    def __post_init__(self) -> None:
+        assert are_rates(self.at_threshold), self.at_threshold
+        assert are_rates(self.volume), self.volume
+
+
+def score_image(
+    truth: FullLabel,
+    prediction: FullLabel,
+    scores: Mapping[int, float],
+    categories: CategorySet,
+) -> ScoredImage:
+    """Measure what one image contributes to average precision.
+
+    Every stuff segment counts as one instance. IoU leaves out the pixels that are void in the
+    truth, as in panoptic quality.
+
+    Args:
+        truth: the image's label.
+        prediction: the same image as predicted; void where nothing is.
+        scores: confidence in [0, 1] by predicted segment id.
+        categories: the dataset's.
+
+    Raises:
+        DatasetError: when the prediction does not fit the truth or contradicts itself, or when
+            a predicted segment has no score in [0, 1].
+    """
+    overlaps = measure_overlaps(truth, prediction, categories)
+    is_instance = ~overlaps.truth_is_group
+    matchable = np.flatnonzero(overlaps.same_class() & is_instance[overlaps.pair_truth])
+    iou = overlaps.pair_pixels[matchable] / overlaps.unions()[matchable]
+    best_first = np.argsort(-iou, kind="stable")
+    pairs = matchable[best_first]
+    return ScoredImage(
+        scores=_checked_scores(prediction, scores),
+        classes=overlaps.prediction_classes,
+        may_ignore=overlaps.mostly_unscored(overlaps.truth_is_group),
+        pair_prediction=overlaps.pair_prediction[pairs],
+        pair_truth=overlaps.pair_truth[pairs],
+        pair_iou=iou[best_first],
+        num_truth=np.bincount(overlaps.truth_classes[is_instance], minlength=len(categories)),
+    )
+
+
+def average_precision(
+    images: Sequence[ScoredImage],
+    categories: CategorySet,
+    thresholds: Sequence[float],
+    *,
+    include_background: bool = False,
+) -> AveragePrecision:
+    """Return the average precision of a set of images at each IoU threshold.
+
+    Predicted segments take their turn by falling score, equal scores in order of images, then of
+    segments. Each is matched to the true segment of its image and class that has the highest IoU
+    of those not matched yet, if that IoU reaches the threshold; of equal IoU, the one whose first
+    shared pixel comes first in reading order. An unmatched one is a false positive, but is left
+    out when more than half of it is in void or in groups of its own category. True groups are
+    neither matched nor missed.
+
+    AP is the exact area under the interpolated precision-recall curve: precision at a recall is
+    the highest one reached at that recall or a greater (Pascal VOC's rule since 2010; COCO
+    samples the same curve at 101 recalls).
+
+    Args:
+        images: what `score_image` measured, in the order that decides equal scores.
+        categories: the dataset's.
+        thresholds: IoU in (0, 1], at least one, such as `VOC_THRESHOLDS`.
+        include_background: whether the background category, in a set that has one, counts in
+            the means over all and over stuff; its own score is there either way.
+    """
+    num_truth = np.zeros(len(categories), dtype=np.int64)
+    for image in images:
+        num_truth += image.num_truth
+    area = _areas_under_curves(images, np.array(thresholds), len(categories))
+    at_threshold = ratio(area, np.broadcast_to(num_truth.astype(np.float64), area.shape))
+
+    def mean(classes: list[int]) -> MeanPrecision:
+        means = [mean_of_defined(of_classes) for of_classes in at_threshold[:, classes]]
+        return MeanPrecision(
+            at_threshold=tuple(means),
+            volume=float(np.mean(means)),
+            num_classes=int(np.count_nonzero(num_truth[classes])),
+        )
+
+    over_all, things, stuff = classes_to_average(categories, include_background=include_background)
+    return AveragePrecision(
+        thresholds=tuple(thresholds),
+        at_threshold=at_threshold,
+        volume=at_threshold.mean(axis=0),
+        all=mean(over_all),
+        things=mean(things),
+        stuff=mean(stuff),
+    )
+
+
+def _checked_scores(prediction: FullLabel, scores: Mapping[int, float]) -> NDArray[np.float64]:
+    for segment in prediction.segments:
+        score = scores.get(segment.segment_id)
+        if score is None or not 0 <= score <= 1:
+            raise DatasetError(
+                f"image {prediction.image_id}: segment {segment.segment_id} of the prediction has "
+                f"the score {score}: give each segment one in [0, 1]"
+            )
+    return np.array([scores[s.segment_id] for s in prediction.segments], dtype=np.float64)
+
+
+def _areas_under_curves(
+    images: Sequence[ScoredImage], thresholds: NDArray[np.float64], num_classes: int
+) -> NDArray[np.float64]:
+    """Return the area under each curve whose recall axis counts true segments: (R, K)."""
+    areas = np.zeros((len(thresholds), num_classes))
+    if not images:
+        return areas
+    hits = np.concatenate([_match(image, thresholds) for image in images])  # (N, R)
+    may_ignore = np.concatenate([image.may_ignore for image in images])
+    counted = hits | ~may_ignore[:, np.newaxis]
+    classes = np.concatenate([image.classes for image in images])
+    scores = np.concatenate([image.scores for image in images])
+    by_score = np.argsort(-scores, kind="stable")
+    for class_index in range(num_classes):
+        turns = by_score[classes[by_score] == class_index]
+        num_hits = np.cumsum(hits[turns], axis=0)
+        num_counted = np.cumsum(counted[turns], axis=0)
+        precision = num_hits / np.maximum(num_counted, 1)
+        best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        # Recall moves by one true segment at every hit and stands still in between.
+        areas[:, class_index] = np.sum(best_from_here * hits[turns], axis=0)
+    return areas
+
+
+def _match(image: ScoredImage, thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which predicted segments find a true one at each threshold: (P, R)."""
+    hits = np.zeros((len(image.scores), len(thresholds)), dtype=bool)
+    taken = np.zeros((int(image.pair_truth.max(initial=-1)) + 1, len(thresholds)), dtype=bool)
+    for place in np.argsort(-image.scores, kind="stable"):
+        pairs = np.flatnonzero(image.pair_prediction == place)
+        if not pairs.size:
+            continue
+        candidates = image.pair_truth[pairs]
+        free = (image.pair_iou[pairs, np.newaxis] >= thresholds) & ~taken[candidates]  # (n, R)
+        hit = free.any(axis=0)
+        taken[candidates[free.argmax(axis=0)[hit]], hit] = True
+        hits[place] = hit
+    return hits

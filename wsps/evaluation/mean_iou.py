@@ -1,0 +1,104 @@
+"""Mean intersection over union of class maps: how well is every pixel classified?
+
+Counts of images add up; a score is read off the sum.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX
+from annotools.errors import DatasetError
+from wsps.evaluation.class_means import are_rates, mean_of_defined, ratio
+
+_NUM_BYTES = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelCounts:
+    """Pixels whose true class is known, by true and predicted class index.
+
+    `confusion`: (K, K), rows are true classes, columns predicted ones.
+    `unpredicted`: (K,), pixels of each true class for which the prediction names no class.
+    """
+
+    confusion: NDArray[np.int64]
+    unpredicted: NDArray[np.int64]
+
+    @classmethod
+    def zero(cls, num_classes: int) -> "PixelCounts":
+        """Return the counts of no image at all."""
+        return cls(
+            confusion=np.zeros((num_classes, num_classes), dtype=np.int64),
+            unpredicted=np.zeros(num_classes, dtype=np.int64),
+        )
+
+    def __add__(self, other: "PixelCounts") -> "PixelCounts":
+        return PixelCounts(
+            confusion=self.confusion + other.confusion,
+            unpredicted=self.unpredicted + other.unpredicted,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanIoU:
+    """IoU in [0, 1]: `iou` (K,) by class index, NaN on a class in neither map; `mean` of those.
+
+    `mean` is over the classes that have an IoU, NaN when there is none.
+    """
+
+    iou: NDArray[np.float64]
+    mean: float
+
+    def __post_init__(self) -> None:
+        assert are_rates(self.iou), self.iou
+        assert are_rates(self.mean), self.mean
+
+
+def count_pixels(
+    truth: NDArray[np.uint8],
+    prediction: NDArray[np.uint8],
+    num_classes: int,
+    image_id: int | str,
+) -> PixelCounts:
+    """Count the pixels of one image by true and predicted class.
+
+    Args:
+        truth: (H, W) class indices; pixels of `IGNORE_INDEX` are not counted.
+        prediction: (H, W) class indices; `IGNORE_INDEX` on a labelled pixel is a miss of the
+            true class and a false alarm of none.
+        num_classes: K.
+        image_id: named in errors.
+
+    Raises:
+        DatasetError: when the maps differ in shape or hold an index that is neither below
+            `num_classes` nor `IGNORE_INDEX`.
+    """
+    if truth.shape != prediction.shape:
+        raise DatasetError(
+            f"image {image_id}: the prediction has shape {prediction.shape}, the truth "
+            f"{truth.shape}: predict at the size of the truth"
+        )
+    codes = (truth.astype(np.uint16) << 8) | prediction
+    table = np.bincount(codes.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
+    for side, totals in (("truth", table.sum(axis=1)), ("prediction", table.sum(axis=0))):
+        unknown = num_classes + np.flatnonzero(totals[num_classes:IGNORE_INDEX])
+        if unknown.size:
+            raise DatasetError(
+                f"image {image_id}: the {side} has class index {unknown[0]}: "
+                f"use 0 to {num_classes - 1}, or {IGNORE_INDEX} for no class"
+            )
+    return PixelCounts(
+        confusion=table[:num_classes, :num_classes],
+        unpredicted=table[:num_classes, IGNORE_INDEX],
+    )
+
+
+def mean_iou(counts: PixelCounts) -> MeanIoU:
+    """Return the mean IoU that the counts of a set of images come to."""
+    hits = np.diag(counts.confusion)
+    true_pixels = counts.confusion.sum(axis=1) + counts.unpredicted
+    unions = true_pixels + counts.confusion.sum(axis=0) - hits
+    iou = ratio(hits.astype(np.float64), unions.astype(np.float64))
+    return MeanIoU(iou=iou, mean=mean_of_defined(iou))

@@ -1,0 +1,175 @@
+"""How the segments of a prediction lie over those of the truth: one image, one pass.
+
+This is also where a prediction that contradicts itself or its image is refused, so that every
+score refuses the same things in the same words.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.records import VOID, FullLabel, SegmentMap
+
+_NO_SEGMENT = -1
+_ID_BITS = 32
+_ID_MASK = 2**_ID_BITS - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlaps:
+    """Areas and intersections in pixels of T true and P predicted segments of one image.
+
+    Segments go by their place in `FullLabel.segments`. The M pairs are those that share a pixel,
+    in reading order of their first shared pixel, so that nothing computed from them in order
+    depends on how segments are numbered or listed.
+
+    `truth_classes`: (T,) class indices; `truth_is_group`: (T,); `truth_areas`: (T,).
+    `prediction_classes`: (P,) class indices; `prediction_areas`: (P,), all pixels;
+    `prediction_void`: (P,), the pixels among them that are void in the truth.
+    `pair_truth`, `pair_prediction`, `pair_pixels`: (M,).
+    """
+
+    truth_classes: NDArray[np.intp]
+    truth_is_group: NDArray[np.bool_]
+    truth_areas: NDArray[np.int64]
+    prediction_classes: NDArray[np.intp]
+    prediction_areas: NDArray[np.int64]
+    prediction_void: NDArray[np.int64]
+    pair_truth: NDArray[np.intp]
+    pair_prediction: NDArray[np.intp]
+    pair_pixels: NDArray[np.int64]
+
+    def same_class(self) -> NDArray[np.bool_]:
+        """Return for each pair whether both segments have the same category: (M,)."""
+        truth_classes = self.truth_classes[self.pair_truth]
+        return np.equal(truth_classes, self.prediction_classes[self.pair_prediction])
+
+    def unions(self) -> NDArray[np.int64]:
+        """Return each pair's union in pixels, those void in the truth left out: (M,)."""
+        counted = self.prediction_areas - self.prediction_void
+        areas = self.truth_areas[self.pair_truth] + counted[self.pair_prediction]
+        return areas - self.pair_pixels
+
+    def mostly_unscored(self, groups: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which predicted segments lie by more than half where nothing can be scored.
+
+        That is in void, or in groups of the segment's own category.
+
+        Args:
+            groups: (T,), true on the true segments to take as groups.
+
+        Returns:
+            (P,), true on predicted segments that are no false positive when unmatched.
+        """
+        in_group = groups[self.pair_truth] & self.same_class()
+        pixels = self.prediction_void.copy()
+        np.add.at(pixels, self.pair_prediction[in_group], self.pair_pixels[in_group])
+        return 2 * pixels > self.prediction_areas
+
+
+def measure_overlaps(truth: FullLabel, prediction: FullLabel, categories: CategorySet) -> Overlaps:
+    """Return the overlaps of a prediction with the truth of the same image.
+
+    Areas are counted from the maps; those in the segments' records are not used. Whether a
+    predicted segment is marked as a group has no meaning and is not used either.
+
+    Raises:
+        DatasetError: when the maps differ in shape, a map and its segments contradict each
+            other, or a segment has a category that is not in the set.
+    """
+    if truth.segment_map.shape != prediction.segment_map.shape:
+        raise DatasetError(
+            f"image {truth.image_id}: the prediction has shape {prediction.segment_map.shape}, "
+            f"the truth {truth.segment_map.shape}: predict at the size of the truth"
+        )
+    truth_ids, prediction_ids, pixels = _count_pairs(truth.segment_map, prediction.segment_map)
+    truth_classes = _class_indices(truth, "truth", categories)
+    prediction_classes = _class_indices(prediction, "prediction", categories)
+    truth_places = _places(truth_ids, truth, "truth")
+    prediction_places = _places(prediction_ids, prediction, "prediction")
+
+    in_truth, in_prediction = truth_places != _NO_SEGMENT, prediction_places != _NO_SEGMENT
+    in_void, in_both = ~in_truth & in_prediction, in_truth & in_prediction
+    num_truth, num_predicted = len(truth.segments), len(prediction.segments)
+    return Overlaps(
+        truth_classes=truth_classes,
+        truth_is_group=np.array([s.is_group for s in truth.segments], dtype=bool),
+        truth_areas=_sums(truth_places[in_truth], pixels[in_truth], num_truth),
+        prediction_classes=prediction_classes,
+        prediction_areas=_sums(
+            prediction_places[in_prediction], pixels[in_prediction], num_predicted
+        ),
+        prediction_void=_sums(prediction_places[in_void], pixels[in_void], num_predicted),
+        pair_truth=truth_places[in_both],
+        pair_prediction=prediction_places[in_both],
+        pair_pixels=pixels[in_both],
+    )
+
+
+def _count_pairs(
+    truth_map: SegmentMap, prediction_map: SegmentMap
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """Return true id, predicted id and shared pixels of each pair, in reading order."""
+    truth_ids, prediction_ids = truth_map.ravel(), prediction_map.ravel()
+    changes = np.ones(truth_ids.shape, dtype=bool)
+    np.not_equal(truth_ids[1:], truth_ids[:-1], out=changes[1:])
+    changes[1:] |= prediction_ids[1:] != prediction_ids[:-1]
+    starts = np.flatnonzero(changes)
+    lengths = np.diff(starts, append=truth_ids.size)
+
+    # An id has up to 31 bits: both fit side by side in one 64-bit code.
+    codes = truth_ids[starts].astype(np.int64) << _ID_BITS
+    codes |= prediction_ids[starts].astype(np.int64) & _ID_MASK
+    pairs, pair_of_run = np.unique(codes, return_inverse=True)
+    pixels = _sums(pair_of_run, lengths, len(pairs))
+
+    # Of the values assigned to one place numpy keeps the last, here the pair's first run.
+    first_run = np.empty(len(pairs), dtype=np.intp)
+    first_run[pair_of_run[::-1]] = np.arange(len(starts))[::-1]
+    order = np.argsort(first_run)
+    pairs = pairs[order]
+    return (
+        (pairs >> _ID_BITS).astype(np.int32),
+        (pairs & _ID_MASK).astype(np.int32),
+        pixels[order],
+    )
+
+
+def _sums(places: NDArray[np.intp], values: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    # bincount adds in float64, which is exact for any number of pixels.
+    return np.bincount(places, weights=values, minlength=length).astype(np.int64)
+
+
+def _class_indices(label: FullLabel, side: str, categories: CategorySet) -> NDArray[np.intp]:
+    for segment in label.segments:
+        if segment.category_id not in categories.class_index_of:
+            known = ", ".join(str(category_id) for category_id in categories.class_index_of)
+            raise DatasetError(
+                f"image {label.image_id}: segment {segment.segment_id} of the {side} has the "
+                f"unknown category id {segment.category_id}: this dataset has {known}"
+            )
+    indices = [categories.class_index_of[s.category_id] for s in label.segments]
+    return np.array(indices, dtype=np.intp)
+
+
+def _places(ids: NDArray[np.int32], label: FullLabel, side: str) -> NDArray[np.intp]:
+    """Return the place in `label.segments` of each id, `_NO_SEGMENT` for void."""
+    place_of = {s.segment_id: place for place, s in enumerate(label.segments)}
+    in_map = set(ids.tolist()) - {VOID}
+    image = f"image {label.image_id}"
+    if len(place_of) != len(label.segments):
+        raise DatasetError(f"{image}: two segments of the {side} have the same id: give each one")
+    if unlisted := in_map - place_of.keys():
+        raise DatasetError(
+            f"{image}: segment {min(unlisted)} is in the map of the {side} but not among its "
+            f"segments: list it, or make its pixels void ({VOID})"
+        )
+    if undrawn := place_of.keys() - in_map:
+        raise DatasetError(
+            f"{image}: segment {min(undrawn)} of the {side} has no pixel in its map: leave it out"
+        )
+    places = [place_of.get(segment_id, _NO_SEGMENT) for segment_id in ids.tolist()]
+    return np.array(places, dtype=np.intp)

@@ -1,0 +1,172 @@
+"""Panoptic quality: are things and stuff found (DQ), and how well are they outlined (SQ)?
+
+Counts of images add up; a score is read off the sum. Paper: Li, Arnab, Torr 2018, eq. 5.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.records import FullLabel
+from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
+from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticCounts:
+    """What panoptic quality is made of, by class index: four arrays of length K.
+
+    `iou_sum` is the sum of the IoU of the matched pairs; `true_positives` counts the pairs,
+    `false_positives` predicted segments and `false_negatives` true segments without a partner.
+    """
+
+    iou_sum: NDArray[np.float64]
+    true_positives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    false_negatives: NDArray[np.int64]
+
+    @classmethod
+    def zero(cls, num_classes: int) -> "PanopticCounts":
+        """Return the counts of no image at all."""
+        nothing = np.zeros(num_classes, dtype=np.int64)
+        return cls(
+            iou_sum=np.zeros(num_classes),
+            true_positives=nothing,
+            false_positives=nothing,
+            false_negatives=nothing,
+        )
+
+    def __add__(self, other: "PanopticCounts") -> "PanopticCounts":
+        return PanopticCounts(
+            iou_sum=self.iou_sum + other.iou_sum,
+            true_positives=self.true_positives + other.true_positives,
+            false_positives=self.false_positives + other.false_positives,
+            false_negatives=self.false_negatives + other.false_negatives,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanQuality:
+    """Means over the `num_classes` classes that have a score; NaN when there is none."""
+
+    pq: float
+    sq: float
+    dq: float
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        assert are_rates(self.pq), self.pq
+        assert are_rates(self.sq), self.sq
+        assert are_rates(self.dq), self.dq
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticQuality:
+    """Panoptic, segmentation and detection quality in [0, 1]: (K,) by class index, and means.
+
+    NaN on a class that neither truth nor prediction has.
+    """
+
+    pq: NDArray[np.float64]
+    sq: NDArray[np.float64]
+    dq: NDArray[np.float64]
+    all: MeanQuality
+    things: MeanQuality
+    stuff: MeanQuality
+
+    def __post_init__(self) -> None:
+        assert are_rates(self.pq), self.pq
+        assert are_rates(self.sq), self.sq
+        assert are_rates(self.dq), self.dq
+
+
+def count_image(
+    truth: FullLabel, prediction: FullLabel, categories: CategorySet, *, all_groups: bool = True
+) -> PanopticCounts:
+    """Count the matched and unmatched segments of one image.
+
+    Segments match when they have the same category, the true one is no group and their IoU is
+    above 0.5, pixels that are void in the truth left out; there is at most one such partner.
+    A true group is never a false negative. An unmatched predicted segment is no false positive
+    when more than half of its pixels are in void or in groups of its own category.
+
+    Args:
+        truth: the image's label.
+        prediction: the same image as predicted; void where nothing is.
+        categories: the dataset's.
+        all_groups: true counts the pixels in all groups of the category. False counts those in
+            the last one in segment order alone, as the reference implementation (panopticapi,
+            and cityscapesscripts after it) does, for figures to compare with published ones.
+
+    Raises:
+        DatasetError: when the prediction does not fit the truth or contradicts itself.
+    """
+    overlaps = measure_overlaps(truth, prediction, categories)
+    unions = overlaps.unions()
+    matched = overlaps.same_class() & (2 * overlaps.pair_pixels > unions)
+    matched &= ~overlaps.truth_is_group[overlaps.pair_truth]
+
+    missed = ~overlaps.truth_is_group
+    missed[overlaps.pair_truth[matched]] = False
+    groups = overlaps.truth_is_group if all_groups else _last_groups(overlaps)
+    wrong = ~overlaps.mostly_unscored(groups)
+    wrong[overlaps.pair_prediction[matched]] = False
+
+    num_classes = len(categories)
+    matched_classes = overlaps.truth_classes[overlaps.pair_truth[matched]]
+    iou = overlaps.pair_pixels[matched] / unions[matched]
+    iou_sum = np.bincount(matched_classes, weights=iou, minlength=num_classes)
+    return PanopticCounts(
+        iou_sum=iou_sum.astype(np.float64),
+        true_positives=np.bincount(matched_classes, minlength=num_classes),
+        false_positives=np.bincount(overlaps.prediction_classes[wrong], minlength=num_classes),
+        false_negatives=np.bincount(overlaps.truth_classes[missed], minlength=num_classes),
+    )
+
+
+def panoptic_quality(
+    counts: PanopticCounts, categories: CategorySet, *, include_background: bool = False
+) -> PanopticQuality:
+    """Return the panoptic quality that the counts of a set of images come to.
+
+    Per class PQ = iou_sum / (TP + FP/2 + FN/2), SQ = iou_sum / TP and DQ = TP / (TP + FP/2 +
+    FN/2). A class that occurs but has no match scores 0 in all three and counts in the means, as
+    in the reference implementation; a class that never occurs has no score and does not.
+
+    Args:
+        counts: the sum of `count_image` over the images.
+        categories: the dataset's.
+        include_background: whether the background category, in a set that has one, counts in
+            the means over all and over stuff; its own score is there either way.
+
+    Paper: Li, Arnab, Torr 2018, eq. 5.
+    """
+    matches = counts.true_positives
+    found = matches.astype(np.float64)
+    occurring = found + counts.false_positives / 2 + counts.false_negatives / 2
+    pq = ratio(counts.iou_sum, occurring)
+    dq = ratio(found, occurring)
+    sq = np.where((matches == 0) & (occurring > 0), 0.0, ratio(counts.iou_sum, found))
+
+    def mean(classes: list[int]) -> MeanQuality:
+        return MeanQuality(
+            pq=mean_of_defined(pq[classes]),
+            sq=mean_of_defined(sq[classes]),
+            dq=mean_of_defined(dq[classes]),
+            num_classes=int(np.count_nonzero(occurring[classes])),
+        )
+
+    over_all, things, stuff = classes_to_average(categories, include_background=include_background)
+    return PanopticQuality(
+        pq=pq, sq=sq, dq=dq, all=mean(over_all), things=mean(things), stuff=mean(stuff)
+    )
+
+
+def _last_groups(overlaps: Overlaps) -> NDArray[np.bool_]:
+    """Return the last group of each class: (T,)."""
+    last_of_class = {overlaps.truth_classes[i]: i for i in np.flatnonzero(overlaps.truth_is_group)}
+    last = np.zeros_like(overlaps.truth_is_group)
+    last[list(last_of_class.values())] = True
+    return last

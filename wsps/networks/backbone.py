@@ -1,0 +1,109 @@
+"""Convolutional feature extractors, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from annotools.errors import RecipeError
+
+
+class Backbone(nn.Module):
+    """A feature extractor that knows what it gives: (B, 3, H, W) -> (B, C, H / s, W / s).
+
+    `out_channels` is C and `stride` is s.
+    """
+
+    def __init__(self, layers: nn.Module, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.out_channels = out_channels
+        self.stride = stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
+        return features
+
+
+def conv_block(
+    in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    """Return a 3 x 3 convolution, batch normalisation and rectifier."""
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size=3,
+            stride=stride,
+            padding=dilation,
+            dilation=dilation,
+            bias=False,
+        ),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def small() -> Backbone:
+    """Return six convolutions with output stride 4, for studies on a CPU."""
+    layers = nn.Sequential(
+        conv_block(3, 16, stride=2),
+        conv_block(16, 32, stride=2),
+        conv_block(32, 64),
+        conv_block(64, 64, dilation=2),
+        conv_block(64, 64, dilation=4),
+    )
+    return Backbone(layers, out_channels=64, stride=4)
+
+
+def resnet50() -> Backbone:
+    """Return ResNet-50 with output stride 8."""
+    return _dilated_resnet(torchvision.models.resnet50)
+
+
+def resnet101() -> Backbone:
+    """Return ResNet-101 with output stride 8, the paper's. Paper: sec. 4.1 and B.1."""
+    return _dilated_resnet(torchvision.models.resnet101)
+
+
+BACKBONES: dict[str, Callable[[], Backbone]] = {
+    "small": small,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+}
+
+
+def build_backbone(name: str, weights: Path | None = None) -> Backbone:
+    """Return a backbone by name, with weights from a file where one is given.
+
+    Args:
+        name: a key of `BACKBONES`.
+        weights: a state dict saved by `torch.save`, in torchvision's naming for a ResNet.
+
+    Raises:
+        RecipeError: for an unknown name, or weights that do not fit.
+    """
+    if name not in BACKBONES:
+        raise RecipeError(f"unknown backbone {name!r}: use {', '.join(BACKBONES)}")
+    backbone = BACKBONES[name]()
+    if weights is not None:
+        if not weights.is_file():
+            raise RecipeError(f"{weights}: no such file; backbone_weights names a state dict")
+        state = torch.load(weights, weights_only=True, map_location="cpu")
+        wanted = backbone.layers.state_dict()
+        missing = wanted.keys() - state.keys()
+        if missing:
+            raise RecipeError(f"{weights}: does not fit {name}, {sorted(missing)[0]} is missing")
+        backbone.layers.load_state_dict({key: state[key] for key in wanted})
+    return backbone
+
+
+def _dilated_resnet(builder: Callable[..., nn.Module]) -> Backbone:
+    network = builder(weights=None, replace_stride_with_dilation=[False, True, True])
+    layers = nn.Sequential()
+    for name, child in network.named_children():
+        if name not in ("avgpool", "fc"):
+            layers.add_module(name, child)
+    return Backbone(layers, out_channels=2048, stride=8)

@@ -1,0 +1,48 @@
+"""The panoptic model: semantic network, detector and instance subnetwork together.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.5 and fig. 5.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from annotools.categories import CategorySet
+from wsps.networks.backbone import build_backbone
+from wsps.networks.detector import Detector
+from wsps.networks.instance import InstanceSubnetwork
+from wsps.networks.pspnet import PSPNet
+from wsps.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticModel:
+    """The three networks, on one device, with the recipe and categories that they belong to."""
+
+    recipe: Recipe
+    categories: CategorySet
+    semantic: PSPNet
+    detector: Detector
+    instance: InstanceSubnetwork
+    device: torch.device
+
+
+def build_model(
+    recipe: Recipe, categories: CategorySet, seed: int, device: torch.device
+) -> PanopticModel:
+    """Return a model whose random weights come from the seed.
+
+    Raises:
+        RecipeError: for a backbone that does not exist or weights that do not fit.
+    """
+    torch.manual_seed(seed)
+    return PanopticModel(
+        recipe=recipe,
+        categories=categories,
+        semantic=PSPNet(
+            build_backbone(recipe.backbone, recipe.backbone_weights), len(categories)
+        ).to(device),
+        detector=Detector(recipe.backbone, categories.thing_indices).to(device),
+        instance=InstanceSubnetwork(categories.stuff_indices).to(device),
+        device=device,
+    )

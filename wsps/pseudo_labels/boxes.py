@@ -1,0 +1,142 @@
+"""Annotated boxes to a label map: the pixels on which GrabCut and grouping agree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.records import Box, BoxXYXY, Photo
+from wsps.pseudo_labels.grabcut import grabcut_mask
+from wsps.pseudo_labels.grouping import grouping_mask
+from wsps.pseudo_labels.records import PseudoLabel
+from wsps.pseudo_labels.windows import cut_window, ellipse_in, enlarge_to_box
+
+MIN_SIDE = 8
+"""Shorter side in pixels from which on a box has room for colours and edges."""
+
+MIN_AGREED_SHARE = 0.2
+"""Share of the box below which the agreed pixels are too few to be the object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxMask:
+    """The pixels that are certainly one box's object.
+
+    `box_xyxy` is the annotated box within the photo, `mask` is (H, W) of that box, true on the
+    object, never empty. `is_fallback` when GrabCut and grouping did not agree or were not asked.
+    """
+
+    box: Box
+    box_xyxy: BoxXYXY
+    mask: NDArray[np.bool_]
+    is_fallback: bool
+
+
+def masks_from_boxes(photo: Photo, boxes: Sequence[Box]) -> tuple[BoxMask, ...]:
+    """Return a mask for every instance among the boxes, in their order.
+
+    Groups, boxes with no pixel in the photo and repetitions of a box get none.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        boxes: of things; parts outside the photo are cut off.
+
+    Paper: Li, Arnab, Torr 2018, sec. 3.2.
+    """
+    instances = [box for box in dict.fromkeys(boxes) if not box.is_group]
+    clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
+    present = [(box, place) for box, place in clipped if not _is_empty(place)]
+    places = [place for _, place in present]
+    masks = []
+    for i, (box, place) in enumerate(present):
+        mask, is_fallback = _object_in(photo, place, places[:i] + places[i + 1 :])
+        masks.append(BoxMask(box=box, box_xyxy=place, mask=mask, is_fallback=is_fallback))
+    return tuple(masks)
+
+
+def label_from_boxes(photo: Photo, boxes: Sequence[Box], categories: CategorySet) -> PseudoLabel:
+    """Return what the boxes say about every pixel of the photo.
+
+    Inside a box only its object's certain pixels are labelled, and inside a group nothing but
+    other instances' certain pixels. Where two objects of one class meet, the pixel is ignored;
+    where two classes meet, the object with the smaller box is taken to be in front. Outside all
+    boxes there is background, if the dataset has that class, else nothing is known.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        boxes: every thing in the photo.
+        categories: of the dataset.
+
+    Paper: Li, Arnab, Torr 2018, sec. 3.2. Which of two classes is in front is not said there.
+    """
+    outside = categories.background_index
+    classes = np.full(photo.shape[:2], IGNORE_INDEX if outside is None else outside, np.uint8)
+    instances = np.zeros(photo.shape[:2], dtype=np.int32)
+    for box in boxes:
+        classes[_slices(_clip(box.box_xyxy, photo))] = IGNORE_INDEX
+    masks = masks_from_boxes(photo, boxes)
+    numbered = sorted(enumerate(masks, start=1), key=lambda pair: -_area(pair[1].box_xyxy))
+    for number, box_mask in numbered:
+        class_index = categories.class_index_of[box_mask.box.category_id]
+        classes[_slices(box_mask.box_xyxy)][box_mask.mask] = class_index
+        instances[_slices(box_mask.box_xyxy)][box_mask.mask] = number
+    for category_id in {box_mask.box.category_id for box_mask in masks}:
+        of_category = [m for m in masks if m.box.category_id == category_id]
+        contested = _contested(of_category, classes.shape)
+        contested &= classes == categories.class_index_of[category_id]
+        classes[contested] = IGNORE_INDEX
+        instances[contested] = 0
+    return PseudoLabel(classes=classes, instances=instances)
+
+
+def _object_in(
+    photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]
+) -> tuple[NDArray[np.bool_], bool]:
+    """Return the mask of the box at this place, and whether it is a fallback.
+
+    Where the agreed pixels are too few, GrabCut alone is believed: it holds a sure core.
+    """
+    x0, y0, x1, y1 = place
+    if min(x1 - x0, y1 - y0) < MIN_SIDE:
+        return ellipse_in(np.ones((y1 - y0, x1 - x0), dtype=bool), 1.0), True
+    window = cut_window(photo, place)
+    cut = grabcut_mask(window, others)
+    agreed = enlarge_to_box(cut & grouping_mask(window), window)
+    if agreed.mean() >= MIN_AGREED_SHARE:
+        return agreed, False
+    cut = enlarge_to_box(cut, window)
+    if cut.mean() >= MIN_AGREED_SHARE:
+        return cut, True
+    return ellipse_in(np.ones((y1 - y0, x1 - x0), dtype=bool), 0.5), True
+
+
+def _contested(masks: Sequence[BoxMask], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where two or more of the masks are true."""
+    claims = np.zeros(shape_hw, dtype=np.int32)
+    for box_mask in masks:
+        claims[_slices(box_mask.box_xyxy)] += box_mask.mask
+    return claims > 1
+
+
+def _clip(box_xyxy: BoxXYXY, photo: Photo) -> BoxXYXY:
+    height, width = photo.shape[:2]
+    x0, x1 = (min(max(x, 0), width) for x in box_xyxy[0::2])
+    y0, y1 = (min(max(y, 0), height) for y in box_xyxy[1::2])
+    return x0, y0, x1, y1
+
+
+def _is_empty(box_xyxy: BoxXYXY) -> bool:
+    x0, y0, x1, y1 = box_xyxy
+    return x1 <= x0 or y1 <= y0
+
+
+def _area(box_xyxy: BoxXYXY) -> int:
+    x0, y0, x1, y1 = box_xyxy
+    return (x1 - x0) * (y1 - y0)
+
+
+def _slices(box_xyxy: BoxXYXY) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = box_xyxy
+    return slice(y0, y1), slice(x0, x1)

@@ -1,0 +1,148 @@
+"""Image tags to label maps: a classifier of the tagged crops, and where it looks.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.random_streams import stream, stream_seed
+from annotools.records import Photo, WeakLabel
+from wsps.data import normalise
+from wsps.descent import descend
+from wsps.losses import tag_loss
+from wsps.networks.backbone import build_backbone
+from wsps.networks.classifier import CropClassifier, grad_cam
+from wsps.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedPhoto:
+    """A photo and the tags of its crops; the crops of one photo have one size."""
+
+    photo: Photo
+    weak: WeakLabel
+
+
+def train_classifier(
+    photos: Sequence[TaggedPhoto],
+    categories: CategorySet,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+) -> CropClassifier:
+    """Return a multi-label classifier trained on the fixed crops of tagged photos.
+
+    Only the fixed crops are seen, mirrored or not: a random crop would need tags nobody gave.
+
+    Args:
+        photos: at least one.
+        categories: of the dataset.
+        recipe: its backbone, `batch_size` photos a step, and its classifier stage.
+        seed: of weights, order and augmentation.
+        device: where to train.
+    """
+    torch.manual_seed(stream_seed(seed, "weights", "classifier"))
+    classifier = CropClassifier(
+        build_backbone(recipe.backbone, recipe.backbone_weights), len(categories)
+    ).to(device)
+
+    def loss_of(batch: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        losses = [tag_loss(classifier(crops), present, asked) for crops, present, asked in batch]
+        return torch.stack(losses).mean()
+
+    batches = _draw_batches(photos, categories, recipe.batch_size, seed, device)
+    descend(classifier.parameters(), batches, loss_of, recipe, recipe.classifier, "classifier")
+    return classifier.eval()
+
+
+def label_from_tags(
+    classifier: CropClassifier,
+    tagged: TaggedPhoto,
+    categories: CategorySet,
+    cam_threshold: float,
+    device: torch.device,
+) -> NDArray[np.uint8]:
+    """Return class indices where the classifier sees a tagged class: (H, W).
+
+    In each crop a pixel takes a class among the crop's tags whose heat reaches `cam_threshold`
+    times that class's maximum; where several do, the one with the smaller area. Where no class
+    does, or overlapping crops disagree, it is `IGNORE_INDEX`.
+    """
+    crops = _cut_crops(tagged.photo, tagged.weak).to(device)
+    heat = grad_cam(classifier, crops).cpu().numpy()  # (N, K, h, w)
+    classes = np.full(tagged.photo.shape[:2], IGNORE_INDEX, dtype=np.uint8)
+    disputed = np.zeros(classes.shape, dtype=bool)
+    for crop, crop_heat in zip(tagged.weak.crops, heat, strict=True):
+        present = [categories.class_index_of[c] for c in crop.category_ids]
+        label = threshold_heat(crop_heat, present, cam_threshold)
+        x0, y0, x1, y1 = crop.box_xyxy
+        known = classes[y0:y1, x0:x1]
+        both = (known != IGNORE_INDEX) & (label != IGNORE_INDEX)
+        disputed[y0:y1, x0:x1] |= both & (known != label)
+        classes[y0:y1, x0:x1] = np.where(known == IGNORE_INDEX, label, known)
+    classes[disputed] = IGNORE_INDEX
+    return classes
+
+
+def threshold_heat(
+    heat: NDArray[np.float32], present: Sequence[int], cam_threshold: float
+) -> NDArray[np.uint8]:
+    """Return the class indices of one crop: (H, W), `IGNORE_INDEX` where no class is hot.
+
+    Args:
+        heat: (K, H, W), non-negative.
+        present: class indices among the crop's tags; no other class may appear.
+        cam_threshold: share of a class's maximum that counts as hot.
+    """
+    hot = {c: heat[c] >= cam_threshold * heat[c].max() for c in present if heat[c].max() > 0}
+    label = np.full(heat.shape[1:], IGNORE_INDEX, dtype=np.uint8)
+    for class_index in sorted(hot, key=lambda c: (-int(hot[c].sum()), c)):
+        label[hot[class_index]] = class_index
+    return label
+
+
+def _draw_batches(
+    photos: Sequence[TaggedPhoto],
+    categories: CategorySet,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+    """Yield, for ever, (crops, tags present, classes asked) of photos in random order."""
+    rng = stream(seed, "shuffle", "classifier")
+    while True:
+        order = rng.permutation(len(photos))
+        for start in range(0, len(order), batch_size):
+            batch = []
+            for index in order[start : start + batch_size]:
+                tagged = photos[int(index)]
+                crops = _cut_crops(tagged.photo, tagged.weak)
+                if rng.random() < 0.5:
+                    crops = crops.flip(-1)
+                present, asked = _tag_targets(tagged.weak, categories)
+                batch.append((crops.to(device), present.to(device), asked.to(device)))
+            yield batch
+
+
+def _cut_crops(photo: Photo, weak: WeakLabel) -> Tensor:
+    """Return the crops of a photo: (N, 3, h, w), normalised."""
+    image = normalise(photo)
+    boxes = [crop.box_xyxy for crop in weak.crops]
+    return torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
+
+
+def _tag_targets(weak: WeakLabel, categories: CategorySet) -> tuple[Tensor, Tensor]:
+    """Return which classes are present in, and were asked of, each crop: (N, K) both."""
+    present = torch.zeros(len(weak.crops), len(categories))
+    for row, crop in enumerate(weak.crops):
+        present[row, [categories.class_index_of[c] for c in crop.category_ids]] = 1.0
+    asked = torch.zeros_like(present)
+    asked[:, [categories.class_index_of[c] for c in weak.tagged_category_ids]] = 1.0
+    return present, asked

@@ -1,0 +1,101 @@
+"""The surroundings of a box, cut out and shrunk so that every box costs about the same."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.records import BoxXYXY, Photo
+
+CONTEXT_SHARE = 0.2
+"""Context on each side of a box, as a share of that side of the box."""
+
+MIN_CONTEXT = 3
+"""Context on each side of a box in pixels, however small the box."""
+
+MAX_WINDOW_SIDE = 96
+"""Longest side of a window in its own pixels. Real objects came out the same at 128."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A box with its context, shrunk to at most `MAX_WINDOW_SIDE` a side.
+
+    `pixels` is (H, W, 3) RGB in the window's own pixels, `bounds_xyxy` its place in the photo and
+    `box_xyxy` the annotated box, both in the photo's pixels. The two sides shrink independently,
+    so that a long thin box keeps its width.
+    """
+
+    pixels: NDArray[np.uint8]
+    bounds_xyxy: BoxXYXY
+    box_xyxy: BoxXYXY
+
+    def inside(self, box_xyxy: BoxXYXY) -> NDArray[np.bool_]:
+        """Return (H, W), true where this box of the photo's pixels lies; it may lie outside."""
+        x0, y0, x1, y1 = box_xyxy
+        rows = _covered(y0, y1, self.bounds_xyxy[1], self.bounds_xyxy[3], self.pixels.shape[0])
+        columns = _covered(x0, x1, self.bounds_xyxy[0], self.bounds_xyxy[2], self.pixels.shape[1])
+        return rows[:, None] & columns[None, :]
+
+
+def cut_window(photo: Photo, box_xyxy: BoxXYXY) -> Window:
+    """Return the window of a box that lies within the photo and is not empty."""
+    height, width = photo.shape[:2]
+    x0, y0, x1, y1 = box_xyxy
+    margin_x = max(MIN_CONTEXT, round(CONTEXT_SHARE * (x1 - x0)))
+    margin_y = max(MIN_CONTEXT, round(CONTEXT_SHARE * (y1 - y0)))
+    left, top = max(0, x0 - margin_x), max(0, y0 - margin_y)
+    right, bottom = min(width, x1 + margin_x), min(height, y1 + margin_y)
+    pixels = photo[top:bottom, left:right]
+    size_wh = min(right - left, MAX_WINDOW_SIDE), min(bottom - top, MAX_WINDOW_SIDE)
+    if size_wh != (right - left, bottom - top):
+        pixels = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+    return Window(
+        pixels=np.ascontiguousarray(pixels, dtype=np.uint8),
+        bounds_xyxy=(left, top, right, bottom),
+        box_xyxy=box_xyxy,
+    )
+
+
+def enlarge_to_box(mask: NDArray[np.bool_], window: Window) -> NDArray[np.bool_]:
+    """Return a mask of the window in the photo's pixels, cropped to the box.
+
+    Args:
+        mask: (H, W) of the window.
+        window: where the mask lies.
+    """
+    left, top, right, bottom = window.bounds_xyxy
+    x0, y0, x1, y1 = window.box_xyxy
+    if mask.shape != (bottom - top, right - left):
+        size_wh = right - left, bottom - top
+        enlarged = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_LINEAR)
+        mask = np.asarray(enlarged > 0.5, dtype=bool)
+    return mask[y0 - top : y1 - top, x0 - left : x1 - left].copy()
+
+
+def ellipse_in(inside: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """Return the ellipse at the centre of a box, its axes this share of the box's sides.
+
+    Args:
+        inside: (H, W), true on the pixels of an axis-parallel box; not empty.
+        share: in (0, 1]; 1 gives the inscribed ellipse.
+    """
+    from_centre = [
+        _offsets_from_centre(inside.any(axis=1), share),
+        _offsets_from_centre(inside.any(axis=0), share),
+    ]
+    return (from_centre[0][:, None] ** 2 + from_centre[1][None, :] ** 2 <= 1) & inside
+
+
+def _covered(start: int, stop: int, first: int, last: int, size: int) -> NDArray[np.bool_]:
+    """Which of `size` steps from `first` to `last` have their centre in [start, stop)."""
+    centres = first + (np.arange(size) + 0.5) * (last - first) / size
+    return np.asarray((centres >= start) & (centres < stop), dtype=bool)
+
+
+def _offsets_from_centre(covered: NDArray[np.bool_], share: float) -> NDArray[np.float64]:
+    """Distance of each step from the covered ones' centre, in half axes of the ellipse."""
+    places = np.flatnonzero(covered)
+    half_axis = share * len(places) / 2
+    return (np.arange(len(covered)) - places.mean()) / half_axis

@@ -1,0 +1,129 @@
+"""Training: the semantic network, the detector, then semantics and instances end to end.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.5 and B.1.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.random_streams import stream, stream_seed
+from wsps.data import Batch, TrainingExample, augment, collate
+from wsps.descent import descend
+from wsps.losses import instance_loss, semantic_loss
+from wsps.networks.model import PanopticModel, build_model
+from wsps.recipe import Recipe
+
+
+def train_model(
+    groups: Sequence[Sequence[TrainingExample]],
+    categories: CategorySet,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+) -> PanopticModel:
+    """Return a trained panoptic model.
+
+    Args:
+        groups: examples by label kind; each kind is drawn equally often, so that a few full labels
+            are not lost among many weak ones.
+        categories: of the dataset.
+        recipe: how long and how to train.
+        seed: of weights, order and augmentation.
+        device: where to train.
+
+    Raises:
+        DatasetError: when there is no example at all.
+        RecipeError: when the recipe's backbone or optimizer does not exist.
+    """
+    groups = [group for group in groups if len(group) > 0]
+    if not groups:
+        raise DatasetError("nothing to train on: no image has a label")
+    model = build_model(recipe, categories, stream_seed(seed, "weights"), device)
+    train_semantic(model, draw_batches(groups, recipe, seed, "semantic", device))
+    boxed = [group for group in groups if group[0].has_boxes]
+    if boxed:
+        train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
+        train_instance(model, draw_batches(boxed, recipe, seed, "instance", device))
+    return model
+
+
+def train_semantic(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
+    """Train the semantic network by cross-entropy over labelled pixels; return the losses."""
+    model.semantic.train()
+
+    def loss_of(batch: Batch) -> Tensor:
+        return semantic_loss(model.semantic(batch.images), batch.classes)
+
+    parameters = model.semantic.parameters()
+    return descend(parameters, batches, loss_of, model.recipe, model.recipe.semantic, "semantic")
+
+
+def train_detector(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
+    """Train the detector on boxes; return the losses."""
+    model.detector.train()
+
+    def loss_of(batch: Batch) -> Tensor:
+        return model.detector.loss(batch.images, batch.boxes, batch.box_classes)
+
+    parameters = model.detector.parameters()
+    return descend(parameters, batches, loss_of, model.recipe, model.recipe.detector, "detector")
+
+
+def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
+    """Fine-tune semantic network and instance subnetwork end to end; return the losses.
+
+    The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1).
+    """
+    settings = model.recipe.instances
+    model.semantic.eval()
+
+    def loss_of(batch: Batch) -> Tensor:
+        semantic = model.semantic(batch.images).softmax(dim=1)
+        detected = model.detector.detect(
+            batch.images, settings.score_threshold, settings.max_detections
+        )
+        losses = [
+            instance_loss(
+                model.instance(
+                    semantic[i], batch.images[i], detections, settings.training_iterations
+                ),
+                batch.classes[i],
+                batch.instances[i],
+            )
+            for i, detections in enumerate(detected)
+        ]
+        return torch.stack(losses).mean()
+
+    parameters = [*model.semantic.parameters(), *model.instance.parameters()]
+    return descend(parameters, batches, loss_of, model.recipe, model.recipe.instance, "instance")
+
+
+def draw_batches(
+    groups: Sequence[Sequence[TrainingExample]],
+    recipe: Recipe,
+    seed: int,
+    stage: str,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Yield batches for ever: each group equally often, each group's examples in random order."""
+    shuffle, augmentation = stream(seed, "shuffle", stage), stream(seed, "augment", stage)
+    orders = [_endless_order(len(group), shuffle) for group in groups]
+    while True:
+        examples = []
+        for _ in range(recipe.batch_size):
+            chosen = int(shuffle.integers(len(groups)))
+            example = groups[chosen][next(orders[chosen])]
+            examples.append(
+                augment(example, recipe.crop_size_wh, recipe.scale_range, augmentation)
+            )
+        yield collate(examples, device)
+
+
+def _endless_order(count: int, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from (int(i) for i in rng.permutation(count))
