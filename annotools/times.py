@@ -68,16 +68,16 @@ def read_times(name_or_path: str | Path) -> AnnotationTimes:
     """
     path = _find_file(name_or_path)
     table = _load(path)
-    _check_keys(f"{path}", table, required=("name", "note", "actions"))
-    actions = _take(f"{path}", table, "actions", dict)
+    _check_keys(str(path), table, required=("name", "note", "actions"))
+    actions = _take(str(path), table, "actions", dict)
     unknown = [name for name in actions if name not in ACTIONS]
     if unknown:
         raise TimesError(
             f"{path}: unknown action {unknown[0]!r} in actions: use {', '.join(ACTIONS)}"
         )
     return AnnotationTimes(
-        name=_take(f"{path}", table, "name", str),
-        note=_take(f"{path}", table, "note", str),
+        name=_take(str(path), table, "name", str),
+        note=_take(str(path), table, "note", str),
         actions={
             name: _read_action(
                 f"{path}: actions.{name}", _take(f"{path}: actions", actions, name, dict)

@@ -21,7 +21,7 @@ seeds = st.integers(0, 5)
 
 
 def same_prices(count, **price_of):
-    return {i: price_of for i in range(count)}
+    return dict.fromkeys(range(count), price_of)
 
 
 def test_the_kind_furthest_behind_its_share_is_bought_next():

@@ -16,7 +16,7 @@ def classes_to_average(
         include_background: false leaves the background category of a set that has one out.
     """
     background = None if include_background else categories.background_index
-    things = [i for i in categories.thing_indices if i != background]
+    things = list(categories.thing_indices)
     stuff = [i for i in categories.stuff_indices if i != background]
     return sorted(things + stuff), things, stuff
 

@@ -20,7 +20,7 @@ class PSPTrunk(nn.Module):
         super().__init__()
         self.backbone = backbone
         channels = backbone.out_channels
-        branch = channels // len(PYRAMID_BINS)
+        branch = channels // max(1,len(PYRAMID_BINS))
         self.branches = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, branch, kernel_size=1, bias=False), nn.ReLU())
             for _ in PYRAMID_BINS

@@ -16,8 +16,11 @@ from wsps.pseudo_labels.windows import cut_window, ellipse_in, enlarge_to_box
 MIN_SIDE = 8
 """Shorter side in pixels from which on a box has room for colours and edges."""
 
-MIN_AGREED_SHARE = 0.2
-"""Share of the box below which the agreed pixels are too few to be the object."""
+MIN_AGREED_SHARE = 0.1
+"""Share of the box below which the pixels found are too few to be the object."""
+
+CENTRE_SHARE = 0.5
+"""Axes of the ellipse that stands for an object nobody found, as a share of the box's sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +99,14 @@ def _object_in(
 ) -> tuple[NDArray[np.bool_], bool]:
     """Return the mask of the box at this place, and whether it is a fallback.
 
-    Where the agreed pixels are too few, GrabCut alone is believed: it holds a sure core.
+    A small box gives its inscribed ellipse. Where the agreed pixels are too few, GrabCut alone is
+    believed; where that is too little as well, the ellipse at the box's centre. A mask that fills
+    the box is kept: signs, lorries and cropped objects do fill theirs.
     """
     x0, y0, x1, y1 = place
+    whole = np.ones((y1 - y0, x1 - x0), dtype=bool)
     if min(x1 - x0, y1 - y0) < MIN_SIDE:
-        return ellipse_in(np.ones((y1 - y0, x1 - x0), dtype=bool), 1.0), True
+        return ellipse_in(whole, 1.0), True
     window = cut_window(photo, place)
     cut = grabcut_mask(window, others)
     agreed = enlarge_to_box(cut & grouping_mask(window), window)
@@ -109,7 +115,7 @@ def _object_in(
     cut = enlarge_to_box(cut, window)
     if cut.mean() >= MIN_AGREED_SHARE:
         return cut, True
-    return ellipse_in(np.ones((y1 - y0, x1 - x0), dtype=bool), 0.5), True
+    return ellipse_in(whole, CENTRE_SHARE), True
 
 
 def _contested(masks: Sequence[BoxMask], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:

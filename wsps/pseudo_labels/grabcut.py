@@ -12,10 +12,10 @@ from wsps.pseudo_labels.windows import Window, ellipse_in
 CORE_SHARE = 0.8
 """Axes of the central ellipse that surely is object, as a share of the box's sides.
 
-Without a sure core, GrabCut returns nothing at all for many boxes: 13 % of Pascal VOC's."""
+Without a sure core, GrabCut returns nothing at all for many boxes."""
 
 NUM_ITERATIONS = 1
-"""Rounds of colour model and cut. More changed the masks of real objects by under 1 %."""
+"""Rounds of colour model and cut. Two more changed precision and recall by under 1 %."""
 
 
 def grabcut_mask(window: Window, other_boxes: Sequence[BoxXYXY] = ()) -> NDArray[np.bool_]:
@@ -42,13 +42,13 @@ def grabcut_mask(window: Window, other_boxes: Sequence[BoxXYXY] = ()) -> NDArray
     cv2.grabCut(
         window.pixels,
         trimap,
-        None,
+        (0, 0, 0, 0),
         background_model,
         object_model,
         NUM_ITERATIONS,
         cv2.GC_INIT_WITH_MASK,
     )
-    return ((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)) & inside
+    return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)) & inside
 
 
 def _in_front(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.bool_]:

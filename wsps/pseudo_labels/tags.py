@@ -115,20 +115,31 @@ def _draw_batches(
     seed: int,
     device: torch.device,
 ) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    """Yield, for ever, (crops, tags present, classes asked) of photos in random order."""
+    """Yield, for ever, (crops, tags present, classes asked) of photos in random order.
+
+    Crops of one size go through the network together, so that batch normalisation sees many
+    photos.
+    """
     rng = stream(seed, "shuffle", "classifier")
     while True:
         order = rng.permutation(len(photos))
         for start in range(0, len(order), batch_size):
-            batch = []
+            by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
             for index in order[start : start + batch_size]:
                 tagged = photos[int(index)]
                 crops = _cut_crops(tagged.photo, tagged.weak)
                 if rng.random() < 0.5:
                     crops = crops.flip(-1)
                 present, asked = _tag_targets(tagged.weak, categories)
-                batch.append((crops.to(device), present.to(device), asked.to(device)))
-            yield batch
+                by_size.setdefault(crops.shape[2:], []).append((crops, present, asked))
+            yield [
+                (
+                    torch.cat([crops for crops, _, _ in parts]).to(device),
+                    torch.cat([present for _, present, _ in parts]).to(device),
+                    torch.cat([asked for _, _, asked in parts]).to(device),
+                )
+                for parts in by_size.values()
+            ]
 
 
 def _cut_crops(photo: Photo, weak: WeakLabel) -> Tensor:

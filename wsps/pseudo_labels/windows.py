@@ -15,7 +15,7 @@ MIN_CONTEXT = 3
 """Context on each side of a box in pixels, however small the box."""
 
 MAX_WINDOW_SIDE = 96
-"""Longest side of a window in its own pixels. Real objects came out the same at 128."""
+"""Longest side of a window in its own pixels. Masks of real objects are no better at 128."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,13 @@ def cut_window(photo: Photo, box_xyxy: BoxXYXY) -> Window:
     margin_y = max(MIN_CONTEXT, round(CONTEXT_SHARE * (y1 - y0)))
     left, top = max(0, x0 - margin_x), max(0, y0 - margin_y)
     right, bottom = min(width, x1 + margin_x), min(height, y1 + margin_y)
-    pixels = photo[top:bottom, left:right]
+    pixels: NDArray[np.uint8] = photo[top:bottom, left:right]
     size_wh = min(right - left, MAX_WINDOW_SIDE), min(bottom - top, MAX_WINDOW_SIDE)
     if size_wh != (right - left, bottom - top):
-        pixels = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+        shrunk = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(shrunk, dtype=np.uint8)
     return Window(
-        pixels=np.ascontiguousarray(pixels, dtype=np.uint8),
+        pixels=np.ascontiguousarray(pixels),
         bounds_xyxy=(left, top, right, bottom),
         box_xyxy=box_xyxy,
     )
@@ -81,11 +82,9 @@ def ellipse_in(inside: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
         inside: (H, W), true on the pixels of an axis-parallel box; not empty.
         share: in (0, 1]; 1 gives the inscribed ellipse.
     """
-    from_centre = [
-        _offsets_from_centre(inside.any(axis=1), share),
-        _offsets_from_centre(inside.any(axis=0), share),
-    ]
-    return (from_centre[0][:, None] ** 2 + from_centre[1][None, :] ** 2 <= 1) & inside
+    rows = _offsets_from_centre(np.asarray(inside.any(axis=1)), share)
+    columns = _offsets_from_centre(np.asarray(inside.any(axis=0)), share)
+    return (rows[:, None] ** 2 + columns[None, :] ** 2 <= 1) & inside
 
 
 def _covered(start: int, stop: int, first: int, last: int, size: int) -> NDArray[np.bool_]:
@@ -98,4 +97,4 @@ def _offsets_from_centre(covered: NDArray[np.bool_], share: float) -> NDArray[np
     """Distance of each step from the covered ones' centre, in half axes of the ellipse."""
     places = np.flatnonzero(covered)
     half_axis = share * len(places) / 2
-    return (np.arange(len(covered)) - places.mean()) / half_axis
+    return np.asarray((np.arange(len(covered)) - places.mean()) / half_axis, dtype=np.float64)

@@ -104,6 +104,9 @@ def test_the_best_free_truth_is_taken():
     # Car 6 overlaps true car 1 by 4/12 and true car 2 by 2/7; car 5 takes true car 1 first.
     assert car_precision([image], 0.1) == 1
     assert car_precision([image], 0.3) == 1 / 2
+    # The other way round, car 6 takes true car 1 and leaves none to car 5.
+    mirrored = cars(truth[::-1], predicted[::-1], {5: 0.8, 6: 0.9})
+    assert car_precision([mirrored], 0.1) == 1 / 2
 
 
 @pytest.mark.parametrize("renaming", [{1: 1, 2: 2}, {1: 2, 2: 1}])
@@ -133,6 +136,11 @@ def test_an_unmatched_segment_mostly_in_void_or_groups_is_left_out():
     assert car_precision([in_group], 0.5) == 1
     assert car_precision([in_two_groups], 0.5) == 1
     assert car_precision([half], 0.5) == 1 / 2
+
+
+def test_a_matched_segment_counts_even_when_mostly_in_void():
+    image = cars([9, 1, 0, 0], [5, 6, 6, 6], {5: 0.9, 6: 0.8})
+    assert car_precision([image], 0.5) == 1 / 2
 
 
 def test_the_background_counts_in_means_only_when_asked():

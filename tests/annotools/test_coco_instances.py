@@ -1,0 +1,366 @@
+import json
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco_mask
+
+from annotools.errors import DatasetError
+from annotools.formats import coco_instances
+from annotools.label_maps import build_label, measure_segments
+from annotools.records import Image
+
+PERSON, DOG = 1, 18
+WIDTH, HEIGHT = 6, 4
+SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]  # pixels of columns 1 and 2, rows 1 and 2
+COLUMN_5 = [5, 0, 6, 0, 6, 4, 5, 4]
+
+
+def image_entry(image_id=1, file_name="a.png", width=WIDTH, height=HEIGHT):
+    return {"id": image_id, "file_name": file_name, "width": width, "height": height}
+
+
+def annotation(segmentation, image_id=1, category_id=PERSON, iscrowd=0):
+    return {
+        "image_id": image_id,
+        "category_id": category_id,
+        "segmentation": segmentation,
+        "iscrowd": iscrowd,
+    }
+
+
+def run_lengths(rows):
+    """Uncompressed, from nested lists of 0 and 1."""
+    flat = np.array(rows).ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *changes, flat.size]).tolist()
+    return {"size": list(np.shape(rows)), "counts": counts if flat[0] == 0 else [0, *counts]}
+
+
+def write_dataset(root, annotations=(), images=None, categories=None, split="val", **others):
+    names = {DOG: "dog", PERSON: "person"}
+    content = {
+        "images": [image_entry()] if images is None else images,
+        "categories": [{"id": i, "name": name} for i, name in names.items()]
+        if categories is None
+        else categories,
+        "annotations": annotations if isinstance(annotations, str) else list(annotations),
+        **others,
+    }
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    path = root / "annotations" / f"instances_{split}.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def read_only_label(root, *segmentations, **settings):
+    entries = [x if "image_id" in x else annotation(x) for x in segmentations]
+    write_dataset(root, entries, **settings)
+    dataset = coco_instances.read(root, "val")
+    return dataset.read_label(dataset.images[0])
+
+
+def write_photo(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels[:, :, ::-1])
+
+
+def test_categories_are_background_and_then_the_file_s_by_id(tmp_path):
+    write_dataset(tmp_path)
+    categories = coco_instances.read(tmp_path, "val").categories
+
+    assert [(c.category_id, c.name, c.is_thing, c.colour) for c in categories.categories] == [
+        (0, "background", False, (0, 0, 0)),
+        (PERSON, "person", True, (128, 0, 0)),
+        (DOG, "dog", True, (0, 128, 0)),
+    ]
+    assert categories.background_id == 0
+    assert categories.background_index == 0
+
+
+def test_background_takes_the_smallest_free_id(tmp_path):
+    taken = [{"id": i, "name": f"c{i}"} for i in (3, -1, 1, 0)]
+    write_dataset(tmp_path, categories=taken)
+    categories = coco_instances.read(tmp_path, "val").categories
+
+    assert categories.background_id == 2
+    assert [c.category_id for c in categories.categories] == [2, -1, 0, 1, 3]
+
+
+def test_images_come_by_id_and_keep_their_names(tmp_path):
+    images = [image_entry(9, "sub dir/ü 9.png"), image_entry(2, "2.jpg", 30, 20)]
+    write_dataset(tmp_path, images=images)
+    dataset = coco_instances.read(tmp_path, "val")
+
+    assert (dataset.name, dataset.split) == ("coco-instances", "val")
+    assert dataset.images == (
+        Image(image_id=2, file_name="2.jpg", width=30, height=20, path=tmp_path / "val" / "2.jpg"),
+        Image(
+            image_id=9,
+            file_name="sub dir/ü 9.png",
+            width=WIDTH,
+            height=HEIGHT,
+            path=tmp_path / "val" / "sub dir" / "ü 9.png",
+        ),
+    )
+
+
+def test_an_image_without_annotations_is_background(tmp_path):
+    label = read_only_label(tmp_path)
+
+    assert label.segment_map.dtype == np.int32
+    assert label == build_like(label, [[1] * WIDTH] * HEIGHT, {1: 0})
+
+
+def build_like(label, rows, category_of, groups=()):
+    """The expected label, holding the map itself so that labels compare by their segments."""
+    np.testing.assert_array_equal(label.segment_map, rows)
+    expected = build_label(1, np.array(rows, dtype=np.int32), category_of, groups)
+    return type(label)(image_id=1, segment_map=label.segment_map, segments=expected.segments)
+
+
+def test_polygon_parts_and_both_run_lengths_of_one_image(tmp_path):
+    dog = run_lengths([[0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 1, 0, 0], [0] * 6])
+    top = np.array([[1, 1, 1, 0, 0, 0], [0] * 6, [0] * 6, [0] * 6], dtype=np.uint8)
+    crowd = coco_mask.encode(np.asfortranarray(top))
+    label = read_only_label(
+        tmp_path,
+        [SQUARE, COLUMN_5],
+        annotation(dog, category_id=DOG),
+        annotation({"size": [4, 6], "counts": crowd["counts"].decode()}, iscrowd=1),
+    )
+
+    rows = [
+        [3, 3, 3, 4, 4, 1],
+        [4, 1, 1, 2, 4, 1],
+        [4, 1, 1, 2, 4, 1],
+        [4, 4, 4, 4, 4, 1],
+    ]
+    assert label == build_like(label, rows, {1: PERSON, 2: DOG, 3: PERSON, 4: 0}, groups=[3])
+
+
+def test_overlaps_go_to_the_smaller_mask_then_to_the_earlier_and_never_to_a_crowd(tmp_path):
+    def row(*columns):
+        return run_lengths([[int(x in columns) for x in range(8)]])
+
+    label = read_only_label(
+        tmp_path,
+        row(0, 1, 2, 3, 4, 5, 6),  # 1: the largest
+        row(1, 2),  # 2
+        row(2, 3),  # 3: as small as 2, later
+        annotation(row(4), iscrowd=1),  # 4: the smallest, yet a crowd under 1
+        annotation(row(6, 7), iscrowd=1),  # 5
+        row(2),  # 6
+        row(6),  # 7
+        row(6),  # 8: wholly covered by 7
+        row(),  # 9: empty
+        images=[image_entry(width=8, height=1)],
+    )
+
+    expected = [[1, 2, 6, 3, 1, 1, 7, 5]]
+    category_of = dict.fromkeys([1, 2, 3, 5, 6, 7], PERSON)
+    assert label == build_like(label, expected, category_of, groups=[5])
+
+
+def test_a_covered_image_has_no_background_segment(tmp_path):
+    label = read_only_label(tmp_path, run_lengths([[1] * WIDTH] * HEIGHT))
+
+    assert [s.segment_id for s in label.segments] == [1]
+
+
+masks = arrays.arrays(
+    np.uint8,
+    arrays.array_shapes(min_dims=2, max_dims=2, max_side=40),
+    elements=st.integers(0, 1),
+    fill=st.integers(0, 1),
+)
+
+
+@given(masks)
+def test_run_lengths_decode_as_pycocotools_does(mask):
+    compressed = coco_mask.encode(np.asfortranarray(mask))["counts"].decode()
+    expected = np.flatnonzero(mask.ravel(order="F"))
+
+    for counts in (compressed, run_lengths(mask)["counts"]):
+        pixels = coco_instances._find_pixels(
+            {"size": list(mask.shape), "counts": counts}, *mask.shape
+        )
+        np.testing.assert_array_equal(pixels, expected)
+
+
+# pycocotools' decode, which only this test calls, is behind NumPy 2's protocol.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@given(st.lists(st.lists(st.floats(-9, 30), min_size=6, max_size=6), min_size=1, max_size=3))
+def test_polygons_decode_as_pycocotools_does(polygons):
+    rle = coco_mask.merge(coco_mask.frPyObjects(polygons, 15, 16))
+    expected = np.flatnonzero(coco_mask.decode(rle).ravel(order="F"))
+
+    np.testing.assert_array_equal(coco_instances._find_pixels(polygons, 15, 16), expected)
+
+
+def test_a_dataset_travels_to_another_process(tmp_path):
+    write_dataset(tmp_path, [annotation([SQUARE])])
+    write_photo(tmp_path / "val" / "a.png", np.full((HEIGHT, WIDTH, 3), 7, dtype=np.uint8))
+    dataset = coco_instances.read(tmp_path, "val")
+    copy = pickle.loads(pickle.dumps(dataset))
+
+    assert copy.images == dataset.images
+    label = copy.read_label(copy.images[0])
+    assert measure_segments(label.segment_map) == {1: (4, (1, 1, 3, 3)), 2: (20, (0, 0, 6, 4))}
+    assert copy.read_photo(copy.images[0]).max() == 7
+
+
+def test_photos_are_rgb(tmp_path):
+    write_dataset(tmp_path)
+    pixels = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
+    write_photo(tmp_path / "val" / "a.png", pixels)
+    dataset = coco_instances.read(tmp_path, "val")
+    photo = dataset.read_photo(dataset.images[0])
+
+    assert photo.dtype == np.uint8
+    np.testing.assert_array_equal(photo, pixels)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a photo"])
+def test_photos_that_cannot_be_read_are_named(tmp_path, content):
+    write_dataset(tmp_path)
+    path = tmp_path / "val" / "a.png"
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    dataset = coco_instances.read(tmp_path, "val")
+
+    with pytest.raises(DatasetError, match=r"a\.png: (cannot be read|not a photo)"):
+        dataset.read_photo(dataset.images[0])
+
+
+def test_a_photo_of_another_size_is_named(tmp_path):
+    write_dataset(tmp_path)
+    write_photo(tmp_path / "val" / "a.png", np.zeros((WIDTH, HEIGHT, 3), dtype=np.uint8))
+    dataset = coco_instances.read(tmp_path, "val")
+
+    with pytest.raises(DatasetError, match=r"a\.png: is 4 x 6 pixels, .* says 6 x 4: restore"):
+        dataset.read_photo(dataset.images[0])
+
+
+def test_a_missing_file_says_which_splits_there_are(tmp_path):
+    write_dataset(tmp_path, split="train2017")
+
+    with pytest.raises(DatasetError, match=r"instances_val\.json.*has instances_train2017\.json"):
+        coco_instances.read(tmp_path, "val")
+    with pytest.raises(DatasetError, match=r"instances_val\.json: cannot be read.*has none"):
+        coco_instances.read(tmp_path / "nowhere", "val")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"images": [', b"\xff\xfe\xff"])
+def test_a_file_that_is_not_json(tmp_path, content):
+    write_dataset(tmp_path).write_bytes(content)
+
+    with pytest.raises(DatasetError, match=r"instances_val\.json: not valid JSON"):
+        coco_instances.read(tmp_path, "val")
+
+
+def test_a_file_that_is_no_object(tmp_path):
+    write_dataset(tmp_path).write_bytes(b"[]")
+
+    with pytest.raises(DatasetError, match="categories is missing or not a list"):
+        coco_instances.read(tmp_path, "val")
+
+
+def without(entry, key):
+    return {k: v for k, v in entry.items() if k != key}
+
+
+GOOD = annotation([SQUARE])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"images": "a.png"}, "images is missing or not a list"),
+        ({"images": [3]}, r"images\[0\]: is not an object"),
+        ({"images": [without(image_entry(), "width")]}, r"images\[0\]: width is missing"),
+        ({"images": [image_entry("1")]}, r"images\[0\]: id is missing or not a whole number"),
+        ({"images": [image_entry(True)]}, r"images\[0\]: id is missing or not a whole number"),
+        ({"images": [image_entry(file_name=3)]}, r"images\[0\]: file_name is missing or not text"),
+        ({"images": [image_entry(), image_entry()]}, r"images\[1\]: id 1 is given twice"),
+        ({"images": [image_entry(height=0)]}, r"images\[0\]: size 6 x 0"),
+        ({"images": [image_entry(file_name="/etc/a.png")]}, "'/etc/a.png' leaves the photo"),
+        ({"images": [image_entry(file_name="b/../../a.png")]}, "leaves the photo folder"),
+        ({"images": [image_entry(file_name="..\\a.png")]}, "leaves the photo folder"),
+        ({"images": [image_entry(file_name="C:\\a.png")]}, "leaves the photo folder"),
+        ({"images": [image_entry(file_name="")]}, "leaves the photo folder"),
+        ({"categories": [{"id": 1}]}, r"categories\[0\]: name is missing or not text"),
+        ({"categories": [{"id": 1, "name": "a"}] * 2}, r"categories\[1\]: id 1 is given twice"),
+        (
+            {"categories": [{"id": i, "name": "a"} for i in range(255)]},
+            "with the background, 256 categories: give 1 to 255",
+        ),
+        ({"annotations": "none"}, "annotations is missing or not a list"),
+        ({"annotations": [GOOD, {}]}, r"annotations\[1\]: image_id is missing"),
+        ({"annotations": [annotation([], image_id=4)]}, r"\[0\]: image_id 4 is not in images"),
+        ({"annotations": [annotation([], category_id=4)]}, r"category_id 4 is not in categories"),
+        ({"annotations": [annotation([], category_id=0)]}, r"category_id 0 is not in categories"),
+        ({"annotations": [without(GOOD, "segmentation")]}, "segmentation is missing"),
+        ({"annotations": [annotation([], iscrowd=2)]}, "iscrowd = 2: give 0 or 1"),
+        ({"annotations": [annotation([], iscrowd=[])]}, r"iscrowd = \[\]: give 0 or 1"),
+    ],
+)
+def test_contradictions_are_found_when_reading(tmp_path, content, message):
+    path = write_dataset(tmp_path, **content)
+
+    with pytest.raises(DatasetError, match=message) as caught:
+        coco_instances.read(tmp_path, "val")
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_crowd_may_be_left_out(tmp_path):
+    label = read_only_label(tmp_path, without(GOOD, "iscrowd"))
+
+    assert not label.segments[0].is_group
+
+
+def sized(counts, size=(HEIGHT, WIDTH)):
+    return {"size": list(size), "counts": counts}
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        (None, "neither polygons nor run lengths"),
+        ([], "no polygon"),
+        ([[]], "3 points or more"),
+        ([[1, 1, 2, 2]], "3 points or more"),
+        ([SQUARE, [1, 1, 2, 2, 3, 3, 4]], "3 points or more"),
+        (SQUARE, "3 points or more"),
+        ([[1, 1, 2, 2, "3", 1]], "coordinate '3'"),
+        ([[1, 1, 2, 2, True, 1]], "coordinate True"),
+        ([[1, 1, 2, 2, float("nan"), 1]], "coordinate nan"),
+        ([[1, 1, 2, 2, 1e9, 1]], "not one near the image"),
+        ([[1, 1, 2, -5, 1, 1]], "coordinate -5, not one near the image"),
+        (sized([24], size=(WIDTH, HEIGHT)), r"size \[6, 4\] on an image .* \[4, 6\]"),
+        ({"counts": [24]}, "run lengths of size None"),
+        (sized([20]), "add up to 20 pixels, not 24"),
+        (sized([20, 5]), "add up to 25 pixels, not 24"),
+        (sized([30, -6]), "not counts of pixels"),
+        (sized([24.0]), "not counts of pixels"),
+        (sized(None), "not counts of pixels"),
+        (sized(""), "add up to 0 pixels, not 24"),
+        (sized("!"), "not counts of pixels"),
+        (sized("h"), "not counts of pixels"),  # ends where more bits must follow
+        (sized("h0O"), "not counts of pixels"),  # 24 and then -1
+    ],
+)
+def test_impossible_masks_are_found_when_decoding(tmp_path, segmentation, message):
+    path = write_dataset(tmp_path, [GOOD, annotation(segmentation)])
+    dataset = coco_instances.read(tmp_path, "val")
+
+    with pytest.raises(DatasetError, match=message) as caught:
+        dataset.read_label(dataset.images[0])
+    assert str(caught.value).startswith(f"{path}: annotations[1]: ")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX
+from annotools.records import Box, BoxXYXY
+from tests.builders import make_categories
+from wsps.pseudo_labels.boxes import label_from_boxes, masks_from_boxes
+
+CATEGORIES = make_categories(things=("car", "person"), background=True)
+CAR, PERSON = 30, 40
+"""Their class indices are 2 and 3; the background's is 0."""
+
+# Boxes of up to 3 x 3 pixels have full squares as inscribed ellipses, so labels can be worked out
+# by hand.
+BLANK = np.zeros((4, 6, 3), dtype=np.uint8)
+X = IGNORE_INDEX
+
+
+def car(*box_xyxy: int, is_group: bool = False) -> Box:
+    return box(CAR, *box_xyxy, is_group=is_group)
+
+
+def person(*box_xyxy: int) -> Box:
+    return box(PERSON, *box_xyxy)
+
+
+def box(category_id: int, *box_xyxy: int, is_group: bool = False) -> Box:
+    x0, y0, x1, y1 = box_xyxy
+    return Box(category_id=category_id, box_xyxy=(x0, y0, x1, y1), is_group=is_group)
+
+
+def red_cross_photo() -> NDArray[np.uint8]:
+    """A red cross in (10, 10, 50, 50) on noisy grey."""
+    noise = np.random.default_rng(0).integers(-5, 6, (60, 60, 3))
+    photo = np.full((60, 60, 3), 90) + noise
+    photo[20:40, 10:50] = photo[10:50, 20:40] = (200, 20, 20)
+    return photo.astype(np.uint8)
+
+
+def test_one_box_on_background() -> None:
+    label = label_from_boxes(BLANK, [car(1, 1, 3, 3)], CATEGORIES)
+    assert label.classes.dtype == np.uint8
+    assert label.classes.tolist() == [
+        [0, 0, 0, 0, 0, 0],
+        [0, 2, 2, 0, 0, 0],
+        [0, 2, 2, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
+    assert label.instances.dtype == np.int32
+    np.testing.assert_array_equal(label.instances, label.classes == 2)
+
+
+def test_outside_is_ignored_where_stuff_is_labelled_in_its_own_right() -> None:
+    label = label_from_boxes(BLANK, [car(1, 1, 3, 3)], make_categories())
+    assert (label.classes == X).sum() == 20
+    assert (label.classes == 2).sum() == 4
+
+
+def test_overlap_of_one_class_is_ignored() -> None:
+    label = label_from_boxes(BLANK, [car(0, 0, 3, 3), car(2, 1, 5, 4)], CATEGORIES)
+    assert label.classes.tolist() == [
+        [2, 2, 2, 0, 0, 0],
+        [2, 2, X, 2, 2, 0],
+        [2, 2, X, 2, 2, 0],
+        [0, 0, 2, 2, 2, 0],
+    ]
+    assert label.instances.tolist() == [
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 0, 2, 2, 0],
+        [1, 1, 0, 2, 2, 0],
+        [0, 0, 2, 2, 2, 0],
+    ]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_smaller_box_of_another_class_is_in_front(is_reversed: bool) -> None:
+    boxes = [car(0, 0, 3, 3), person(2, 1, 4, 3)]
+    label = label_from_boxes(BLANK, boxes[::-1] if is_reversed else boxes, CATEGORIES)
+    assert label.classes.tolist() == [
+        [2, 2, 2, 0, 0, 0],
+        [2, 2, 3, 3, 0, 0],
+        [2, 2, 3, 3, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
+    assert label.instances[0, 0] == (2 if is_reversed else 1)
+
+
+def test_third_class_in_front_of_a_contested_pixel_keeps_it() -> None:
+    boxes = [car(0, 0, 3, 3), car(1, 0, 4, 3), person(1, 1, 2, 2)]
+    label = label_from_boxes(BLANK, boxes, CATEGORIES)
+    assert label.classes[:3].tolist() == [
+        [2, X, X, 2, 0, 0],
+        [2, 3, X, 2, 0, 0],
+        [2, X, X, 2, 0, 0],
+    ]
+    assert label.instances[1].tolist() == [1, 3, 0, 2, 0, 0]
+
+
+def test_group_is_ignored_except_for_other_instances() -> None:
+    boxes = [car(0, 0, 4, 2, is_group=True), person(1, 0, 3, 2)]
+    label = label_from_boxes(BLANK, boxes, CATEGORIES)
+    assert label.classes[:3].tolist() == [
+        [X, 3, 3, X, 0, 0],
+        [X, 3, 3, X, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
+    assert label.instances[0].tolist() == [0, 1, 1, 0, 0, 0]
+
+
+def test_box_is_cut_off_at_the_photo() -> None:
+    (mask,) = masks_from_boxes(BLANK, [car(-3, -2, 2, 1)])
+    assert mask.box_xyxy == (0, 0, 2, 1)
+    assert mask.mask.tolist() == [[True, True]]
+    assert mask.is_fallback
+
+
+@pytest.mark.parametrize("place", [(2, 2, 2, 4), (3, 1, 2, 2), (-9, 0, -4, 3), (6, 0, 9, 3)])
+def test_box_without_pixels_is_skipped(place: BoxXYXY) -> None:
+    boxes = [car(*place), person(0, 0, 1, 1)]
+    assert [m.box for m in masks_from_boxes(BLANK, boxes)] == boxes[1:]
+    label = label_from_boxes(BLANK, boxes, CATEGORIES)
+    assert (label.classes != 0).sum() == label.instances.sum() == 1
+
+
+def test_repeated_box_is_one_instance() -> None:
+    label = label_from_boxes(BLANK, [car(0, 0, 2, 2), car(0, 0, 2, 2)], CATEGORIES)
+    assert (label.instances == 1).sum() == (label.classes == 2).sum() == 4
+
+
+def test_object_in_a_larger_box_is_found_and_the_rest_ignored() -> None:
+    photo = red_cross_photo()
+    cross = photo[..., 0] > 150
+    (found,) = masks_from_boxes(photo, [car(10, 10, 50, 50)])
+    assert not found.is_fallback
+    assert (found.mask == cross[10:50, 10:50]).mean() > 0.99
+    label = label_from_boxes(photo, [car(10, 10, 50, 50)], CATEGORIES)
+    assert (label.classes[:10] == 0).all()
+    assert (label.classes[11:14, 11:14] == X).all()
+
+
+def test_grabcut_alone_is_believed_where_grouping_finds_nothing() -> None:
+    photo = np.zeros((60, 60, 3), dtype=np.uint8)
+    photo[:, ::2] = 255
+    (found,) = masks_from_boxes(photo, [car(20, 20, 30, 30)])
+    assert found.is_fallback
+    assert found.mask[5, 5]
+
+
+def test_centre_stands_for_an_object_that_smaller_boxes_hide() -> None:
+    photo = np.full((60, 60, 3), 90, dtype=np.uint8)
+    photo[28:32, 28:32] = (200, 20, 20)
+    hiding = [(10, 10, 50, 28), (10, 32, 50, 50), (10, 10, 28, 50), (32, 10, 50, 50)]
+    found = masks_from_boxes(photo, [car(10, 10, 50, 50), *(person(*place) for place in hiding)])
+    assert found[0].is_fallback
+    assert found[0].mask[20, 20]
+    assert found[0].mask.sum() == pytest.approx(np.pi * 10**2, abs=5)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda x, y, width, height, category_id, is_group: Box(
+                category_id=category_id, box_xyxy=(x, y, x + width, y + height), is_group=is_group
+            ),
+            st.integers(-5, 45),
+            st.integers(-5, 45),
+            st.integers(0, 20),
+            st.integers(0, 20),
+            st.sampled_from([CAR, PERSON]),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_label_agrees_with_its_boxes(boxes: list[Box]) -> None:
+    photo = red_cross_photo()[:40, :40]
+    masks = masks_from_boxes(photo, boxes)
+    label = label_from_boxes(photo, boxes, CATEGORIES)
+    assert label.instances.max() <= len(masks)
+    np.testing.assert_array_equal(label.instances > 0, np.isin(label.classes, (2, 3)))
+    for number, found in enumerate(masks, start=1):
+        assert found.mask.any()
+        x0, y0, x1, y1 = found.box_xyxy
+        allowed = np.zeros(label.classes.shape, dtype=bool)
+        allowed[y0:y1, x0:x1] = found.mask
+        own = label.instances == number
+        assert not (own & ~allowed).any()
+        class_index = CATEGORIES.class_index_of[found.box.category_id]
+        assert (label.classes[own] == class_index).all()
