@@ -49,5 +49,10 @@ def available_processors() -> int:
 
 def _limit_threads(threads: int) -> None:
     """Keep numerical libraries, which load after this, to a worker's share of the processors."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for variable in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ):
         os.environ[variable] = str(threads)

@@ -25,7 +25,9 @@ def draw_object_parts(rng: np.random.Generator, category_id: int) -> list[Part]:
     parts = {11: _person, 12: _car, 13: _bus, 14: _sign}[category_id](rng)
     if rng.random() < 0.5:
         return parts
-    return [Part(outline=np.array([1.0, 0.0]) + p.outline * (-1, 1), colour=p.colour) for p in parts]
+    return [
+        Part(outline=np.array([1.0, 0.0]) + p.outline * (-1, 1), colour=p.colour) for p in parts
+    ]
 
 
 def _person(rng: np.random.Generator) -> list[Part]:
@@ -33,9 +35,17 @@ def _person(rng: np.random.Generator) -> list[Part]:
     stride = rng.uniform(0.0, 0.22)
     legs = _vivid(rng)
     return [
-        Part(outline=_polygon((0.3, 0.5), (0.5, 0.5), (0.48 - stride, 1), (0.22 - stride, 1)), colour=legs),
-        Part(outline=_polygon((0.5, 0.5), (0.7, 0.5), (0.78 + stride, 1), (0.52 + stride, 1)), colour=legs),
-        Part(outline=_polygon((0.15, 0.2), (0.85, 0.2), (0.8, 0.56), (0.2, 0.56)), colour=_vivid(rng)),
+        Part(
+            outline=_polygon((0.3, 0.5), (0.5, 0.5), (0.48 - stride, 1), (0.22 - stride, 1)),
+            colour=legs,
+        ),
+        Part(
+            outline=_polygon((0.5, 0.5), (0.7, 0.5), (0.78 + stride, 1), (0.52 + stride, 1)),
+            colour=legs,
+        ),
+        Part(
+            outline=_polygon((0.15, 0.2), (0.85, 0.2), (0.8, 0.56), (0.2, 0.56)), colour=_vivid(rng)
+        ),
         Part(outline=_disc(0.5, 0.1, 0.24, 0.1), colour=skin),
     ]
 
@@ -45,10 +55,19 @@ def _car(rng: np.random.Generator) -> list[Part]:
     glass = _shade((150, 175, 190), rng.uniform(0.4, 1.0))
     roof = rng.uniform(0.18, 0.3)
     return [
-        Part(outline=_polygon((0.14, 0.5), (roof + 0.06, 0.02), (0.72, 0.02), (0.86, 0.5)), colour=body),
-        Part(outline=_polygon((0.24, 0.44), (roof + 0.12, 0.1), (0.67, 0.1), (0.76, 0.44)), colour=glass),
+        Part(
+            outline=_polygon((0.14, 0.5), (roof + 0.06, 0.02), (0.72, 0.02), (0.86, 0.5)),
+            colour=body,
+        ),
+        Part(
+            outline=_polygon((0.24, 0.44), (roof + 0.12, 0.1), (0.67, 0.1), (0.76, 0.44)),
+            colour=glass,
+        ),
         Part(outline=_polygon((0, 0.5), (1, 0.45), (1, 0.86), (0, 0.86)), colour=body),
-        Part(outline=_polygon((0.0, 0.55), (0.08, 0.55), (0.08, 0.66), (0.0, 0.66)), colour=(245, 235, 190)),
+        Part(
+            outline=_polygon((0.0, 0.55), (0.08, 0.55), (0.08, 0.66), (0.0, 0.66)),
+            colour=(245, 235, 190),
+        ),
         Part(outline=_disc(0.22, 0.83, 0.1, 0.17), colour=(25, 25, 28)),
         Part(outline=_disc(0.79, 0.83, 0.1, 0.17), colour=(25, 25, 28)),
     ]
@@ -58,7 +77,9 @@ def _bus(rng: np.random.Generator) -> list[Part]:
     body = _vivid(rng)
     glass = _shade((120, 145, 165), rng.uniform(0.35, 0.9))
     windows = [
-        Part(outline=_polygon((x, 0.15), (x + 0.12, 0.15), (x + 0.12, 0.45), (x, 0.45)), colour=glass)
+        Part(
+            outline=_polygon((x, 0.15), (x + 0.12, 0.15), (x + 0.12, 0.45), (x, 0.45)), colour=glass
+        )
         for x in (0.05, 0.2, 0.35, 0.5, 0.65, 0.8)
     ]
     wheels = [Part(outline=_disc(x, 0.92, 0.065, 0.09), colour=(25, 25, 28)) for x in (0.18, 0.8)]
@@ -80,7 +101,9 @@ def _sign(rng: np.random.Generator) -> list[Part]:
         outline = _polygon((0, 0.34), (0.5, 0), (1, 0.34))
         inner = _polygon((0.24, 0.28), (0.5, 0.1), (0.76, 0.28))
     return [
-        Part(outline=_polygon((0.42, 0.3), (0.58, 0.3), (0.58, 1), (0.42, 1)), colour=(110, 112, 115)),
+        Part(
+            outline=_polygon((0.42, 0.3), (0.58, 0.3), (0.58, 1), (0.42, 1)), colour=(110, 112, 115)
+        ),
         Part(outline=outline, colour=rim),
         Part(outline=inner, colour=face),
     ]
@@ -90,7 +113,9 @@ def _polygon(*corners: tuple[float, float]) -> NDArray[np.float64]:
     return np.array(corners, dtype=np.float64)
 
 
-def _disc(centre_x: float, centre_y: float, radius_x: float, radius_y: float) -> NDArray[np.float64]:
+def _disc(
+    centre_x: float, centre_y: float, radius_x: float, radius_y: float
+) -> NDArray[np.float64]:
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     return np.stack(
         [centre_x + radius_x * np.cos(angles), centre_y + radius_y * np.sin(angles)], axis=1

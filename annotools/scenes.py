@@ -36,8 +36,8 @@ SCENE_CATEGORIES = CategorySet(
 ROAD, SIDEWALK, BUILDING, VEGETATION, SKY = 1, 2, 3, 4, 5
 PERSON, CAR, BUS, SIGN = 11, 12, 13, 14
 _FIRST_INSTANCE_ID = 100
-_MIN_OBJECT_HEIGHT = 5.0
-_MIN_AREA = 16
+_MIN_OBJECT_HEIGHT = 8.0
+_MIN_AREA = 24
 """Objects of which fewer pixels are visible are void: no annotator would mark them."""
 
 
@@ -56,9 +56,9 @@ class SceneWorld:
     """Pixels."""
     num_train: int = 100
     num_val: int = 40
-    min_things: int = 6
+    min_things: int = 4
     """Objects placed in a scene before some hide others."""
-    max_things: int = 14
+    max_things: int = 10
     texture: float = 1.0
     """Strength of surface textures; 0 leaves flat colours."""
     noise: float = 6.0
@@ -118,10 +118,9 @@ def _draw_stuff(
     vanishing_x: float,
 ) -> None:
     """Fill canvas and map with sky, buildings, sidewalk, road and vegetation, in this order."""
-    height, width = segment_map.shape
     sky_colour = np.array([135, 170, 215]) + rng.uniform(-35, 35, 3)
     _fill(rng, canvas, segment_map == SKY, sky_colour, 14 * world.texture, grain=24)
-    for left, right, top in _skyline(rng, width, horizon):
+    for left, right, top in _skyline(rng, segment_map.shape[1], horizon):
         mask = np.zeros(segment_map.shape, dtype=bool)
         mask[top : int(horizon) + 1, left:right] = True
         colour = np.array([150, 125, 110]) + rng.uniform(-45, 45) + rng.uniform(-22, 22, 3)
@@ -129,7 +128,9 @@ def _draw_stuff(
         _draw_windows(rng, canvas, (left, top, right, int(horizon)), world.texture)
         segment_map[mask] = BUILDING
     for stuff_id, spread, base in ((SIDEWALK, 2.0, [165, 150, 150]), (ROAD, 1.1, [95, 95, 100])):
-        mask = _ground_wedge(segment_map.shape, horizon, vanishing_x, spread * rng.uniform(0.8, 1.3))
+        mask = _ground_wedge(
+            segment_map.shape, horizon, vanishing_x, spread * rng.uniform(0.8, 1.3)
+        )
         colour = np.array(base) + rng.uniform(-22, 22) + rng.uniform(-8, 8, 3)
         _fill(rng, canvas, mask, colour, 12 * world.texture, grain=4)
         segment_map[mask] = stuff_id
@@ -157,9 +158,7 @@ def _fill(
     canvas[mask] = (colour + strength * shading[..., None])[mask]
 
 
-def _skyline(
-    rng: np.random.Generator, width: int, horizon: float
-) -> list[tuple[int, int, int]]:
+def _skyline(rng: np.random.Generator, width: int, horizon: float) -> list[tuple[int, int, int]]:
     """Return (left, right, top) of the buildings, with gaps of sky between some."""
     blocks = []
     left = -int(rng.integers(0, width // 8))
@@ -193,7 +192,7 @@ def _ground_wedge(
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     depth = rows - horizon
     half_width = 2.0 + spread * depth
-    return (depth >= 0) & (np.abs(columns - vanishing_x) <= half_width)
+    return np.asarray((depth >= 0) & (np.abs(columns - vanishing_x) <= half_width))
 
 
 def _tree_crowns(
@@ -227,7 +226,7 @@ def _place_objects(
     placed = []
     for _ in range(int(rng.integers(world.min_things, world.max_things + 1))):
         category_id = int(rng.choice(list(shares), p=list(shares.values())))
-        depth = (world.height - horizon) * rng.beta(1.1, 2.0) * 1.05 + 3.0
+        depth = (world.height - horizon) * (0.15 + 0.9 * rng.beta(1.2, 1.8))
         scale = depth / 2.2
         width, height = (side * scale * rng.uniform(0.85, 1.2) for side in metres[category_id])
         on_road = category_id in (CAR, BUS)

@@ -5,13 +5,14 @@ Defaults live in the dataclasses and nowhere else.
 """
 
 import dataclasses
+import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotools.errors import RecipeError
+from annotools.errors import AnnotationError, RecipeError
 
 T = TypeVar("T")
 
@@ -29,18 +30,9 @@ def read_settings(settings_type: type[T], table: Mapping[str, Any], where: str) 
 
     Raises:
         RecipeError: for an unknown, missing or mistyped setting.
+        AnnotationError: for values that the dataclass itself refuses.
     """
-    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings_type)) if f.init}
-    hints = typing.get_type_hints(settings_type)
-    for key in table:
-        if key not in fields:
-            raise RecipeError(f"{where}: unknown setting {key!r}; known are {', '.join(fields)}")
-    for name, field in fields.items():
-        required = field.default is field.default_factory is dataclasses.MISSING
-        if required and name not in table:
-            raise RecipeError(f"{where}: setting {name!r} is missing")
-    values = {k: _convert(hints[k], v, where=f"{where}: {k}") for k, v in table.items()}
-    return settings_type(**values)
+    return _read_table(settings_type, table, where, path="")
 
 
 def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
@@ -69,9 +61,7 @@ def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
 def as_table(settings: Any) -> Any:
     """Return plain dictionaries, lists and scalars: what JSON can hold of a dataclass."""
     if dataclasses.is_dataclass(settings):
-        return {
-            f.name: as_table(getattr(settings, f.name)) for f in dataclasses.fields(settings)
-        }
+        return {f.name: as_table(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
     if isinstance(settings, Mapping):
         return {str(key): as_table(value) for key, value in settings.items()}
     if isinstance(settings, tuple | list):
@@ -79,50 +69,76 @@ def as_table(settings: Any) -> Any:
     return str(settings) if isinstance(settings, Path) else settings
 
 
-def _parse_value(text: str) -> Any:
-    import tomllib
+def _read_table(settings_type: type[T], table: Mapping[str, Any], where: str, path: str) -> T:
+    """Build a dataclass from the table that lies at a dotted path, which is empty at the root."""
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings_type)) if f.init}
+    hints = typing.get_type_hints(settings_type)
+    for key in table:
+        if key not in fields:
+            known = ", ".join(fields)
+            raise RecipeError(f"{where}: unknown setting {_join(path, key)}; known are {known}")
+    for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise RecipeError(f"{where}: setting {_join(path, name)} is missing")
+    values = {k: _convert(hints[k], v, where, _join(path, k)) for k, v in table.items()}
+    try:
+        return settings_type(**values)
+    except AnnotationError as error:
+        place = f"{where}: {path}" if path else where
+        raise type(error)(f"{place}: {error}") from error
 
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+        if value is None:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, where, path)
     if origin is tuple:
-        return _convert_tuple(arguments, value, where)
+        return _convert_tuple(arguments, value, where, path)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise RecipeError(f"{where}: expected a table, found {value!r}")
-        return {k: _convert(arguments[1], v, where=f"{where}.{k}") for k, v in value.items()}
+            raise RecipeError(f"{where}: {path}: expected a table, found {value!r}")
+        return {k: _convert(arguments[1], v, where, _join(path, k)) for k, v in value.items()}
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise RecipeError(f"{where}: expected a table, found {value!r}")
-        return read_settings(typing.cast(type, hint), value, where)
-    return _convert_scalar(hint, value, where)
+            raise RecipeError(f"{where}: {path}: expected a table, found {value!r}")
+        return _read_table(typing.cast(type, hint), value, where, path)
+    return _convert_scalar(hint, value, where, path)
 
 
-def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+def _convert_tuple(
+    arguments: tuple[Any, ...], value: Any, where: str, path: str
+) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise RecipeError(f"{where}: expected a list, found {value!r}")
+        raise RecipeError(f"{where}: {path}: expected a list, found {value!r}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = (arguments[0],) * len(value)
     if len(value) != len(arguments):
-        raise RecipeError(f"{where}: expected {len(arguments)} values, found {len(value)}")
+        raise RecipeError(f"{where}: {path}: expected {len(arguments)} values, found {len(value)}")
     return tuple(
-        _convert(a, v, where=f"{where}[{i}]")
+        _convert(a, v, where, f"{path}[{i}]")
         for i, (a, v) in enumerate(zip(arguments, value, strict=True))
     )
 
 
-def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+def _convert_scalar(hint: Any, value: Any, where: str, path: str) -> Any:
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is hint:
         return value
-    raise RecipeError(f"{where}: expected {hint.__name__}, found {value!r}")
+    raise RecipeError(f"{where}: {path}: expected {hint.__name__}, found {value!r}")

@@ -61,7 +61,9 @@ def read_result(path: Path) -> TrialResult:
     try:
         return TrialResult(**json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not a trial's result ({error}); delete it and run again") from error
+        raise RecipeError(
+            f"{path}: not a trial's result ({error}); delete it and run again"
+        ) from error
 
 
 def read_results(folder: Path) -> list[TrialResult]:

@@ -11,6 +11,7 @@ from typing import Any
 from annotools.errors import RecipeError
 from annotools.records import LABEL_KINDS
 from annotools.settings import as_table, read_settings, set_by_path
+from annotools.times import read_times
 from wsps.recipe import Recipe
 
 
@@ -61,8 +62,10 @@ class Study:
     def digest(self, mix: str) -> str:
         """Name all that a trial's result depends on beside its budget and seed."""
         table = as_table(self)
-        kept = ("dataset", "times", "ap_thresholds", "recipe")
-        settings = {key: table[key] for key in kept} | {"mix": table["mixes"][mix]}
+        settings = {key: table[key] for key in ("dataset", "ap_thresholds", "recipe")}
+        # The order of kinds breaks ties of an allocation; a user's times may change in their file.
+        settings["mix"] = list(self.mixes[mix].items())
+        settings["times"] = as_table(read_times(self.times))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 

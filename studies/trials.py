@@ -78,7 +78,9 @@ def run_trial(trial: Trial) -> TrialResult:
     started = time.perf_counter()
     study, settings = trial.study, trial.study.dataset
     if not trial.kind_of:
-        raise DatasetError(f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget")
+        raise DatasetError(
+            f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train = read_dataset(settings.format, settings.root, settings.train_split)
     val = read_dataset(settings.format, settings.root, settings.val_split)

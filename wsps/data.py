@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Photo
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -93,7 +96,7 @@ def reduce_photo(photo: Photo, max_side: int | None) -> Photo:
     scale = reduction(photo.shape[:2], max_side)
     if scale == 1.0:
         return photo
-    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
@@ -175,13 +178,13 @@ def _random_crop(
 
 
 def _window(
-    array: NDArray[np.generic],
+    array: NDArray[Scalar],
     top: int,
     left: int,
     height: int,
     width: int,
     fill: int | tuple[int, ...],
-) -> NDArray[np.generic]:
+) -> NDArray[Scalar]:
     """Return a window of an (H, W, ...) array that may reach outside it, filled there."""
     window = np.empty((height, width, *array.shape[2:]), dtype=array.dtype)
     window[...] = fill
@@ -211,4 +214,5 @@ def _areas(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _resize_labels(labels: NDArray[np.generic], size_wh: tuple[int, int]) -> NDArray[np.float32]:
     """Resize through float32, exact for ids below 2**24, because OpenCV has no integer maps."""
-    return cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    exact = cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    return exact.astype(np.float32, copy=False)

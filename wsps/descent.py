@@ -31,7 +31,11 @@ def descend(
     stage: StageSettings,
     name: str,
 ) -> list[float]:
-    """Minimise a loss for a stage's steps and return its values."""
+    """Minimise a loss for a stage's steps and return its values.
+
+    Raises:
+        RecipeError: for an unknown optimizer, or when the loss is no longer finite.
+    """
     trained = [p for p in parameters if p.requires_grad]
     optimizer = build_optimizer(recipe.optimizer, trained, stage, recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, stage.steps))
@@ -39,11 +43,13 @@ def descend(
     for _ in track(range(stage.steps), f"training: {name}", total=stage.steps):
         loss = loss_of(next(batches))
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise RecipeError(f"training of {name} diverged: lower its learning_rate")
     return losses
 
 

@@ -14,7 +14,9 @@ def example_from_full(photo: Photo, label: FullLabel, categories: CategorySet) -
     """Return the example of a fully labelled image: its own map, and the boxes it implies."""
     return _with_boxes(
         photo,
-        PseudoLabel(classes=class_map(label, categories), instances=instance_map(label, categories)),
+        PseudoLabel(
+            classes=class_map(label, categories), instances=instance_map(label, categories)
+        ),
         weaken(label, categories, "boxes", None),
         categories,
     )

@@ -69,7 +69,7 @@ def _score_labels(
     labels: torch.Tensor, marginals: InstanceMarginals, semantic: torch.Tensor
 ) -> dict[int, float]:
     scores = {}
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         if label < marginals.num_things:
             scores[label + 1] = float(marginals.scores[label])
         else:
@@ -80,6 +80,5 @@ def _score_labels(
 
 def _resize(labels: NDArray[np.int64], size_wh: tuple[int, int]) -> NDArray[np.float32]:
     """Enlarge label numbers, exact below 2**24, to a (width, height) by nearest pixel."""
-    return cv2.resize(
-        labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT
-    )
+    exact = cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    return exact.astype(np.float32, copy=False)

@@ -26,7 +26,8 @@ def match_labels(
     """Return the label that each pixel should take: (H, W), `UNMATCHED` where none.
 
     True instances and detections are matched by maximum total IoU among those of one class; an
-    instance that no detection of its class overlaps stays unmatched and costs nothing. Stuff needs
+    instance that no detection of its class overlaps stays unmatched and costs nothing. Pixels of
+    unknown class belong to no union. Stuff needs
     no matching: its one label is that of its class. (The paper weighs stuff by IoU too; a stuff
     label that lost all its pixels would then never be asked to win them back.)
 
@@ -41,16 +42,17 @@ def match_labels(
     stuff_label = {int(c): num_things + i for i, c in enumerate(label_classes[num_things:])}
     for class_index, label in stuff_label.items():
         target[true_classes == class_index] = label
-    numbers = np.unique(true_instances[(true_instances > 0) & (true_classes != IGNORE_INDEX)])
-    masks = [true_instances == number for number in numbers]
+    known_instances = np.where(true_classes == IGNORE_INDEX, 0, true_instances)
+    masks = [known_instances == number for number in np.unique(known_instances) if number > 0]
     weights = np.zeros((len(masks), num_things))
-    predicted_areas = np.bincount(predicted.ravel(), minlength=len(label_classes))
+    known = predicted[true_classes != IGNORE_INDEX]
+    predicted_areas = np.bincount(known, minlength=len(label_classes))
     for row, mask in enumerate(masks):
         overlap = np.bincount(predicted[mask], minlength=len(label_classes))[:num_things]
         union = mask.sum() + predicted_areas[:num_things] - overlap
         same_class = label_classes[:num_things] == true_classes[mask][0]
         weights[row] = np.where(same_class, overlap / union, 0.0)
-    for row, label in zip(*linear_sum_assignment(weights, maximize=True), strict=True):
-        if weights[row, label] > 0:
-            target[masks[row]] = label
+    for instance, match in zip(*linear_sum_assignment(weights, maximize=True), strict=True):
+        if weights[instance, match] > 0:
+            target[masks[instance]] = match
     return target

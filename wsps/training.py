@@ -47,6 +47,7 @@ def train_model(
     train_semantic(model, draw_batches(groups, recipe, seed, "semantic", device))
     boxed = [group for group in groups if group[0].has_boxes]
     if boxed:
+        model.detector.start_from(model.semantic.trunk.backbone)
         train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
         train_instance(model, draw_batches(boxed, recipe, seed, "instance", device))
     return model
@@ -118,9 +119,7 @@ def draw_batches(
         for _ in range(recipe.batch_size):
             chosen = int(shuffle.integers(len(groups)))
             example = groups[chosen][next(orders[chosen])]
-            examples.append(
-                augment(example, recipe.crop_size_wh, recipe.scale_range, augmentation)
-            )
+            examples.append(augment(example, recipe.crop_size_wh, recipe.scale_range, augmentation))
         yield collate(examples, device)
 
 

@@ -20,6 +20,7 @@ class CropClassifier(nn.Module):
         self.classify = nn.Linear(self.trunk.out_channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return (B, K) logits of (B, 3, H, W) images."""
         return self.logits(self.trunk(images))
 
     def logits(self, features: Tensor) -> Tensor:
@@ -44,9 +45,7 @@ def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
     logits = classifier.logits(features)
     maps = []
     for class_index in range(logits.shape[1]):
-        (gradient,) = torch.autograd.grad(
-            logits[:, class_index].sum(), features, retain_graph=True
-        )
+        (gradient,) = torch.autograd.grad(logits[:, class_index].sum(), features, retain_graph=True)
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         maps.append(functional.relu((weights * features).sum(dim=1)))
     heat = torch.stack(maps, dim=1).detach()  # (B, K, h, w)

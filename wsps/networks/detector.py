@@ -8,15 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from wsps.networks.backbone import conv_block
+from wsps.networks.backbone import Backbone, build_backbone, conv_block
+
+_LARGEST_STRIDE = 32
+"""Pixels a cell of the coarsest feature map of any backbone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +38,6 @@ class Detections:
         return len(self.scores)
 
 
-class _PassThrough(GeneralizedRCNNTransform):
-    """Batches images as they come: ours are normalised and sized by `wsps.data`."""
-
-    def __init__(self) -> None:
-        super().__init__(min_size=1, max_size=1, image_mean=[0.0], image_std=[1.0])
-
-    def normalize(self, image: Tensor) -> Tensor:
-        return image
-
-    def resize(
-        self, image: Tensor, target: dict[str, Tensor] | None = None
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
-        return image, target
-
-
 class Detector(nn.Module):
     """Faster R-CNN over the things of a dataset.
 
@@ -62,15 +51,25 @@ class Detector(nn.Module):
         super().__init__()
         self.register_buffer("thing_indices", torch.tensor(thing_indices, dtype=torch.int64))
         num_classes = len(thing_indices) + 1
+        self._is_small = backbone == "small"
         self.network = (
             _small_network(num_classes)
-            if backbone == "small"
+            if self._is_small
             else FasterRCNN(
                 resnet_fpn_backbone(backbone_name=backbone, weights=None, trainable_layers=5),
                 num_classes=num_classes,
             )
         )
-        self.network.transform = _PassThrough()
+        self.network.transform = _AsGiven()
+
+    def start_from(self, backbone: Backbone) -> None:
+        """Take over the weights of a trained backbone of the same name.
+
+        Learning to detect from nothing takes many more steps than a small study has.
+        """
+        state = backbone.layers.state_dict()
+        body = self.network.backbone[0].layers if self._is_small else self.network.backbone.body
+        body.load_state_dict(state, strict=False)
 
     def loss(self, images: Tensor, boxes: list[Tensor], class_indices: list[Tensor]) -> Tensor:
         """Return the sum of Faster R-CNN's four losses.
@@ -91,37 +90,54 @@ class Detector(nn.Module):
     def detect(
         self, images: Tensor, score_threshold: float, max_detections: int
     ) -> list[Detections]:
-        """Return the detections of each of (B, 3, H, W) normalised images."""
+        """Return the best detections of each of (B, 3, H, W) normalised images."""
+        heads = self.network.roi_heads
+        heads.score_thresh, heads.detections_per_img = score_threshold, max_detections
         was_training = self.training
         self.eval()
         results: list[dict[str, Tensor]] = self.network(list(images))
         self.train(was_training)
-        detections = []
-        for result in results:
-            keep = (result["scores"] >= score_threshold).nonzero()[:max_detections, 0]
-            detections.append(
-                Detections(
-                    boxes_xyxy=result["boxes"][keep],
-                    class_indices=self._things()[result["labels"][keep] - 1],
-                    scores=result["scores"][keep],
-                )
+        return [
+            Detections(
+                boxes_xyxy=result["boxes"],
+                class_indices=self._things()[result["labels"] - 1],
+                scores=result["scores"],
             )
-        return detections
+            for result in results
+        ]
 
     def _things(self) -> Tensor:
         return self.get_buffer("thing_indices")
 
 
+class _AsGiven(nn.Module):
+    """Stands where torchvision normalises and resizes: `wsps.data` has done both.
+
+    What is left is to pad (B, 3, H, W) images to whole cells of the feature maps, on which the
+    places of the anchors depend.
+    """
+
+    def forward(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None
+    ) -> tuple[Any, list[dict[str, Tensor]] | None]:
+        batch = torch.stack(images)
+        height, width = batch.shape[-2:]
+        padding = (0, -width % _LARGEST_STRIDE, 0, -height % _LARGEST_STRIDE)
+        sizes_hw = [(height, width)] * len(images)
+        return ImageList(functional.pad(batch, padding), sizes_hw), targets
+
+    def postprocess(
+        self, results: list[dict[str, Tensor]], _sizes_hw: Any, _original_sizes_hw: Any
+    ) -> list[dict[str, Tensor]]:
+        return results
+
+
 def _small_network(num_classes: int) -> FasterRCNN:
     features: Any = nn.Sequential(
-        conv_block(3, 16, stride=2),
-        conv_block(16, 32, stride=2),
-        conv_block(32, 64, stride=2),
-        conv_block(64, 64),
-        conv_block(64, 64, dilation=2),
+        build_backbone("small"), conv_block(64, 64, stride=2), conv_block(64, 64)
     )
     features.out_channels = 64
-    anchors = AnchorGenerator(sizes=((8, 14, 24, 40, 64),), aspect_ratios=((0.4, 0.8, 2.0),))
+    anchors = AnchorGenerator(sizes=((12, 20, 36, 64),), aspect_ratios=((0.45, 1.0, 2.5),))
     roi_size = 7
     return FasterRCNN(
         features,
@@ -134,7 +150,7 @@ def _small_network(num_classes: int) -> FasterRCNN:
         rpn_post_nms_top_n_test=200,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
-        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=roi_size, sampling_ratio=2),
+        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=roi_size, sampling_ratio=1),
         box_head=TwoMLPHead(64 * roi_size**2, 128),
         box_predictor=FastRCNNPredictor(128, num_classes),
     )

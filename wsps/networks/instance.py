@@ -76,7 +76,8 @@ class InstanceSubnetwork(nn.Module):
         """
         stuff = self.get_buffer("stuff_indices")
         class_indices = torch.cat([detections.class_indices, stuff])
-        scores = torch.cat([detections.scores, detections.scores.new_ones(len(stuff))])
+        sure = detections.scores.new_ones(len(stuff))
+        scores = torch.cat([detections.scores.detach(), sure])
         support = self._support(semantic, detections, class_indices, scores)
         unary = torch.log(support + EPSILON)  # (L, H, W), minus the energy of eq. 2
         log_q = functional.log_softmax(unary, dim=0)
@@ -133,10 +134,10 @@ def _pairwise_kernel(image: Tensor) -> tuple[Tensor, Tensor]:
         difference = _shifted(padded, offset, height, width) - image
         colour = (difference**2).sum(dim=0) / (2 * COLOUR_SIGMA**2)
         valid = _shifted(inside, offset, height, width)
-        position.append(math.exp(-distance) * valid)
-        bilateral.append(torch.exp(-distance - colour) * valid)
-    near, alike = torch.stack(position), torch.stack(bilateral)
-    return near / near.sum(dim=0), alike / (alike.sum(dim=0) + EPSILON)
+        outside = torch.log(valid)
+        position.append(outside - distance)
+        bilateral.append(outside - distance - colour)
+    return torch.stack(position).softmax(dim=0), torch.stack(bilateral).softmax(dim=0)
 
 
 def _filter(q: Tensor, kernel: Tensor) -> Tensor:

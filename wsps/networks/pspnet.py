@@ -1,6 +1,7 @@
 """PSPNet: a backbone, pyramid pooling and one 3 x 3 convolution, then a classifier per pixel.
 
-Source: Zhao et al., Pyramid Scene Parsing Network, CVPR 2017. Paper: Li, Arnab, Torr 2018, sec. 3.5.
+Source: Zhao et al., Pyramid Scene Parsing Network, CVPR 2017.
+Paper: Li, Arnab, Torr 2018, sec. 3.5.
 """
 
 import torch
@@ -20,7 +21,7 @@ class PSPTrunk(nn.Module):
         super().__init__()
         self.backbone = backbone
         channels = backbone.out_channels
-        branch = channels // max(1,len(PYRAMID_BINS))
+        branch = channels // len(PYRAMID_BINS)
         self.branches = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, branch, kernel_size=1, bias=False), nn.ReLU())
             for _ in PYRAMID_BINS
@@ -29,6 +30,7 @@ class PSPTrunk(nn.Module):
         self.last = conv_block(channels + branch * len(PYRAMID_BINS), self.out_channels)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return (B, C', h, w) features of (B, 3, H, W) images."""
         features = self.backbone(images)  # (B, C, h, w)
         size = features.shape[-2:]
         pooled = [
@@ -53,6 +55,7 @@ class PSPNet(nn.Module):
         self.classify = nn.Conv2d(self.trunk.out_channels, num_classes, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return (B, K, H, W) logits of (B, 3, H, W) images."""
         logits = self.classify(self.trunk(images))  # (B, K, h, w)
         return functional.interpolate(
             logits, size=images.shape[-2:], mode="bilinear", align_corners=False

@@ -1,0 +1,95 @@
+"""The picture of a study: quality against hours, one line a mix."""
+
+import io
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from annotools.files import write_whole
+from studies.results import TrialResult, to_frame
+
+PANELS = (("pq", "PQ, all classes"), ("pq_things", "PQ, things"), ("pq_stuff", "PQ, stuff"))
+
+# Marker and dashes tell the mixes apart in grey print; the colours are Okabe and Ito's.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_DASHES = ("-", "--", "-.", ":")
+
+
+def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
+    """Write the PNG file with PQ in percent against budget in hours, on a logarithmic axis.
+
+    A panel each for all classes, things and stuff; one that is undefined in all trials is left
+    out. Lines are means over seeds, bands reach from the lowest to the highest seed, points are
+    single trials. The file appears whole or not at all.
+    """
+    frame = to_frame(list(results))
+    defined = [panel for panel in PANELS if frame[panel[0]].notna().any()] or [PANELS[0]]
+    figure = Figure(figsize=(10, 4.4), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(defined), squeeze=False)[0]
+    for axes, (score, title) in zip(panels, defined, strict=True):
+        _draw_panel(axes, frame, score)
+        axes.set_title(title, fontsize=11)
+    panels[0].set_ylabel("panoptic quality (%)")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(4, frame["mix"].nunique()),
+        title=_caption(frame),
+        title_fontsize=9,
+        frameon=False,
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(path, buffer.getvalue())
+
+
+def _draw_panel(axes: Axes, frame: pd.DataFrame, score: str) -> None:
+    styles = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_DASHES), strict=False)
+    for mix, (colour, marker, dashes) in zip(frame["mix"].unique(), styles, strict=False):
+        rows = frame[frame["mix"] == mix].astype({score: float})
+        hours, percent = rows["budget_hours"], 100 * rows[score]
+        of_budget = percent.groupby(hours).agg(["mean", "min", "max"]).sort_index()
+        x = of_budget.index.to_numpy(dtype=float)
+        low, high = of_budget["min"].to_numpy(), of_budget["max"].to_numpy()
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(hours, percent, marker, color=colour, markersize=4, alpha=0.5)
+        axes.plot(
+            x,
+            of_budget["mean"].to_numpy(),
+            color=colour,
+            linestyle=dashes,
+            marker=marker,
+            markersize=7,
+            markerfacecolor="white",
+            label=str(mix),
+        )
+    _label_budgets(axes, sorted(frame["budget_hours"].unique()))
+    axes.grid(visible=True, alpha=0.3)
+
+
+def _label_budgets(axes: Axes, budgets: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    # A single budget would leave a logarithmic axis without width.
+    axes.set_xlim(budgets[0] / 1.2, budgets[-1] * 1.2)
+    axes.xaxis.set_major_locator(FixedLocator(list(budgets)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{hours:g}" for hours in budgets])
+    axes.set_xlabel("annotation budget (hours)")
+
+
+def _caption(frame: pd.DataFrame) -> str:
+    num_seeds = frame["seed"].nunique()
+    if num_seeds == 1:
+        return "one seed: each point is a single trial"
+    return (
+        f"line: mean over {num_seeds} seeds; band: from the lowest to the highest seed; "
+        "small points: single trials"
+    )

@@ -1,0 +1,220 @@
+"""What a study found, for people: a table, one honest sentence, and a page that holds both."""
+
+import math
+import platform
+import shlex
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from annotools.files import write_whole
+from annotools.times import AnnotationTimes, read_times
+from studies.folder import STUDY_FILE
+from studies.plots import draw_quality_vs_cost
+from studies.results import TrialResult, to_frame
+from studies.study import Study
+
+SCORES = {
+    "pq": "PQ",
+    "pq_things": "PQ things",
+    "pq_stuff": "PQ stuff",
+    "ap_vol": "AP_vol",
+    "miou": "mIoU",
+}
+"""The scores that are shown, with their headings."""
+
+DASH = "–"
+"""Stands for a score that is undefined."""
+
+REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
+
+
+def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
+    """Return one row for each mix and budget: means over its seeds, and from where to where.
+
+    Columns: `mix`, `budget_hours`, `num_seeds`, `spent_hours` and `images_KIND` (means), and for
+    each of `SCORES` in [0, 1] `SCORE_mean`, `SCORE_min` and `SCORE_max`; NaN where undefined.
+    Mixes come in the order of the results, budgets rising.
+    """
+    frame = to_frame(list(results)).astype(dict.fromkeys(SCORES, float))
+    rows = []
+    for mix in frame["mix"].unique():
+        of_mix = frame[frame["mix"] == mix]
+        for budget_hours, trials in of_mix.groupby("budget_hours"):
+            row = {"mix": mix, "budget_hours": budget_hours, "num_seeds": len(trials)}
+            row["spent_hours"] = trials["spent_hours"].mean()
+            for score in SCORES:
+                for name in ("mean", "min", "max"):
+                    row[f"{score}_{name}"] = trials[score].agg(name)
+            for column in frame.columns[frame.columns.str.startswith("images_")]:
+                row[column] = trials[column].mean()
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
+    """Return the summary as text: scores in percent as `mean (min–max)`, a dash if undefined."""
+    table = summary_table(results)
+    readable = pd.DataFrame({"mix": table["mix"]})
+    readable["budget (h)"] = [f"{hours:g}" for hours in table["budget_hours"]]
+    for score, heading in SCORES.items():
+        columns = [f"{score}_mean", f"{score}_min", f"{score}_max"]
+        readable[heading] = [
+            _percent(mean, low, high)
+            for mean, low, high in table[columns].itertuples(index=False, name=None)
+        ]
+    readable["spent (h)"] = [f"{hours:.2f}" for hours in table["spent_hours"]]
+    for column in table.columns[table.columns.str.startswith("images_")]:
+        heading = f"images {column.removeprefix('images_')}"
+        readable[heading] = [f"{images:.1f}".removesuffix(".0") for images in table[column]]
+    readable["seeds"] = [str(number) for number in table["num_seeds"]]
+    return readable
+
+
+def answer(results: Sequence[TrialResult]) -> str:
+    """Return one sentence: which mix leads at the largest budget, by how much, and how sure.
+
+    The smallest budget is named as well when another mix leads there. Budgets at which fewer than
+    two mixes have a defined PQ are passed over.
+    """
+    table = summary_table(results)
+    table = table[table["pq_mean"].notna()]
+    mixes_at = table.groupby("budget_hours").size()
+    budgets = sorted(float(hours) for hours in mixes_at[mixes_at > 1].index)
+    if not budgets:
+        return "There is nothing to compare: no budget has a defined PQ for two mixes."
+    sentence = _describe_lead(table, budgets[-1])
+    if _ranking(table, budgets[0])["mix"].iloc[0] != _ranking(table, budgets[-1])["mix"].iloc[0]:
+        sentence += f"; but {_describe_lead(table, budgets[0])}"
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> None:
+    """Write report.md, quality_vs_cost.png and results.csv into a folder.
+
+    Raises:
+        TimesError: when the study's annotation times cannot be read.
+    """
+    times = read_times(study.times)
+    draw_quality_vs_cost(results, folder / PICTURE_FILE)
+    write_whole(folder / TABLE_FILE, to_frame(list(results)).to_csv(index=False).encode())
+    parts = [
+        f"# {study.name}",
+        _question(study),
+        f"**{answer(results)}**",
+        _progress(study, results),
+        f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
+        _markdown(readable_table(results)),
+        "Scores are in percent: the mean over seeds (lowest–highest seed). "
+        f"{DASH} is a score that is undefined. Images and hours spent are means over seeds.",
+        _unspent(results),
+        f"## How it was priced\n\n{_describe_times(study, times)}",
+        f"## How to run it again\n\n{_describe_rerun(folder)}",
+        f"## Versions\n\n{_describe_versions(results)}",
+    ]
+    write_whole(folder / REPORT_FILE, ("\n\n".join(filter(None, parts)) + "\n").encode())
+
+
+def _percent(mean: float, low: float, high: float) -> str:
+    if math.isnan(mean):
+        return DASH
+    text = f"{100 * mean:.1f}"
+    return text if low == high else f"{text} ({100 * low:.1f}{DASH}{100 * high:.1f})"
+
+
+def _ranking(table: pd.DataFrame, budget_hours: float) -> pd.DataFrame:
+    rows = table[table["budget_hours"] == budget_hours]
+    return rows.sort_values("pq_mean", ascending=False, kind="stable")
+
+
+def _describe_lead(table: pd.DataFrame, budget_hours: float) -> str:
+    ranking = _ranking(table, budget_hours)
+    best, second = ranking.iloc[0], ranking.iloc[1]
+    points = 100 * (best["pq_mean"] - second["pq_mean"])
+    if min(best["num_seeds"], second["num_seeds"]) == 1:
+        certainty = "one seed cannot tell whether that would happen again"
+    elif best["pq_min"] <= second["pq_max"]:
+        certainty = "the seeds' ranges overlap, so this is not settled"
+    else:
+        certainty = "the seeds' ranges do not overlap"
+    percent = f"{100 * best['pq_mean']:.1f} %"
+    if f"{points:.1f}" == "0.0":
+        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {percent} PQ'
+    return (
+        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {percent}, '
+        f'{points:.1f} points above "{second["mix"]}" ({certainty})'
+    )
+
+
+def _question(study: Study) -> str:
+    lines = []
+    for name, mix in study.mixes.items():
+        total = sum(mix.values())
+        shares = ", ".join(f"{kind} {share / total:.0%}" for kind, share in mix.items())
+        lines.append(f"- {name}: {shares} of the hours")
+    return (
+        f"Which labels give the best panoptic model of `{study.dataset.format}` "
+        f"`{study.dataset.root.name}` for the same hours of annotation?\n\n" + "\n".join(lines)
+    )
+
+
+def _progress(study: Study, results: Sequence[TrialResult]) -> str:
+    total = len(study.mixes) * len(study.budgets_hours) * len(study.seeds)
+    if len(results) == total:
+        return ""
+    return f"Only {len(results)} of {total} trials are finished: what follows may change."
+
+
+def _unspent(results: Sequence[TrialResult]) -> str:
+    """Name the budgets of which much was left: images ran out, or the next one was too dear."""
+    table = summary_table(results)
+    left = table[table["spent_hours"] < 0.9 * table["budget_hours"]]
+    if left.empty:
+        return ""
+    cases = ", ".join(
+        f"{mix} {spent:.2f} of {budget:g} h"
+        for mix, spent, budget in zip(
+            left["mix"], left["spent_hours"], left["budget_hours"], strict=True
+        )
+    )
+    return f"Of these budgets more than a tenth was left over: {cases}."
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in row) + " |"
+        for row in rows
+    )
+
+
+def _describe_times(study: Study, times: AnnotationTimes) -> str:
+    table = pd.DataFrame(
+        {
+            "action": list(times.actions),
+            "seconds": [f"{action.seconds:g}" for action in times.actions.values()],
+            "plausible": [f"{a.low:g}{DASH}{a.high:g}" for a in times.actions.values()],
+            "for one": [action.unit for action in times.actions.values()],
+            "source": [action.source for action in times.actions.values()],
+        }
+    )
+    crop = study.recipe.tags.crop_size_wh
+    tagged = "whole images" if crop is None else f"crops of {crop[0]} x {crop[1]} pixels"
+    return f"Times `{times.name}`: {times.note} Tags are given on {tagged}.\n\n{_markdown(table)}"
+
+
+def _describe_rerun(folder: Path) -> str:
+    stored, same = shlex.quote(str(folder / STUDY_FILE)), shlex.quote(str(folder))
+    return (
+        f"`{STUDY_FILE}` beside this page holds every setting. What is missing is run by\n\n"
+        f"```\nannotools study run {stored} --out {same}\n```\n\n"
+        "and everything from the beginning with another `--out`."
+    )
+
+
+def _describe_versions(results: Sequence[TrialResult]) -> str:
+    trained_with = ", ".join(sorted({result.code_version for result in results}))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy"))
+    return f"annotools {trained_with}; Python {platform.python_version()}, {packages}."

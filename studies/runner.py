@@ -1,0 +1,132 @@
+"""From a study to its trials, and from these to results: what is done is kept, the rest runs."""
+
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import torch
+
+from annotools.allocation import Allocation, allocate
+from annotools.dataset_prices import price_images
+from annotools.errors import DatasetError, RecipeError
+from annotools.formats import read_dataset
+from annotools.parallel import available_processors, run_parallel
+from annotools.progress import track
+from annotools.times import read_times
+from studies.folder import check_folder, store_study
+from studies.results import TrialResult, read_result
+from studies.study import Study
+from studies.trials import Trial, run_trial
+
+
+def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResult]:
+    """Run the trials of a study that its folder does not have yet; return all results.
+
+    Results come by mix, budget and seed, as `plan_trials` gives them.
+
+    Args:
+        study: what to run. Mixes, budgets and seeds may have been added since the last run.
+        folder: of the study; made where it does not exist.
+        workers: trials at the same time; None for one per processor, or one with a GPU.
+
+    Raises:
+        RecipeError: when the folder belongs to another study or has a result of other settings,
+            or a budget buys no image; nothing has run then.
+        DatasetError: when the dataset cannot be read.
+    """
+    check_folder(study, folder)
+    trials = plan_trials(study, folder)
+    missing = [trial for trial in trials if not _is_finished(trial)]
+    store_study(study, folder)
+    try:
+        running = run_parallel(run_trial, missing, workers or _default_workers())
+        for _ in track(running, "trials", total=len(missing)):
+            pass
+    except BrokenProcessPool as error:
+        raise RecipeError(
+            f"{folder}: a worker process died, most often for lack of memory; run again with "
+            "fewer --workers, finished trials are kept"
+        ) from error
+    return [read_result(trial.result_path) for trial in trials]
+
+
+def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
+    """Return the trials of a study with what each of them buys, by mix, budget and seed.
+
+    Raises:
+        RecipeError: when a budget buys no image, a seed is negative, a mix has a name that no
+            file can have, or a budget or seed is listed twice.
+        DatasetError: when the dataset cannot be read or a split is empty.
+        TimesError: when the times cannot be read, or lack an action.
+    """
+    settings = study.dataset
+    _check_names(study)
+    train = read_dataset(settings.format, settings.root, settings.train_split)
+    val = read_dataset(settings.format, settings.root, settings.val_split)
+    images = train.images[: settings.max_train_images]
+    for split, found in (
+        (settings.train_split, images),
+        (settings.val_split, val.images[: settings.max_val_images]),
+    ):
+        if not found:
+            raise DatasetError(f"{settings.root}: split {split!r} has no image")
+    kinds = sorted({kind for mix in study.mixes.values() for kind in mix})
+    prices = price_images(
+        train, images, kinds, read_times(study.times), study.recipe.tags.crop_size_wh
+    )
+    return tuple(
+        _plan_trial(
+            study, folder, mix, hours, seed, allocate(study.mixes[mix], hours, prices, seed)
+        )
+        for mix in study.mixes
+        for hours in sorted(study.budgets_hours)
+        for seed in study.seeds
+    )
+
+
+def _check_names(study: Study) -> None:
+    for mix in study.mixes:
+        if not mix or mix.startswith(".") or set(mix) & set("/\\\0"):
+            raise RecipeError(f"mix {mix!r}: its name must do as a file's name; rename it")
+    # Results are filed under their budget, which is written to six digits there.
+    for name, written in (
+        ("budgets_hours", [f"{hours:g}" for hours in study.budgets_hours]),
+        ("seeds", [str(seed) for seed in study.seeds]),
+    ):
+        if len(set(written)) < len(written):
+            raise RecipeError(f"{name} has one value twice: {', '.join(written)}")
+    if min(study.seeds) < 0:
+        raise RecipeError(f"seeds must not be negative: {min(study.seeds)}")
+
+
+def _plan_trial(
+    study: Study, folder: Path, mix: str, budget_hours: float, seed: int, bought: Allocation
+) -> Trial:
+    if not bought.kind_of:
+        raise RecipeError(
+            f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
+            "raise the budget or leave the mix out"
+        )
+    return Trial(
+        study=study,
+        mix=mix,
+        budget_hours=budget_hours,
+        seed=seed,
+        kind_of=bought.kind_of,
+        spent_hours=bought.spent_seconds / 3600,
+        folder=folder,
+    )
+
+
+def _is_finished(trial: Trial) -> bool:
+    """Return whether the trial's result is there, made with the same settings."""
+    if not trial.result_path.is_file():
+        return False
+    if read_result(trial.result_path).digest != trial.study.digest(trial.mix):
+        raise RecipeError(
+            f"{trial.result_path}: made with other settings; delete it or use another --out"
+        )
+    return True
+
+
+def _default_workers() -> int:
+    return 1 if torch.cuda.is_available() else available_processors()

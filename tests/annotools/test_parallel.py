@@ -1,0 +1,51 @@
+import os
+
+import pytest
+
+from annotools.errors import DatasetError
+from annotools.parallel import available_processors, run_parallel
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fail_on_three(number: int) -> int:
+    if number == 3:
+        raise DatasetError("image 3 is unreadable")
+    return number
+
+
+def where_and_how(_: int) -> tuple[int, str, str]:
+    return os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ["OPENCV_FOR_THREADS_NUM"]
+
+
+def test_with_one_worker_results_come_lazily_in_order_from_this_process():
+    seen = []
+
+    def note(number: int) -> int:
+        seen.append(number)
+        return number
+
+    results = run_parallel(note, [3, 1, 2], workers=1)
+    assert next(results) == 3
+    assert seen == [3]
+    assert list(results) == [1, 2]
+
+
+def test_several_workers_give_every_result_once_and_keep_to_their_share_of_threads():
+    assert sorted(run_parallel(square, range(20), workers=2)) == [i * i for i in range(20)]
+    share = str(max(1, available_processors() // 2))
+    for process, *threads in run_parallel(where_and_how, range(4), workers=2):
+        assert process != os.getpid()
+        assert threads == [share, share]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_the_function_is_raised_here(workers: int):
+    with pytest.raises(DatasetError, match="image 3 is unreadable"):
+        list(run_parallel(fail_on_three, range(6), workers))
+
+
+def test_nothing_to_do_is_no_error():
+    assert list(run_parallel(square, [], workers=4)) == []

@@ -1,0 +1,205 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import studies.cli
+from studies.study import load_study
+from tests.studies.study_builders import make_result
+
+RECIPE = """
+name = "tiny"
+mixes = { "full" = { "full" = 1 }, "boxes+tags" = { "boxes+tags" = 1 } }
+budgets_hours = [3]
+seeds = [0]
+[dataset]
+format = "scenes"
+root = "world.toml"
+[recipe]
+crop_size_wh = [64, 64]
+batch_size = 1
+classifier = { steps = 1, learning_rate = 1e-3 }
+semantic = { steps = 2, learning_rate = 1e-3 }
+detector = { steps = 2, learning_rate = 1e-3 }
+instance = { steps = 1, learning_rate = 1e-4 }
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "world.toml").write_text("width = 64\nheight = 64\nnum_train = 3\nnum_val = 2\n")
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(studies.cli.app, [str(a) for a in arguments])
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
+    """Return the exit status of the command."""
+    monkeypatch.setattr(sys, "argv", ["annotools", *(str(a) for a in arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        studies.cli.main()
+    return stopped.value.code
+
+
+def without_seconds(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) | {"seconds": None}
+
+
+def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "run", tmp_path / "table.json"
+    done = invoke("study", "run", recipe, "--out", out, "--workers", 1, "--json", table)
+    assert done.exit_code == 0, done.output
+    assert "PQ things" in done.stdout
+    assert str(out / "quality_vs_cost.png") in done.stdout
+    assert str(out / "report.md") in done.stdout
+    content = json.loads(table.read_text())
+    assert content["answer"] in done.stdout
+    assert [row["mix"] for row in content["rows"]] == ["full", "boxes+tags"]
+    redone, kept = sorted((out / "trials").iterdir())
+    row, time_kept = without_seconds(redone), kept.stat().st_mtime_ns
+    redone.unlink()
+    again = invoke("study", "run", out / "study.json", "--out", out, "--workers", 1)
+    assert again.exit_code == 0, again.output
+    assert without_seconds(redone) == row
+    assert kept.stat().st_mtime_ns == time_kept
+    report = (out / "report.md").read_text()
+    (out / "report.md").unlink()
+    assert invoke("study", "report", out).exit_code == 0
+    assert (out / "report.md").read_text() == report
+
+
+class Runs:
+    """Stands for `run_study`: keeps what it was asked, finishes at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, Path, int | None]] = []
+
+    def __call__(self, study: Any, folder: Path, workers: int | None) -> list:
+        self.asked.append((study, folder, workers))
+        return [make_result(mix, 2, 0, 0.5) for mix in study.mixes]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    runs = Runs()
+    monkeypatch.setattr("studies.runner.run_study", runs)
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3", (0, 1, 2)), ("0,4", (0, 4)), ("7,", (7,)), ("1", (0,))]
+)
+def test_seeds_are_a_number_or_a_list(
+    recipe: Path, tmp_path: Path, runs: Runs, text: str, expected: tuple[int, ...]
+) -> None:
+    out = tmp_path / "run"
+    assert invoke("study", "run", recipe, "--out", out, "--seeds", text).exit_code == 0
+    assert [(s.seeds, folder, w) for s, folder, w in runs.asked] == [(expected, out, None)]
+
+
+@pytest.mark.parametrize("text", ["0", "x", "", "1,x", "-1", "1.5"])
+def test_impossible_seeds_are_a_usage_error(
+    recipe: Path, tmp_path: Path, runs: Runs, text: str
+) -> None:
+    done = invoke("study", "run", recipe, "--out", tmp_path / "run", f"--seeds={text}")
+    assert done.exit_code == 2
+    assert runs.asked == []
+
+
+def test_set_changes_the_study(recipe: Path, tmp_path: Path, runs: Runs) -> None:
+    changes = ["--set", "recipe.batch_size=3", "--set", "mixes.full={full=1}"]
+    done = invoke("study", "run", recipe, "--out", tmp_path / "run", *changes, "--workers", 2)
+    assert done.exit_code == 0
+    study, _, workers = runs.asked[0]
+    assert study.recipe.batch_size == 3
+    assert workers == 2
+
+
+def test_demo_runs_the_shipped_study(
+    tmp_path: Path, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("demo").exit_code == 0
+    assert invoke("demo", "--thorough").exit_code == 0
+    assert invoke("demo", "--thorough", "--seeds", "1", "--out", "here").exit_code == 0
+    (quick, quick_out, _), (long, long_out, _), (single, single_out, _) = runs.asked
+    shipped = load_study(Path(studies.__path__[0]) / "recipes" / "demo.toml")
+    assert quick == shipped
+    assert (quick_out, long_out) == (Path("runs/demo"), Path("runs/demo-thorough"))
+    assert single_out == Path("here")
+    assert long.seeds == (0, 1, 2, 3)
+    assert single.seeds == (0,)
+    assert set(quick.budgets_hours) < set(long.budgets_hours)
+    assert len(long.budgets_hours) == 2 * len(quick.budgets_hours) - 1
+    for stage in ("classifier", "semantic", "detector", "instance"):
+        short, doubled = getattr(quick.recipe, stage), getattr(long.recipe, stage)
+        assert doubled.steps == 2 * short.steps
+        assert doubled.learning_rate == short.learning_rate
+
+
+def test_wrong_input_is_one_line_on_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = tmp_path / "absent.toml"
+    assert run_main(monkeypatch, "study", "run", absent, "--out", tmp_path / "r") == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err == f"error: {absent}: no such file; a study is a TOML file\n"
+
+
+def test_output_that_cannot_be_written_is_named(
+    recipe: Path,
+    tmp_path: Path,
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "taken") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path}/taken")
+    assert error.count("\n") == 1
+
+
+def test_usage_errors_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_main(monkeypatch, "study", "run") == 2
+    assert run_main(monkeypatch, "no-such-command") == 2
+
+
+def test_version_is_the_package_s(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from importlib.metadata import version
+
+    assert run_main(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == version("annotools")
+
+
+def test_help_loads_no_torch_and_lists_the_commands() -> None:
+    code = (
+        "import sys, studies.cli\n"
+        "sys.argv = ['annotools', '--help']\n"
+        "try:\n    studies.cli.main()\n"
+        "except SystemExit:\n    print('heavy:', {'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: set()" in done.stdout
+    for command in ("price", "draw", "study", "demo"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["price"], ["draw"], ["study", "run"], ["study", "report"], ["demo"]]
+)
+def test_help_of_every_command_has_examples(command: list[str]) -> None:
+    done = invoke(*command, "--help")
+    assert "Examples" in done.stdout
+    assert f"annotools {' '.join(command)}" in done.stdout.split("Examples")[1]

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studies.report import answer, readable_table, summary_table, write_report
+from tests.studies.study_builders import make_result, make_study
+
+
+def trials(mix: str, budget_hours: float, *qualities: float | None) -> list:
+    return [make_result(mix, budget_hours, seed, pq) for seed, pq in enumerate(qualities)]
+
+
+def test_summary_has_mean_and_range_over_seeds() -> None:
+    results = trials("full", 6, 0.2, 0.4) + trials("full", 2, 0.1) + trials("boxes", 2, 0.3, 0.3)
+    results[0] = make_result("full", 6, 0, 0.2, images={"full": 4}, spent_hours=5)
+    table = summary_table(results)
+    assert list(zip(table["mix"], table["budget_hours"], table["num_seeds"], strict=True)) == [
+        ("full", 2, 1),
+        ("full", 6, 2),
+        ("boxes", 2, 2),
+    ]
+    of_six = table.iloc[1]
+    scores = [of_six[f"pq_{name}"] for name in ("mean", "min", "max")]
+    np.testing.assert_allclose(scores, [0.3, 0.2, 0.4])
+    assert of_six["pq_things_mean"] == pytest.approx(0.15)
+    assert of_six["spent_hours"] == 5.5
+    assert of_six["images_full"] == 3.5
+
+
+def test_undefined_is_a_dash_and_never_zero() -> None:
+    results = [make_result("full", 2, 0, 0.2, pq_stuff=None), make_result("a", 2, 0, 0.0)]
+    assert np.isnan(summary_table(results)["pq_stuff_mean"].iloc[0])
+    assert readable_table(results)["PQ stuff"].tolist() == ["–", "0.0"]
+
+
+def test_readable_scores_are_percent_with_their_range() -> None:
+    table = readable_table(trials("full", 2.5, 0.2, 0.4) + trials("boxes", 2.5, 0.1234))
+    assert table["PQ"].tolist() == ["30.0 (20.0–40.0)", "12.3"]
+    assert table["budget (h)"].tolist() == ["2.5", "2.5"]
+    assert table["images full"].tolist() == ["3", "3"]
+
+
+def test_answer_names_leader_lead_and_that_ranges_are_apart() -> None:
+    results = trials("full", 6, 0.40, 0.44) + trials("boxes", 6, 0.30, 0.32) + trials("c", 6, 0.1)
+    assert answer(results) == (
+        'At 6 h, "full" has the highest mean PQ, 42.0 %, 11.0 points above "boxes" '
+        "(the seeds' ranges do not overlap)."
+    )
+
+
+def test_answer_says_when_ranges_overlap() -> None:
+    results = trials("full", 6, 0.40, 0.44) + trials("boxes", 6, 0.30, 0.40)
+    assert answer(results).endswith("(the seeds' ranges overlap, so this is not settled).")
+
+
+def test_answer_says_that_one_seed_cannot_tell() -> None:
+    results = trials("full", 6, 0.40) + trials("boxes", 6, 0.30, 0.32)
+    assert answer(results).endswith("(one seed cannot tell whether that would happen again).")
+
+
+def test_answer_mentions_another_leader_at_the_smallest_budget() -> None:
+    results = trials("full", 6, 0.5, 0.5) + trials("boxes", 6, 0.3, 0.3)
+    results += trials("full", 3, 0.1, 0.1) + trials("boxes", 3, 0.3, 0.3)
+    results += trials("full", 2, 0.1, 0.1) + trials("boxes", 2, 0.2, 0.2)
+    assert answer(results) == (
+        'At 6 h, "full" has the highest mean PQ, 50.0 %, 20.0 points above "boxes" '
+        "(the seeds' ranges do not overlap); but "
+        'at 2 h, "boxes" has the highest mean PQ, 20.0 %, 10.0 points above "full" '
+        "(the seeds' ranges do not overlap)."
+    )
+
+
+def test_answer_calls_equal_scores_a_tie() -> None:
+    results = trials("full", 6, 0.3, 0.3) + trials("boxes", 6, 0.3, 0.3)
+    assert answer(results) == 'At 6 h, "full" and "boxes" tie at 30.0 % PQ.'
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        trials("full", 6, 0.4, 0.5),
+        trials("full", 6, None) + trials("boxes", 6, 0.3),
+        trials("full", 6, 0.4) + trials("boxes", 2, 0.3),
+    ],
+)
+def test_answer_to_nothing_comparable(results: list) -> None:
+    assert answer(results).startswith("There is nothing to compare")
+
+
+def test_answer_passes_over_budgets_that_one_mix_alone_has_finished() -> None:
+    results = trials("full", 18, 0.9, 0.9) + trials("full", 6, 0.2, 0.2)
+    assert answer(results + trials("boxes", 6, 0.3, 0.3)).startswith('At 6 h, "boxes"')
+
+
+def test_report_has_all_that_a_reader_asks(tmp_path: Path) -> None:
+    study = make_study(tmp_path, mixes={"full": {"full": 1}, "a|b": {"full": 1, "boxes": 3}})
+    results = trials("full", 3, 0.4) + trials("a|b", 3, 0.3)
+    results[1] = make_result("a|b", 3, 0, 0.3, spent_hours=1.5)
+    folder = tmp_path / "my run"
+    write_report(study, results, folder)
+    text = (folder / "report.md").read_text()
+    assert f"**{answer(results)}**" in text
+    assert "- a|b: full 25%, boxes 75% of the hours" in text
+    assert "](quality_vs_cost.png)" in text
+    assert r"| a\|b | 3 | 30.0 | 15.0 | 60.0 | 30.0 | 30.0 | 1.50 | 3 | 1 |" in text
+    assert "more than a tenth was left over: a|b 1.50 of 3 h." in text
+    assert "Times `li2018`" in text
+    assert "| box | 7 | 6–35 | instance | Papadopoulos" in text
+    assert f"annotools study run '{folder}/study.json' --out '{folder}'" in text
+    assert "annotools 1.2.3;" in text
+    assert "Only" not in text
+    assert pd.read_csv(folder / "results.csv")["pq"].tolist() == [0.4, 0.3]
+    assert (folder / "quality_vs_cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_of_unfinished_trials_says_so(tmp_path: Path) -> None:
+    write_report(make_study(tmp_path), trials("full", 3, 0.4), tmp_path)
+    assert "Only 1 of 2 trials are finished" in (tmp_path / "report.md").read_text()

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from annotools.errors import RecipeError
+from studies.results import read_result, read_results, to_frame, write_result
+from tests.studies.study_builders import make_result
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    result = make_result("a b", 0.5, 3, 0.123456789012, pq_stuff=None)
+    path = tmp_path / "trials" / "r.json"
+    write_result(result, path)
+    assert read_result(path) == result
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_results_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
+    keys = [("b", 2.0, 0), ("a", 10.0, 0), ("a", 2.0, 1), ("a", 2.0, 0)]
+    for number, key in enumerate(keys):
+        write_result(make_result(*key, pq=0.1), tmp_path / "trials" / f"{number}.json")
+    found = read_results(tmp_path)
+    assert [(r.mix, r.budget_hours, r.seed) for r in found] == sorted(keys)
+
+
+def test_folder_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no finished trial"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"mix": "a"}', "[1]", '{"other": 1}'])
+def test_other_files_are_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=r"r\.json: not a trial's result"):
+        read_result(path)
+
+
+def test_frame_has_a_column_for_each_kind_bought() -> None:
+    frame = to_frame(
+        [
+            make_result("a", 1, 0, 0.1, images={"full": 2}),
+            make_result("b", 1, 0, 0.2, images={"boxes": 5, "full": 1}),
+        ]
+    )
+    assert frame["images_boxes"].tolist() == [0, 5]
+    assert frame["images_full"].tolist() == [2, 1]
+    assert "images" not in frame.columns

@@ -1,0 +1,173 @@
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from annotools.errors import DatasetError, RecipeError
+from studies import runner
+from studies.results import TrialResult, write_result
+from studies.trials import Trial
+from tests.studies.study_builders import make_result, make_study
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
+    """The trials that were run; each writes a result without training."""
+    trials = []
+
+    def run_trial(trial: Trial) -> TrialResult:
+        trials.append(trial)
+        result = make_result(
+            trial.mix, trial.budget_hours, trial.seed, 0.5, digest=trial.study.digest(trial.mix)
+        )
+        write_result(result, trial.result_path)
+        return result
+
+    monkeypatch.setattr(runner, "run_trial", run_trial)
+    return trials
+
+
+def key_of(trial: Trial | TrialResult) -> tuple[str, float, int]:
+    return trial.mix, trial.budget_hours, trial.seed
+
+
+def test_trials_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
+    study = make_study(tmp_path, budgets_hours=[6, 1.5], seeds=[1, 0])
+    trials = runner.plan_trials(study, tmp_path / "run")
+    assert [key_of(trial) for trial in trials] == [
+        (mix, hours, seed)
+        for mix in ("full", "boxes+tags")
+        for hours in (1.5, 6.0)
+        for seed in (1, 0)
+    ]
+    # A full image takes 1.5 h, and there are four.
+    assert [(len(t.kind_of), t.spent_hours) for t in trials[:4]] == [(1, 1.5)] * 2 + [(4, 6.0)] * 2
+    assert all(set(trial.kind_of.values()) == {"boxes+tags"} for trial in trials[4:])
+
+
+def test_only_the_first_images_can_be_bought(tmp_path: Path) -> None:
+    study = make_study(tmp_path, budgets_hours=[100])
+    study = replace(study, dataset=replace(study.dataset, max_train_images=2))
+    for trial in runner.plan_trials(study, tmp_path):
+        assert sorted(trial.kind_of) == [0, 1]
+
+
+def test_crops_of_the_recipe_are_what_tags_cost(tmp_path: Path) -> None:
+    study = make_study(tmp_path, mixes={"tags": {"tags": 1}}, budgets_hours=[100])
+    tags = replace(study.recipe.tags, crop_size_wh=(16, 16))
+    cropped = replace(study, recipe=replace(study.recipe, tags=tags))
+    (whole,) = runner.plan_trials(study, tmp_path)
+    (many,) = runner.plan_trials(cropped, tmp_path)
+    assert many.spent_hours > 2 * whole.spent_hours
+
+
+def test_budget_that_buys_nothing_stops_all_before_anything_runs(
+    tmp_path: Path, ran: list[Trial]
+) -> None:
+    study = make_study(tmp_path, budgets_hours=[1, 3])
+    with pytest.raises(RecipeError, match="1 h buy no image under mix 'full' with seed 0"):
+        runner.run_study(study, tmp_path / "run", workers=1)
+    assert ran == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [0, 0]}, "seeds has one value twice: 0, 0"),
+        ({"seeds": [-1]}, "must not be negative"),
+        ({"budgets_hours": [3, 3.0000001]}, "budgets_hours has one value twice: 3, 3"),
+        ({"mixes": {"a/b": {"full": 1}}}, "'a/b': its name must do as a file's name"),
+        ({"mixes": {".a": {"full": 1}}}, "rename it"),
+    ],
+)
+def test_trials_that_would_share_a_file_are_refused(
+    tmp_path: Path, changes: dict, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        runner.plan_trials(make_study(tmp_path, **changes), tmp_path / "run")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_empty_split_is_refused(tmp_path: Path, split: str) -> None:
+    (tmp_path / "world.toml").write_text(f"num_{split} = 0\n")
+    with pytest.raises(DatasetError, match=f"split '{split}' has no image"):
+        runner.plan_trials(make_study(tmp_path), tmp_path / "run")
+
+
+def test_what_is_added_runs_and_what_is_done_does_not(tmp_path: Path, ran: list[Trial]) -> None:
+    folder = tmp_path / "run"
+    first = runner.run_study(make_study(tmp_path), folder, workers=1)
+    assert [key_of(r) for r in first] == [key_of(t) for t in ran]
+    assert len(ran) == 2
+    ran.clear()
+    more = make_study(
+        tmp_path,
+        mixes={"full": {"full": 1}, "boxes+tags": {"boxes+tags": 1}, "tags": {"tags": 1}},
+        seeds=[0, 1],
+    )
+    results = runner.run_study(more, folder, workers=1)
+    assert {key_of(t) for t in ran} == {
+        ("full", 3.0, 1),
+        ("boxes+tags", 3.0, 1),
+        ("tags", 3.0, 0),
+        ("tags", 3.0, 1),
+    }
+    assert len(results) == 6
+
+
+def test_result_of_other_settings_is_named(tmp_path: Path, ran: list[Trial]) -> None:
+    folder = tmp_path / "run"
+    mixes = {"m": {"full": 1, "tags": 1}}
+    runner.run_study(make_study(tmp_path, mixes=mixes), folder, workers=1)
+    other = make_study(tmp_path, mixes={"m": {"full": 1, "tags": 2}})
+    with pytest.raises(RecipeError, match=r"m_3h_seed0\.json: made with other settings"):
+        runner.run_study(other, folder, workers=1)
+    assert len(ran) == 1
+
+
+def test_trial_that_fails_keeps_those_before_it(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed = runner.run_trial
+
+    def fail_on_seed_1(trial: Trial) -> TrialResult:
+        if trial.seed == 1:
+            raise DatasetError("photo is gone")
+        return succeed(trial)
+
+    study = make_study(tmp_path, mixes={"full": {"full": 1}}, seeds=[0, 1])
+    monkeypatch.setattr(runner, "run_trial", fail_on_seed_1)
+    with pytest.raises(DatasetError, match="photo is gone"):
+        runner.run_study(study, tmp_path / "run", workers=1)
+    monkeypatch.setattr(runner, "run_trial", succeed)
+    assert len(runner.run_study(study, tmp_path / "run", workers=1)) == 2
+    assert [trial.seed for trial in ran] == [0, 1]
+
+
+def test_worker_that_dies_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*arguments: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(runner, "run_parallel", die)
+    with pytest.raises(RecipeError, match="fewer --workers"):
+        runner.run_study(make_study(tmp_path), tmp_path / "run", workers=2)
+
+
+@pytest.mark.parametrize(("has_gpu", "expected"), [(True, 1), (False, 5)])
+def test_workers_are_as_many_as_processors_but_one_with_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_gpu: bool, expected: int
+) -> None:
+    asked = []
+
+    def count_workers(function: object, trials: list, workers: int) -> list:
+        asked.append(workers)
+        raise DatasetError("enough")
+
+    monkeypatch.setattr(runner, "run_parallel", count_workers)
+    monkeypatch.setattr(runner, "available_processors", lambda: 5)
+    monkeypatch.setattr(runner.torch.cuda, "is_available", lambda: has_gpu)
+    with pytest.raises(DatasetError, match="enough"):
+        runner.run_study(make_study(tmp_path), tmp_path / "run", workers=None)
+    assert asked == [expected]

@@ -1,0 +1,94 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from annotools.errors import RecipeError
+from studies.study import Study, load_study
+
+TEXT = """
+name = "small"
+mixes = { "cheap" = { "boxes" = 1 }, "both" = { "boxes" = 1, "full" = 3 } }
+budgets_hours = [1, 2.5]
+
+[dataset]
+format = "scenes"
+root = "world.toml"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "study.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_root_starts_at_the_folder_of_the_file(path: Path) -> None:
+    study = load_study(path)
+    assert study.dataset.root == path.parent / "world.toml"
+    assert study.budgets_hours == (1.0, 2.5)
+    assert study.mixes["both"] == {"boxes": 1.0, "full": 3.0}
+    assert study.seeds == (0, 1)
+
+
+def test_root_on_the_command_line_starts_at_the_working_directory(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    study = load_study(path, ["dataset.root=w.toml"])
+    assert study.dataset.root == tmp_path / "elsewhere" / "w.toml"
+
+
+def test_changes_replace_settings_deep_inside(path: Path) -> None:
+    study = load_study(path, ["recipe.tags.crop_size_wh=[5, 4]", "times=mine.toml"])
+    assert study.recipe.tags.crop_size_wh == (5, 4)
+    assert study.times == "mine.toml"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("mixes.cheap={boxs=1}", "mixes.cheap: unknown label kind 'boxs'; use full, boxes"),
+        ("budgets_hours=[]", "at least one mix, budget and seed"),
+        ("budgets_hours=[1, 0]", "must be positive"),
+        ("ap_thresholds=coco", "use voc or cityscapes"),
+        ("seed=1", "unknown setting .?seed"),
+        ("recipe.batch_size=0", "batch_size must be at least 1"),
+    ],
+)
+def test_impossible_settings_are_named(path: Path, change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_study(path, [change])
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such file"):
+        load_study(tmp_path / "absent.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(RecipeError, match=r"broken\.toml: not valid TOML"):
+        load_study(tmp_path / "broken.toml")
+
+
+def change_training(study: Study) -> Study:
+    return replace(study, recipe=replace(study.recipe, batch_size=7))
+
+
+def test_digest_depends_on_what_a_result_depends_on(path: Path) -> None:
+    study = load_study(path)
+    digest = study.digest("cheap")
+    assert digest != study.digest("both")
+    assert digest != change_training(study).digest("cheap")
+    assert digest != replace(study, ap_thresholds="cityscapes").digest("cheap")
+    more = replace(study, seeds=(0, 1, 2), budgets_hours=(9.0,), mixes={"cheap": {"boxes": 1.0}})
+    assert digest == more.digest("cheap")
+
+
+@pytest.mark.parametrize("name", ["demo", "nuclei"])
+def test_shipped_studies_can_be_read(name: str) -> None:
+    import studies
+
+    study = load_study(Path(studies.__path__[0]) / "recipes" / f"{name}.toml")
+    assert study.name == name
+    assert "full" in study.mixes

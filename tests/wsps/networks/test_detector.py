@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+from wsps.networks.backbone import build_backbone
+from wsps.networks.detector import Detector
+
+THINGS = (2, 5, 7)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    torch.manual_seed(0)
+    return Detector("small", THINGS)
+
+
+def test_images_without_boxes_have_a_loss_that_can_be_trained_on(detector: Detector):
+    boxes = [torch.zeros(0, 4), torch.tensor([[4.0, 4.0, 30.0, 20.0]])]
+    classes = [torch.zeros(0, dtype=torch.int64), torch.tensor([7])]
+    for chosen in ([0, 1], [0, 0]):
+        images = torch.randn(2, 3, 48, 64)
+        loss = detector.loss(images, [boxes[i] for i in chosen], [classes[i] for i in chosen])
+        loss.backward()
+        assert loss.isfinite()
+        assert loss > 0
+    gradients = [p.grad for p in detector.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_detections_are_things_of_the_dataset_inside_the_image_best_first(detector: Detector):
+    detector.train()
+    height, width = 42, 70  # no multiple of any stride
+    (found,) = detector.detect(torch.randn(1, 3, height, width), 0.05, max_detections=6)
+    assert detector.training
+    assert 0 < len(found) <= 6
+    assert set(found.class_indices.tolist()) <= set(THINGS)
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    assert found.boxes_xyxy.min() >= 0
+    assert found.boxes_xyxy[:, 2].max() <= width
+    assert found.boxes_xyxy[:, 3].max() <= height
+    assert not found.scores.requires_grad
+
+
+def test_no_detection_lies_below_the_threshold(detector: Detector):
+    images = torch.randn(1, 3, 48, 64)
+    (all_found,) = detector.detect(images, 0.0, max_detections=100)
+    threshold = float(all_found.scores.median())
+    (found,) = detector.detect(images, threshold, max_detections=100)
+    assert len(found) == int((all_found.scores >= threshold).sum()) < len(all_found)
+    assert found.scores.min() >= threshold
+    (none,) = detector.detect(images, 1.0, max_detections=100)
+    assert len(none) == 0
+    assert none.boxes_xyxy.shape == (0, 4)
+
+
+def test_it_learns_where_a_bright_square_is():
+    torch.manual_seed(0)
+    detector = Detector("small", THINGS)
+    optimizer = torch.optim.Adam(detector.parameters(), lr=1e-3)
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 16:40, 8:32] = 2.0
+    box, label = torch.tensor([[8.0, 16.0, 32.0, 40.0]]), torch.tensor([5])
+    for _ in range(40):
+        loss = detector.loss(image.expand(2, -1, -1, -1), [box, box], [label, label])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    (found,) = detector.detect(image, 0.5, max_detections=10)
+    assert found.class_indices[0] == 5
+    assert box_iou(found.boxes_xyxy[:1], box).item() > 0.6
+
+
+@pytest.mark.parametrize("name", ["small", "resnet50"])
+def test_it_starts_from_every_weight_of_a_trained_backbone(name: str):
+    torch.manual_seed(1)
+    backbone, detector = build_backbone(name), Detector(name, THINGS)
+    detector.start_from(backbone)
+    layers = detector.network.backbone
+    taken = (layers[0].layers if name == "small" else layers.body).state_dict()
+    for key, values in backbone.layers.state_dict().items():
+        assert key.endswith("num_batches_tracked") or torch.equal(taken[key], values)

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+
+from annotools.categories import IGNORE_INDEX
+from annotools.records import TaggedCrop, WeakLabel
+from tests.builders import make_categories
+from wsps.pseudo_labels import tags
+from wsps.pseudo_labels.tags import (
+    TaggedPhoto,
+    label_from_tags,
+    threshold_heat,
+    train_classifier,
+)
+from wsps.recipe import Recipe, StageSettings
+
+CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
+ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX
+CPU = torch.device("cpu")
+
+
+def threshold(heat: list[list[float]], present: list[int]) -> list[int]:
+    array = np.array(heat, dtype=np.float32)[:, None]  # (K, 1, W)
+    return threshold_heat(array, present, cam_threshold=0.5)[0].tolist()
+
+
+def test_a_class_takes_what_reaches_its_share_of_its_own_maximum():
+    heat = [[4.0, 2.0, 1.9, 0.0], [0.0, 0.0, 0.04, 0.1], [9.0, 9.0, 9.0, 9.0]]
+    assert threshold(heat, [ROAD, SKY]) == [ROAD, ROAD, NO, SKY]
+
+
+def test_where_several_classes_are_hot_the_smaller_one_wins():
+    heat = [[1.0, 1.0, 1.0, 1.0], [0.0, 5.0, 5.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    assert threshold(heat, [CAR, ROAD, SKY]) == [ROAD, SKY, CAR, ROAD]
+
+
+def test_only_tagged_classes_with_any_heat_appear():
+    heat = [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
+    assert threshold(heat, [ROAD, SKY]) == [ROAD, ROAD]
+    assert threshold(heat, [SKY]) == [NO, NO]
+    assert threshold(heat, []) == [NO, NO]
+
+
+def test_where_overlapping_crops_disagree_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+    road, sky = (
+        [[[1.0, 1.0, 1.0]], [[0.0] * 3], [[0.0] * 3]],
+        [[[0.0] * 3], [[1.0] * 3], [[0.0] * 3]],
+    )
+    hidden = [[[1.0, 0.0, 0.0]], [[0.0] * 3], [[0.0] * 3]]
+    monkeypatch.setattr(tags, "grad_cam", lambda *_: torch.tensor([road, sky, hidden]))
+    crops = tuple(
+        TaggedCrop(box_xyxy=(x, 0, x + 3, 1), category_ids=(category_id,))
+        for x, category_id in [(0, 10), (2, 20), (4, 10)]
+    )
+    weak = WeakLabel(image_id=1, crops=crops, tagged_category_ids=(10, 20))
+    tagged = TaggedPhoto(photo=np.zeros((1, 8, 3), dtype=np.uint8), weak=weak)
+    classifier = torch.nn.Identity()
+    classes = label_from_tags(classifier, tagged, CATEGORIES, 0.5, CPU)
+    assert classes.tolist() == [[ROAD, ROAD, NO, SKY, NO, NO, NO, NO]]
+
+
+def tagged_photos() -> list[TaggedPhoto]:
+    """Photos of two crops, dark road at the left and bright sky at the right or not at all."""
+    rng = np.random.default_rng(0)
+    photos = []
+    for i in range(6):
+        photo = rng.integers(20, 60, (32, 64, 3), dtype=np.uint8)
+        if i % 2:
+            photo[:, 32:] = rng.integers(180, 220, (32, 32, 3), dtype=np.uint8)
+        crops = (
+            TaggedCrop(box_xyxy=(0, 0, 32, 32), category_ids=(10,)),
+            TaggedCrop(box_xyxy=(32, 0, 64, 32), category_ids=(20,) if i % 2 else (10,)),
+        )
+        weak = WeakLabel(image_id=i, crops=crops, tagged_category_ids=(10, 20))
+        photos.append(TaggedPhoto(photo=photo, weak=weak))
+    return photos
+
+
+def test_a_classifier_of_tags_learns_repeats_and_labels_its_crops():
+    recipe = Recipe(batch_size=3, classifier=StageSettings(steps=30, learning_rate=3e-3))
+    photos = tagged_photos()
+    classifier = train_classifier(photos, CATEGORIES, recipe, seed=1, device=CPU)
+    assert not classifier.training
+    same = train_classifier(photos, CATEGORIES, recipe, seed=1, device=CPU)
+    for name, values in classifier.state_dict().items():
+        assert torch.equal(values, same.state_dict()[name])
+    classes = label_from_tags(classifier, photos[1], CATEGORIES, 0.3, CPU)
+    assert set(np.unique(classes[:, :32])) <= {ROAD, NO}
+    assert set(np.unique(classes[:, 32:])) <= {SKY, NO}
+    assert (classes == ROAD).sum() > 100
+    assert (classes == SKY).sum() > 100
+
+
+def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
+    weak = WeakLabel(
+        image_id=1,
+        crops=(TaggedCrop(box_xyxy=(0, 0, 32, 32), category_ids=()),),
+        tagged_category_ids=(10, 20),
+    )
+    photo = TaggedPhoto(photo=np.full((32, 32, 3), 90, dtype=np.uint8), weak=weak)
+    recipe = Recipe(batch_size=2, classifier=StageSettings(steps=20, learning_rate=3e-3))
+    classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
+    assert (label_from_tags(classifier, photo, CATEGORIES, 0.5, CPU) == NO).all()
+    logits = classifier(tags.normalise(photo.photo)[None])[0]
+    assert logits[ROAD] < -0.5
+    assert logits[SKY] < -0.5

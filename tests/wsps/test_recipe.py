@@ -1,0 +1,36 @@
+import pytest
+
+from annotools.errors import RecipeError
+from annotools.settings import as_table, read_settings
+from wsps.recipe import Recipe, StageSettings
+
+
+def test_a_recipe_is_read_and_its_table_is_read_back():
+    table = {
+        "crop_size_wh": [64, 32],
+        "semantic": {"steps": 3, "learning_rate": 1},
+        "tags": {"crop_size_wh": [32, 32]},
+    }
+    recipe = read_settings(Recipe, table, "file")
+    assert recipe.crop_size_wh == (64, 32)
+    assert recipe.semantic == StageSettings(steps=3, learning_rate=1.0)
+    assert recipe.tags.crop_size_wh == (32, 32)
+    assert recipe.detector == Recipe().detector
+    assert read_settings(Recipe, as_table(recipe), "file") == recipe
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"batch_size": 0}, "^file: batch_size must be at least 1"),
+        ({"crop_size_wh": [64, 8]}, "^file: batch_size must be at least 1 and crop_size_wh"),
+        ({"scale_range": [1.2, 0.8]}, "^file: scale_range"),
+        ({"semantic": {"steps": -1, "learning_rate": 0.1}}, "^file: semantic: steps must be"),
+        ({"semantic": {"steps": 1, "learning_rate": 0.0}}, "^file: semantic: .*learning_rate"),
+        ({"semantic": {"steps": 1}}, r"^file: setting semantic\.learning_rate is missing"),
+        ({"instances": {"iterations": 5}}, r"^file: unknown setting instances\.iterations"),
+    ],
+)
+def test_a_wrong_setting_is_named(table: dict[str, object], message: str):
+    with pytest.raises(RecipeError, match=message):
+        read_settings(Recipe, table, "file")
