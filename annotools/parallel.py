@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
@@ -16,22 +17,23 @@ def run_parallel(
     """Yield the function's result of each item, in the order in which they finish.
 
     With one worker everything runs in this process. With more, each worker process computes with
-    its share of the processors; function and items must be picklable. An exception of the
-    function is raised here and cancels what has not begun.
+    its share of the processors, however few items there are, so that results do not depend on
+    how much was left to do; function and items must be picklable. An exception of the function is
+    raised here and cancels what has not begun. Workers end when this process does.
 
     Args:
         function: of one item.
         items: all of them.
         workers: processes at work at the same time.
     """
-    if workers <= 1 or len(items) <= 1:
+    if workers <= 1:
         yield from map(function, items)
         return
     threads = max(1, available_processors() // workers)
     with ProcessPoolExecutor(
-        max_workers=min(workers, len(items)),
+        max_workers=max(1, min(workers, len(items))),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_limit_threads,
+        initializer=_prepare_worker,
         initargs=(threads,),
     ) as pool:
         futures = [pool.submit(function, item) for item in items]
@@ -47,8 +49,9 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _limit_threads(threads: int) -> None:
-    """Keep numerical libraries, which load after this, to a worker's share of the processors."""
+def _prepare_worker(threads: int) -> None:
+    """Tie a worker to its parent, and its numerical libraries, which load later, to its share."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for variable in (
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
@@ -56,3 +59,11 @@ def _limit_threads(threads: int) -> None:
         "OPENCV_FOR_THREADS_NUM",
     ):
         os.environ[variable] = str(threads)
+
+
+def _end_with_parent() -> None:
+    """End this process at once when its parent is gone: a killed parent cannot say stop."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -36,8 +36,8 @@ SCENE_CATEGORIES = CategorySet(
 ROAD, SIDEWALK, BUILDING, VEGETATION, SKY = 1, 2, 3, 4, 5
 PERSON, CAR, BUS, SIGN = 11, 12, 13, 14
 _FIRST_INSTANCE_ID = 100
-_MIN_OBJECT_HEIGHT = 8.0
-_MIN_AREA = 24
+_MIN_OBJECT_HEIGHT = 14.0
+_MIN_AREA = 32
 """Objects of which fewer pixels are visible are void: no annotator would mark them."""
 
 
@@ -155,7 +155,7 @@ def _fill(
     height, width = mask.shape
     coarse = rng.standard_normal((max(2, height // grain), max(2, width // grain)))
     shading = cv2.resize(coarse.astype(np.float32), (width, height))
-    canvas[mask] = (colour + strength * shading[..., None])[mask]
+    canvas[mask] = colour.astype(np.float32) + np.float32(strength) * shading[mask, None]
 
 
 def _skyline(rng: np.random.Generator, width: int, horizon: float) -> list[tuple[int, int, int]]:
@@ -226,7 +226,7 @@ def _place_objects(
     placed = []
     for _ in range(int(rng.integers(world.min_things, world.max_things + 1))):
         category_id = int(rng.choice(list(shares), p=list(shares.values())))
-        depth = (world.height - horizon) * (0.15 + 0.9 * rng.beta(1.2, 1.8))
+        depth = (world.height - horizon) * (0.25 + 0.8 * rng.beta(1.2, 1.7))
         scale = depth / 2.2
         width, height = (side * scale * rng.uniform(0.85, 1.2) for side in metres[category_id])
         on_road = category_id in (CAR, BUS)

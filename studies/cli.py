@@ -129,7 +129,10 @@ def demo(
         str | None, typer.Option(help="How many, or a list such as 0,1,2. Default: 2, thorough 4.")
     ] = None,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Five budgets, four seeds, twice the training.")
+        bool,
+        typer.Option(
+            "--thorough", help="Also half of each, five budgets, four seeds, twice the training."
+        ),
     ] = False,
     workers: Workers = None,
     json_file: JsonFile = None,
@@ -170,7 +173,7 @@ def _parse_seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def _make_thorough(study: "Study") -> "Study":
-    """Return the study with twice the training, four seeds, and a budget between each two."""
+    """Return the study with twice the training, four seeds, more budgets, and a mix of both."""
     from dataclasses import replace
 
     stages = ("classifier", "semantic", "detector", "instance")
@@ -180,6 +183,7 @@ def _make_thorough(study: "Study") -> "Study":
     between = [float(f"{(low * high) ** 0.5:.2g}") for low, high in pairwise(budgets)]
     return replace(
         study,
+        mixes={**study.mixes, "half and half": {"full": 1.0, "boxes+tags": 1.0}},
         seeds=(0, 1, 2, 3),
         budgets_hours=tuple(sorted({*budgets, *between})),
         recipe=replace(study.recipe, **longer),

@@ -55,21 +55,22 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
 
 
 def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """Return the summary as text: scores in percent as `mean (min–max)`, a dash if undefined."""
+    """Return the summary as text: means in percent, PQ as `mean (min–max)`, a dash if undefined."""
     table = summary_table(results)
     readable = pd.DataFrame({"mix": table["mix"]})
     readable["budget (h)"] = [f"{hours:g}" for hours in table["budget_hours"]]
     for score, heading in SCORES.items():
         columns = [f"{score}_mean", f"{score}_min", f"{score}_max"]
         readable[heading] = [
-            _percent(mean, low, high)
+            _percent(mean, low, high) if score == "pq" else _percent(mean, mean, mean)
             for mean, low, high in table[columns].itertuples(index=False, name=None)
         ]
     readable["spent (h)"] = [f"{hours:.2f}" for hours in table["spent_hours"]]
     for column in table.columns[table.columns.str.startswith("images_")]:
         heading = f"images {column.removeprefix('images_')}"
         readable[heading] = [f"{images:.1f}".removesuffix(".0") for images in table[column]]
-    readable["seeds"] = [str(number) for number in table["num_seeds"]]
+    if table["num_seeds"].nunique() > 1:
+        readable["seeds"] = [str(number) for number in table["num_seeds"]]
     return readable
 
 
@@ -107,8 +108,8 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         _progress(study, results),
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
         _markdown(readable_table(results)),
-        "Scores are in percent: the mean over seeds (lowest–highest seed). "
-        f"{DASH} is a score that is undefined. Images and hours spent are means over seeds.",
+        "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
+        f"{DASH} is a score that is undefined. Hours and images are means over seeds.",
         _unspent(results),
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",

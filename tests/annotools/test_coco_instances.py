@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
 from annotools.label_maps import build_label, measure_segments
-from annotools.records import Image
+from annotools.records import VOID, Image
+from tests.real_data import real_data
 
 PERSON, DOG = 1, 18
 WIDTH, HEIGHT = 6, 4
@@ -364,3 +365,12 @@ def test_impossible_masks_are_found_when_decoding(tmp_path, segmentation, messag
         dataset.read_label(dataset.images[0])
     assert str(caught.value).startswith(f"{path}: annotations[1]: ")
     assert "\n" not in str(caught.value)
+
+
+def test_real_nuclei_keep_every_annotation() -> None:
+    dataset = coco_instances.read(real_data("nuclei"), "val")
+    labels = [dataset.read_label(image) for image in dataset.images]
+    assert len(dataset.images) == 103
+    instances = sum(len(label.segments) for label in labels) - len(labels)
+    assert 0.99 * 4289 <= instances <= 4289
+    assert all((label.segment_map != VOID).all() for label in labels)

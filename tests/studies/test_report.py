@@ -104,7 +104,7 @@ def test_report_has_all_that_a_reader_asks(tmp_path: Path) -> None:
     assert f"**{answer(results)}**" in text
     assert "- a|b: full 25%, boxes 75% of the hours" in text
     assert "](quality_vs_cost.png)" in text
-    assert r"| a\|b | 3 | 30.0 | 15.0 | 60.0 | 30.0 | 30.0 | 1.50 | 3 | 1 |" in text
+    assert r"| a\|b | 3 | 30.0 | 15.0 | 60.0 | 30.0 | 30.0 | 1.50 | 3 |" in text
     assert "more than a tenth was left over: a|b 1.50 of 3 h." in text
     assert "Times `li2018`" in text
     assert "| box | 7 | 6–35 | instance | Papadopoulos" in text

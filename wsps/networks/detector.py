@@ -90,7 +90,7 @@ class Detector(nn.Module):
     def detect(
         self, images: Tensor, score_threshold: float, max_detections: int
     ) -> list[Detections]:
-        """Return the best detections of each of (B, 3, H, W) normalised images."""
+        """Return the best detections above a score, of each of (B, 3, H, W) normalised images."""
         heads = self.network.roi_heads
         heads.score_thresh, heads.detections_per_img = score_threshold, max_detections
         was_training = self.training

@@ -10,6 +10,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.5, eq. 2-4; Arnab and Torr, CVPR 2017.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class InstanceSubnetwork(nn.Module):
             + functional.softplus(self.bilateral_weight) * alike
         )  # (O, H, W)
         for _ in range(iterations):
-            log_q = functional.log_softmax(unary + _filter(log_q.exp(), kernel), dim=0)
+            log_q = functional.log_softmax(unary + _WindowFilter.apply(log_q.exp(), kernel), dim=0)
         return InstanceMarginals(
             log_q=log_q,
             class_indices=class_indices,
@@ -140,14 +141,33 @@ def _pairwise_kernel(image: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(position).softmax(dim=0), torch.stack(bilateral).softmax(dim=0)
 
 
-def _filter(q: Tensor, kernel: Tensor) -> Tensor:
-    """Return each label's (L, H, W) beliefs summed over the neighbours, weighted by the kernel."""
-    height, width = q.shape[-2:]
-    padded = functional.pad(q, (_REACH,) * 4)
-    message = torch.zeros_like(q)
-    for weight, offset in zip(kernel, _OFFSETS, strict=True):
-        message = message + weight * _shifted(padded, offset, height, width)
-    return message
+class _WindowFilter(torch.autograd.Function):
+    """Each label's (L, H, W) beliefs summed over the neighbours, weighted by an (O, H, W) kernel.
+
+    Written out because autograd would allocate a padded map for each neighbour and iteration.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(q, kernel)
+        padded = functional.pad(q, (_REACH,) * 4)
+        message = torch.zeros_like(q)
+        for weight, offset in zip(kernel, _OFFSETS, strict=True):
+            message.addcmul_(weight, _shifted(padded, offset, *q.shape[-2:]))
+        return message
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        (gradient,) = gradients
+        q, kernel = ctx.saved_tensors
+        padded = functional.pad(q, (_REACH,) * 4)
+        to_padded = torch.zeros_like(padded)
+        to_kernel = torch.empty_like(kernel)
+        for place, (weight, offset) in enumerate(zip(kernel, _OFFSETS, strict=True)):
+            _shifted(to_padded, offset, *q.shape[-2:]).addcmul_(weight, gradient)
+            neighbour = _shifted(padded, offset, *q.shape[-2:])
+            to_kernel[place] = (gradient * neighbour).sum(dim=0)
+        return _shifted(to_padded, (0, 0), *q.shape[-2:]), to_kernel
 
 
 def _shifted(padded: Tensor, offset: tuple[int, int], height: int, width: int) -> Tensor:

@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from wsps.networks.detector import Detections
-from wsps.networks.instance import InstanceSubnetwork, _pairwise_kernel, boxes_to_masks
+from wsps.networks.instance import (
+    InstanceSubnetwork,
+    _pairwise_kernel,
+    _WindowFilter,
+    boxes_to_masks,
+)
 
 ROAD, SKY, CAR = 0, 1, 2
 
@@ -144,3 +149,10 @@ def test_a_mask_holds_the_pixels_whose_centre_is_in_the_half_open_box():
     masks = boxes_to_masks(torch.tensor([[1.0, 0.0, 3.0, 1.0], [0.6, 0.5, 2.5, 1.4]]), (2, 4))
     assert masks[0].tolist() == [[0, 1, 1, 0], [0, 0, 0, 0]]
     assert masks[1].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_the_filters_gradient_is_the_numerical_one():
+    torch.manual_seed(0)
+    q = torch.rand(2, 6, 5, dtype=torch.float64, requires_grad=True)
+    kernel = torch.rand(24, 6, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(_WindowFilter.apply, (q, kernel))
