@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.records import VOID, BoxXYXY, FullLabel, Segment, SegmentMap
+from annotools.records import VOID, BoxXYXY, Drop, FullLabel, Segment, SegmentMap
 
 
 def measure_segments(segment_map: SegmentMap) -> dict[int, tuple[int, BoxXYXY]]:
@@ -39,6 +39,7 @@ def build_label(
     segment_map: SegmentMap,
     category_of: Mapping[int, int],
     groups: Sequence[int] = (),
+    drops: tuple[Drop, ...] = (),
 ) -> FullLabel:
     """Return the full label of a segment map.
 
@@ -47,6 +48,7 @@ def build_label(
         segment_map: (H, W) segment ids, `VOID` where unlabelled.
         category_of: category id by segment id; ids with no pixel in the map are left out.
         groups: segment ids that are groups.
+        drops: objects of the source that have no pixel in the map.
     """
     measured = measure_segments(segment_map)
     segments = tuple(
@@ -59,7 +61,7 @@ def build_label(
         )
         for segment_id, (area, box) in measured.items()
     )
-    return FullLabel(image_id=image_id, segment_map=segment_map, segments=segments)
+    return FullLabel(image_id=image_id, segment_map=segment_map, segments=segments, drops=drops)
 
 
 def class_map(label: FullLabel, categories: CategorySet) -> NDArray[np.uint8]:

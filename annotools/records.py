@@ -5,7 +5,7 @@ convert at their border.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +25,23 @@ Photo = NDArray[np.uint8]
 BoxXYXY = tuple[int, int, int, int]
 """Half-open pixel box (x0, y0, x1, y1)."""
 
-LABEL_KINDS = ("full", "boxes", "tags", "boxes+tags")
+LABEL_KINDS = ("full", "boxes", "tags", "boxes+tags", "points", "scribbles", "coarse")
 """What can be bought for an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """One image: `image_id` is the dataset's own, `path` is None where photos are generated."""
+    """One image: `image_id` is the dataset's own, `path` is None where there is no photo file.
+
+    `label_paths` are the files that hold this image's label alone.
+    """
 
     image_id: int | str
     file_name: str
     width: int
     height: int
     path: Path | None = None
+    label_paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +60,25 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drop:
+    """Something the source has that a result lacks: what and where it was, and why it went."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FullLabel:
-    """The panoptic label of an image: every segment in `segments` is in `segment_map`."""
+    """The panoptic label of an image: every segment in `segments` is in `segment_map`.
+
+    `drops` are objects of the source without a segment: objects in the source, background left
+    out, are as many as segments, background left out, and drops together.
+    """
 
     image_id: int | str
     segment_map: SegmentMap
     segments: tuple[Segment, ...]
+    drops: tuple[Drop, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +96,34 @@ class TaggedCrop:
 
     box_xyxy: BoxXYXY
     category_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A click on a segment: the pixel in column `x` and row `y`, inside the segment."""
+
+    segment_id: int
+    category_id: int
+    x: int
+    y: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scribble:
+    """A stroke inside a segment: `points_xy` are the pixels (column, row) of its polyline."""
+
+    segment_id: int
+    category_id: int
+    points_xy: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A coarse region inside a segment: `polygons_xy` are simple polygons of (x, y) in pixels."""
+
+    segment_id: int
+    category_id: int
+    polygons_xy: tuple[tuple[tuple[int, int], ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +146,9 @@ class Dataset:
     """Images of one split and the functions that read what belongs to each.
 
     `read_label` gives an image's full label, `read_photo` its pixels; both may raise
-    `DatasetError`. `notes` says in words what the reader had to resolve or leave out.
+    `DatasetError`. `notes` says in words what rules the reader applied. `drops` are images of the
+    source that are not in `images` because a file of theirs is missing. `source_files` are the
+    files that hold labels or lists of the whole split.
     """
 
     name: str
@@ -110,4 +157,6 @@ class Dataset:
     images: tuple[Image, ...]
     read_label: Callable[[Image], FullLabel]
     read_photo: Callable[[Image], Photo]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    drops: tuple[Drop, ...] = ()
+    source_files: tuple[Path, ...] = ()

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import RecipeError
-from annotools.records import LABEL_KINDS
 from annotools.settings import as_table, read_settings, set_by_path
 from annotools.times import read_times
-from wsps.recipe import Recipe
+from wsps.recipe import TRAINABLE_KINDS, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +52,8 @@ class Study:
             raise RecipeError(f"study {self.name!r}: budgets_hours must be positive")
         for name, mix in self.mixes.items():
             for kind in mix:
-                if kind not in LABEL_KINDS:
-                    known = ", ".join(LABEL_KINDS)
+                if kind not in TRAINABLE_KINDS:
+                    known = ", ".join(TRAINABLE_KINDS)
                     raise RecipeError(f"mixes.{name}: unknown label kind {kind!r}; use {known}")
         if self.ap_thresholds not in ("voc", "cityscapes"):
             raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use voc or cityscapes")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from annotools.errors import RecipeError
 
+TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
+"""Label kinds that the segmenter can learn from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StageSettings:

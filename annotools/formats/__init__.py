@@ -1,4 +1,4 @@
-"""Dataset formats, one module each: `READERS[format](root, split)` gives a dataset."""
+"""Dataset formats, one module each: `READERS[format](root, split, allow_missing)` gives a dataset."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,18 +7,24 @@ from annotools.errors import DatasetError
 from annotools.formats import coco_instances, scenes
 from annotools.records import Dataset
 
-READERS: dict[str, Callable[[Path, str], Dataset]] = {
+READERS: dict[str, Callable[[Path, str, bool], Dataset]] = {
     "coco-instances": coco_instances.read,
     "scenes": scenes.read,
 }
 
 
-def read_dataset(format_name: str, root: Path, split: str) -> Dataset:
+def read_dataset(format_name: str, root: Path, split: str, allow_missing: bool = False) -> Dataset:
     """Read one split of a dataset.
+
+    Args:
+        format_name: a key of `READERS`.
+        root: the dataset's folder, or what else the format says.
+        split: the part of the dataset.
+        allow_missing: go on without images of which a file is missing, and list them in `drops`.
 
     Raises:
         DatasetError: for an unknown format, or what the format's reader finds wrong.
     """
     if format_name not in READERS:
         raise DatasetError(f"unknown format {format_name!r}: use {' or '.join(READERS)}")
-    return READERS[format_name](root, split)
+    return READERS[format_name](root, split, allow_missing)

@@ -5,25 +5,22 @@ not); `ROOT/SPLIT/` holds the photos. What no annotation covers is background.
 """
 
 import itertools
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PureWindowsPath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError
+from annotools.formats.files import check_inside, entries, read_json, read_photo, take
 from annotools.label_maps import build_label
-from annotools.records import Dataset, FullLabel, Image, Photo
-
-Value = TypeVar("Value", int, str)
+from annotools.records import Dataset, Drop, FullLabel, Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +42,7 @@ class _Annotations:
     of_image: Mapping[int | str, tuple[_Instance, ...]]
 
 
-def read(root: Path, split: str) -> Dataset:
+def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     """Return the dataset of a split; masks and photos are read when asked for.
 
     Class index 0 is an added stuff category `background` (category id 0, or the smallest that is
@@ -63,7 +60,7 @@ def read(root: Path, split: str) -> Dataset:
             photo that is missing, damaged or of another size than the file says.
     """
     path = root / "annotations" / f"instances_{split}.json"
-    content = _load(path)
+    content = read_json(path, others="instances_*.json")
     categories = _read_categories(path, content)
     images = _read_images(path, content, photo_folder=root / split)
     assert categories.background_id is not None
@@ -78,7 +75,8 @@ def read(root: Path, split: str) -> Dataset:
         categories=categories,
         images=images,
         read_label=partial(_read_label, annotations),
-        read_photo=_read_photo,
+        read_photo=read_photo,
+        source_files=(path,),
         notes=(
             "pixels outside all annotations are background",
             "where annotations overlap, the smaller mask is kept, and crowds give way",
@@ -86,26 +84,13 @@ def read(root: Path, split: str) -> Dataset:
     )
 
 
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        present = ", ".join(sorted(p.name for p in path.parent.glob("instances_*.json"))) or "none"
-        raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}): check root and split; the folder has "
-            f"{present}"
-        ) from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: not valid JSON ({error}): download it again") from error
-
-
 def _read_categories(path: Path, content: Any) -> CategorySet:
     names = {}
-    for place, entry in _entries(path, content, "categories"):
-        category_id = _take(place, entry, "id", int)
+    for place, entry in entries(path, content, "categories"):
+        category_id = take(place, entry, "id", int)
         if category_id in names:
             raise DatasetError(f"{place}: id {category_id} is given twice: use another")
-        names[category_id] = _take(place, entry, "name", str)
+        names[category_id] = take(place, entry, "name", str)
     background_id = next(number for number in itertools.count() if number not in names)
     rows = [(background_id, "background", (0, 0, 0))]
     rows += [(i, names[i], distinct_colour(n)) for n, i in enumerate(sorted(names))]
@@ -121,19 +106,13 @@ def _read_categories(path: Path, content: Any) -> CategorySet:
 
 def _read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ...]:
     images: dict[int, Image] = {}
-    for place, entry in _entries(path, content, "images"):
-        image_id = _take(place, entry, "id", int)
+    for place, entry in entries(path, content, "images"):
+        image_id = take(place, entry, "id", int)
         if image_id in images:
             raise DatasetError(f"{place}: id {image_id} is given twice: use another")
-        file_name = _take(place, entry, "file_name", str)
-        # As a Windows path it shows drives, backslashes and leading slashes alike.
-        parts = PureWindowsPath(file_name)
-        if parts.anchor or ".." in parts.parts or not parts.parts:
-            raise DatasetError(
-                f"{place}: file_name {file_name!r} leaves the photo folder: "
-                f"give it relative to {photo_folder}"
-            )
-        width, height = (_take(place, entry, key, int) for key in ("width", "height"))
+        file_name = take(place, entry, "file_name", str)
+        check_inside(place, file_name, photo_folder)
+        width, height = (take(place, entry, key, int) for key in ("width", "height"))
         if min(width, height) < 1:
             raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
         images[image_id] = Image(
@@ -152,9 +131,9 @@ def _group_instances(
     image_ids = {image.image_id for image in images}
     thing_ids = set(categories.class_index_of) - {categories.background_id}
     of_image: defaultdict[int | str, list[_Instance]] = defaultdict(list)
-    for number, (place, entry) in enumerate(_entries(path, content, "annotations")):
-        image_id = _take(place, entry, "image_id", int)
-        category_id = _take(place, entry, "category_id", int)
+    for number, (place, entry) in enumerate(entries(path, content, "annotations")):
+        image_id = take(place, entry, "image_id", int)
+        category_id = take(place, entry, "category_id", int)
         if image_id not in image_ids:
             raise DatasetError(f"{place}: image_id {image_id} is not in images: drop it")
         if category_id not in thing_ids:
@@ -175,26 +154,6 @@ def _group_instances(
     return {image_id: tuple(instances) for image_id, instances in of_image.items()}
 
 
-def _entries(path: Path, content: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the objects of a list of the file, each after its place for messages."""
-    entries = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise DatasetError(f"{path}: {key} is missing or not a list: give COCO detection")
-    for number, entry in enumerate(entries):
-        place = f"{path}: {key}[{number}]"
-        if not isinstance(entry, dict):
-            raise DatasetError(f"{place}: is not an object: give COCO detection")
-        yield place, entry
-
-
-def _take(place: str, entry: dict[str, Any], key: str, kind: type[Value]) -> Value:
-    value = entry.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        name = "a whole number" if kind is int else "text"
-        raise DatasetError(f"{place}: {key} is missing or not {name}: correct the file")
-    return value
-
-
 def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     instances = annotations.of_image.get(image.image_id, ())
     pixels_of = []
@@ -211,12 +170,22 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     for _, _, i in reversed(claims):
         column_major[pixels_of[i]] = i + 1
     segment_map = np.ascontiguousarray(column_major.reshape(image.width, image.height).T)
+    visible = set(np.unique(column_major).tolist())
+    drops = tuple(
+        Drop(
+            place=f"{annotations.path}: annotations[{x.number}]",
+            reason="other objects cover it" if len(pixels_of[i]) else "its mask is empty",
+        )
+        for i, x in enumerate(instances)
+        if i + 1 not in visible
+    )
     return build_label(
         image.image_id,
         segment_map,
         category_of={i: x.category_id for i, x in enumerate(instances, start=1)}
         | {background: annotations.background_id},
         groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
+        drops=drops,
     )
 
 
@@ -293,23 +262,3 @@ def _unpack_counts(text: str) -> list[int] | None:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value = shift = 0
     return counts if shift == 0 else None
-
-
-def _read_photo(image: Image) -> Photo:
-    assert image.path is not None
-    try:
-        data: NDArray[np.uint8] = np.frombuffer(image.path.read_bytes(), dtype=np.uint8)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{image.path}: cannot be read ({error}): check the file") from error
-    # Annotations are drawn on the stored pixels, so a turn noted in the file's EXIF is left undone.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(data, flags) if data.size else None
-    if pixels is None:
-        raise DatasetError(f"{image.path}: not a photo that OpenCV can decode: replace the file")
-    height, width = pixels.shape[:2]
-    if (width, height) != (image.width, image.height):
-        raise DatasetError(
-            f"{image.path}: is {width} x {height} pixels, the annotation file says "
-            f"{image.width} x {image.height}: restore the photo that was annotated"
-        )
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -15,8 +15,10 @@ from annotools.scenes import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
 from annotools.settings import read_settings
 
 
-def read(root: Path, split: str) -> Dataset:
+def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     """Return one split of the world that the TOML file `root` describes.
+
+    Nothing of a world can be missing, so `allow_missing` changes nothing.
 
     Raises:
         DatasetError: when the file is missing or the split is not `train` or `val`.
