@@ -1,4 +1,4 @@
-"""Commands on datasets: what labels cost, and what they look like."""
+"""Commands on datasets: what labels cost, what they look like, and cheaper ones in their place."""
 
 import json
 from collections.abc import Sequence
@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotools import draw_cli, inspect_cli
+
 if TYPE_CHECKING:
+    from annotools.convert import Conversion
     from annotools.dataset_prices import KindPrice
-    from annotools.records import Dataset, Image, Photo
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app.add_typer(inspect_cli.app)
+app.add_typer(draw_cli.app)
 
-MIN_DRAWN_WIDTH = 640
-"""Pixels up to which small photos are enlarged, so that names can be read on them."""
+MAX_SHOWN_REASONS = 10
+"""Reasons for drops that are printed, the most frequent first."""
 
 Root = Annotated[Path, typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")]
-Format = Annotated[str, typer.Option("--format", help="coco-instances or scenes.")]
+Format = Annotated[
+    str, typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes.")
+]
 Split = Annotated[str, typer.Option(help="The part of the dataset.")]
+Times = Annotated[str, typer.Option(help="Annotation times: a preset, or your own file.toml.")]
+Crops = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Pixels of the tagged crops; the whole image if absent."),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the table to this file as well.")
 ]
@@ -29,17 +40,12 @@ def price(
     root: Root,
     format_name: Format,
     split: Split = "train",
-    times: Annotated[
-        str, typer.Option(help="Annotation times: a preset, or your own file.toml.")
-    ] = "li2018",
+    times: Times = "li2018",
     kinds: Annotated[
         list[str] | None,
         typer.Option(help="Label kind: full, boxes, tags or boxes+tags; repeat it. All if absent."),
     ] = None,
-    crops: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Pixels of the tagged crops; the whole image if absent."),
-    ] = None,
+    crops: Crops = None,
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Price only the first so many images.")
     ] = None,
@@ -56,11 +62,11 @@ def price(
     from annotools.dataset_prices import price_images, summarise_prices
     from annotools.files import write_whole
     from annotools.formats import read_dataset
-    from annotools.records import LABEL_KINDS
     from annotools.times import read_times
+    from annotools.weaken import WEAK_KINDS
 
     crop_size_wh = _parse_size(crops)
-    asked = tuple(dict.fromkeys(kinds or LABEL_KINDS))
+    asked = tuple(dict.fromkeys(kinds or ("full", *WEAK_KINDS)))
     table_of_times = read_times(times)
     dataset = read_dataset(format_name, root, split)
     images = dataset.images[:max_images]
@@ -75,37 +81,95 @@ def price(
 
 
 @app.command()
-def draw(
+def convert(
     root: Root,
     format_name: Format,
-    out: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    kinds: Annotated[
+        list[str],
+        typer.Option(
+            "--to",
+            metavar="KIND",
+            help="Label kind: full, boxes, tags, boxes+tags, points, scribbles or coarse; "
+            "repeat it.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
     split: Split = "train",
-    image: Annotated[
-        list[str] | None, typer.Option(help="Id of an image to draw; repeat it.")
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read labels.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove what a conversion wrote to DIR before.")
+    ] = False,
+    crops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Pixels of the tagged crops; if absent 500x400 for cityscapes, for others the "
+            "whole image.",
+        ),
     ] = None,
-    count: Annotated[
-        int, typer.Option(min=1, help="Draw the first so many, where no --image is given.")
-    ] = 4,
+    box_format: Annotated[
+        str, typer.Option(metavar="coco|voc|yolo", help="How boxes are written.")
+    ] = "coco",
+    categories: Annotated[
+        str | None,
+        typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out images that lack a file; list them.")
+    ] = False,
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Convert only the first so many images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
+    times: Times = "li2018",
+    json_file: JsonFile = None,
 ) -> None:
-    """Draw images beside their labels: segments, boxes and names.
+    """Write the cheaper labels one could have bought: all kinds in one pass.
+
+    A run that was stopped goes on where it was when it is repeated. The manifest in the folder
+    says where everything came from, what was left out, and what it costs.
 
     [bold]Examples[/bold]
 
     \b
-    annotools draw DATA --format coco-instances --split val --count 6 --out sheet.png
-    annotools draw world.toml --format scenes --image 3 --image 17 --out sheet.png
+    annotools convert CITYSCAPES --format cityscapes --to boxes --to tags --out weak
+    annotools convert COCO --format coco-instances --split val --to boxes --box-format yolo
+      --categories voc --out voc-boxes --workers 8
     """  # noqa: D301
-    from rich.console import Console
+    from dataclasses import asdict
 
-    from annotools.drawing import contact_sheet, encode_png
+    from annotools.convert import convert as convert_source
     from annotools.files import write_whole
-    from annotools.formats import read_dataset
+    from annotools.image_outputs import Wanted
+    from annotools.shards import Source
+    from annotools.times import read_times
 
-    dataset = read_dataset(format_name, root, split)
-    chosen = _choose_images(dataset, image, count)
-    pictures = [picture for image in chosen for picture in _draw_pair(dataset, image)]
-    write_whole(out, encode_png(contact_sheet(pictures, columns=2)))
-    Console(soft_wrap=True).print(str(out), markup=False, highlight=False)
+    crop_size_wh = _parse_size(crops)
+    if crop_size_wh is None and format_name == "cityscapes":
+        crop_size_wh = (500, 400)  # The paper's.
+    conversion = convert_source(
+        Source(
+            format_name=format_name,
+            root=root,
+            split=split,
+            allow_missing=allow_missing,
+            categories=categories,
+            max_images=max_images,
+        ),
+        Wanted(
+            kinds=tuple(dict.fromkeys(kinds)),
+            box_format=box_format,
+            crop_size_wh=crop_size_wh,
+            seed=seed,
+        ),
+        read_times(times),
+        out,
+        workers,
+        overwrite=overwrite,
+    )
+    _print_conversion(conversion, out)
+    if json_file is not None:
+        write_whole(json_file, (json.dumps(asdict(conversion), indent=1) + "\n").encode())
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
@@ -134,24 +198,32 @@ def _print_prices(rows: "Sequence[KindPrice]", title: str, note: str) -> None:
     console.print(note, markup=False, highlight=False)
 
 
-def _choose_images(dataset: "Dataset", ids: list[str] | None, count: int) -> "list[Image]":
-    from annotools.errors import DatasetError
+def _print_conversion(conversion: "Conversion", out: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
 
-    if not dataset.images:
-        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image")
-    if not ids:
-        return list(dataset.images[:count])
-    image_of = {str(image.image_id): image for image in dataset.images}
-    for image_id in ids:
-        if image_id not in image_of:
-            first = ", ".join(list(image_of)[:5])
-            raise DatasetError(f"{dataset.name} has no image {image_id!r}; its first are {first}")
-    return [image_of[image_id] for image_id in ids]
-
-
-def _draw_pair(dataset: "Dataset", image: "Image") -> "tuple[Photo, Photo]":
-    from annotools.drawing import draw_label, enlarge
-
-    factor = max(1, -(-MIN_DRAWN_WIDTH // image.width))
-    photo, label = enlarge(dataset.read_photo(image), dataset.read_label(image), factor)
-    return photo, draw_label(photo, label, dataset.categories)
+    title = f"{conversion.num_images} images, {conversion.num_objects} objects"
+    if conversion.num_resumed:
+        title += f"; {conversion.num_resumed} images were done before"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("label kind")
+    table.add_column("files")
+    for heading in ("entries", "objects dropped", "hours"):
+        table.add_column(heading, justify="right")
+    for row in conversion.kinds:
+        hours = "–" if row.hours is None else f"{row.hours:,.2f}"
+        files = ", ".join(row.files)
+        table.add_row(row.kind, files, f"{row.entries:,}", f"{row.dropped:,}", hours)
+    console = Console()
+    console.print(table)
+    drops = sorted(conversion.drops, key=lambda group: -group.count)
+    lines = [
+        f"dropped from {group.kind}: {group.count:,}, {group.reason}; {group.places[0]}"
+        + (", ..." if group.count > 1 else "")
+        for group in drops[:MAX_SHOWN_REASONS]
+    ]
+    if len(drops) > MAX_SHOWN_REASONS:
+        lines.append(f"dropped for {len(drops) - MAX_SHOWN_REASONS} other reasons: see")
+    for line in (*lines, str(out / "manifest.json")):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

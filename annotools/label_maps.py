@@ -9,16 +9,14 @@ from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.records import VOID, BoxXYXY, Drop, FullLabel, Segment, SegmentMap
 
 
-def measure_segments(segment_map: SegmentMap) -> dict[int, tuple[int, BoxXYXY]]:
+def measure_segments(segment_map: NDArray[np.integer]) -> dict[int, tuple[int, BoxXYXY]]:
     """Return area in pixels and tight half-open box of each segment id, void left out.
 
     Args:
         segment_map: (H, W), non-negative ids of any size.
     """
-    starts = _run_starts(segment_map)
+    starts, lengths, ids, run_of = _find_runs(segment_map)
     rows, columns = np.divmod(starts, segment_map.shape[1])
-    lengths = np.diff(starts, append=segment_map.size)
-    ids, run_of = np.unique(segment_map.ravel()[starts], return_inverse=True)
     areas = np.bincount(run_of, weights=lengths, minlength=len(ids)).astype(np.int64)
     low, high = np.full((2, len(ids)), segment_map.size), np.zeros((2, len(ids)), dtype=np.int64)
     for axis, (first, last) in enumerate([(columns, columns + lengths), (rows, rows + 1)]):
@@ -81,15 +79,31 @@ def instance_map(label: FullLabel, categories: CategorySet) -> NDArray[np.int32]
     return look_up(label.segment_map, value_of, default=0)
 
 
-def look_up(segment_map: SegmentMap, value_of: Mapping[int, int], default: int) -> SegmentMap:
+def look_up(
+    segment_map: NDArray[np.integer], value_of: Mapping[int, int], default: int
+) -> SegmentMap:
     """Return the map with each segment id replaced by its value, `default` for ids not listed."""
-    ids, places = np.unique(segment_map, return_inverse=True)
+    _, lengths, ids, run_of = _find_runs(segment_map)
     values = np.array([value_of.get(int(i), default) for i in ids], dtype=np.int32)
-    return values[places].reshape(segment_map.shape)
+    return np.repeat(values[run_of], lengths).reshape(segment_map.shape)
 
 
-def _run_starts(segment_map: SegmentMap) -> NDArray[np.int64]:
-    """Return the flat index where each horizontal run of one id starts."""
+def _find_runs(
+    segment_map: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.integer], NDArray[np.int64]]:
+    """Return the horizontal runs of one id, in reading order.
+
+    Label maps have a hundred times fewer runs than pixels, which makes sorting them cheap.
+
+    Returns:
+        starts: (R,), flat index where each run begins.
+        lengths: (R,), pixels in each run.
+        ids: (N,), the distinct ids, sorted.
+        run_of: (R,), place in `ids` of each run's id.
+    """
     changes = np.ones(segment_map.shape, dtype=bool)
-    changes[:, 1:] = segment_map[:, 1:] != segment_map[:, :-1]
-    return np.flatnonzero(changes)
+    np.not_equal(segment_map[:, 1:], segment_map[:, :-1], out=changes[:, 1:])
+    starts = np.flatnonzero(changes)
+    lengths = np.diff(starts, append=segment_map.size)
+    ids, run_of = np.unique(segment_map.ravel()[starts], return_inverse=True)
+    return starts, lengths, ids, run_of

@@ -21,7 +21,8 @@ def read_settings(settings_type: type[T], table: Mapping[str, Any], where: str) 
     """Build a dataclass from a table.
 
     Fields may be bool, int, float, str, Path, tuples and string-keyed mappings of these, nested
-    dataclasses, and any of these or None. An integer is accepted where a float is asked.
+    dataclasses, and any of these or None. An integer is accepted where a float is asked. What the
+    table of a nested dataclass leaves out is that of the field's default, if it has one.
 
     Args:
         settings_type: the dataclass.
@@ -81,12 +82,20 @@ def _read_table(settings_type: type[T], table: Mapping[str, Any], where: str, pa
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and name not in table:
             raise RecipeError(f"{where}: setting {_join(path, name)} is missing")
-    values = {k: _convert(hints[k], v, where, _join(path, k)) for k, v in table.items()}
+    whole = {k: _complete(v, fields[k].default) for k, v in table.items()}
+    values = {k: _convert(hints[k], v, where, _join(path, k)) for k, v in whole.items()}
     try:
         return settings_type(**values)
     except AnnotationError as error:
         place = f"{where}: {path}" if path else where
         raise type(error)(f"{place}: {error}") from error
+
+
+def _complete(value: Any, default: Any) -> Any:
+    """Return a nested table with what it leaves out taken from the field's own default."""
+    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+        return {**as_table(default), **value}
+    return value
 
 
 def _join(path: str, name: str) -> str:

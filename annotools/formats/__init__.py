@@ -1,15 +1,18 @@
-"""Dataset formats, one module each: `READERS[format](root, split, allow_missing)` gives a dataset."""
+"""Dataset formats, one module each: `READERS[name](root, split, allow_missing)` gives a dataset."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from annotools.errors import DatasetError
-from annotools.formats import coco_instances, scenes
+from annotools.formats import cityscapes, coco_instances, coco_panoptic, scenes, voc
 from annotools.records import Dataset
 
 READERS: dict[str, Callable[[Path, str, bool], Dataset]] = {
+    "cityscapes": cityscapes.read,
     "coco-instances": coco_instances.read,
+    "coco-panoptic": coco_panoptic.read,
     "scenes": scenes.read,
+    "voc": voc.read,
 }
 
 

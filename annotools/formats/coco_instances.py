@@ -1,7 +1,8 @@
 """Read COCO detection files: one JSON of instance masks per split, photos in a folder beside it.
 
 `ROOT/annotations/instances_SPLIT.json` holds the masks, as polygons or run lengths (compressed or
-not); `ROOT/SPLIT/` holds the photos. What no annotation covers is background.
+not); `ROOT/SPLIT/` holds the photos, and may be absent where labels alone are wanted. What no
+annotation covers is background.
 """
 
 import itertools
@@ -18,14 +19,23 @@ from pycocotools import mask as coco_mask
 
 from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError
-from annotools.formats.files import check_inside, entries, read_json, read_photo, take
+from annotools.formats.coco_entries import (
+    drop_without_photo,
+    read_images,
+    take_flag,
+    take_image_id,
+)
+from annotools.formats.files import entries, read_json, read_photo, take
 from annotools.label_maps import build_label
 from annotools.records import Dataset, Drop, FullLabel, Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Instance:
-    """An annotation, its mask not decoded; `number` is its place in the file's list."""
+    """An annotation, its mask not decoded; `number` is its place in the file's list.
+
+    `segmentation` is an empty list where the annotation has no mask and may lack it.
+    """
 
     number: int
     category_id: int
@@ -52,7 +62,14 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     Segments of a label are numbered 1..N as the image's N annotations come in the file, and N + 1
     is the background. A pixel of several annotations goes to one that is not a crowd before a
     crowd, then to the one with the smaller mask, then to the one that comes first; an annotation
-    that is left without pixels has no segment. A crowd is a group.
+    that is left without pixels has no segment and is among the label's drops. A crowd is a group.
+
+    Args:
+        root: the dataset's folder.
+        split: names the annotation file and the photo folder; without the folder images have no
+            path.
+        allow_missing: leave out images whose photo is missing, and annotations without a mask,
+            and list both as drops.
 
     Raises:
         DatasetError: for an annotation file that is missing, is not JSON, lacks a key or
@@ -62,20 +79,22 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     path = root / "annotations" / f"instances_{split}.json"
     content = read_json(path, others="instances_*.json")
     categories = _read_categories(path, content)
-    images = _read_images(path, content, photo_folder=root / split)
+    images = read_images(path, content, photo_folder=root / split)
     assert categories.background_id is not None
     annotations = _Annotations(
         path=path,
         background_id=categories.background_id,
-        of_image=_group_instances(path, content, categories, images),
+        of_image=_group_instances(path, content, categories, images, allow_missing),
     )
+    kept, drops = drop_without_photo(images) if allow_missing else (images, ())
     return Dataset(
         name="coco-instances",
         split=split,
         categories=categories,
-        images=images,
+        images=kept,
         read_label=partial(_read_label, annotations),
         read_photo=read_photo,
+        drops=drops,
         source_files=(path,),
         notes=(
             "pixels outside all annotations are background",
@@ -104,51 +123,33 @@ def _read_categories(path: Path, content: Any) -> CategorySet:
         raise DatasetError(f"{path}: with the background, {error}") from error
 
 
-def _read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ...]:
-    images: dict[int, Image] = {}
-    for place, entry in entries(path, content, "images"):
-        image_id = take(place, entry, "id", int)
-        if image_id in images:
-            raise DatasetError(f"{place}: id {image_id} is given twice: use another")
-        file_name = take(place, entry, "file_name", str)
-        check_inside(place, file_name, photo_folder)
-        width, height = (take(place, entry, key, int) for key in ("width", "height"))
-        if min(width, height) < 1:
-            raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
-        images[image_id] = Image(
-            image_id=image_id,
-            file_name=file_name,
-            width=width,
-            height=height,
-            path=photo_folder / file_name,
-        )
-    return tuple(images[image_id] for image_id in sorted(images))
-
-
 def _group_instances(
-    path: Path, content: Any, categories: CategorySet, images: tuple[Image, ...]
+    path: Path,
+    content: Any,
+    categories: CategorySet,
+    images: tuple[Image, ...],
+    allow_missing: bool,
 ) -> dict[int | str, tuple[_Instance, ...]]:
     image_ids = {image.image_id for image in images}
     thing_ids = set(categories.class_index_of) - {categories.background_id}
     of_image: defaultdict[int | str, list[_Instance]] = defaultdict(list)
     for number, (place, entry) in enumerate(entries(path, content, "annotations")):
-        image_id = take(place, entry, "image_id", int)
+        image_id = take_image_id(place, entry, "image_id")
         category_id = take(place, entry, "category_id", int)
         if image_id not in image_ids:
-            raise DatasetError(f"{place}: image_id {image_id} is not in images: drop it")
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
         if category_id not in thing_ids:
             raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
-        if "segmentation" not in entry:
-            raise DatasetError(f"{place}: segmentation is missing: add it, a box is not enough")
-        is_crowd = entry.get("iscrowd", 0)
-        if is_crowd not in (0, 1):
-            raise DatasetError(f"{place}: iscrowd = {is_crowd!r}: give 0 or 1")
+        is_crowd = take_flag(place, entry, "iscrowd", default=False)
+        segmentation = entry.get("segmentation", [])
+        if segmentation == [] and not allow_missing:
+            raise DatasetError(f"{place}: segmentation is missing: add it, a box is no mask")
         of_image[image_id].append(
             _Instance(
                 number=number,
                 category_id=category_id,
-                segmentation=entry["segmentation"],
-                is_crowd=bool(is_crowd),
+                segmentation=segmentation,
+                is_crowd=is_crowd,
             )
         )
     return {image_id: tuple(instances) for image_id, instances in of_image.items()}
@@ -156,13 +157,7 @@ def _group_instances(
 
 def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     instances = annotations.of_image.get(image.image_id, ())
-    pixels_of = []
-    for instance in instances:
-        try:
-            pixels_of.append(_find_pixels(instance.segmentation, image.height, image.width))
-        except DatasetError as error:
-            place = f"{annotations.path}: annotations[{instance.number}]"
-            raise DatasetError(f"{place}: {error}") from error
+    pixels_of = [_decode(annotations.path, instance, image) for instance in instances]
     background = len(instances) + 1
     column_major = np.full(image.width * image.height, background, dtype=np.int32)
     # The last painted is on top, so this goes from the weakest claim on a pixel to the strongest.
@@ -174,7 +169,7 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     drops = tuple(
         Drop(
             place=f"{annotations.path}: annotations[{x.number}]",
-            reason="other objects cover it" if len(pixels_of[i]) else "its mask is empty",
+            reason="other objects cover it" if len(pixels_of[i]) else "its mask has no pixel",
         )
         for i, x in enumerate(instances)
         if i + 1 not in visible
@@ -187,6 +182,15 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
         groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
         drops=drops,
     )
+
+
+def _decode(path: Path, instance: _Instance, image: Image) -> NDArray[np.int64]:
+    if instance.segmentation == []:
+        return np.zeros(0, dtype=np.int64)
+    try:
+        return _find_pixels(instance.segmentation, image.height, image.width)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: annotations[{instance.number}]: {error}") from error
 
 
 def _find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
@@ -226,7 +230,7 @@ def _find_counts(segmentation: Any, height: int, width: int) -> list[int]:
 
 def _check_polygons(polygons: list[Any], height: int, width: int) -> None:
     if not polygons:
-        raise DatasetError("segmentation has no polygon: give a mask, a box is not enough")
+        raise DatasetError("segmentation has no polygon: add a mask, a box is no mask")
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise DatasetError("a polygon is not a list of x, y for 3 points or more: repair it")

@@ -4,39 +4,49 @@ Paths that leave the dataset, truncated files and pictures that unpack to more t
 are refused before anything is decoded.
 """
 
-import io
 import json
+import re
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Picture
 
 from annotools.errors import DatasetError
-from annotools.records import Image, Photo
+from annotools.records import Drop, Image, Photo
 
 Value = TypeVar("Value", int, str)
 
 MAX_PIXELS = 2**27
 """Pictures of more pixels (134 million) are taken for damage or malice."""
 
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_NAME = re.compile(r"[\w-][\w.-]*")
+
+_PNG_HEAD_BYTES = 33
+_JPEG_HEAD_BYTES = 2**18
+"""Where a JPEG's size is looked for: thumbnails and colour profiles come before it."""
+
+_PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24
+_GREY, _PALETTE = b"\0", b"\3"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_JPEG_SIZE_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_SCAN = frozenset({0xDA})
+_JPEG_WITHOUT_CONTENT = {0x01, *range(0xD0, 0xD9)}
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a file's content.
+def read_bytes(path: Path, most: int = -1) -> bytes:
+    """Return a file's content, or as many bytes of its beginning as `most` says.
 
     Raises:
         DatasetError: when it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: cannot be read ({reason}): check the file") from error
@@ -65,18 +75,18 @@ def read_json(path: Path, others: str) -> Any:
 
 
 def entries(path: Path, content: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the objects of a list in a COCO file, each after its place for messages.
+    """Yield the objects of a list in a JSON file, each after its place for messages.
 
     Raises:
         DatasetError: when the list is missing or holds something else.
     """
     listed = content.get(key) if isinstance(content, dict) else None
     if not isinstance(listed, list):
-        raise DatasetError(f"{path}: {key} is missing or not a list: give a COCO file")
+        raise DatasetError(f"{path}: {key} is missing or not a list: correct the file")
     for number, entry in enumerate(listed):
         place = f"{path}: {key}[{number}]"
         if not isinstance(entry, dict):
-            raise DatasetError(f"{place}: is not an object: give a COCO file")
+            raise DatasetError(f"{place}: is not an object: correct the file")
         yield place, entry
 
 
@@ -91,6 +101,43 @@ def take(place: str, entry: dict[str, Any], key: str, kind: type[Value]) -> Valu
         name = "a whole number" if kind is int else "text"
         raise DatasetError(f"{place}: {key} is missing or not {name}: correct the file")
     return value
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the image names of a text file that lists one a line; empty lines do not count.
+
+    Raises:
+        DatasetError: when it cannot be read, a name could leave its folder or comes twice.
+    """
+    if not path.is_file():
+        present = ", ".join(sorted(p.name for p in path.parent.glob("*.txt"))) or "none"
+        raise DatasetError(f"{path}: no such file: check root and split; the folder has {present}")
+    lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    names: dict[str, None] = {}
+    for number, name in enumerate(map(str.strip, lines), start=1):
+        if not name:
+            continue
+        if not _NAME.fullmatch(name):
+            raise DatasetError(f"{path}: line {number}: {name!r} is no image name: correct it")
+        if name in names:
+            raise DatasetError(f"{path}: line {number}: {name} comes twice: drop one")
+        names[name] = None
+    if not names:
+        raise DatasetError(f"{path}: lists no image: restore it")
+    return tuple(names)
+
+
+def refuse_gaps(gaps: Sequence[Drop], allow_missing: bool) -> None:
+    """Raise for the first image of which a file is missing, unless that is allowed.
+
+    Raises:
+        DatasetError: when there is a gap and `allow_missing` is false.
+    """
+    if gaps and not allow_missing:
+        others = f" (and {len(gaps) - 1} more images lack a file)" if len(gaps) > 1 else ""
+        raise DatasetError(
+            f"{gaps[0].place}: {gaps[0].reason}{others}: download it again or allow missing files"
+        )
 
 
 def check_inside(place: str, file_name: str, folder: Path) -> None:
@@ -109,36 +156,42 @@ def check_inside(place: str, file_name: str, folder: Path) -> None:
 
 
 def picture_size(data: bytes, path: Path) -> tuple[int, int]:
-    """Return (width, height) from the head of a whole PNG or JPEG file.
+    """Return (width, height) of a whole PNG or JPEG file, its pixels not decoded.
 
     Args:
         data: the file's content.
         path: named in messages.
 
     Raises:
-        DatasetError: for other content, a truncated file or an impossible size.
+        DatasetError: for other content, a file that is truncated or, where a PNG's checksums
+            show it, damaged, or an impossible size.
     """
-    if data.startswith(_PNG_START) and len(data) >= 33:
-        width, height = struct.unpack(">II", data[16:24])
-        whole = _PNG_END in data[-64:]
-    elif data.startswith(_JPEG_START):
-        width, height = _jpeg_size(data, path)
-        whole = _JPEG_END in data[-4096:]
-    else:
-        raise DatasetError(f"{path}: not a PNG or JPEG file: replace it")
-    if not whole:
+    size = _size_in_head(data, path)
+    if data.startswith(_PNG_START):
+        _png_chunks(data, path)
+    # A thumbnail's end comes before the scan; inside a scan its two bytes do not occur.
+    elif _JPEG_END not in data[_walk_jpeg(data, path, _JPEG_SCAN) :]:
         raise DatasetError(f"{path}: the file is truncated: copy it again")
-    if not 0 < width * height <= MAX_PIXELS:
-        raise DatasetError(
-            f"{path}: claims {width} x {height} pixels, more than {MAX_PIXELS}: replace it"
-        )
-    return width, height
+    return size
+
+
+def read_picture_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) from the head of a PNG or JPEG file, the rest of it not read.
+
+    Raises:
+        DatasetError: when the head cannot be read, is no PNG's or JPEG's, or claims an
+            impossible size.
+    """
+    head = read_bytes(path, _PNG_HEAD_BYTES)
+    if head.startswith(_JPEG_START):
+        head = read_bytes(path, _JPEG_HEAD_BYTES)
+    return _size_in_head(head, path)
 
 
 def decode_map(path: Path) -> NDArray[Any]:
     """Return the pixels of a label PNG as stored: (H, W) or (H, W, 3) in RGB order.
 
-    Palette PNGs, which OpenCV would turn into colours, come as the palette's indices.
+    A palette PNG gives the palette's indices, not its colours.
 
     Raises:
         DatasetError: when the file is missing, damaged or not a PNG.
@@ -147,12 +200,14 @@ def decode_map(path: Path) -> NDArray[Any]:
     picture_size(data, path)
     if not data.startswith(_PNG_START):
         raise DatasetError(f"{path}: label maps are PNG files: replace it")
-    if data[25] == 3:  # the colour type in the PNG's head: indices into a palette
-        return _decode_palette(data, path)
-    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(_bare_png(_png_chunks(data, path)), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise DatasetError(f"{path}: the PNG is damaged: copy it again")
-    return np.asarray(pixels if pixels.ndim == 2 else pixels[:, :, 2::-1])
+    if pixels.ndim == 3:
+        return np.asarray(pixels[:, :, 2::-1])
+    depth = data[_PNG_DEPTH]
+    # OpenCV stretches values of fewer than 8 bits to the full range of a byte.
+    return np.asarray(pixels if depth >= 8 else pixels // (255 // (2**depth - 1)))
 
 
 def read_photo(image: Image) -> Photo:
@@ -177,27 +232,63 @@ def read_photo(image: Image) -> Photo:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _decode_palette(data: bytes, path: Path) -> NDArray[np.uint8]:
+def _size_in_head(data: bytes, path: Path) -> tuple[int, int]:
+    if data.startswith(_PNG_START) and len(data) >= _PNG_HEAD_BYTES:
+        width, height = struct.unpack(">II", data[16:24])
+    elif data.startswith(_JPEG_START):
+        place = _walk_jpeg(data, path, _JPEG_SIZES)
+        height, width = struct.unpack(">HH", data[place + 5 : place + 9])
+    else:
+        raise DatasetError(f"{path}: not a PNG or JPEG file: replace it")
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DatasetError(
+            f"{path}: claims {width} x {height} pixels, not 1 to {MAX_PIXELS}: replace it"
+        )
+    return width, height
 
-    try:
-        with Picture.open(io.BytesIO(data)) as picture:
-            return np.array(picture, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path}: the PNG is damaged ({error}): copy it again") from error
 
-
-def _jpeg_size(data: bytes, path: Path) -> tuple[int, int]:
-    """Walk the segments of a JPEG file to the one that holds its size."""
-    place = 2
-    while place + 9 <= len(data):
-        if data[place] != 0xFF:
+def _png_chunks(data: bytes, path: Path) -> list[tuple[bytes, bytes]]:
+    """Return the name and content of each chunk of a PNG file, checksums verified."""
+    chunks = []
+    place = len(_PNG_START)
+    while place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        name, content = data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
+        end = place + 8 + length
+        if end + 4 > len(data):
             break
+        if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise DatasetError(f"{path}: the PNG is damaged (a checksum is wrong): copy it again")
+        chunks.append((name, content))
+        if name == b"IEND":
+            return chunks
+        place = end + 4
+    raise DatasetError(f"{path}: the file is truncated: copy it again")
+
+
+def _bare_png(chunks: list[tuple[bytes, bytes]]) -> NDArray[np.uint8]:
+    """Return a PNG file of the stored numbers alone, a palette's indices as grey values."""
+    kept = []
+    for name, content in chunks:
+        if name == b"IHDR" and content[9:10] == _PALETTE:
+            content = content[:9] + _GREY + content[10:]
+        if name in (b"IHDR", b"IDAT", b"IEND"):
+            checksum = struct.pack(">I", zlib.crc32(name + content))
+            kept.append(struct.pack(">I", len(content)) + name + content + checksum)
+    return np.frombuffer(_PNG_START + b"".join(kept), dtype=np.uint8)
+
+
+def _walk_jpeg(data: bytes, path: Path, markers: frozenset[int]) -> int:
+    """Return where the first segment with one of these markers begins in a JPEG file."""
+    place = len(_JPEG_START)
+    while place + 9 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
-        if marker in _JPEG_SIZE_MARKERS:
-            height, width = struct.unpack(">HH", data[place + 5 : place + 9])
-            return width, height
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            place += 1 if marker == 0xFF else 2
-            continue
-        place += 2 + struct.unpack(">H", data[place + 2 : place + 4])[0]
-    raise DatasetError(f"{path}: the JPEG is damaged: copy it again")
+        if marker in markers:
+            return place
+        if marker == 0xFF:  # a byte that fills up
+            place += 1
+        elif marker in _JPEG_WITHOUT_CONTENT:
+            place += 2
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    raise DatasetError(f"{path}: the JPEG is damaged or truncated: copy it again")

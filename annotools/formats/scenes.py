@@ -15,7 +15,7 @@ from annotools.scenes import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
 from annotools.settings import read_settings
 
 
-def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
+def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:  # noqa: ARG001
     """Return one split of the world that the TOML file `root` describes.
 
     Nothing of a world can be missing, so `allow_missing` changes nothing.

@@ -145,7 +145,7 @@ def test_the_same_question_has_the_same_answer(mix, prices, budget, seed):
     ("mix", "budget", "message"),
     [
         ({}, 1, "mix is empty: give a share to some of full, boxes"),
-        ({"scribbles": 1}, 1, "label kind 'scribbles': use full, boxes"),
+        ({"masks": 1}, 1, "label kind 'masks': use full, boxes"),
         ({"boxes": 0}, 1, "mix.boxes = 0: give a share above 0"),
         ({"boxes": 1, "tags": -1}, 1, "mix.tags = -1: give"),
         ({"boxes": math.inf}, 1, "mix.boxes = inf: give"),

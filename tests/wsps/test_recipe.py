@@ -27,10 +27,16 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
         ({"scale_range": [1.2, 0.8]}, "^file: scale_range"),
         ({"semantic": {"steps": -1, "learning_rate": 0.1}}, "^file: semantic: steps must be"),
         ({"semantic": {"steps": 1, "learning_rate": 0.0}}, "^file: semantic: .*learning_rate"),
-        ({"semantic": {"steps": 1}}, r"^file: setting semantic\.learning_rate is missing"),
         ({"instances": {"iterations": 5}}, r"^file: unknown setting instances\.iterations"),
     ],
 )
 def test_a_wrong_setting_is_named(table: dict[str, object], message: str):
     with pytest.raises(RecipeError, match=message):
         read_settings(Recipe, table, "file")
+
+
+def test_a_stage_keeps_what_its_table_leaves_out():
+    recipe = read_settings(Recipe, {"semantic": {"steps": 7}}, "file")
+    assert recipe.semantic == StageSettings(
+        steps=7, learning_rate=Recipe().semantic.learning_rate
+    )

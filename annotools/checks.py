@@ -1,0 +1,207 @@
+"""Everything that can be wrong with a dataset, collected, not raised.
+
+Files that a format describes in JSON are walked as they are; what the readers make of a dataset is
+checked image by image, and the splits against each other.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from annotools.coco_checks import check_instances, check_panoptic
+from annotools.coco_mask_checks import find_repeated
+from annotools.errors import AnnotationError, DatasetError
+from annotools.formats import read_dataset
+from annotools.formats.files import read_bytes
+from annotools.problems import Problem, error_at, problem_of, warning_at
+from annotools.progress import track
+from annotools.records import Dataset, Image
+
+FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
+    "coco-instances": check_instances,
+    "coco-panoptic": check_panoptic,
+}
+"""Checks of a split's files as they are, by format; the others have nothing to walk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReport:
+    """The problems of a dataset, each once, and how many images and photos were looked at."""
+
+    problems: tuple[Problem, ...]
+    images: int
+    photos: int
+
+
+def check_dataset(
+    format_name: str, root: Path, splits: Sequence[str], against: Sequence[str] = ()
+) -> CheckReport:
+    """Look for everything that is wrong with splits of a dataset.
+
+    Args:
+        format_name: a key of `annotools.formats.READERS`.
+        root: the dataset's folder, or what else the format says.
+        splits: what is checked, also for images that two of them share.
+        against: splits that are not checked themselves, but share no image with `splits`.
+    """
+    problems: list[Problem] = []
+    checked, others = [], []
+    for split in dict.fromkeys(splits):
+        file_problems = list(_check_files(format_name, root, split))
+        problems += file_problems
+        dataset, reader_problems = _read(format_name, root, split, file_problems)
+        problems += reader_problems
+        if dataset is not None:
+            checked.append(dataset)
+            problems += _check_images(dataset)
+    for split in dict.fromkeys(against):
+        dataset, reader_problems = _read(format_name, root, split, [])
+        problems += reader_problems
+        others += [] if dataset is None or split in splits else [dataset]
+    for check in SPLIT_CHECKS:
+        problems += check(checked, others)
+    images = [image for dataset in checked for image in dataset.images]
+    return CheckReport(
+        problems=tuple(dict.fromkeys(problems)),
+        images=len(images),
+        photos=sum(image.path is not None for image in images),
+    )
+
+
+def _check_files(format_name: str, root: Path, split: str) -> Iterator[Problem]:
+    if format_name in FILE_CHECKS:
+        yield from FILE_CHECKS[format_name](root, split)
+
+
+def _read(
+    format_name: str, root: Path, split: str, known: Sequence[Problem]
+) -> tuple[Dataset | None, list[Problem]]:
+    """Return a split, None where its reader refuses it, and the problems that reading shows.
+
+    Args:
+        format_name: of the dataset.
+        root: of the dataset.
+        split: to read.
+        known: problems of the split's files; what the reader stops at is among the errors.
+    """
+    try:
+        dataset = read_dataset(format_name, root, split, allow_missing=True)
+    except (AnnotationError, OSError) as error:
+        if not any(problem.severity == "error" for problem in known):
+            return None, [problem_of(error, root)]
+        unread = "its images and what it shares with other splits were not checked"
+        return None, [warning_at(f"split {split}", f"{unread}: correct its errors first")]
+    return dataset, [error_at(drop.place, drop.reason) for drop in dataset.drops]
+
+
+def _check_images(dataset: Dataset) -> Iterator[Problem]:
+    if dataset.name not in FILE_CHECKS:
+        names = [(f"image {i.image_id}", i.file_name) for i in dataset.images]
+        yield from find_repeated(names, "file_name")
+    description = f"checking {dataset.split}"
+    for image in track(dataset.images, description, len(dataset.images)):
+        for check in IMAGE_CHECKS:
+            yield from check(dataset, image)
+
+
+def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
+    try:
+        label = dataset.read_label(image)
+    except (DatasetError, OSError) as error:
+        yield problem_of(error, image.label_paths[0] if image.label_paths else image.file_name)
+        return
+    yield from _check_size(image, label.segment_map.shape, "label")
+    for drop in label.drops:
+        yield warning_at(drop.place, f"is left out: {drop.reason}")
+
+
+def _check_photo(dataset: Dataset, image: Image) -> Iterator[Problem]:
+    if image.path is None:
+        return
+    try:
+        photo = dataset.read_photo(image)
+    except (DatasetError, OSError) as error:
+        yield problem_of(error, image.path)
+        return
+    yield from _check_size(image, photo.shape, "photo")
+
+
+def _check_size(image: Image, shape: tuple[int, ...], what: str) -> Iterator[Problem]:
+    height, width = shape[:2]
+    if (width, height) != (image.width, image.height):
+        yield error_at(
+            image.file_name,
+            f"its {what} is {width} x {height} pixels, the image {image.width} x {image.height}: "
+            "give both the same size",
+        )
+
+
+def _check_shared_names(checked: Sequence[Dataset], others: Sequence[Dataset]) -> Iterator[Problem]:
+    first_of: dict[str, tuple[str, str]] = {}
+    for dataset in (*others, *checked):
+        for image in dataset.images:
+            stem = PurePosixPath(image.file_name).stem
+            split, file_name = first_of.setdefault(stem, (dataset.split, image.file_name))
+            if split != dataset.split:
+                yield error_at(
+                    f"{dataset.split}: {image.file_name}",
+                    f"split {split} has {file_name}: keep the image in one split",
+                )
+
+
+def _check_shared_photos(
+    checked: Sequence[Dataset], others: Sequence[Dataset]
+) -> Iterator[Problem]:
+    # Only photos of the same size in bytes can be the same, so few are read.
+    of_size: defaultdict[int, list[tuple[str, Path]]] = defaultdict(list)
+    for dataset in (*others, *checked):
+        for image in dataset.images:
+            size = _size_of(image.path)
+            if image.path is not None and size is not None:
+                of_size[size].append((dataset.split, image.path))
+    for photos in of_size.values():
+        first_of: dict[bytes, tuple[str, Path]] = {}
+        if len({split for split, _ in photos}) == 1:
+            continue
+        for split, path in photos:
+            digest = _digest_of(path)
+            if digest is None:
+                continue
+            first_split, first_path = first_of.setdefault(digest, (split, path))
+            if first_split != split:
+                yield error_at(
+                    path,
+                    f"is the same photo as {first_path} of split {first_split}: "
+                    "keep it in one split",
+                )
+
+
+def _size_of(path: Path | None) -> int | None:
+    """Return a file's size in bytes, None where there is no such file."""
+    try:
+        return None if path is None else path.stat().st_size
+    except (OSError, ValueError):
+        return None
+
+
+def _digest_of(path: Path) -> bytes | None:
+    """Return a file's SHA-256 digest, None where it cannot be read, which is known by now."""
+    try:
+        return hashlib.sha256(read_bytes(path)).digest()
+    except DatasetError:
+        return None
+
+
+IMAGE_CHECKS: tuple[Callable[[Dataset, Image], Iterator[Problem]], ...] = (
+    _check_label,
+    _check_photo,
+)
+"""What is checked of each image."""
+
+SPLIT_CHECKS: tuple[Callable[[Sequence[Dataset], Sequence[Dataset]], Iterator[Problem]], ...] = (
+    _check_shared_names,
+    _check_shared_photos,
+)
+"""What is checked of splits together: those checked, and those only compared with."""

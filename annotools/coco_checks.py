@@ -1,0 +1,164 @@
+"""What can be wrong with a COCO file, found without the readers, which stop at the first.
+
+Instances and panoptic files share their lists of images and categories and the boxes of their
+objects; what is each format's own is in `annotools.coco_mask_checks`.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from annotools.coco_file import CocoFile, image_id_of, is_possible_size, whole_number
+from annotools.coco_mask_checks import (
+    check_masks,
+    check_one_label_an_image,
+    check_segments,
+    find_repeated,
+)
+from annotools.errors import DatasetError
+from annotools.formats.files import check_inside, read_json
+from annotools.problems import Problem, error_at, problem_of
+
+BORDER_PIXELS = 0.5
+"""How far a box may reach over the image's border, for the rounding of the tool that wrote it."""
+
+_NEEDED: dict[str, dict[str, tuple[type, ...]]] = {
+    "images": {"id": (int, str), "file_name": (str,), "width": (int,), "height": (int,)},
+    "categories": {"id": (int,), "name": (str,)},
+    "annotations": {"image_id": (int, str)},
+}
+_KIND_NAMES = {int: "whole number", str: "text"}
+
+
+def check_instances(root: Path, split: str) -> Iterator[Problem]:
+    """Yield what is wrong with `ROOT/annotations/instances_SPLIT.json`, photos aside."""
+    path = root / "annotations" / f"instances_{split}.json"
+    yield from _check(path, split, (*COMMON_CHECKS, check_masks))
+
+
+def check_panoptic(root: Path, split: str) -> Iterator[Problem]:
+    """Yield what is wrong with a panoptic JSON and its PNG files, photos aside.
+
+    It is `ROOT/panoptic.json` where that exists, else `ROOT/annotations/panoptic_SPLIT.json`.
+    """
+    path = root / "panoptic.json"
+    if not path.is_file():
+        path = root / "annotations" / f"panoptic_{split}.json"
+    yield from _check(path, split, (*COMMON_CHECKS, check_one_label_an_image, check_segments))
+
+
+def _check(
+    path: Path, split: str, checks: tuple[Callable[[CocoFile], Iterator[Problem]], ...]
+) -> Iterator[Problem]:
+    try:
+        content = read_json(path, others="*.json")
+    except DatasetError as error:
+        yield problem_of(error, path)
+        return
+    if not isinstance(content, dict):
+        yield error_at(path, "is not an object with lists: give a COCO file")
+        return
+    coco = CocoFile(path=path, split=split, content=content)
+    for check in checks:
+        yield from check(coco)
+
+
+def _check_lists(coco: CocoFile) -> Iterator[Problem]:
+    for key, needed in _NEEDED.items():
+        listed = coco.content.get(key)
+        if not isinstance(listed, list):
+            yield error_at(coco.path, f"{key} is missing or not a list: give a COCO file")
+            continue
+        for number, entry in enumerate(listed):
+            place = f"{coco.path}: {key}[{number}]"
+            if isinstance(entry, dict):
+                yield from _check_values(place, entry, needed)
+            else:
+                yield error_at(place, "is not an object: give a COCO file")
+
+
+def _check_values(
+    place: str, entry: dict[str, Any], needed: dict[str, tuple[type, ...]]
+) -> Iterator[Problem]:
+    for key, kinds in needed.items():
+        if type(entry.get(key)) not in kinds:
+            names = " or ".join(_KIND_NAMES[kind] for kind in kinds)
+            yield error_at(place, f"{key} is missing or not a {names}: correct the file")
+
+
+def _check_sizes(coco: CocoFile) -> Iterator[Problem]:
+    for place, entry in coco.list_entries("images"):
+        width, height = whole_number(entry.get("width")), whole_number(entry.get("height"))
+        if width is None or height is None:
+            continue
+        if not is_possible_size(width, height):
+            yield error_at(place, f"size {width} x {height}: give the photo's own")
+
+
+def _check_file_names(coco: CocoFile) -> Iterator[Problem]:
+    names = []
+    for place, entry in coco.list_entries("images"):
+        file_name = entry.get("file_name")
+        if not isinstance(file_name, str):
+            continue
+        names.append((place, file_name))
+        try:
+            check_inside(place, file_name, Path(coco.split))
+        except DatasetError as error:
+            yield problem_of(error, place)
+    yield from find_repeated(names, "file_name")
+
+
+def _check_ids(coco: CocoFile) -> Iterator[Problem]:
+    for key in ("images", "categories", "annotations"):
+        ids = [(place, image_id_of(entry, "id")) for place, entry in coco.list_entries(key)]
+        yield from find_repeated(ids, "id")
+
+
+def _check_references(coco: CocoFile) -> Iterator[Problem]:
+    image_ids = {image_id_of(entry, "id") for _, entry in coco.list_entries("images")}
+    category_ids = {whole_number(entry.get("id")) for _, entry in coco.list_entries("categories")}
+    for place, entry in coco.list_entries("annotations"):
+        image_id = image_id_of(entry, "image_id")
+        if image_id is not None and image_id not in image_ids:
+            yield error_at(place, f"image_id {image_id!r} is not in images: drop it")
+    for described in coco.objects:
+        category_id = whole_number(described.entry.get("category_id"))
+        if category_id is None:
+            yield error_at(described.place, "category_id is missing or not a whole number")
+        elif category_id not in category_ids:
+            yield error_at(described.place, f"unknown category {category_id}: not in categories")
+
+
+def _check_boxes(coco: CocoFile) -> Iterator[Problem]:
+    for described in coco.objects:
+        if "bbox" not in described.entry:
+            continue
+        if described.box_xyxy is None:
+            yield error_at(
+                described.place, "bbox is not four numbers x, y, width, height: repair it"
+            )
+            continue
+        x0, y0, x1, y1 = described.box_xyxy
+        shown = described.entry["bbox"]
+        if x1 <= x0 or y1 <= y0:
+            yield error_at(described.place, f"bbox {shown} has no area: give width and height")
+        if described.image_id not in coco.size_of:
+            continue
+        width, height = coco.size_of[described.image_id]
+        if max(-x0, -y0, x1 - width, y1 - height) > BORDER_PIXELS:
+            yield error_at(
+                described.place,
+                f"bbox {shown} reaches out of its image of {width} x {height}: clip it",
+            )
+
+
+COMMON_CHECKS: tuple[Callable[[CocoFile], Iterator[Problem]], ...] = (
+    _check_lists,
+    _check_sizes,
+    _check_file_names,
+    _check_ids,
+    _check_references,
+    _check_boxes,
+)
+"""What is checked of instances and panoptic files alike."""

@@ -1,0 +1,196 @@
+"""Converting a dataset to cheaper labels: all kinds in one pass over its labels.
+
+Labels are read in shards, by several processes if asked. Each shard leaves its lines in a partial
+file, so that a run that was killed goes on where it was; the JSON files are assembled from these
+at the end, and the manifest comes last. The result does not depend on the number of processes.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from annotools.assembly import DROPS_FILE, Assembled, assemble, part_files
+from annotools.errors import DatasetError
+from annotools.files import write_whole
+from annotools.formats.files import check_inside
+from annotools.formats.writers import image_entry, yolo_classes
+from annotools.image_outputs import Wanted, image_files
+from annotools.manifest import DropGroup, KindSummary, build_manifest, hash_files
+from annotools.output_folder import MANIFEST_FILE, finish_folder, start_folder
+from annotools.parallel import run_parallel
+from annotools.progress import track
+from annotools.records import Dataset, Image
+from annotools.settings import as_table
+from annotools.shards import SHARD_IMAGES, ShardMaker, Source, open_source
+from annotools.times import AnnotationTimes
+
+_NOTES = {
+    "coco": "the area of a box is its own: masks are not known; iscrowd marks a group",
+    "voc": "VOC boxes count pixels from 1, last pixel included; difficult marks a group",
+    "yolo": "YOLO counts the things from 0 in the order of classes.txt; groups are dropped",
+    "tags": "tags.json has things and stuff; the price of boxes+tags is for the tags of stuff",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a conversion came to; `num_resumed` images were done by an earlier run."""
+
+    num_images: int
+    num_resumed: int
+    num_objects: int
+    kinds: tuple[KindSummary, ...]
+    drops: tuple[DropGroup, ...]
+
+
+def convert(
+    source: Source,
+    wanted: Wanted,
+    times: AnnotationTimes,
+    out: Path,
+    workers: int = 1,
+    *,
+    overwrite: bool = False,
+) -> Conversion:
+    """Write the labels of a dataset as the kinds that are wanted.
+
+    Args:
+        source: what to read.
+        wanted: what to write.
+        times: seconds of each action, for the price.
+        out: the folder to write to: new, empty, or left unfinished by the same conversion.
+        workers: processes that read labels at the same time.
+        overwrite: remove what a conversion, finished or not, wrote to the folder before.
+
+    Raises:
+        DatasetError: when the source cannot be read, two of its images would have the same file,
+            a name leaves the folder, or the folder may not be written to.
+        RecipeError: when the dataset does not have the categories asked for.
+        OSError: when a file cannot be written.
+    """
+    open_source.cache_clear()  # The files may have changed since the last conversion.
+    dataset = open_source(source)
+    images = dataset.images[: source.max_images]
+    if not images:
+        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to convert")
+    maker = ShardMaker(
+        source=source,
+        wanted=wanted,
+        out=out,
+        keep_suffix=_check_names(images, wanted, out),
+    )
+    planned = _planned_files(images, wanted, keep_suffix=maker.keep_suffix)
+    start_folder(out, _setup(source, wanted, images), planned, overwrite=overwrite)
+    num_shards = ceil(len(images) / SHARD_IMAGES)
+    missing = [number for number in range(num_shards) if not maker.is_done(number)]
+    for _ in track(run_parallel(maker, missing, workers), "converting", total=len(missing)):
+        pass
+    if "classes.txt" in planned:
+        write_whole(out / "classes.txt", yolo_classes(dataset.categories))
+    assembled = assemble(out, dataset, images, wanted, times, num_shards)
+    manifest = _describe(source, wanted, times, dataset, images, assembled)
+    manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
+    write_whole(out / MANIFEST_FILE, (json.dumps(manifest, indent=1) + "\n").encode())
+    finish_folder(out)
+    num_made = sum(len(images[n * SHARD_IMAGES : (n + 1) * SHARD_IMAGES]) for n in missing)
+    return Conversion(
+        num_images=len(images),
+        num_resumed=len(images) - num_made,
+        num_objects=assembled.num_objects,
+        kinds=assembled.kinds,
+        drops=assembled.drops,
+    )
+
+
+def _check_names(images: Sequence[Image], wanted: Wanted, out: Path) -> bool:
+    """Return whether names of images need their suffix to tell their files apart."""
+    for image in images:
+        place = f"image {image.image_id}"
+        check_inside(place, image.file_name, out)
+        try:
+            os.fsencode(image.file_name)
+        except UnicodeEncodeError as error:
+            raise DatasetError(
+                f"{place}: file_name {image.file_name!r} is no possible name: correct it"
+            ) from error
+    if _find_clash(images, wanted, keep_suffix=False) is None:
+        return False
+    clash = _find_clash(images, wanted, keep_suffix=True)
+    if clash is not None:
+        raise DatasetError(
+            f"image {clash.image_id}: another image has the file name {clash.file_name!r} too: "
+            "give each its own"
+        )
+    return True
+
+
+def _find_clash(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool) -> Image | None:
+    """Return the first image that would write over a file of an earlier one."""
+    seen: set[str] = set()
+    for image in images:
+        names = image_files(image, wanted, keep_suffix=keep_suffix)
+        if not seen.isdisjoint(names):
+            return image
+        seen.update(names)
+    return None
+
+
+def _planned_files(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool) -> list[str]:
+    files = [name for names in part_files(wanted).values() for name in names]
+    files.append(DROPS_FILE)
+    for image in images:
+        files.extend(image_files(image, wanted, keep_suffix=keep_suffix))
+    return files
+
+
+def _setup(source: Source, wanted: Wanted, images: Sequence[Image]) -> dict[str, Any]:
+    """Return everything on which the result depends but the content of the source's files."""
+    listed = hashlib.sha256()
+    for image in images:
+        listed.update(f"{json.dumps(image_entry(image))}\n".encode())
+    return {
+        **as_table(source),
+        **as_table(wanted),
+        "list of images": listed.hexdigest(),
+        "version of annotools": version("annotools"),
+    }
+
+
+def _describe(
+    source: Source,
+    wanted: Wanted,
+    times: AnnotationTimes,
+    dataset: Dataset,
+    images: Sequence[Image],
+    assembled: Assembled,
+) -> dict[str, Any]:
+    label_files = (path for image in images for path in image.label_paths)
+    hashed = hash_files(source.root, [*source.root_files, *dataset.source_files, *label_files])
+    place = {"format": source.format_name, "root": str(source.root), "split": source.split}
+    noted = [*wanted.parts, wanted.box_format] if "boxes" in wanted.parts else wanted.parts
+    return build_manifest(
+        source=place | hashed,
+        options=as_table(wanted)
+        | {
+            "categories": source.categories,
+            "allow_missing": source.allow_missing,
+            "max_images": source.max_images,
+            "times": times.name,
+        },
+        images={
+            "in": len(dataset.images) + len(dataset.drops),
+            "converted": len(images),
+            "dropped": len(dataset.drops),
+            "beyond_max_images": len(dataset.images) - len(images),
+        },
+        num_objects=assembled.num_objects,
+        kinds=assembled.kinds,
+        drops=assembled.drops,
+        notes=[*dataset.notes, *(_NOTES[name] for name in noted if name in _NOTES)],
+    )

@@ -1,0 +1,286 @@
+"""Read Cityscapes: `gtFine` or `gtCoarse`, and the photos in `leftImg8bit` beside it.
+
+An image's label comes from the first of these that it has: `CITY/NAME_gtFine_instanceIds.png`;
+`NAME_gtFine_polygons.json`, drawn as the official tools draw it; `NAME_gtFine_labelIds.png`,
+which does not tell instances apart.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from PIL import ImageDraw
+
+from annotools.category_tables.cityscapes import (
+    CITYSCAPES_CATEGORIES,
+    LABEL_NAMES,
+    LABELS_WITH_INSTANCES,
+)
+from annotools.errors import DatasetError
+from annotools.formats.files import (
+    MAX_PIXELS,
+    decode_map,
+    entries,
+    read_json,
+    read_photo,
+    read_picture_size,
+    refuse_gaps,
+    take,
+)
+from annotools.label_maps import build_label, look_up, measure_segments
+from annotools.records import VOID, Dataset, Drop, FullLabel, Image
+
+_LABEL_FOLDERS = ("gtFine", "gtCoarse")
+_LABEL_IDS = "labelIds.png"
+_LABEL_FILES = ("instanceIds.png", "polygons.json", _LABEL_IDS)
+_PHOTO_FILE = "_leftImg8bit.png"
+_LABEL_IDS_BY_NAME = {name: label_id for label_id, name in LABEL_NAMES.items()}
+_INSTANCES = 1000
+"""Instance n of a label has the value `label id * 1000 + n`; values below 1000 are label ids."""
+
+
+def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
+    """Return the dataset of a split; label maps and photos are read when asked for.
+
+    Segment ids of things are the official values (label id * 1000 + n), those of stuff and of
+    groups the label id. Labels outside the 19 evaluated ones are void. An object of the source is
+    a stuff class that is present, an instance, or a class's group; caravans and trailers have
+    instances, are not evaluated, and so are drops.
+
+    Args:
+        root: the folder that holds `gtFine` or `gtCoarse`, of which the first that has the split
+            counts; or one of these two itself.
+        split: a folder in it: train, val, test or train_extra.
+        allow_missing: leave out images without a label or, where the split has photos, without a
+            photo, and list them as drops; read the things of an image as groups if its split has
+            instances and it has none.
+
+    Raises:
+        DatasetError: for a split that is not there, a missing file unless allowed, or a damaged
+            head of a label map. `read_label` raises it for a damaged map and values that are no
+            Cityscapes labels, `read_photo` for a damaged photo or one of another size.
+    """
+    label_folder = _find_label_folder(root, split)
+    photo_folder = label_folder.absolute().parent / "leftImg8bit" / split
+    images, drops = _list_images(label_folder, split, photo_folder)
+    grouped = [
+        Drop(place=str(image.label_paths[0]), reason="has no instanceIds.png beside it")
+        for image in images
+        if image.label_paths[0].name.endswith(_LABEL_IDS)
+    ]
+    gaps = drops + grouped if len(grouped) < len(images) else drops
+    refuse_gaps(gaps, allow_missing)
+    if not images:
+        raise DatasetError(f"{label_folder / split}: no labels in CITY/*.png: check root and split")
+    notes = [
+        f"labels come from {label_folder.name}",
+        "pixels of other labels than the 19 evaluated are void",
+    ]
+    if grouped:
+        notes.append(f"things are groups in {len(grouped)} images that have labelIds.png alone")
+    return Dataset(
+        name="cityscapes",
+        split=split,
+        categories=CITYSCAPES_CATEGORIES,
+        images=tuple(images),
+        read_label=_read_label,
+        read_photo=read_photo,
+        notes=tuple(notes),
+        drops=tuple(drops),
+    )
+
+
+def _find_label_folder(root: Path, split: str) -> Path:
+    if root.absolute().name in _LABEL_FOLDERS:
+        folders = [root]
+    else:
+        folders = [root / name for name in _LABEL_FOLDERS]
+    for folder in folders:
+        if (folder / split).is_dir():
+            return folder
+    present = sorted(str(p.relative_to(root)) for folder in folders for p in folder.glob("*/"))
+    raise DatasetError(
+        f"{root}: has no split {split!r} in gtFine or gtCoarse: check root and split; it has "
+        f"{', '.join(present) or 'none'}"
+    )
+
+
+def _list_images(
+    label_folder: Path, split: str, photo_folder: Path
+) -> tuple[list[Image], list[Drop]]:
+    """Return the images that are there and those that lack a file, both by city and name."""
+    endings = [f"_{label_folder.absolute().name}_{ending}" for ending in _LABEL_FILES]
+    files_of = _list_files(label_folder / split, endings)
+    for key, files in _list_files(photo_folder, [_PHOTO_FILE]).items():
+        files_of[key] |= files
+    images, drops = [], []
+    places: dict[str, str] = {}
+    for key, files in sorted(files_of.items()):
+        label_path = next((files[ending] for ending in endings if ending in files), None)
+        photo_path = files.get(_PHOTO_FILE)
+        image_id = key.partition("/")[2]
+        if places.setdefault(image_id, key) != key:
+            raise DatasetError(f"{label_folder / split}: {places[image_id]} and {key}: rename one")
+        if label_path is None:
+            drops.append(Drop(place=str(photo_path), reason="the photo has no label"))
+        elif photo_path is None and photo_folder.is_dir():
+            reason = f"its photo is missing from {photo_folder}"
+            drops.append(Drop(place=str(label_path), reason=reason))
+        else:
+            width, height = _read_size(label_path)
+            images.append(
+                Image(
+                    image_id=image_id,
+                    file_name=f"{key}{_PHOTO_FILE}",
+                    width=width,
+                    height=height,
+                    path=photo_path,
+                    label_paths=(label_path,),
+                )
+            )
+    return images, drops
+
+
+def _list_files(folder: Path, endings: Sequence[str]) -> defaultdict[str, dict[str, Path]]:
+    """Return the files CITY/NAME<ending> by CITY/NAME and ending."""
+    files_of: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+    for path in folder.glob("*/[!.]*"):
+        for ending in endings:
+            if path.name.endswith(ending):
+                key = f"{path.parent.name}/{path.name.removesuffix(ending)}"
+                files_of[key][ending] = path
+    return files_of
+
+
+def _read_size(label_path: Path) -> tuple[int, int]:
+    if label_path.suffix == ".png":
+        return read_picture_size(label_path)
+    content = read_json(label_path, others="*_polygons.json")
+    if not isinstance(content, dict):
+        raise DatasetError(f"{label_path}: is not an object: correct the file")
+    width, height = (take(str(label_path), content, k, int) for k in ("imgWidth", "imgHeight"))
+    if min(width, height) < 1 or width * height > MAX_PIXELS:
+        raise DatasetError(f"{label_path}: size {width} x {height}: give the photo's own")
+    return width, height
+
+
+def _read_label(image: Image) -> FullLabel:
+    (path,) = image.label_paths
+    if path.suffix == ".json":
+        return _draw_polygons(image, path)
+    values = decode_map(path)
+    if values.shape != (image.height, image.width):
+        raise DatasetError(
+            f"{path}: has pixels of shape {values.shape}, not {image.height} rows of "
+            f"{image.width} numbers: copy it again"
+        )
+    label_of = {
+        value: value // _INSTANCES if value >= _INSTANCES else value
+        for value in measure_segments(values)
+    }
+    for value, label_id in label_of.items():
+        if label_id not in LABEL_NAMES:
+            raise DatasetError(
+                f"{path}: value {value} is no label of Cityscapes: give its instanceIds or labelIds"
+            )
+    place_of = {value: f"{path}: value {value}" for value in label_of}
+    return _build_label(image, values, label_of, place_of)
+
+
+def _draw_polygons(image: Image, path: Path) -> FullLabel:
+    """Draw the polygons in the file's order, as cityscapesScripts' json2instanceImg does.
+
+    From the 1000th instance of a label on, which there runs into the next label's values,
+    instances have values of their own.
+    """
+    if _read_size(path) != (image.width, image.height):
+        raise DatasetError(f"{path}: is not of the size {image.width} x {image.height}: correct it")
+    canvas = Picture.new("I", (image.width, image.height), VOID)
+    drawer = ImageDraw.Draw(canvas)
+    numbers: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
+    spare = itertools.count((max(LABEL_NAMES) + 1) * _INSTANCES)
+    label_of: dict[int, int] = {}
+    place_of: dict[int, str] = {}
+    for place, entry in entries(path, read_json(path, others="*.json"), "objects"):
+        label_id, is_group = _find_label(place, take(place, entry, "label", str))
+        if entry.get("deleted") or label_id < 0:
+            continue
+        value = label_id
+        if label_id in LABELS_WITH_INSTANCES and not is_group:
+            number = next(numbers[label_id])
+            value = label_id * _INSTANCES + number if number < _INSTANCES else next(spare)
+        drawer.polygon(_take_polygon(place, entry, image), fill=value)
+        label_of[value] = label_id
+        place_of.setdefault(value, place)
+    return _build_label(image, np.asarray(canvas, dtype=np.int32), label_of, place_of)
+
+
+def _find_label(place: str, name: str) -> tuple[int, bool]:
+    """Return the label id of a name, and whether it is a group's: a label's with `group` behind."""
+    if name in _LABEL_IDS_BY_NAME:
+        return _LABEL_IDS_BY_NAME[name], False
+    single = name.removesuffix("group")
+    if single not in _LABEL_IDS_BY_NAME:
+        raise DatasetError(f"{place}: label {name!r} is none of Cityscapes: correct it")
+    return _LABEL_IDS_BY_NAME[single], True
+
+
+def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple[float, float]]:
+    polygon = entry.get("polygon")
+    if not isinstance(polygon, list) or len(polygon) < 2:
+        raise DatasetError(f"{place}: polygon is missing or not a list of points: correct it")
+    for point in polygon:
+        if not isinstance(point, list) or len(point) != 2:
+            raise DatasetError(f"{place}: polygon has the point {point!r}, not x and y: correct it")
+        for value, size in zip(point, (image.width, image.height), strict=True):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            # Drawing walks along every edge: one that ends far away would take forever.
+            if not is_number or not -size <= value <= 2 * size:
+                raise DatasetError(
+                    f"{place}: polygon has the coordinate {value!r}, not one near the image: "
+                    "correct it"
+                )
+    return [(x, y) for x, y in polygon]
+
+
+def _build_label(
+    image: Image,
+    values: NDArray[np.integer],
+    label_of: Mapping[int, int],
+    place_of: Mapping[int, str],
+) -> FullLabel:
+    """Return the label of a map of values.
+
+    Args:
+        image: its image.
+        values: (H, W), `VOID` where nothing is labelled.
+        label_of: label id by value; a group's value is its label id.
+        place_of: where each value stands in the source, for drops.
+    """
+    evaluated = CITYSCAPES_CATEGORIES.class_index_of
+    segment_of = {
+        value: value if label_id in LABELS_WITH_INSTANCES else label_id
+        for value, label_id in label_of.items()
+        if label_id in evaluated
+    }
+    label = build_label(
+        image.image_id,
+        look_up(values, segment_of, VOID),
+        category_of={segment_of[value]: label_of[value] for value in segment_of},
+        groups=sorted(LABELS_WITH_INSTANCES),
+    )
+    visible = {segment.segment_id for segment in label.segments}
+    drops = []
+    for value, label_id in label_of.items():
+        if label_id in LABELS_WITH_INSTANCES and label_id not in evaluated:
+            reason = f"category {LABEL_NAMES[label_id]} is not one of the 19 evaluated"
+            drops.append(Drop(place=place_of[value], reason=reason))
+        elif label_id in evaluated and segment_of[value] not in visible:
+            drops.append(Drop(place=place_of[value], reason="other objects cover it"))
+    return replace(label, drops=tuple(drops))

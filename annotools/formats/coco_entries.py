@@ -1,0 +1,100 @@
+"""What COCO files of every kind share: the list of images, and values that need a check."""
+
+from pathlib import Path
+from typing import Any
+
+from annotools.errors import DatasetError
+from annotools.formats.files import MAX_PIXELS, check_inside, entries, take
+from annotools.records import Drop, Image
+
+
+def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ...]:
+    """Return the images of a COCO file by id, those with a number before those with a text.
+
+    Args:
+        path: of the file, for messages.
+        content: of the file.
+        photo_folder: the file's photo names are relative to it; where it does not exist, images
+            have no path.
+
+    Raises:
+        DatasetError: for an id given twice, an impossible size, or a name that leaves the folder.
+    """
+    has_photos = photo_folder.is_dir()
+    images: dict[int | str, Image] = {}
+    for place, entry in entries(path, content, "images"):
+        image_id = take_image_id(place, entry, "id")
+        if image_id in images:
+            raise DatasetError(f"{place}: id {image_id} is given twice: use another")
+        file_name = take(place, entry, "file_name", str)
+        check_inside(place, file_name, photo_folder)
+        width, height = (take(place, entry, key, int) for key in ("width", "height"))
+        if min(width, height) < 1 or width * height > MAX_PIXELS:
+            raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
+        images[image_id] = Image(
+            image_id=image_id,
+            file_name=file_name,
+            width=width,
+            height=height,
+            path=photo_folder / file_name if has_photos else None,
+        )
+    return tuple(images[i] for i in sorted(images, key=lambda i: (isinstance(i, str), i)))
+
+
+def take_image_id(place: str, entry: dict[str, Any], key: str) -> int | str:
+    """Return an image's id, a number or a text.
+
+    Raises:
+        DatasetError: when it is missing or something else.
+    """
+    if isinstance(entry.get(key), str):
+        return take(place, entry, key, str)
+    return take(place, entry, key, int)
+
+
+def take_flag(place: str, entry: dict[str, Any], key: str, default: bool | None = None) -> bool:
+    """Return a value of an object that is 0 or 1.
+
+    Args:
+        place: of the object, for messages.
+        entry: the object.
+        key: of the value.
+        default: the value where there is none; None where there must be one.
+
+    Raises:
+        DatasetError: when it is missing or something else.
+    """
+    value = entry.get(key, default)
+    if value not in (0, 1):
+        raise DatasetError(f"{place}: {key} = {value!r}: give 0 or 1")
+    return bool(value)
+
+
+def take_colour(
+    place: str, entry: dict[str, Any], default: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Return the value `color` of a category, RGB in 0..255, or the default where there is none.
+
+    Raises:
+        DatasetError: when it is something else.
+    """
+    colour = entry.get("color", default)
+    is_list = isinstance(colour, list | tuple) and len(colour) == 3
+    if not is_list or any(type(x) is not int or not 0 <= x <= 255 for x in colour):
+        raise DatasetError(f"{place}: color = {colour!r}: give red, green and blue in 0..255")
+    red, green, blue = colour
+    return red, green, blue
+
+
+def drop_without_photo(images: tuple[Image, ...]) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
+    """Part the images whose photo is missing, as drops, from the others.
+
+    Images without a path have no photo to miss.
+    """
+    kept, drops = [], []
+    for image in images:
+        if image.path is None or image.path.is_file():
+            kept.append(image)
+        else:
+            drops.append(Drop(place=str(image.path), reason="the photo is missing"))
+    return tuple(kept), tuple(drops)

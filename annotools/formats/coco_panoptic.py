@@ -1,0 +1,300 @@
+"""COCO panoptic files: one JSON per split and one PNG per image; reading, and parts for writing.
+
+A pixel of the PNG holds its segment's id as R + 256 G + 256 * 256 B, 0 where unlabelled. The JSON
+names each segment's category.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from annotools.categories import Category, CategorySet, distinct_colour
+from annotools.errors import DatasetError
+from annotools.formats.coco_entries import (
+    drop_without_photo,
+    read_images,
+    take_colour,
+    take_flag,
+    take_image_id,
+)
+from annotools.formats.files import check_inside, decode_map, entries, read_json, read_photo, take
+from annotools.label_maps import build_label, look_up
+from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
+
+END_OF_IDS = 2**24
+"""The first segment id that the three bytes of a pixel cannot hold."""
+
+# On label maps, as small as the default and three times as fast.
+_PNG_OPTIONS = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Annotation:
+    """What the JSON says of an image: its place in the list, its PNG, and about segment ids."""
+
+    number: int
+    file_name: str
+    category_of: Mapping[int, int]
+    groups: tuple[int, ...]
+
+
+def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
+    """Return the dataset of a split; PNGs and photos are read when asked for.
+
+    Labels are `ROOT/panoptic.json` and `ROOT/panoptic/` where that file exists, as `annotools
+    convert` writes them, and else `ROOT/annotations/panoptic_SPLIT.json` and the folder
+    `ROOT/annotations/panoptic_SPLIT/`. Photos are in `ROOT/SPLIT/`; without that folder images
+    have no path.
+
+    Categories come in the file's order; one with `is_background` is the background. Images come by
+    id. Areas and boxes are measured, not the file's. A thing with `iscrowd` is a group. A segment
+    of the JSON without a pixel is among its label's drops.
+
+    Args:
+        root: the dataset's folder.
+        split: the part of the dataset.
+        allow_missing: leave out images whose annotation, PNG or photo is missing, and list them
+            as drops.
+
+    Raises:
+        DatasetError: for a JSON that is missing or contradicts itself, and for an image without
+            annotation or PNG. `read_label` raises it for a PNG that is damaged, of another size
+            or has segments that the JSON has not, `read_photo` for a photo it cannot give.
+    """
+    path, label_folder = root / "panoptic.json", root / "panoptic"
+    if not path.is_file():
+        path = root / "annotations" / f"panoptic_{split}.json"
+        label_folder = root / "annotations" / f"panoptic_{split}"
+    content = read_json(path, others="panoptic*.json")
+    categories = _read_categories(path, content)
+    images = read_images(path, content, photo_folder=root / split)
+    annotation_of = _read_annotations(path, content, label_folder, categories, images)
+    images, drops = _part_labelled(path, images, annotation_of, label_folder)
+    if drops and not allow_missing:
+        raise DatasetError(
+            f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
+            "restore it, or allow missing files"
+        )
+    if allow_missing:
+        images, more_drops = drop_without_photo(images)
+        drops += more_drops
+    return Dataset(
+        name="coco-panoptic",
+        split=split,
+        categories=categories,
+        images=images,
+        read_label=partial(_read_label, path, categories.background_id, annotation_of),
+        read_photo=read_photo,
+        drops=drops,
+        source_files=(path,),
+    )
+
+
+def encode_segment_map(segment_map: SegmentMap) -> bytes:
+    """Return the PNG of a segment map.
+
+    Ids are kept where all fit three bytes; otherwise they become 1..N in their order, here and in
+    `panoptic_entry` alike.
+
+    Args:
+        segment_map: (H, W), `VOID` where unlabelled.
+    """
+    if segment_map.max() >= END_OF_IDS:
+        ids = np.unique(segment_map).tolist()
+        segment_map = look_up(segment_map, _written_ids(ids), default=VOID)
+    # Little-endian integers are R, G, B and a zero in memory.
+    rgb0 = np.ascontiguousarray(segment_map, dtype="<i4").view(np.uint8)  # (H, 4 W)
+    bgr = cv2.cvtColor(rgb0.reshape(*segment_map.shape, 4), cv2.COLOR_RGBA2BGR)  # (H, W, 3)
+    done, png = cv2.imencode(".png", bgr, _PNG_OPTIONS)
+    assert done
+    return bytes(png)
+
+
+def panoptic_entry(label: FullLabel, image: Image, file_name: str) -> dict[str, Any]:
+    """Return an image's object for the list `annotations`.
+
+    Args:
+        label: of the image.
+        image: whose id is in the list `images`.
+        file_name: of the PNG that `encode_segment_map` gave, in the folder of the PNGs.
+    """
+    written_id = _written_ids(s.segment_id for s in label.segments)
+    segments_info = [
+        {
+            "id": written_id[s.segment_id],
+            "category_id": s.category_id,
+            "area": s.area,
+            "bbox": [*s.box_xyxy[:2], s.box_xyxy[2] - s.box_xyxy[0], s.box_xyxy[3] - s.box_xyxy[1]],
+            "iscrowd": int(s.is_group),
+        }
+        for s in label.segments
+    ]
+    return {"image_id": image.image_id, "file_name": file_name, "segments_info": segments_info}
+
+
+def category_entries(categories: CategorySet) -> list[dict[str, Any]]:
+    """Return the list `categories`.
+
+    COCO has no word for the background that covers all that is no thing: it is stuff, and has the
+    additional key `is_background`.
+    """
+    background = {"is_background": True}
+    return [
+        {"id": c.category_id, "name": c.name, "isthing": int(c.is_thing), "color": list(c.colour)}
+        | (background if c.category_id == categories.background_id else {})
+        for c in categories.categories
+    ]
+
+
+def _written_ids(segment_ids: Iterable[int]) -> dict[int, int]:
+    """Return the id in the PNG by segment id."""
+    ordered = sorted(set(segment_ids) - {VOID})
+    fits = not ordered or ordered[-1] < END_OF_IDS
+    return dict(zip(ordered, ordered if fits else range(1, len(ordered) + 1), strict=True))
+
+
+def _read_categories(path: Path, content: Any) -> CategorySet:
+    categories: list[Category] = []
+    background_ids = []
+    for place, entry in entries(path, content, "categories"):
+        category = Category(
+            category_id=take(place, entry, "id", int),
+            name=take(place, entry, "name", str),
+            is_thing=take_flag(place, entry, "isthing"),
+            colour=take_colour(place, entry, default=distinct_colour(len(categories))),
+        )
+        categories.append(category)
+        if take_flag(place, entry, "is_background", default=False):
+            background_ids.append(category.category_id)
+            if category.is_thing or len(background_ids) > 1:
+                raise DatasetError(f"{place}: is_background is for one category that is no thing")
+    background_id = background_ids[0] if background_ids else None
+    try:
+        return CategorySet(categories=tuple(categories), background_id=background_id)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: categories: {error}") from error
+
+
+def _read_annotations(
+    path: Path,
+    content: Any,
+    label_folder: Path,
+    categories: CategorySet,
+    images: tuple[Image, ...],
+) -> dict[int | str, _Annotation]:
+    image_ids = {image.image_id for image in images}
+    annotation_of: dict[int | str, _Annotation] = {}
+    for number, (place, entry) in enumerate(entries(path, content, "annotations")):
+        image_id = take_image_id(place, entry, "image_id")
+        if image_id not in image_ids:
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
+        if image_id in annotation_of:
+            raise DatasetError(f"{place}: image_id {image_id!r} is given twice: drop one")
+        file_name = take(place, entry, "file_name", str)
+        check_inside(place, file_name, label_folder)
+        category_of, groups = _read_segments(place, entry.get("segments_info"), categories)
+        annotation_of[image_id] = _Annotation(
+            number=number, file_name=file_name, category_of=category_of, groups=groups
+        )
+    return annotation_of
+
+
+def _read_segments(
+    place: str, listed: Any, categories: CategorySet
+) -> tuple[dict[int, int], tuple[int, ...]]:
+    """Return the category id by segment id, and the segment ids that are groups."""
+    if not isinstance(listed, list):
+        raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
+    category_of: dict[int, int] = {}
+    groups = []
+    for number, entry in enumerate(listed):
+        inner = f"{place}: segments_info[{number}]"
+        if not isinstance(entry, dict):
+            raise DatasetError(f"{inner}: is not an object: give a COCO file")
+        segment_id = take(inner, entry, "id", int)
+        category_id = take(inner, entry, "category_id", int)
+        if not VOID < segment_id < END_OF_IDS:
+            raise DatasetError(f"{inner}: id {segment_id}: give 1 to {END_OF_IDS - 1}")
+        if segment_id in category_of:
+            raise DatasetError(f"{inner}: id {segment_id} is given twice: use another")
+        if category_id not in categories.class_index_of:
+            raise DatasetError(f"{inner}: category_id {category_id} is not in categories: drop it")
+        category_of[segment_id] = category_id
+        is_crowd = take_flag(inner, entry, "iscrowd", default=False)
+        if is_crowd and categories.by_id(category_id).is_thing:
+            groups.append(segment_id)
+    return category_of, tuple(groups)
+
+
+def _part_labelled(
+    path: Path,
+    images: tuple[Image, ...],
+    annotation_of: Mapping[int | str, _Annotation],
+    label_folder: Path,
+) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
+    """Return the images that have a label, with its path, and the others as drops."""
+    labelled, drops = [], []
+    for image in images:
+        annotation = annotation_of.get(image.image_id)
+        if annotation is None:
+            place = f"{path}: image {image.image_id!r}"
+            drops.append(Drop(place=place, reason="the annotation is missing"))
+            continue
+        label_path = label_folder / annotation.file_name
+        if label_path.is_file():
+            labelled.append(replace(image, label_paths=(label_path,)))
+        else:
+            drops.append(Drop(place=str(label_path), reason="the PNG is missing"))
+    return tuple(labelled), tuple(drops)
+
+
+def _read_label(
+    path: Path,
+    background_id: int | None,
+    annotation_of: Mapping[int | str, _Annotation],
+    image: Image,
+) -> FullLabel:
+    annotation = annotation_of[image.image_id]
+    (label_path,) = image.label_paths
+    segment_map = _read_segment_map(label_path, image)
+    try:
+        label = build_label(image.image_id, segment_map, annotation.category_of, annotation.groups)
+    except KeyError as error:  # The ids are looked up where they are measured, once.
+        raise DatasetError(
+            f"{label_path}: segment id {error.args[0]} of image {image.image_id!r} is not in "
+            f"segments_info of {path}: add it, or make its pixels 0"
+        ) from error
+    present = {segment.segment_id for segment in label.segments}
+    place = f"{path}: annotations[{annotation.number}]"
+    drops = tuple(
+        Drop(place=f"{place}: segment {segment_id}", reason="the PNG has no pixel of it")
+        for segment_id, category_id in annotation.category_of.items()
+        if segment_id not in present and category_id != background_id
+    )
+    return replace(label, drops=drops)
+
+
+def _read_segment_map(path: Path, image: Image) -> SegmentMap:
+    pixels = decode_map(path)
+    if pixels.ndim != 3 or pixels.dtype != np.uint8:
+        raise DatasetError(f"{path}: is not RGB with 8 bits a colour: give a COCO panoptic PNG")
+    height, width, _ = pixels.shape
+    if (width, height) != (image.width, image.height):
+        raise DatasetError(
+            f"{path}: is {width} x {height} pixels, the JSON says {image.width} x "
+            f"{image.height} for image {image.image_id!r}: restore the PNG"
+        )
+    segment_map: SegmentMap = pixels[:, :, 2].astype(np.int32)  # (H, W)
+    for channel in (1, 0):
+        segment_map <<= 8
+        segment_map |= pixels[:, :, channel]
+    return segment_map

@@ -1,0 +1,197 @@
+"""Labels as entries of COCO-like JSON files, and boxes as Pascal VOC or YOLO files.
+
+Entries are plain dictionaries without an `id`: whoever writes the file numbers them. All functions
+are pure: a label in, entries or a file's content out.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import PurePosixPath
+from typing import Any
+from xml.etree import ElementTree
+
+from annotools.categories import CategorySet
+from annotools.records import Box, Image, Outline, Point, Scribble, TaggedCrop
+
+Entry = dict[str, Any]
+
+# What XML 1.0 cannot hold, escaped or not.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def image_entry(image: Image) -> Entry:
+    """Return an entry of `images`."""
+    return {
+        "id": image.image_id,
+        "file_name": image.file_name,
+        "width": image.width,
+        "height": image.height,
+    }
+
+
+def box_entries(image: Image, boxes: Iterable[Box]) -> list[Entry]:
+    """Return COCO annotations: `bbox` is x, y, width, height in pixels, a group is `iscrowd`.
+
+    `area` is that of the box: whoever draws boxes does not know the mask.
+    """
+    entries = []
+    for box in boxes:
+        x0, y0, x1, y1 = box.box_xyxy
+        entries.append(
+            {
+                "image_id": image.image_id,
+                "category_id": box.category_id,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": (x1 - x0) * (y1 - y0),
+                "iscrowd": int(box.is_group),
+            }
+        )
+    return entries
+
+
+def voc_xml(image: Image, boxes: Iterable[Box], categories: CategorySet) -> bytes:
+    """Return the Pascal VOC annotation file of an image.
+
+    Coordinates count from 1 and the last pixel belongs to the box. A group is `difficult`, the
+    mark on which VOC's evaluation neither rewards nor punishes a detection. Characters that XML
+    cannot hold become U+FFFD.
+    """
+    root = ElementTree.Element("annotation")
+    _add(root, "filename", image.file_name)
+    size = _add(root, "size")
+    for tag, number in (("width", image.width), ("height", image.height), ("depth", 3)):
+        _add(size, tag, number)
+    _add(root, "segmented", 0)
+    for box in boxes:
+        x0, y0, x1, y1 = box.box_xyxy
+        thing = _add(root, "object")
+        _add(thing, "name", categories.by_id(box.category_id).name)
+        _add(thing, "difficult", int(box.is_group))
+        corners = _add(thing, "bndbox")
+        for tag, number in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
+            _add(corners, tag, number)
+    ElementTree.indent(root)
+    content = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return bytes(content) + b"\n"
+
+
+def yolo_text(image: Image, boxes: Iterable[Box], categories: CategorySet) -> bytes:
+    """Return the YOLO label file of an image, groups left out: the format cannot mark them.
+
+    A line is the place of the category among the things, then centre x, centre y, width and
+    height, as fractions of the image. Six decimals give whole pixels back up to sides of 250 000.
+    """
+    place_of = {
+        categories.categories[i].category_id: n for n, i in enumerate(categories.thing_indices)
+    }
+    lines = []
+    for box in boxes:
+        if box.is_group:
+            continue
+        x0, y0, x1, y1 = box.box_xyxy
+        numbers = (
+            (x0 + x1) / 2 / image.width,
+            (y0 + y1) / 2 / image.height,
+            (x1 - x0) / image.width,
+            (y1 - y0) / image.height,
+        )
+        lines.append(" ".join([str(place_of[box.category_id]), *(f"{n:.6f}" for n in numbers)]))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def yolo_classes(categories: CategorySet) -> bytes:
+    """Return YOLO's list of class names, one thing a line, in the order that `yolo_text` counts."""
+    names = (categories.categories[i].name for i in categories.thing_indices)
+    return "".join(f"{' '.join(name.split())}\n" for name in names).encode("utf-8", "replace")
+
+
+def crop_entries(image: Image, crops: Iterable[TaggedCrop]) -> list[Entry]:
+    """Return one entry a tagged crop: its place and size in pixels, the categories in it."""
+    entries = []
+    for crop in crops:
+        x0, y0, x1, y1 = crop.box_xyxy
+        entries.append(
+            {
+                "image_id": image.image_id,
+                "x": x0,
+                "y": y0,
+                "width": x1 - x0,
+                "height": y1 - y0,
+                "category_ids": list(crop.category_ids),
+            }
+        )
+    return entries
+
+
+def point_entries(image: Image, points: Iterable[Point], groups: Collection[int]) -> list[Entry]:
+    """Return one entry a click, with column `x` and row `y`.
+
+    Args:
+        image: the image.
+        points: its clicks.
+        groups: segment ids that are groups.
+    """
+    return [_segment_entry(image, point, groups) | {"x": point.x, "y": point.y} for point in points]
+
+
+def scribble_entries(
+    image: Image, scribbles: Iterable[Scribble], groups: Collection[int]
+) -> list[Entry]:
+    """Return one entry a stroke, with its `polyline` as a list of [x, y] in pixels.
+
+    Args:
+        image: the image.
+        scribbles: its strokes.
+        groups: segment ids that are groups.
+    """
+    return [
+        _segment_entry(image, scribble, groups)
+        | {"polyline": [[x, y] for x, y in scribble.points_xy]}
+        for scribble in scribbles
+    ]
+
+
+def outline_entries(
+    image: Image, outlines: Iterable[Outline], groups: Collection[int]
+) -> list[Entry]:
+    """Return one entry a coarse region, with its `polygons`, each a list of [x, y] in pixels.
+
+    Args:
+        image: the image.
+        outlines: its coarse regions.
+        groups: segment ids that are groups.
+    """
+    return [
+        _segment_entry(image, outline, groups)
+        | {"polygons": [[[x, y] for x, y in polygon] for polygon in outline.polygons_xy]}
+        for outline in outlines
+    ]
+
+
+def name_without_suffix(file_name: str) -> str:
+    """Return an image's relative name with its folders and without its last suffix.
+
+    What a file gets as name from it still needs a suffix of its own, so it is never `.` or `..`.
+    """
+    path = PurePosixPath(file_name)
+    return str(path)[: len(str(path)) - len(path.suffix)]
+
+
+def _segment_entry(
+    image: Image, mark: Point | Scribble | Outline, groups: Collection[int]
+) -> Entry:
+    return {
+        "image_id": image.image_id,
+        "category_id": mark.category_id,
+        "segment_id": mark.segment_id,
+        "iscrowd": int(mark.segment_id in groups),
+    }
+
+
+def _add(
+    parent: ElementTree.Element, tag: str, value: str | int | None = None
+) -> ElementTree.Element:
+    child = ElementTree.SubElement(parent, tag)
+    if value is not None:
+        child.text = _NOT_XML.sub("\ufffd", str(value))
+    return child

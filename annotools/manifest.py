@@ -1,0 +1,161 @@
+"""The manifest of a conversion: where it came from, what it holds, what was left out, the price."""
+
+import hashlib
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from annotools.costs import price_seconds
+from annotools.errors import DatasetError, TimesError
+from annotools.output_folder import WRITTEN_BY
+from annotools.settings import as_table
+from annotools.times import AnnotationTimes
+
+LISTED_PLACES = 20
+"""Places of a drop that the manifest names; where there are more, `drops.jsonl` has them all."""
+
+_PACKAGES = ("annotools", "numpy", "opencv-python-headless", "pycocotools", "scipy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropGroup:
+    """What was dropped for one reason: `places` are the first `LISTED_PLACES` of `count`.
+
+    `kind` is the label kind that lacks it, `all` for objects that no kind has, and `images` for
+    whole images.
+    """
+
+    kind: str
+    reason: str
+    count: int
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindSummary:
+    """What a label kind came to.
+
+    `entries` are its boxes, crops, marks or segments; of the source's objects, `written` are in
+    them and `dropped` are not. `hours` is the price, None where the times do not have it.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    entries: int
+    written: int
+    dropped: int
+    hours: float | None
+
+
+class DropList:
+    """Collects drops by kind and reason, in the order in which these first occur."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], list[str]] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, kind: str, reason: str, place: str) -> None:
+        """Add one drop."""
+        key = (kind, reason)
+        self._counts[key] += 1
+        places = self._places.setdefault(key, [])
+        if len(places) < LISTED_PLACES:
+            places.append(place)
+
+    def count(self, kind: str) -> int:
+        """Return how many drops of a kind there are."""
+        return sum(count for key, count in self._counts.items() if key[0] == kind)
+
+    @property
+    def groups(self) -> tuple[DropGroup, ...]:
+        """The drops so far."""
+        return tuple(
+            DropGroup(
+                kind=kind, reason=reason, count=count, places=tuple(self._places[kind, reason])
+            )
+            for (kind, reason), count in self._counts.items()
+        )
+
+
+def reconcile(num_objects: int, kinds: Iterable[KindSummary]) -> None:
+    """Make sure that every object of the source is written or dropped, in every kind.
+
+    Raises:
+        AssertionError: when one is not: a fault of ours, not of the user.
+    """
+    for row in kinds:
+        if row.written + row.dropped != num_objects:
+            raise AssertionError(
+                f"{row.kind}: {num_objects} objects in, {row.written} written and "
+                f"{row.dropped} dropped"
+            )
+
+
+def price_hours(actions: Mapping[str, int] | None, times: AnnotationTimes) -> float | None:
+    """Return the price of so many actions in hours, None for None and where a time is missing."""
+    if actions is None:
+        return None
+    try:
+        return price_seconds(actions, times) / 3600
+    except TimesError:
+        return None
+
+
+def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
+    """Return how many files there are, and a SHA-256 over their names below `root` and contents.
+
+    Raises:
+        DatasetError: when one cannot be read.
+    """
+    total = hashlib.sha256()
+    count = 0
+    for path in dict.fromkeys(paths):
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DatasetError(
+                f"{path}: cannot be read any more ({error.strerror}): check the file"
+            ) from error
+        below = path != root and path.is_relative_to(root)
+        name = path.relative_to(root).as_posix() if below else path.name
+        total.update(f"{content} {name}\n".encode("utf-8", "surrogatepass"))
+        count += 1
+    return {"files": count, "sha256": total.hexdigest()}
+
+
+def build_manifest(
+    source: Mapping[str, Any],
+    options: Mapping[str, Any],
+    images: Mapping[str, int],
+    num_objects: int,
+    kinds: Iterable[KindSummary],
+    drops: Iterable[DropGroup],
+    notes: Iterable[str],
+) -> dict[str, Any]:
+    """Return the manifest as JSON can hold it, but for the list of `files`, which comes last.
+
+    Args:
+        source: format, root, split, and what `hash_files` gave.
+        options: what the user asked for, the seed among it.
+        images: counts: in, converted, dropped, and left out because of a limit.
+        num_objects: objects of the source in the images converted, background left out.
+        kinds: what each label kind came to.
+        drops: what was dropped.
+        notes: the rules that reader and writer applied.
+    """
+    return {
+        "written_by": WRITTEN_BY,
+        "source": dict(source),
+        "options": dict(options),
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
+        "images": dict(images),
+        "objects": num_objects,
+        "kinds": {row.pop("kind"): row for row in map(as_table, kinds)},
+        "drops": [as_table(group) for group in drops],
+        "notes": list(notes),
+    }

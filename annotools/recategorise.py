@@ -1,0 +1,86 @@
+"""A dataset in the categories of another: COCO as Pascal VOC would have annotated it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from annotools.categories import CategorySet
+from annotools.category_tables.coco import VOC_NAME_OF_COCO
+from annotools.category_tables.voc import VOC_CATEGORIES
+from annotools.errors import RecipeError
+from annotools.label_maps import build_label, look_up
+from annotools.records import VOID, Dataset, Drop, FullLabel, Image
+
+
+def recategorise(dataset: Dataset, target: str) -> Dataset:
+    """Return the dataset with its labels in the target's categories.
+
+    With the target `voc`, things that are VOC classes by name become these, and groups stay
+    groups. All other segments, stuff included, join the background, which is one segment; those
+    that were not background before are listed in the label's drops. Void stays void. All images
+    stay, those without a VOC object too. A dataset in VOC's own categories is returned as it is.
+
+    Args:
+        dataset: with categories named as COCO names them.
+        target: `voc`.
+
+    Raises:
+        RecipeError: for an unknown target, or when no category of the dataset is known there.
+
+    Paper: Li, Arnab, Torr 2018, sec. 4.1.
+    """
+    if target != "voc":
+        raise RecipeError(f"unknown target {target!r} of categories: use 'voc'")
+    if dataset.categories == VOC_CATEGORIES:
+        return dataset
+    voc_id = {category.name: category.category_id for category in VOC_CATEGORIES.categories}
+    target_id = {
+        category.category_id: voc_id[VOC_NAME_OF_COCO[category.name]]
+        for category in dataset.categories.categories
+        if category.is_thing and category.name in VOC_NAME_OF_COCO
+    }
+    if not target_id:
+        names = ", ".join(category.name for category in dataset.categories.categories)
+        raise RecipeError(
+            f"{dataset.name} has no thing with a VOC counterpart; it has {names}; known are "
+            f"{', '.join(VOC_NAME_OF_COCO)}"
+        )
+    return replace(
+        dataset,
+        categories=VOC_CATEGORIES,
+        read_label=partial(_read_label, dataset.read_label, dataset.categories, target_id),
+        notes=(*dataset.notes, "what is no VOC class is background"),
+    )
+
+
+def _read_label(
+    read_source: Callable[[Image], FullLabel],
+    categories: CategorySet,
+    target_id: Mapping[int, int],
+    image: Image,
+) -> FullLabel:
+    label = read_source(image)
+    joined = [s for s in label.segments if s.category_id not in target_id]
+    kept = [s for s in label.segments if s.category_id in target_id]
+    # The id of a segment that joins the background is free for the background.
+    background = min((s.segment_id for s in joined), default=VOID)
+    new_id = {s.segment_id: s.segment_id for s in kept}
+    new_id |= {s.segment_id: background for s in joined}
+    category_of = {s.segment_id: target_id[s.category_id] for s in kept}
+    assert VOC_CATEGORIES.background_id is not None
+    category_of[background] = VOC_CATEGORIES.background_id
+    drops = tuple(
+        Drop(
+            place=f"image {image.image_id!r}: segment {s.segment_id}",
+            reason=f"category {categories.by_id(s.category_id).name} has no VOC counterpart",
+        )
+        for s in joined
+        if s.category_id != categories.background_id
+    )
+    return build_label(
+        label.image_id,
+        look_up(label.segment_map, new_id, default=VOID),
+        category_of=category_of,
+        groups=[s.segment_id for s in kept if s.is_group],
+        drops=label.drops + drops,
+    )

@@ -1,0 +1,184 @@
+"""One shard of a conversion: some images in; their files, and lines to assemble, out.
+
+A shard's lines are `part<TAB>JSON`, in the order of the images: entries under the name of their
+part, what was dropped under `drop`, and a `tally` last. The first line says from which source
+files the shard was made.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from annotools.files import write_whole
+from annotools.formats import read_dataset
+from annotools.image_outputs import ImageOutputs, Wanted, convert_image, image_files
+from annotools.json_streams import open_whole
+from annotools.output_folder import shard_path
+from annotools.recategorise import recategorise
+from annotools.records import Dataset, Image
+from annotools.settings import as_table
+
+SHARD_IMAGES = 16
+"""Images in a shard: what a killed run loses, times its workers."""
+
+
+ALL_KINDS = "all"
+"""Stands for the kind of a drop that no kind has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where to read from: the arguments of `read_dataset`.
+
+    `categories` names the set that `recategorise` goes over to, None for the dataset's own;
+    `max_images` leaves out all images after the first so many.
+    """
+
+    format_name: str
+    root: Path
+    split: str
+    allow_missing: bool = False
+    categories: str | None = None
+    max_images: int | None = None
+
+    @property
+    def root_files(self) -> tuple[Path, ...]:
+        """The root itself where it is a file, as of scenes."""
+        return (self.root,) if self.root.is_file() else ()
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Counts of some images, by part and by kind as in `ImageOutputs`."""
+
+    num_images: int = 0
+    num_objects: int = 0
+    num_entries: Counter[str] = field(default_factory=Counter)
+    num_written: Counter[str] = field(default_factory=Counter)
+    actions: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, other: "Tally") -> None:
+        """Add the counts of other images."""
+        self.num_images += other.num_images
+        self.num_objects += other.num_objects
+        self.num_entries.update(other.num_entries)
+        self.num_written.update(other.num_written)
+        for kind, actions in other.actions.items():
+            self.actions.setdefault(kind, Counter()).update(actions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardMaker:
+    """What all shards of a conversion share; calling it makes the shard of a number.
+
+    `keep_suffix` is for `image_files`.
+    """
+
+    source: Source
+    wanted: Wanted
+    out: Path
+    keep_suffix: bool
+
+    def __call__(self, number: int) -> None:
+        """Write the files of a shard's images, and its lines last.
+
+        Raises:
+            DatasetError: when a label cannot be read; then the shard has no lines.
+            OSError: when a file cannot be written.
+        """
+        dataset = open_source(self.source)
+        images = self._images(dataset, number)
+        tally = Tally()
+        with open_whole(shard_path(self.out, number)) as file:
+            _write_line(file, "source", self._fingerprint(dataset, images))
+            for image in images:
+                label = dataset.read_label(image)
+                names = image_files(image, self.wanted, keep_suffix=self.keep_suffix)
+                outputs = convert_image(image, label, dataset.categories, self.wanted, names)
+                for name, content in outputs.files.items():
+                    write_whole(self.out / name, content)
+                _write_outputs(file, outputs)
+                tally.add(_count(outputs))
+            _write_line(file, "tally", as_table(tally))
+
+    def is_done(self, number: int) -> bool:
+        """Tell whether a shard is there, with all its files, and its source has not changed."""
+        dataset = open_source(self.source)
+        images = self._images(dataset, number)
+        try:
+            with shard_path(self.out, number).open(encoding="utf-8") as file:
+                head = file.readline()
+        except OSError:
+            return False
+        if head != f'source\t"{self._fingerprint(dataset, images)}"\n':
+            return False
+        return all(
+            (self.out / name).is_file()
+            for image in images
+            for name in image_files(image, self.wanted, keep_suffix=self.keep_suffix)
+        )
+
+    def _images(self, dataset: Dataset, number: int) -> tuple[Image, ...]:
+        chosen = dataset.images[: self.source.max_images]
+        return chosen[number * SHARD_IMAGES : (number + 1) * SHARD_IMAGES]
+
+    def _fingerprint(self, dataset: Dataset, images: Sequence[Image]) -> str:
+        paths = [*self.source.root_files, *dataset.source_files]
+        paths += [path for image in images for path in image.label_paths]
+        digest = hashlib.sha256()
+        for path in paths:
+            # A file that is missing is reported when its label is read.
+            status = path.stat() if path.exists() else None
+            found = (status.st_size, status.st_mtime_ns) if status else None
+            digest.update(f"{path}\t{found}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def open_source(source: Source) -> Dataset:
+    """Return the dataset of a source, read once in every process.
+
+    Raises:
+        AnnotationError: for what the reader or `recategorise` finds wrong.
+    """
+    dataset = read_dataset(
+        source.format_name, source.root, source.split, allow_missing=source.allow_missing
+    )
+    return dataset if source.categories is None else recategorise(dataset, source.categories)
+
+
+def read_tally(text: str) -> Tally:
+    """Return the counts in a shard's `tally` line."""
+    content = json.loads(text)
+    for key in ("num_entries", "num_written"):
+        content[key] = Counter(content[key])
+    content["actions"] = {kind: Counter(n) for kind, n in content["actions"].items()}
+    return Tally(**content)
+
+
+def _count(outputs: ImageOutputs) -> Tally:
+    return Tally(
+        num_images=1,
+        num_objects=outputs.num_objects,
+        num_entries=Counter(outputs.num_entries),
+        num_written=Counter(outputs.num_written),
+        actions={kind: Counter(actions) for kind, actions in outputs.actions.items()},
+    )
+
+
+def _write_outputs(file: IO[str], outputs: ImageOutputs) -> None:
+    for part, entries in outputs.entries.items():
+        for entry in entries:
+            _write_line(file, part, entry)
+    for kind, drops in ((ALL_KINDS, outputs.source_drops), *outputs.drops.items()):
+        for drop in drops:
+            _write_line(file, "drop", {"kind": kind, **vars(drop)})
+
+
+def _write_line(file: IO[str], part: str, content: Any) -> None:
+    file.write(f"{part}\t{json.dumps(content, separators=(',', ':'))}\n")

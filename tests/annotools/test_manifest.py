@@ -1,0 +1,112 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from annotools.errors import DatasetError
+from annotools.manifest import (
+    LISTED_PLACES,
+    DropGroup,
+    DropList,
+    KindSummary,
+    build_manifest,
+    hash_files,
+    price_hours,
+    reconcile,
+)
+from annotools.times import read_times
+
+
+def make_row(**changes: int) -> KindSummary:
+    counts = {"entries": 5, "written": 5, "dropped": 2} | changes
+    return KindSummary(kind="boxes", files=("boxes.json",), hours=0.5, **counts)
+
+
+def test_drops_are_counted_by_kind_and_reason_and_the_first_are_named():
+    drops = DropList()
+    for number in range(LISTED_PLACES + 3):
+        drops.add("boxes", "stuff", f"segment {number}")
+    drops.add("all", "empty", "here")
+    assert drops.count("boxes") == LISTED_PLACES + 3
+    assert drops.count("tags") == 0
+    assert drops.groups == (
+        DropGroup(
+            kind="boxes",
+            reason="stuff",
+            count=LISTED_PLACES + 3,
+            places=tuple(f"segment {number}" for number in range(LISTED_PLACES)),
+        ),
+        DropGroup(kind="all", reason="empty", count=1, places=("here",)),
+    )
+
+
+def test_every_object_is_written_or_dropped():
+    reconcile(7, [make_row()])
+    with pytest.raises(AssertionError, match="boxes: 8 objects in, 5 written and 2 dropped"):
+        reconcile(8, [make_row()])
+    with pytest.raises(AssertionError, match="boxes: 7 objects in, 4 written"):
+        reconcile(7, [make_row(), make_row(written=4)])
+
+
+def test_prices_are_hours_where_there_is_a_time():
+    times = read_times("li2018")
+    assert price_hours({"box": 3600, "tag": 1800}, times) == 7.5
+    assert price_hours({"stroke": 1}, times) is None
+    assert price_hours(None, times) is None
+
+
+def test_the_hash_tells_names_and_contents_but_not_where_the_dataset_lies(tmp_path: Path):
+    def hash_of(root: str, **contents: str) -> object:
+        paths = []
+        for name, content in contents.items():
+            paths.append(tmp_path / root / name)
+            paths[-1].parent.mkdir(exist_ok=True)
+            paths[-1].write_text(content)
+        return hash_files(tmp_path / root, paths)
+
+    digest = hashlib.sha256(b"one").hexdigest()
+    expected = hashlib.sha256(f"{digest} a\n".encode()).hexdigest()
+    assert hash_of("x", a="one") == {"files": 1, "sha256": expected}
+    assert hash_of("y", a="one") == hash_of("x", a="one")
+    assert hash_of("x", b="one") != hash_of("x", a="one")
+    assert hash_of("x", a="two") != hash_of("y", a="one")
+
+
+def test_files_are_hashed_once_and_must_be_there(tmp_path: Path):
+    path = tmp_path / "a"
+    path.write_bytes(b"")
+    assert hash_files(tmp_path, [path, path])["files"] == 1
+    with pytest.raises(DatasetError, match="gone: cannot be read any more"):
+        hash_files(tmp_path, [tmp_path / "gone"])
+
+
+def test_the_manifest_is_what_json_can_hold():
+    manifest = build_manifest(
+        source={"format": "scenes"},
+        options={"seed": 3},
+        images={"in": 2},
+        num_objects=7,
+        kinds=[make_row()],
+        drops=[DropGroup(kind="boxes", reason="stuff", count=2, places=("a", "b"))],
+        notes=["n"],
+    )
+    versions = manifest.pop("versions")
+    assert {"annotools", "python", "numpy"} <= set(versions)
+    assert manifest == {
+        "written_by": "annotools convert",
+        "source": {"format": "scenes"},
+        "options": {"seed": 3},
+        "images": {"in": 2},
+        "objects": 7,
+        "kinds": {
+            "boxes": {
+                "files": ["boxes.json"],
+                "entries": 5,
+                "written": 5,
+                "dropped": 2,
+                "hours": 0.5,
+            }
+        },
+        "drops": [{"kind": "boxes", "reason": "stuff", "count": 2, "places": ["a", "b"]}],
+        "notes": ["n"],
+    }

@@ -1,0 +1,313 @@
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from annotools.category_tables.voc import VOC_CATEGORIES
+from annotools.errors import DatasetError
+from annotools.formats import read_dataset, voc
+from annotools.formats.voc_boxes import VocObject, read_xml_boxes
+from annotools.records import Segment
+from tests.real_data import real_data
+
+AEROPLANE, BICYCLE, PERSON = 1, 2, 15
+OBJECT = """<object><name>person</name><truncated>1</truncated><difficult>0</difficult>
+<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>
+<part><name>head</name><bndbox><xmin>7</xmin></bndbox></part></object>"""
+
+
+def write_map(path, rows):
+    """A palette PNG, as the development kit has them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Picture.fromarray(np.array(rows, dtype=np.uint8)).convert("P")
+    picture.putpalette([i % 251 for i in range(768)])
+    picture.save(path)
+
+
+def write_image(year, name, classes=((0, 1),), objects=((0, 1),), photo=True):
+    if classes is not None:
+        write_map(year / "SegmentationClass" / f"{name}.png", classes)
+    if objects is not None:
+        write_map(year / "SegmentationObject" / f"{name}.png", objects)
+    if photo:
+        path = year / "JPEGImages" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), np.full((*np.shape(classes or [[0, 1]]), 3), 80, np.uint8))
+
+
+def write_list(year, split, *names):
+    path = year / "ImageSets" / "Segmentation" / f"{split}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{name}\r\n" for name in names))
+    return path
+
+
+def read_only_label(root, classes, objects):
+    write_image(root, "a", classes, objects)
+    write_list(root, "train", "a")
+    dataset = voc.read(root, "train")
+    return dataset.read_label(dataset.images[0])
+
+
+def write_xml(path, *objects, head=""):
+    path.write_text(f"{head}<annotation>{''.join(objects)}</annotation>", encoding="utf-8")
+    return path
+
+
+def test_categories_are_the_kit_s():
+    assert len(VOC_CATEGORIES) == 21
+    assert VOC_CATEGORIES.background_index == 0
+    assert VOC_CATEGORIES.thing_indices == tuple(range(1, 21))
+    rows = [(c.category_id, c.name, c.colour) for c in VOC_CATEGORIES.categories]
+    assert rows[1] == (1, "aeroplane", (128, 0, 0))
+    assert rows[15] == (15, "person", (192, 128, 128))
+    assert rows[20] == (20, "tvmonitor", (0, 64, 128))
+
+
+def test_objects_become_segments_and_the_background_follows(tmp_path):
+    label = read_only_label(
+        tmp_path,
+        [[1, 1, 255, 0], [15, 255, 255, 0], [15, 15, 1, 255]],
+        [[1, 1, 255, 0], [3, 255, 255, 0], [3, 3, 1, 255]],
+    )
+
+    assert label.image_id == "a"
+    assert label.segment_map.dtype == np.int32
+    assert label.segment_map.tolist() == [[1, 1, 0, 4], [3, 0, 0, 4], [3, 3, 1, 0]]
+    assert label.segments == (
+        Segment(segment_id=1, category_id=AEROPLANE, area=3, box_xyxy=(0, 0, 3, 3)),
+        Segment(segment_id=3, category_id=PERSON, area=3, box_xyxy=(0, 1, 2, 3)),
+        Segment(segment_id=4, category_id=0, area=2, box_xyxy=(3, 0, 4, 2)),
+    )
+
+
+def test_void_of_the_class_map_under_an_object_is_the_object_s(tmp_path):
+    label = read_only_label(tmp_path, [[2, 255, 0]], [[1, 1, 255]])
+
+    assert label.segment_map.tolist() == [[1, 1, 0]]
+
+
+def test_thing_pixels_of_no_object_are_groups(tmp_path):
+    label = read_only_label(tmp_path, [[2, 15, 1, 0, 15]], [[1, 0, 0, 0, 0]])
+
+    assert label.segment_map.tolist() == [[1, 3, 2, 4, 3]]
+    assert [(s.category_id, s.is_group) for s in label.segments] == [
+        (BICYCLE, False),
+        (AEROPLANE, True),
+        (PERSON, True),
+        (0, False),
+    ]
+
+
+def test_an_object_takes_the_class_of_most_of_its_pixels(tmp_path):
+    classes = [[15] * 19 + [2], [15] * 20]
+    label = read_only_label(tmp_path, classes, np.ones((2, 20)))
+
+    assert [(s.category_id, s.area) for s in label.segments] == [(PERSON, 40)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "objects", "message"),
+    [
+        ([[15, 15, 2]], [[1, 1, 1]], r"Object/a\.png: object 1 has classes \[2, 15\]"),
+        ([[0, 15]], [[7, 1]], r"Object/a\.png: object 7 has classes \[0\]"),
+        ([[255, 15]], [[7, 1]], r"Object/a\.png: object 7 has classes \[255\]"),
+        ([[21, 15]], [[0, 1]], r"Class/a\.png: value 21 is no class"),
+        ([[15, 15]], [[1, 1, 1]], r"Object/a\.png: holds uint8 of shape \(1, 3\), not 1 rows of 2"),
+    ],
+)
+def test_maps_that_contradict_each_other(tmp_path, classes, objects, message):
+    with pytest.raises(DatasetError, match=message):
+        read_only_label(tmp_path, classes, objects)
+
+
+def test_maps_of_16_bits_are_refused(tmp_path):
+    write_image(tmp_path, "a", [[0, 1]], [[0, 1]])
+    write_list(tmp_path, "train", "a")
+    path = tmp_path / "SegmentationObject" / "a.png"
+    assert cv2.imwrite(str(path), np.array([[0, 1]], dtype=np.uint16))
+    dataset = voc.read(tmp_path, "train")
+
+    with pytest.raises(DatasetError, match="holds uint16"):
+        dataset.read_label(dataset.images[0])
+
+
+def test_images_come_as_listed(tmp_path):
+    for name in ("2007_000032", "000001"):
+        write_image(tmp_path, name)
+    path = write_list(tmp_path, "val", "2007_000032", "", " 000001 ")
+    dataset = pickle.loads(pickle.dumps(read_dataset("voc", tmp_path, "val")))
+
+    assert [i.image_id for i in dataset.images] == ["2007_000032", "000001"]
+    image = dataset.images[1]
+    assert (image.file_name, image.width, image.height) == ("000001.jpg", 2, 1)
+    assert dataset.read_photo(image).shape == (1, 2, 3)
+    assert [path.parent.name for path in image.label_paths] == [
+        "SegmentationClass",
+        "SegmentationObject",
+    ]
+    assert dataset.source_files == (path,)
+    assert dataset.drops == ()
+
+
+def test_labels_alone_are_enough(tmp_path):
+    write_image(tmp_path, "a", photo=False)
+    write_list(tmp_path, "train", "a")
+
+    assert voc.read(tmp_path, "train").images[0].path is None
+
+
+def test_a_devkit_must_hold_one_year(tmp_path):
+    with pytest.raises(DatasetError, match="no such folder: give VOCdevkit/VOC2012"):
+        voc.read(tmp_path, "train")
+    for year in ("VOC2012", "VOC2007"):
+        write_image(tmp_path / year, "a")
+        if year == "VOC2007":
+            assert len(voc.read(tmp_path, "train").images) == 1
+        write_list(tmp_path / year, "train", "a")
+    with pytest.raises(DatasetError, match=r"several years: .*VOC2007 or VOC2012"):
+        voc.read(tmp_path, "train")
+
+
+def test_a_split_that_is_not_there_lists_those_that_are(tmp_path):
+    write_list(tmp_path, "train", "a")
+
+    with pytest.raises(DatasetError, match=r"val\.txt: no such file.* has train\.txt"):
+        voc.read(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "../b"], r"line 2: '\.\./b' is no image name"),
+        (["a 1"], "line 1: 'a 1' is no image name"),
+        (["/etc/passwd"], "is no image name"),
+        (["a", "b", "a"], "line 3: a comes twice"),
+        ([""], "lists no image"),
+    ],
+)
+def test_impossible_lists(tmp_path, names, message):
+    write_list(tmp_path, "train", *names)
+
+    with pytest.raises(DatasetError, match=message):
+        voc.read(tmp_path, "train")
+
+
+def test_missing_files_are_refused_or_listed(tmp_path):
+    write_image(tmp_path, "a")
+    write_image(tmp_path, "b", classes=None)
+    write_image(tmp_path, "c", photo=False)
+    write_image(tmp_path, "d", classes=[[15, 0]], objects=None)
+    write_list(tmp_path, "train", "a", "b", "c", "d")
+
+    with pytest.raises(DatasetError, match=r"Class/b\.png: the class map is missing .and 2 more"):
+        voc.read(tmp_path, "train")
+    dataset = voc.read(tmp_path, "train", allow_missing=True)
+    assert [image.image_id for image in dataset.images] == ["a", "d"]
+    assert [(d.place.rpartition("/")[2], d.reason) for d in dataset.drops] == [
+        ("b.png", "the class map is missing"),
+        ("c.jpg", "the photo is missing"),
+    ]
+    assert dataset.notes[-1] == "things are groups in 1 images that have no object map"
+    label = dataset.read_label(dataset.images[1])
+    assert [(s.category_id, s.is_group) for s in label.segments] == [(PERSON, True), (0, False)]
+
+
+def test_boxes_are_turned_half_open(tmp_path):
+    other = OBJECT.replace("person", " bicycle ").replace("<truncated>1</truncated>", "")
+    path = write_xml(
+        tmp_path / "a.xml",
+        OBJECT.format(1, 2, 3, 4),
+        other.format("45.0", "45.7", "50.4", 60).replace("difficult>0", "difficult>1"),
+    )
+
+    assert read_xml_boxes(path) == (
+        VocObject(category_id=PERSON, box_xyxy=(0, 1, 3, 4), is_difficult=False, is_truncated=True),
+        VocObject(
+            category_id=BICYCLE, box_xyxy=(44, 45, 50, 60), is_difficult=True, is_truncated=False
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OBJECT.format(1, 1, 5, 5).replace("person", "tree"), "object 1: 'tree' is no class"),
+        (OBJECT.format(5, 1, 4, 5), "box 5, 1, 4, 5 ends before it begins"),
+        (OBJECT.format(0, 1, 4, 5), "xmin is '0', not a pixel"),
+        (OBJECT.format(1, "x", 4, 5), "ymin is 'x'"),
+        (OBJECT.format(1, 1, "nan", 5), "xmax is 'nan'"),
+        (OBJECT.format(1, 1, "inf", 5), "xmax is 'inf'"),
+        ("<object><name>person</name></object>", "xmin is ''"),
+        ("<object>", "not valid XML"),
+        ("\0", "not valid XML"),
+        ("&a;", "not valid XML"),
+        ("<!-- " + "x" * 2**20 + "-->", "is longer than"),
+    ],
+)
+def test_impossible_annotations(tmp_path, text, message):
+    path = write_xml(tmp_path / "a.xml", text)
+
+    with pytest.raises(DatasetError, match=message) as caught:
+        read_xml_boxes(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_document_types_are_refused(tmp_path, encoding):
+    bomb = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation>&b;</annotation>'
+    path = tmp_path / "a.xml"
+    path.write_bytes(bomb.encode(encoding))
+
+    with pytest.raises(DatasetError, match=r"declares a document type|not valid XML"):
+        read_xml_boxes(path)
+
+
+def overlap(first, second):
+    """Intersection over union of two boxes."""
+    width, height = (
+        max(0, min(first[axis + 2], second[axis + 2]) - max(first[axis], second[axis]))
+        for axis in (0, 1)
+    )
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (first, second)]
+    return width * height / (sum(areas) - width * height)
+
+
+def test_real_masks_pair_up_with_the_boxes():
+    year = real_data("voc", "VOCdevkit", "VOC2007")
+    dataset = voc.read(year, "train")
+    overlaps = []
+    for image in dataset.images:
+        label = dataset.read_label(image)
+        objects = read_xml_boxes(year / "Annotations" / f"{image.image_id}.xml")
+        instances = [s for s in label.segments if s.category_id != 0]
+        table = [[overlap(s.box_xyxy, o.box_xyxy) for o in objects] for s in instances]
+        assert [s.segment_id for s in instances] == list(range(1, len(objects) + 1))
+        assert [s.category_id for s in instances] == [o.category_id for o in objects]
+        assert np.argmax(table, axis=1).tolist() == list(range(len(objects)))
+        overlaps += np.diagonal(table).tolist()
+
+    assert (len(dataset.images), len(overlaps)) == (20, 60)
+    # The void border, five pixels wide, lies inside the boxes: a small object is mostly border.
+    assert np.median(overlaps) > 0.9
+    assert min(overlaps) > 0.38
+
+
+def test_real_incomplete_year():
+    devkit = real_data("voc", "VOCdevkit")
+    with pytest.raises(DatasetError, match=r"several years: .*VOC2007 or VOC2012"):
+        voc.read(devkit, "train")
+    with pytest.raises(DatasetError, match=r"SegmentationObject/.*object map is missing .and 55"):
+        voc.read(devkit / "VOC2012", "train")
+    dataset = voc.read(devkit / "VOC2012", "train", allow_missing=True)
+    assert len(dataset.images) == 76
+    assert dataset.drops == ()
+    assert dataset.notes[-1] == "things are groups in 56 images that have no object map"
+    complete = voc.read(devkit / "VOC2007", "train")
+    by_id = {image.image_id: image for image in dataset.images}
+    for image in complete.images:
+        again = dataset.read_label(by_id[f"2007_{image.image_id}"])
+        assert again.segments == complete.read_label(image).segments
