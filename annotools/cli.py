@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools import draw_cli, inspect_cli
+from annotools.options import (
+    DEFAULT_CROPS,
+    AllowMissing,
+    Crops,
+    Format,
+    JsonFile,
+    Root,
+    Split,
+    parse_size,
+)
 
 if TYPE_CHECKING:
-    from annotools.convert import Conversion
+    from annotools.conversion.convert import Conversion
     from annotools.dataset_prices import KindPrice
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -20,19 +30,7 @@ app.add_typer(draw_cli.app)
 MAX_SHOWN_REASONS = 10
 """Reasons for drops that are printed, the most frequent first."""
 
-Root = Annotated[Path, typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")]
-Format = Annotated[
-    str, typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes.")
-]
-Split = Annotated[str, typer.Option(help="The part of the dataset.")]
 Times = Annotated[str, typer.Option(help="Annotation times: a preset, or your own file.toml.")]
-Crops = Annotated[
-    str | None,
-    typer.Option(metavar="WxH", help="Pixels of the tagged crops; the whole image if absent."),
-]
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the table to this file as well.")
-]
 
 
 @app.command()
@@ -63,9 +61,9 @@ def price(
     from annotools.files import write_whole
     from annotools.formats import read_dataset
     from annotools.times import read_times
-    from annotools.weaken import WEAK_KINDS
+    from annotools.weak_labels.weaken import WEAK_KINDS
 
-    crop_size_wh = _parse_size(crops)
+    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
     asked = tuple(dict.fromkeys(kinds or ("full", *WEAK_KINDS)))
     table_of_times = read_times(times)
     dataset = read_dataset(format_name, root, split)
@@ -99,14 +97,7 @@ def convert(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove what a conversion wrote to DIR before.")
     ] = False,
-    crops: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WxH",
-            help="Pixels of the tagged crops; if absent 500x400 for cityscapes, for others the "
-            "whole image.",
-        ),
-    ] = None,
+    crops: Crops = None,
     box_format: Annotated[
         str, typer.Option(metavar="coco|voc|yolo", help="How boxes are written.")
     ] = "coco",
@@ -114,9 +105,7 @@ def convert(
         str | None,
         typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
     ] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out images that lack a file; list them.")
-    ] = False,
+    allow_missing: AllowMissing = False,
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Convert only the first so many images.")
     ] = None,
@@ -138,15 +127,13 @@ def convert(
     """  # noqa: D301
     from dataclasses import asdict
 
-    from annotools.convert import convert as convert_source
+    from annotools.conversion.convert import convert as convert_source
+    from annotools.conversion.image_outputs import Wanted
+    from annotools.conversion.shards import Source
     from annotools.files import write_whole
-    from annotools.image_outputs import Wanted
-    from annotools.shards import Source
     from annotools.times import read_times
 
-    crop_size_wh = _parse_size(crops)
-    if crop_size_wh is None and format_name == "cityscapes":
-        crop_size_wh = (500, 400)  # The paper's.
+    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
     conversion = convert_source(
         Source(
             format_name=format_name,
@@ -170,15 +157,6 @@ def convert(
     _print_conversion(conversion, out)
     if json_file is not None:
         write_whole(json_file, (json.dumps(asdict(conversion), indent=1) + "\n").encode())
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise typer.BadParameter(f"{text!r}: write width and height as 500x400")
-    return int(width), int(height)
 
 
 def _print_prices(rows: "Sequence[KindPrice]", title: str, note: str) -> None:

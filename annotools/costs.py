@@ -6,7 +6,7 @@ from annotools.categories import CategorySet
 from annotools.errors import TimesError
 from annotools.records import FullLabel
 from annotools.times import AnnotationTimes
-from annotools.weaken import weaken
+from annotools.weak_labels.weaken import weaken
 
 
 def count_actions(

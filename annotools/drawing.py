@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.coarse import outlines_of
 from annotools.label_maps import build_label, class_map
 from annotools.lettering import Name, write_block, write_names
-from annotools.points import points_of
 from annotools.records import FullLabel, Photo, Segment, SegmentMap
-from annotools.scribbles import scribbles_of
-from annotools.weaken import weaken
+from annotools.weak_labels.coarse import outlines_of
+from annotools.weak_labels.points import points_of
+from annotools.weak_labels.scribbles import scribbles_of
+from annotools.weak_labels.weaken import weaken
 
 GAP = 4
 """Pixels of white between the pictures of a contact sheet."""

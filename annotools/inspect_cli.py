@@ -20,8 +20,8 @@ from annotools.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from annotools.checks import CheckReport
-    from annotools.problems import Problem
+    from annotools.checks.dataset_checks import CheckReport
+    from annotools.checks.problems import Problem
     from annotools.summary import Summary
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -77,7 +77,8 @@ def check(
     root: Root,
     format_name: Format,
     splits: Annotated[
-        list[str] | None, typer.Option("--split", help="A part to check; repeat it. Train if absent.")
+        list[str] | None,
+        typer.Option("--split", help="A part to check; repeat it. Train if absent."),
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -96,7 +97,7 @@ def check(
     annotools check DATA --format coco-panoptic --split train --split val
     annotools check DATA --format cityscapes --split train --against val --json problems.json
     """  # noqa: D301
-    from annotools.checks import check_dataset
+    from annotools.checks.dataset_checks import check_dataset
     from annotools.settings import as_table
 
     chosen = tuple(dict.fromkeys(splits or ["train"]))

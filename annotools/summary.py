@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 from annotools.categories import Category, CategorySet
 from annotools.records import FullLabel, Segment
-from annotools.weaken import weaken
+from annotools.weak_labels.weaken import weaken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def summarise(
         labels: one of each image; each is let go after it is counted.
         categories: the dataset's.
         crop_size_wh: width and height in pixels of the crops whose tags are counted, laid out by
-            `annotools.weaken.crop_grid`; None for one crop, the whole image.
+            `annotools.weak_labels.weaken.crop_grid`; None for one crop, the whole image.
     """
     counts = _Counts()
     for label in labels:

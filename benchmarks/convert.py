@@ -3,7 +3,7 @@
     python benchmarks/convert.py [--cityscapes ROOT]
 
 Without ROOT it makes label maps of the size of Cityscapes from scenes, which have longer runs and
-decode faster than real ones. It takes about two minutes and prints rows for BENCHMARKS.md.
+decode faster than real ones. It takes about three minutes and prints rows for BENCHMARKS.md.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from annotools.formats.coco_panoptic import category_entries, encode_segment_map
 from annotools.parallel import available_processors
 from annotools.records import Dataset, FullLabel
 from annotools.scenes import SCENE_CATEGORIES, SceneWorld, draw_scene
-from annotools.weaken import weaken
+from annotools.weak_labels.weaken import weaken
 
 SPLIT = "train"
 CROP_SIZE_WH = (500, 400)
@@ -61,11 +61,20 @@ class Row:
     target: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a command took: CPU of all its processes, memory of the largest of them."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mebibytes: float
+
+
 def main(
     cityscapes: Annotated[
         Path | None, typer.Option(help="The folder that holds gtFine; its split train is used.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Label maps to make or to use at most.")] = 64,
+    images: Annotated[int, typer.Option(min=1, help="Label maps to make or copy.")] = 128,
     many: Annotated[int, typer.Option(min=1, help="Images of the run for memory.")] = 10_000,
 ) -> None:
     """Measure conversion and print Markdown rows."""
@@ -112,12 +121,15 @@ def make_label_maps(root: Path, count: int) -> None:
 
 
 def copy_label_maps(cityscapes: Path, root: Path, count: int) -> None:
-    """Copy instanceIds maps, so that the official script writes nothing beside the originals."""
+    """Copy instanceIds maps, in turn where there are fewer than `count`."""
     maps = sorted((cityscapes / "gtFine" / SPLIT).glob("*/*_gtFine_instanceIds.png"))
-    for path in maps[:count]:
-        target = root / path.relative_to(cityscapes)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+    if not maps:
+        raise typer.BadParameter(f"{cityscapes} has no gtFine/{SPLIT}/CITY/*_instanceIds.png")
+    folder = root / "gtFine" / SPLIT / "copy"
+    folder.mkdir(parents=True)
+    for number in range(count):
+        name = f"copy_{number:06d}_000019_gtFine_instanceIds.png"
+        shutil.copy(maps[number % len(maps)], folder / name)
 
 
 def measure_weak_labels(dataset: Dataset) -> Iterator[Row]:
@@ -186,15 +198,15 @@ def measure_workers(root: Path, folder: Path, count: int) -> Iterator[Row]:
     first = 0.0
     for workers in sorted({1, 2, available_processors()}):
         out = folder / f"workers{workers}"
-        seconds, _ = run_command(
+        run = run_command(
             *("convert", root, "--format", "cityscapes", "--split", SPLIT, *kinds),
             *("--out", out, "--workers", workers),
         )
-        first = first or seconds
+        first = first or run.seconds
         yield Row(
-            figure=f"annotools convert to boxes, tags and full, {workers} workers",
-            value=f"{seconds:.1f} s, {count / seconds:.1f} images/s",
-            beside=f"{first / seconds:.2f} times as fast as 1 worker",
+            figure=f"annotools convert to boxes, tags and full, workers: {workers}",
+            value=f"{run.seconds:.1f} s, {count / run.seconds:.1f} images/s",
+            beside=f"{first / run.seconds:.2f} times as fast as 1; {run.cpu_seconds:.1f} s of CPU",
         )
 
 
@@ -203,19 +215,19 @@ def measure_memory(folder: Path, many: int) -> Iterator[Row]:
     for count in (many // 10, many):
         world = folder / f"world{count}.toml"
         world.write_text(f"width = 48\nheight = 32\nnum_train = {count}\nnum_val = 1\n")
-        seconds, mebibytes = run_command(
+        run = run_command(
             *("convert", world, "--format", "scenes", "--to", "boxes", "--to", "tags"),
             *("--out", folder / f"tiny{count}"),
         )
         yield Row(
             figure=f"peak memory, {count:,} tiny images to boxes and tags",
-            value=f"{mebibytes:.0f} MiB",
-            beside=f"{seconds:.0f} s",
+            value=f"{run.peak_mebibytes:.0f} MiB",
+            beside=f"{run.seconds:.0f} s",
         )
 
 
-def run_command(*arguments: object) -> tuple[float, float]:
-    """Run annotools; return its seconds and peak memory in MiB, that of its children included."""
+def run_command(*arguments: object) -> Run:
+    """Run annotools to its end."""
     command = [str(Path(sys.executable).with_name("annotools")), *map(str, arguments)]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -224,7 +236,11 @@ def run_command(*arguments: object) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise typer.Exit(process.returncode)
-    return seconds, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Run(
+        seconds=seconds,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_mebibytes=usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+    )
 
 
 def time_of(action: Callable[[], object], repeats: int = REPEATS) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import annotools.cli
+from annotools.options import JsonFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,6 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Trials at the same time; one per processor, or one with a GPU."),
 ]
-JsonFile = annotools.cli.JsonFile
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from annotools.errors import DatasetError
 from annotools.formats import read_dataset
 from annotools.label_maps import class_map
 from annotools.records import Dataset, Image, WeakLabel
-from annotools.weaken import weaken
+from annotools.weak_labels.weaken import weaken
 from studies.results import TrialResult, write_result
 from studies.study import Study
 from wsps.data import Examples, TrainingExample, reduce_example

@@ -5,7 +5,7 @@ import numpy as np
 from annotools.categories import CategorySet
 from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, FullLabel, Photo, WeakLabel
-from annotools.weaken import weaken
+from annotools.weak_labels.weaken import weaken
 from wsps.data import TrainingExample
 from wsps.pseudo_labels.records import PseudoLabel
 

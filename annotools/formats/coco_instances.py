@@ -188,12 +188,12 @@ def _decode(path: Path, instance: _Instance, image: Image) -> NDArray[np.int64]:
     if instance.segmentation == []:
         return np.zeros(0, dtype=np.int64)
     try:
-        return _find_pixels(instance.segmentation, image.height, image.width)
+        return find_pixels(instance.segmentation, image.height, image.width)
     except DatasetError as error:
         raise DatasetError(f"{path}: annotations[{instance.number}]: {error}") from error
 
 
-def _find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
+def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
     """Return the pixels of a mask: (P,), places in the image read column by column."""
     counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
     starts = np.cumsum(counts)[:-1:2]

@@ -4,7 +4,7 @@ import pytest
 
 from annotools.drawing import GAP, LAYERS, contact_sheet, draw_label, encode_png, enlarge
 from annotools.lettering import Name, write_block, write_names
-from annotools.points import points_of
+from annotools.weak_labels.points import points_of
 from tests.builders import make_categories, make_label
 
 

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from annotools.formats import read_dataset
 from annotools.records import Drop
 from annotools.summary import SizeCount, summarise
-from annotools.weaken import crop_grid
+from annotools.weak_labels.weaken import crop_grid
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 

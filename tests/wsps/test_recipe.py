@@ -37,6 +37,4 @@ def test_a_wrong_setting_is_named(table: dict[str, object], message: str):
 
 def test_a_stage_keeps_what_its_table_leaves_out():
     recipe = read_settings(Recipe, {"semantic": {"steps": 7}}, "file")
-    assert recipe.semantic == StageSettings(
-        steps=7, learning_rate=Recipe().semantic.learning_rate
-    )
+    assert recipe.semantic == StageSettings(steps=7, learning_rate=Recipe().semantic.learning_rate)

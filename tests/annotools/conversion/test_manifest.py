@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from annotools.errors import DatasetError
-from annotools.manifest import (
+from annotools.conversion.manifest import (
     LISTED_PLACES,
     DropGroup,
     DropList,
@@ -14,6 +13,7 @@ from annotools.manifest import (
     price_hours,
     reconcile,
 )
+from annotools.errors import DatasetError
 from annotools.times import read_times
 
 

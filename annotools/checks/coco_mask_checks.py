@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.coco_file import CocoFile, CocoObject, image_id_of, list_objects, whole_number
+from annotools.checks.coco_file import CocoFile, CocoObject, image_id_of, list_objects, whole_number
+from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
-from annotools.formats.coco_instances import _find_pixels
+from annotools.formats.coco_instances import find_pixels
 from annotools.formats.files import check_inside, decode_map, take
 from annotools.label_maps import measure_segments
-from annotools.problems import Problem, error_at, problem_of, warning_at
 from annotools.records import VOID, BoxXYXY
 
 TIGHT_PIXELS = 1.0
@@ -31,7 +31,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         masks = []
         for described in members:
             try:
-                mask = _find_pixels(described.entry.get("segmentation"), height, width)
+                mask = find_pixels(described.entry.get("segmentation"), height, width)
             except DatasetError as error:
                 yield error_at(described.place, str(error))
                 continue

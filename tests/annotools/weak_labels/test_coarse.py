@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from annotools.coarse import outlines_of, rasterise_outlines
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label
 from annotools.records import Drop, Outline
+from annotools.weak_labels.coarse import outlines_of, rasterise_outlines
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 

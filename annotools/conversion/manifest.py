@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from annotools.conversion.output_folder import WRITTEN_BY
 from annotools.costs import price_seconds
 from annotools.errors import DatasetError, TimesError
-from annotools.output_folder import WRITTEN_BY
 from annotools.settings import as_table
 from annotools.times import AnnotationTimes
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from annotools.conversion.output_folder import finish_folder, shard_path, start_folder
 from annotools.errors import DatasetError
-from annotools.output_folder import finish_folder, shard_path, start_folder
 
 SETUP = {"kinds": ["boxes"], "seed": 0}
 PLANNED = ("boxes.json", "panoptic/a/b.png")

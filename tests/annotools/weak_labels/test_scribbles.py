@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label, look_up
 from annotools.records import Scribble
-from annotools.scribbles import rasterise_scribbles, scribbles_of
+from annotools.weak_labels.scribbles import rasterise_scribbles, scribbles_of
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 

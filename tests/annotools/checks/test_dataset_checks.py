@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotools.checks import check_dataset
-from annotools.problems import Problem
+from annotools.checks.dataset_checks import check_dataset
+from annotools.checks.problems import Problem
 from tests.real_data import real_data
 
 WIDTH, HEIGHT = 8, 6
@@ -228,6 +228,20 @@ def test_splits_that_share_a_name_or_a_photo(tmp_path: Path) -> None:
     ]
     assert find("coco-instances", tmp_path, "train", "val") == expected
     assert find("coco-instances", tmp_path, "val", against=("train",)) == expected
+
+
+def test_labels_that_a_reader_refuses_are_listed_image_by_image(tmp_path: Path) -> None:
+    folder = tmp_path / "gtFine" / "val" / "ulm"
+    folder.mkdir(parents=True)
+    for number, value in enumerate((7, 99, 98)):
+        values = np.full((4, 5), value, dtype=np.uint16)
+        cv2.imwrite(str(folder / f"ulm_{number:06d}_000019_gtFine_instanceIds.png"), values)
+    report = check_dataset("cityscapes", tmp_path, ["val"])
+    assert report.images == 3
+    assert [p.severity for p in report.problems] == ["error", "error"]
+    for problem, value in zip(report.problems, (99, 98), strict=True):
+        assert problem.place.endswith("_instanceIds.png")
+        assert problem.message.startswith(f"value {value} is no label of Cityscapes")
 
 
 def test_an_unknown_format_or_split_is_a_problem(tmp_path: Path) -> None:

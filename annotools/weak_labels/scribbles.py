@@ -14,9 +14,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, dijkstra
 
 from annotools.categories import CategorySet
-from annotools.points import STEP_DEPTH, border_distance, depth_of
 from annotools.random_streams import stream
 from annotools.records import VOID, FullLabel, Scribble, Segment, SegmentMap
+from annotools.weak_labels.points import STEP_DEPTH, border_distance, depth_of
 
 TRIMMED_SHARE = (0.05, 0.15)
 """Least and largest share of a stroke that is left off at each of its ends."""

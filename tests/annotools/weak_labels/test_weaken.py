@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotools.records import Box, TaggedCrop, WeakLabel
-from annotools.weaken import crop_grid, weaken
+from annotools.weak_labels.weaken import crop_grid, weaken
 from tests.builders import make_categories, make_label
 
 ROAD, SKY, CAR = 10, 20, 30

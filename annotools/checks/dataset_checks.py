@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from annotools.coco_checks import check_instances, check_panoptic
-from annotools.coco_mask_checks import find_repeated
+from annotools.checks.coco_checks import check_instances, check_panoptic
+from annotools.checks.coco_mask_checks import find_repeated
+from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.files import read_bytes
-from annotools.problems import Problem, error_at, problem_of, warning_at
 from annotools.progress import track
 from annotools.records import Dataset, Image
 

@@ -1,23 +1,23 @@
 """What can be wrong with a COCO file, found without the readers, which stop at the first.
 
 Instances and panoptic files share their lists of images and categories and the boxes of their
-objects; what is each format's own is in `annotools.coco_mask_checks`.
+objects; what is each format's own is in `annotools.checks.coco_mask_checks`.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from annotools.coco_file import CocoFile, image_id_of, is_possible_size, whole_number
-from annotools.coco_mask_checks import (
+from annotools.checks.coco_file import CocoFile, image_id_of, is_possible_size, whole_number
+from annotools.checks.coco_mask_checks import (
     check_masks,
     check_one_label_an_image,
     check_segments,
     find_repeated,
 )
+from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
 from annotools.formats.files import check_inside, read_json
-from annotools.problems import Problem, error_at, problem_of
 
 BORDER_PIXELS = 0.5
 """How far a box may reach over the image's border, for the rounding of the tool that wrote it."""

@@ -14,11 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from annotools.conversion.image_outputs import ImageOutputs, Wanted, convert_image, image_files
+from annotools.conversion.json_streams import open_whole
+from annotools.conversion.output_folder import shard_path
 from annotools.files import write_whole
 from annotools.formats import read_dataset
-from annotools.image_outputs import ImageOutputs, Wanted, convert_image, image_files
-from annotools.json_streams import open_whole
-from annotools.output_folder import shard_path
 from annotools.recategorise import recategorise
 from annotools.records import Dataset, Image
 from annotools.settings import as_table

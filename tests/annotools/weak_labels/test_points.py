@@ -6,8 +6,8 @@ from hypothesis.extra import numpy as arrays
 
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label, look_up
-from annotools.points import border_distance, depth_of, points_of
 from annotools.records import Point
+from annotools.weak_labels.points import border_distance, depth_of, points_of
 from tests.builders import make_categories, make_label
 
 ROAD, SKY, CAR = 10, 20, 30

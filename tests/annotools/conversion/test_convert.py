@@ -12,18 +12,18 @@ import pytest
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from annotools import assembly, shards
 from annotools.categories import CategorySet
 from annotools.cli import app
-from annotools.convert import Conversion, convert
+from annotools.conversion import assembly, shards
+from annotools.conversion.convert import Conversion, convert
+from annotools.conversion.image_outputs import Wanted
+from annotools.conversion.shards import Source
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import READERS, coco_panoptic
-from annotools.image_outputs import Wanted
 from annotools.label_maps import build_label
 from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image
-from annotools.shards import Source
 from annotools.times import read_times
-from annotools.weaken import weaken
+from annotools.weak_labels.weaken import weaken
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 
@@ -367,7 +367,7 @@ def test_a_lost_object_is_noticed_before_any_file_is_final(
         weak = weaken(*arguments)
         return type(weak)(**(vars(weak) | lose(weak)))
 
-    monkeypatch.setattr("annotools.image_outputs.weaken", lossy)
+    monkeypatch.setattr("annotools.conversion.image_outputs.weaken", lossy)
     with pytest.raises(AssertionError, match=message):
         run(in_memory([("a.png", STREET)]), tmp_path / "out", "boxes", "tags")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".partial"}
@@ -399,7 +399,7 @@ def test_memory_does_not_grow_with_the_number_of_images(
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
 
-    monkeypatch.setattr("annotools.convert.assemble", measured)
+    monkeypatch.setattr("annotools.conversion.convert.assemble", measured)
     run(in_memory([(f"{n}.png", label) for n in range(2000)]), tmp_path / "out", "boxes")
     assert (tmp_path / "out" / "boxes.json").stat().st_size > 3_000_000
     assert peak < 500_000

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from annotools.categories import CategorySet
-from annotools.formats.coco_panoptic import category_entries
-from annotools.formats.writers import image_entry
-from annotools.image_outputs import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
-from annotools.json_streams import JsonList, open_whole, write_json_lists
-from annotools.manifest import (
+from annotools.conversion.image_outputs import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
+from annotools.conversion.json_streams import JsonList, open_whole, write_json_lists
+from annotools.conversion.manifest import (
     LISTED_PLACES,
     DropGroup,
     DropList,
@@ -20,9 +18,11 @@ from annotools.manifest import (
     price_hours,
     reconcile,
 )
-from annotools.output_folder import shard_path
+from annotools.conversion.output_folder import shard_path
+from annotools.conversion.shards import ALL_KINDS, Tally, read_tally
+from annotools.formats.coco_panoptic import category_entries
+from annotools.formats.writers import image_entry
 from annotools.records import Dataset, Image
-from annotools.shards import ALL_KINDS, Tally, read_tally
 from annotools.times import AnnotationTimes
 
 DROPS_FILE = "drops.jsonl"

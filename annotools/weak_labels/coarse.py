@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.points import STEP_DEPTH, border_distance, depth_of
 from annotools.records import VOID, Drop, FullLabel, Outline, Segment, SegmentMap
+from annotools.weak_labels.points import STEP_DEPTH, border_distance, depth_of
 
 MARGIN_SHARE = 0.1
 """Margin along a segment's border, as a share of its largest border distance."""

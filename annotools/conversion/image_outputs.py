@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from annotools.categories import CategorySet
-from annotools.coarse import outlines_of
 from annotools.costs import count_actions
 from annotools.errors import RecipeError
 from annotools.formats import writers
 from annotools.formats.coco_panoptic import encode_segment_map, panoptic_entry
 from annotools.formats.writers import Entry
-from annotools.points import points_of
 from annotools.records import LABEL_KINDS, Box, Drop, FullLabel, Image, Segment, TaggedCrop
-from annotools.scribbles import scribbles_of
-from annotools.weaken import WEAK_KINDS, weaken
+from annotools.weak_labels.coarse import outlines_of
+from annotools.weak_labels.points import points_of
+from annotools.weak_labels.scribbles import scribbles_of
+from annotools.weak_labels.weaken import WEAK_KINDS, weaken
 
 BOX_FORMATS = ("coco", "voc", "yolo")
 """COCO detection, one file; Pascal VOC XML or YOLO text, a file an image."""

@@ -15,19 +15,19 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from annotools.assembly import DROPS_FILE, Assembled, assemble, part_files
+from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
+from annotools.conversion.image_outputs import Wanted, image_files
+from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
+from annotools.conversion.output_folder import MANIFEST_FILE, finish_folder, start_folder
+from annotools.conversion.shards import SHARD_IMAGES, ShardMaker, Source, open_source
 from annotools.errors import DatasetError
 from annotools.files import write_whole
 from annotools.formats.files import check_inside
 from annotools.formats.writers import image_entry, yolo_classes
-from annotools.image_outputs import Wanted, image_files
-from annotools.manifest import DropGroup, KindSummary, build_manifest, hash_files
-from annotools.output_folder import MANIFEST_FILE, finish_folder, start_folder
 from annotools.parallel import run_parallel
 from annotools.progress import track
 from annotools.records import Dataset, Image
 from annotools.settings import as_table
-from annotools.shards import SHARD_IMAGES, ShardMaker, Source, open_source
 from annotools.times import AnnotationTimes
 
 _NOTES = {

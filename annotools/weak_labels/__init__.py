@@ -1,0 +1,1 @@
+"""From a full label to the cheaper labels one could have bought instead."""
