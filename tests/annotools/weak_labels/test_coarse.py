@@ -5,42 +5,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from annotools.errors import DatasetError
-from annotools.label_maps import build_label
 from annotools.records import Drop, Outline
 from annotools.weak_labels.coarse import outlines_of, rasterise_outlines
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
+from tests.segment_maps import CAR, label_of, paint_ellipses, segment_maps
 
-ROAD, CAR = 10, 30
+ROAD = 10
 CATEGORIES = make_categories()
 
-blocks = arrays.arrays(
-    np.int32,
-    arrays.array_shapes(min_dims=2, max_dims=2, max_side=8),
-    elements=st.sampled_from([0, *range(1, 38), 65_536, 16_777_217, 2_147_483_647]),
-)
-segment_maps = st.builds(
-    lambda ids, size: ids.repeat(size, axis=0).repeat(size, axis=1), blocks, st.integers(1, 9)
-)
-
-
-def label_of(segment_map):
-    return build_label(1, segment_map, dict.fromkeys(segment_map.ravel().tolist(), CAR))
-
-
-def paint_ellipses(seed):
-    generator = np.random.default_rng(seed)
-    segment_map = np.zeros(generator.integers(2, 300, 2), dtype=np.int32)
-    for segment_id in range(70_001, 70_001 + generator.integers(0, 41)):
-        centre = generator.integers(0, segment_map.shape[::-1]).tolist()
-        axes = (generator.uniform(0, 0.5, 2) * segment_map.shape).astype(int).tolist()
-        degrees = generator.uniform(0, 180)
-        thickness = int(generator.choice([-1, -1, 1, 4]))
-        cv2.ellipse(segment_map, centre, axes, degrees, 0, 360, segment_id, thickness)
-    return segment_map
+maps = segment_maps(9)
 
 
 def sides_cross(polygon):
@@ -167,7 +143,7 @@ def test_a_polygon_has_at_least_twelve_pixels_of_area(side, num_outlines):
 
 
 @settings(deadline=None)
-@given(segment_maps)
+@given(maps)
 def test_outlines_of_blocks_stay_inside(segment_map):
     check_outlines(segment_map)
 

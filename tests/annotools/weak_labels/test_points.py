@@ -2,31 +2,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label, look_up
 from annotools.records import Point
 from annotools.weak_labels.points import border_distance, depth_of, points_of
 from tests.builders import make_categories, make_label
+from tests.segment_maps import CAR, label_of, segment_maps
 
-ROAD, SKY, CAR = 10, 20, 30
+ROAD, SKY = 10, 20
 CATEGORIES = make_categories()
 SQUARE = np.pad(np.full((5, 5), 9, dtype=np.int32), 2)
 """A 5 x 5 segment in void, from (2, 2) to (6, 6)."""
 
-blocks = arrays.arrays(
-    np.int32,
-    arrays.array_shapes(min_dims=2, max_dims=2, max_side=9),
-    elements=st.sampled_from([0, *range(1, 38), 65_536, 16_777_217, 2_147_483_647]),
-)
-segment_maps = st.builds(
-    lambda ids, size: ids.repeat(size, axis=0).repeat(size, axis=1), blocks, st.integers(1, 7)
-)
-
-
-def label_of(segment_map, groups=()):
-    return build_label(1, segment_map, dict.fromkeys(segment_map.ravel().tolist(), CAR), groups)
+maps = segment_maps(7)
 
 
 def test_border_distance_counts_from_the_segments_border_pixels_and_the_images():
@@ -42,7 +31,7 @@ def test_border_distance_counts_from_the_segments_border_pixels_and_the_images()
 
 
 @settings(deadline=None)
-@given(segment_maps)
+@given(maps)
 def test_border_distance_agrees_with_looking_at_every_border_pixel(segment_map):
     rows, columns = np.indices(segment_map.shape)
     around = np.pad(segment_map, 1, constant_values=-1)
@@ -105,7 +94,7 @@ def test_instances_groups_stuff_and_background_get_one_point_each():
 
 
 @settings(deadline=None)
-@given(segment_maps, st.integers(0, 99))
+@given(maps, st.integers(0, 99))
 def test_each_segment_has_one_point_inside_at_half_its_depth(segment_map, seed):
     label = label_of(segment_map)
     distance = border_distance(segment_map)
@@ -119,7 +108,7 @@ def test_each_segment_has_one_point_inside_at_half_its_depth(segment_map, seed):
 
 
 @settings(deadline=None)
-@given(segment_maps, st.integers(0, 99))
+@given(maps, st.integers(0, 99))
 def test_other_segments_do_not_move_a_point(segment_map, seed):
     points = points_of(label_of(segment_map), CATEGORIES, seed)
 

@@ -3,30 +3,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from annotools.errors import DatasetError
-from annotools.label_maps import build_label, look_up
+from annotools.label_maps import look_up
 from annotools.records import Scribble
 from annotools.weak_labels.scribbles import rasterise_scribbles, scribbles_of
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
+from tests.segment_maps import CAR, label_of, paint_ellipses, segment_maps
 
-ROAD, CAR = 10, 30
+ROAD = 10
 CATEGORIES = make_categories()
 
-blocks = arrays.arrays(
-    np.int32,
-    arrays.array_shapes(min_dims=2, max_dims=2, max_side=8),
-    elements=st.sampled_from([0, *range(1, 38), 65_536, 16_777_217, 2_147_483_647]),
-)
-segment_maps = st.builds(
-    lambda ids, size: ids.repeat(size, axis=0).repeat(size, axis=1), blocks, st.integers(1, 5)
-)
-
-
-def label_of(segment_map):
-    return build_label(1, segment_map, dict.fromkeys(segment_map.ravel().tolist(), CAR))
+maps = segment_maps(5)
 
 
 def paint_bar(length, width, degrees):
@@ -34,18 +23,6 @@ def paint_bar(length, width, degrees):
     corners = cv2.boxPoints(((side / 2, side / 2), (length, width), degrees))
     segment_map = np.zeros((side, side), dtype=np.int32)
     cv2.fillPoly(segment_map, [np.round(corners).astype(np.int32)], 1)
-    return segment_map
-
-
-def paint_ellipses(seed):
-    generator = np.random.default_rng(seed)
-    segment_map = np.zeros(generator.integers(2, 300, 2), dtype=np.int32)
-    for segment_id in range(70_001, 70_001 + generator.integers(0, 41)):
-        centre = generator.integers(0, segment_map.shape[::-1]).tolist()
-        axes = (generator.uniform(0, 0.5, 2) * segment_map.shape).astype(int).tolist()
-        degrees = generator.uniform(0, 180)
-        thickness = int(generator.choice([-1, -1, 1, 4]))
-        cv2.ellipse(segment_map, centre, axes, degrees, 0, 360, segment_id, thickness)
     return segment_map
 
 
@@ -130,7 +107,7 @@ def test_the_largest_part_of_a_segment_gets_the_stroke():
 
 
 @settings(deadline=None)
-@given(segment_maps, st.integers(0, 99))
+@given(maps, st.integers(0, 99))
 def test_strokes_of_blocks_stay_inside(segment_map, seed):
     check_strokes(segment_map, seed)
 
@@ -154,7 +131,7 @@ def test_a_stroke_covers_half_of_a_bar(width, share, degrees, seed):
 
 
 @settings(deadline=None)
-@given(segment_maps, st.integers(0, 99))
+@given(maps, st.integers(0, 99))
 def test_other_segments_do_not_move_a_stroke(segment_map, seed):
     for scribble in scribbles_of(label_of(segment_map), CATEGORIES, seed)[:5]:
         alone = look_up(segment_map, {scribble.segment_id: scribble.segment_id}, default=0)
