@@ -28,6 +28,9 @@ BoxXYXY = tuple[int, int, int, int]
 LABEL_KINDS = ("full", "boxes", "tags", "boxes+tags", "points", "scribbles", "coarse")
 """What can be bought for an image."""
 
+NO_LABEL = "none"
+"""Stands for the kind of an image that is used without a label: it costs nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
@@ -147,7 +150,8 @@ class Dataset:
 
     `read_label` gives an image's full label, `read_photo` its pixels; both may raise
     `DatasetError`. `notes` says in words what rules the reader applied. `drops` are images of the
-    source that are not in `images` because a file of theirs is missing. `source_files` are the
+    source that are not in `images` because a file of theirs is missing; `gaps` are files whose
+    absence leaves an image with a lesser label, such as things that are groups. `source_files` are the
     files that hold labels or lists of the whole split.
     """
 
@@ -159,4 +163,5 @@ class Dataset:
     read_photo: Callable[[Image], Photo]
     notes: tuple[str, ...] = ()
     drops: tuple[Drop, ...] = ()
+    gaps: tuple[Drop, ...] = ()
     source_files: tuple[Path, ...] = ()

@@ -93,7 +93,8 @@ def _read(
             return None, [problem_of(error, root)]
         unread = "its images and what it shares with other splits were not checked"
         return None, [warning_at(f"split {split}", f"{unread}: correct its errors first")]
-    return dataset, [error_at(drop.place, drop.reason) for drop in dataset.drops]
+    missing = [*dataset.drops, *dataset.gaps]
+    return dataset, [error_at(drop.place, drop.reason) for drop in missing]
 
 
 def _check_images(dataset: Dataset) -> Iterator[Problem]:

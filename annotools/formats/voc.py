@@ -82,6 +82,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         read_photo=read_photo,
         notes=tuple(notes),
         drops=tuple(drops),
+        gaps=tuple(grouped),
         source_files=lists,
     )
 

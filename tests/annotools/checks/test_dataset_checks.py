@@ -296,3 +296,10 @@ def test_real_files_have_only_what_is_known(tmp_path: Path) -> None:
     path = root / "annotations" / "panoptic_val2017" / "000000142238.png"
     path.write_bytes(path.read_bytes()[:5000])
     assert only(find("coco-panoptic", root, "val2017"), path.name, "truncated")
+
+
+def test_missing_object_maps_are_listed_file_by_file() -> None:
+    root = real_data("voc", "VOCdevkit", "VOC2012")
+    problems = check_dataset("voc", root, ["train"]).problems
+    assert len(problems) == 76 - 20
+    assert all("the object map is missing" in problem.message for problem in problems)
