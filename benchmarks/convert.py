@@ -256,14 +256,23 @@ def time_of(action: Callable[[], object], repeats: int = REPEATS) -> float:
 def describe_machine(
     packages: Sequence[str] = ("annotools", "numpy", "opencv-python-headless"),
 ) -> str:
-    """Return processor, Python and versions in a sentence."""
+    """Return processors, Python and versions in a sentence."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
     with contextlib.suppress(metadata.PackageNotFoundError):
         versions += f", cityscapesScripts {metadata.version('cityscapesScripts')}"
     return (
-        f"{available_processors()} processors {platform.machine()}, "
+        f"{available_processors()} processors {_processor_model()}, "
         f"{platform.system()}, Python {platform.python_version()}, {versions}."
     )
+
+
+def _processor_model() -> str:
+    """Return what the system calls its processors; the architecture where it does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Picture
 from PIL import ImageDraw
 
@@ -33,7 +32,7 @@ from annotools.formats.files import (
     refuse_gaps,
     take,
 )
-from annotools.label_maps import build_label, look_up, measure_segments
+from annotools.label_maps import Runs, build_label, draw_runs, find_runs, replace_ids
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image
 
 _LABEL_FOLDERS = ("gtFine", "gtCoarse")
@@ -93,6 +92,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         read_photo=read_photo,
         notes=tuple(notes),
         drops=tuple(drops),
+        gaps=tuple(gaps[len(drops) :]),
     )
 
 
@@ -180,9 +180,11 @@ def _read_label(image: Image) -> FullLabel:
             f"{path}: has pixels of shape {values.shape}, not {image.height} rows of "
             f"{image.width} numbers: copy it again"
         )
+    runs = find_runs(values)
     label_of = {
         value: value // _INSTANCES if value >= _INSTANCES else value
-        for value in measure_segments(values)
+        for value in np.unique(runs.ids).tolist()
+        if value != VOID
     }
     for value, label_id in label_of.items():
         if label_id not in LABEL_NAMES:
@@ -190,7 +192,7 @@ def _read_label(image: Image) -> FullLabel:
                 f"{path}: value {value} is no label of Cityscapes: give its instanceIds or labelIds"
             )
     place_of = {value: f"{path}: value {value}" for value in label_of}
-    return _build_label(image, values, label_of, place_of)
+    return _build_label(image, runs, label_of, place_of)
 
 
 def _draw_polygons(image: Image, path: Path) -> FullLabel:
@@ -218,7 +220,8 @@ def _draw_polygons(image: Image, path: Path) -> FullLabel:
         drawer.polygon(_take_polygon(place, entry, image), fill=value)
         label_of[value] = label_id
         place_of.setdefault(value, place)
-    return _build_label(image, np.asarray(canvas, dtype=np.int32), label_of, place_of)
+    runs = find_runs(np.asarray(canvas, dtype=np.int32))
+    return _build_label(image, runs, label_of, place_of)
 
 
 def _find_label(place: str, name: str) -> tuple[int, bool]:
@@ -251,15 +254,15 @@ def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple
 
 def _build_label(
     image: Image,
-    values: NDArray[np.integer],
+    runs: Runs,
     label_of: Mapping[int, int],
     place_of: Mapping[int, str],
 ) -> FullLabel:
-    """Return the label of a map of values.
+    """Return the label of a map of values, given by its runs.
 
     Args:
         image: its image.
-        values: (H, W), `VOID` where nothing is labelled.
+        runs: their ids are the values, `VOID` where nothing is labelled.
         label_of: label id by value; a group's value is its label id.
         place_of: where each value stands in the source, for drops.
     """
@@ -269,11 +272,13 @@ def _build_label(
         for value, label_id in label_of.items()
         if label_id in evaluated
     }
+    runs = replace_ids(runs, segment_of, VOID)
     label = build_label(
         image.image_id,
-        look_up(values, segment_of, VOID),
+        draw_runs(runs),
         category_of={segment_of[value]: label_of[value] for value in segment_of},
         groups=sorted(LABELS_WITH_INSTANCES),
+        runs=runs,
     )
     visible = {segment.segment_id for segment in label.segments}
     drops = []

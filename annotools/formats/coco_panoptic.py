@@ -29,11 +29,12 @@ from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
 END_OF_IDS = 2**24
 """The first segment id that the three bytes of a pixel cannot hold."""
 
-# On label maps, as small as the default and three times as fast.
+# Rows of label maps repeat those above. Unfiltered, they are written a fifth faster than with the
+# best filter and read two to three times as fast; files are up to twice as large.
 _PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
-    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
 )
 
 

@@ -3,7 +3,7 @@
 from math import ceil
 
 from annotools.categories import CategorySet
-from annotools.label_maps import measure_segments
+from annotools.label_maps import find_runs, ids_in_box
 from annotools.records import Box, BoxXYXY, FullLabel, TaggedCrop, WeakLabel
 
 WEAK_KINDS = ("boxes", "tags", "boxes+tags")
@@ -109,13 +109,10 @@ def _tagged_crops(
 ) -> tuple[TaggedCrop, ...]:
     height, width = label.segment_map.shape
     category_of = {segment.segment_id: segment.category_id for segment in label.segments}
+    runs = find_runs(label.segment_map)
     crops = []
-    for x0, y0, x1, y1 in crop_grid(width, height, *(crop_size_wh or (width, height))):
-        segment_ids = measure_segments(label.segment_map[y0:y1, x0:x1])
-        present = {category_of[segment_id] for segment_id in segment_ids}
-        crops.append(
-            TaggedCrop(
-                box_xyxy=(x0, y0, x1, y1), category_ids=tuple(sorted(present.intersection(asked)))
-            )
-        )
+    for box_xyxy in crop_grid(width, height, *(crop_size_wh or (width, height))):
+        present = {category_of[segment_id] for segment_id in ids_in_box(runs, box_xyxy)}
+        category_ids = tuple(sorted(present.intersection(asked)))
+        crops.append(TaggedCrop(box_xyxy=box_xyxy, category_ids=category_ids))
     return tuple(crops)

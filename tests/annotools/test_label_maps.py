@@ -4,7 +4,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from annotools.categories import IGNORE_INDEX
-from annotools.label_maps import build_label, class_map, instance_map, look_up, measure_segments
+from annotools.label_maps import (
+    build_label,
+    class_map,
+    draw_runs,
+    find_runs,
+    ids_in_box,
+    instance_map,
+    look_up,
+    measure_runs,
+    measure_segments,
+    replace_ids,
+)
 from annotools.records import Segment
 from tests.builders import make_categories, make_label
 
@@ -15,6 +26,49 @@ segment_maps = arrays.arrays(
     arrays.array_shapes(min_dims=2, max_dims=2, max_side=7),
     elements=st.sampled_from([0, 1, 2, 1000, 16_777_215]),
 )
+
+
+def test_runs_end_with_their_row_and_with_their_id():
+    runs = find_runs(np.array([[7, 7, 0], [0, 2, 2]], dtype=np.uint16))
+
+    assert (runs.height, runs.width) == (2, 3)
+    assert runs.starts.tolist() == [0, 2, 3, 4]
+    assert runs.lengths.tolist() == [2, 1, 1, 2]
+    assert runs.ids.tolist() == [7, 0, 0, 2]
+
+
+@given(segment_maps)
+def test_runs_of_a_view_draw_its_map(segment_map):
+    drawn = draw_runs(find_runs(segment_map.T))
+
+    assert drawn.dtype == np.int32
+    assert drawn.tolist() == segment_map.T.tolist()
+
+
+@given(segment_maps)
+def test_runs_with_replaced_ids_measure_like_the_map_they_draw(segment_map):
+    joined = replace_ids(find_runs(segment_map), {1: 5, 2: 5, 1000: 0}, default=9)
+
+    assert measure_runs(joined) == measure_segments(draw_runs(joined))
+
+
+def test_ids_in_a_box_are_those_with_a_pixel_inside():
+    runs = find_runs(np.array([[1, 2, 2, 3], [4, 0, 5, 5], [6, 6, 6, 6]]))
+
+    assert ids_in_box(runs, (0, 0, 4, 3)) == [1, 2, 3, 4, 5, 6]
+    assert ids_in_box(runs, (1, 0, 2, 2)) == [2]
+    assert ids_in_box(runs, (2, 1, 3, 3)) == [5, 6]
+    assert ids_in_box(runs, (1, 1, 2, 2)) == []
+
+
+@given(segment_maps, st.data())
+def test_ids_in_a_box_agree_with_cutting_it_out(segment_map, data):
+    height, width = segment_map.shape
+    x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
+    expected = sorted(set(segment_map[y0:y1, x0:x1].ravel().tolist()) - {0})
+
+    assert ids_in_box(find_runs(segment_map), (x0, y0, x1, y1)) == expected
 
 
 def test_areas_and_boxes_of_a_small_map():
@@ -54,6 +108,16 @@ def test_label_holds_the_segments_that_have_pixels():
         Segment(segment_id=1, category_id=CAR, area=3, box_xyxy=(0, 0, 2, 2), is_group=True),
         Segment(segment_id=5, category_id=ROAD, area=1, box_xyxy=(1, 1, 2, 2)),
     )
+
+
+def test_label_of_a_map_is_that_of_its_runs():
+    segment_map = np.array([[1, 1, 0], [1, 5, 0]], dtype=np.int32)
+    category_of = {1: CAR, 5: ROAD}
+
+    alone = build_label("a", segment_map, category_of)
+    with_runs = build_label("a", segment_map, category_of, runs=find_runs(segment_map))
+
+    assert with_runs.segments == alone.segments
 
 
 def test_class_map_has_class_indices_and_ignores_void():
