@@ -1,13 +1,12 @@
 """Commands on datasets: what labels cost, what they look like, and cheaper ones in their place."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools import draw_cli, inspect_cli
+from annotools import draw_cli, inspect_cli, plan_cli, price_cli
 from annotools.options import (
     DEFAULT_CROPS,
     AllowMissing,
@@ -20,78 +19,55 @@ from annotools.options import (
 )
 
 if TYPE_CHECKING:
+    from annotools.allocation_file import StoredAllocation
     from annotools.conversion.convert import Conversion
-    from annotools.dataset_prices import KindPrice
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 app.add_typer(inspect_cli.app)
 app.add_typer(draw_cli.app)
+app.add_typer(price_cli.app)
+app.add_typer(plan_cli.app)
 
 MAX_SHOWN_REASONS = 10
 """Reasons for drops that are printed, the most frequent first."""
 
-Times = Annotated[str, typer.Option(help="Annotation times: a preset, or your own file.toml.")]
-
-
-@app.command()
-def price(
-    root: Root,
-    format_name: Format,
-    split: Split = "train",
-    times: Times = "li2018",
-    kinds: Annotated[
-        list[str] | None,
-        typer.Option(help="Label kind: full, boxes, tags or boxes+tags; repeat it. All if absent."),
-    ] = None,
-    crops: Crops = None,
-    max_images: Annotated[
-        int | None, typer.Option(min=1, help="Price only the first so many images.")
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Show what labelling a dataset costs, by label kind.
-
-    [bold]Examples[/bold]
-
-    \b
-    annotools price DATA --format coco-instances --kinds full --kinds boxes
-    annotools price world.toml --format scenes --crops 48x40 --json prices.json
-    """  # noqa: D301
-    from annotools.dataset_prices import price_images, summarise_prices
-    from annotools.files import write_whole
-    from annotools.formats import read_dataset
-    from annotools.times import read_times
-    from annotools.weak_labels.weaken import WEAK_KINDS
-
-    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
-    asked = tuple(dict.fromkeys(kinds or ("full", *WEAK_KINDS)))
-    table_of_times = read_times(times)
-    dataset = read_dataset(format_name, root, split)
-    images = dataset.images[:max_images]
-    prices = price_images(dataset, images, {*asked, "full"}, table_of_times, crop_size_wh)
-    rows = summarise_prices(prices, asked)
-    title = f"{len(images)} images of {dataset.name}, {split}; times {table_of_times.name}"
-    _print_prices(rows, title, table_of_times.note)
-    if json_file is not None:
-        content = {"times": table_of_times.name, "images": len(images)}
-        listed = content | {"kinds": [vars(row) for row in rows]}
-        write_whole(json_file, (json.dumps(listed, indent=1) + "\n").encode())
+Times = Annotated[
+    str | None,
+    typer.Option(
+        help="Annotation times: a preset, or your own file.toml; if absent those of --labels, "
+        "else li2018."
+    ),
+]
 
 
 @app.command()
 def convert(
     root: Root,
     format_name: Format,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
     kinds: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--to",
             metavar="KIND",
             help="Label kind: full, boxes, tags, boxes+tags, points, scribbles or coarse; "
             "repeat it.",
         ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Give each image the kind it has in an allocation of `annotools plan`, instead "
+            "of --to.",
+        ),
+    ] = None,
+    annotator: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
+        ),
+    ] = None,
     split: Split = "train",
     workers: Annotated[int, typer.Option(min=1, help="Processes that read labels.")] = 1,
     overwrite: Annotated[
@@ -109,8 +85,8 @@ def convert(
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Convert only the first so many images.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
-    times: Times = "li2018",
+    seed: Annotated[int, typer.Option(min=0, help="Of points, scribbles and mistakes.")] = 0,
+    times: Times = None,
     json_file: JsonFile = None,
 ) -> None:
     """Write the cheaper labels one could have bought: all kinds in one pass.
@@ -124,16 +100,27 @@ def convert(
     annotools convert CITYSCAPES --format cityscapes --to boxes --to tags --out weak
     annotools convert COCO --format coco-instances --split val --to boxes --box-format yolo
       --categories voc --out voc-boxes --workers 8
+    annotools convert CITYSCAPES --format cityscapes --labels plan.json --annotator hurried.toml
+      --out bought
     """  # noqa: D301
     from dataclasses import asdict
 
+    from annotools.allocation_file import read_allocation
+    from annotools.annotators import read_annotator
     from annotools.conversion.convert import convert as convert_source
     from annotools.conversion.image_outputs import Wanted
     from annotools.conversion.shards import Source
     from annotools.files import write_whole
     from annotools.times import read_times
 
+    if (labels is None) == (not kinds):
+        raise typer.BadParameter("give either --to or --labels")
+    allocation = read_allocation(labels) if labels is not None else None
     crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
+    if allocation is not None:
+        kinds = list(_bought_kinds(allocation))
+        crop_size_wh = parse_size(crops) or allocation.settings.crop_size_wh
+        times = times or allocation.settings.times
     conversion = convert_source(
         Source(
             format_name=format_name,
@@ -144,12 +131,14 @@ def convert(
             max_images=max_images,
         ),
         Wanted(
-            kinds=tuple(dict.fromkeys(kinds)),
+            kinds=tuple(dict.fromkeys(kinds or ())),
             box_format=box_format,
             crop_size_wh=crop_size_wh,
             seed=seed,
+            annotator=None if annotator is None else read_annotator(annotator),
+            allocation=allocation,
         ),
-        read_times(times),
+        read_times(times or "li2018"),
         out,
         workers,
         overwrite=overwrite,
@@ -159,21 +148,12 @@ def convert(
         write_whole(json_file, (json.dumps(asdict(conversion), indent=1) + "\n").encode())
 
 
-def _print_prices(rows: "Sequence[KindPrice]", title: str, note: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _bought_kinds(allocation: "StoredAllocation") -> tuple[str, ...]:
+    from annotools.errors import RecipeError
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("label kind")
-    for heading in ("seconds per image", "hours", "ratio to full"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        ratio = "–" if row.ratio_to_full is None else f"{row.ratio_to_full:.4f}"
-        table.add_row(row.kind, f"{row.seconds_per_image:,.1f}", f"{row.hours:,.2f}", ratio)
-    console = Console()
-    console.print(table)
-    console.print(note, markup=False, highlight=False)
+    if not allocation.bought_kinds:
+        raise RecipeError(f"{allocation.path}: it buys no label: plan with a larger budget")
+    return allocation.bought_kinds
 
 
 def _print_conversion(conversion: "Conversion", out: Path) -> None:

@@ -1,26 +1,42 @@
 """What every label kind would cost on every image of a dataset."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from annotools.costs import count_actions, price_seconds
-from annotools.errors import DatasetError, RecipeError
+from annotools.content import ImageContent, mean_content, measure_content
+from annotools.costs import (
+    ABSENT_TAGS,
+    PRICE_KINDS,
+    actions_for,
+    count_actions,
+    paid_actions,
+    price_seconds,
+)
+from annotools.errors import RecipeError
 from annotools.progress import track
 from annotools.records import LABEL_KINDS, Dataset, Image
 from annotools.times import AnnotationTimes
 
 
 @dataclass(frozen=True, kw_only=True)
-class KindPrice:
-    """What one label kind costs on all images of a dataset.
+class Purchase:
+    """One kind of label bought for every image of a dataset.
 
-    `ratio_to_full` is its price over that of full labels, None where full labels cost nothing.
+    `all_questions` is true where the tags of absent classes are paid too. `actions` counts what
+    all annotators together do, by action, in the order of the price list; None where the times
+    lack an action or the dataset's statistics a count, so that there is no price.
     """
 
     kind: str
-    seconds_per_image: float
-    hours: float
-    ratio_to_full: float | None
+    all_questions: bool
+    num_images: int
+    actions: Mapping[str, float] | None
+
+    @property
+    def name(self) -> str:
+        """The kind and how its questions are paid."""
+        return f"{self.kind}, all questions" if self.all_questions else self.kind
 
 
 def price_images(
@@ -30,7 +46,7 @@ def price_images(
     times: AnnotationTimes,
     crop_size_wh: tuple[int, int] | None,
 ) -> dict[int | str, dict[str, float]]:
-    """Return the price in seconds by label kind, by image id.
+    """Return the price in seconds by label kind, by image id; tags of absent classes are free.
 
     Args:
         dataset: where the labels are read from.
@@ -56,24 +72,76 @@ def price_images(
     return prices
 
 
-def summarise_prices(
-    prices: Mapping[int | str, Mapping[str, float]], kinds: Iterable[str]
-) -> tuple[KindPrice, ...]:
-    """Return what each kind costs on all images together, from prices that include `full`.
+def measure_images(
+    dataset: Dataset, images: Sequence[Image], crop_size_wh: tuple[int, int] | None
+) -> ImageContent:
+    """Return what there is to label in an image of a dataset on average.
 
     Raises:
-        DatasetError: when there is no image.
+        DatasetError: when a label cannot be read, or there is no image.
     """
-    if not prices:
-        raise DatasetError("no image to price: check the split")
-    total_of = {kind: sum(price[kind] for price in prices.values()) for kind in {*kinds, "full"}}
-    full = total_of["full"]
-    return tuple(
-        KindPrice(
-            kind=kind,
-            seconds_per_image=total_of[kind] / len(prices),
-            hours=total_of[kind] / 3600,
-            ratio_to_full=total_of[kind] / full if full > 0 else None,
-        )
-        for kind in kinds
+    return mean_content(
+        measure_content(dataset.read_label(image), dataset.categories, crop_size_wh)
+        for image in track(images, "counting what to label", total=len(images))
+    )
+
+
+def list_purchases(
+    content: ImageContent,
+    num_images: int,
+    kinds: Iterable[str],
+    times: AnnotationTimes,
+    num_coarse_images: int = 0,
+) -> tuple[Purchase, ...]:
+    """Return what each kind takes on all images; tags once with and once without absent classes.
+
+    Kinds with tags come twice, the second time asking about every class of every crop, unless
+    they have no price or the times ask about absent classes in any case.
+
+    Args:
+        content: the mean image.
+        num_images: how many of them are labelled.
+        kinds: some of `PRICE_KINDS`.
+        times: what asks about absent classes, and which actions have a time.
+        num_coarse_images: further images like these, for which every kind is bought too, but a
+            coarse label where the kind is `full`.
+
+    Raises:
+        RecipeError: for an unknown kind.
+    """
+    purchases = []
+    for kind in kinds:
+        if kind not in PRICE_KINDS:
+            raise RecipeError(f"unknown label kind {kind!r}: use {', '.join(PRICE_KINDS)}")
+        bought = {kind: num_images}
+        if num_coarse_images:
+            further = "coarse" if kind == "full" else kind
+            bought[further] = bought.get(further, 0) + num_coarse_images
+        as_asked = _purchase(content, bought, times, all_questions=False)
+        purchases.append(as_asked)
+        has_questions = ABSENT_TAGS in actions_for(content, kind)
+        if has_questions and as_asked.actions is not None and not times.asks_absent_classes:
+            purchases.append(_purchase(content, bought, times, all_questions=True))
+    return tuple(purchases)
+
+
+def _purchase(
+    content: ImageContent,
+    num_images_of: Mapping[str, int],
+    times: AnnotationTimes,
+    *,
+    all_questions: bool,
+) -> Purchase:
+    """Return what so many images of each kind take, under the name of the first kind."""
+    total: dict[str, float] = {}
+    for kind, count in num_images_of.items():
+        mean = paid_actions(actions_for(content, kind), times, all_questions=all_questions)
+        for action, done in mean.items():
+            total[action] = total.get(action, 0) + count * done
+    is_priced = total.keys() <= times.actions.keys() and math.isfinite(sum(total.values()))
+    return Purchase(
+        kind=next(iter(num_images_of)),
+        all_questions=all_questions,
+        num_images=sum(num_images_of.values()),
+        actions=total if is_priced else None,
     )

@@ -151,8 +151,8 @@ class Dataset:
     `read_label` gives an image's full label, `read_photo` its pixels; both may raise
     `DatasetError`. `notes` says in words what rules the reader applied. `drops` are images of the
     source that are not in `images` because a file of theirs is missing; `gaps` are files whose
-    absence leaves an image with a lesser label, such as things that are groups. `source_files` are the
-    files that hold labels or lists of the whole split.
+    absence leaves an image with a lesser label, such as things that are groups. `source_files`
+    are the files that hold labels or lists of the whole split.
     """
 
     name: str

@@ -10,6 +10,7 @@ import typer
 
 import annotools.cli
 from annotools.options import JsonFile
+from studies import break_even_cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 study_app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 app.add_typer(annotools.cli.app)
+study_app.add_typer(break_even_cli.app)
 app.add_typer(study_app, name="study", help="Run a study, or write its report again.")
 
 PIPED_WIDTH = 160

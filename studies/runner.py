@@ -1,20 +1,24 @@
 """From a study to its trials, and from these to results: what is done is kept, the rest runs."""
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
 
-from annotools.allocation import Allocation, allocate
+from annotools.allocation import allocate
+from annotools.allocation_file import read_allocation
 from annotools.dataset_prices import price_images
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
+from annotools.image_orders import count_categories, queue_images
 from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
+from annotools.records import NO_LABEL, Image
 from annotools.times import read_times
 from studies.folder import check_folder, store_study
 from studies.results import TrialResult, read_result
-from studies.study import Study
+from studies.study import Study, take_allocation
 from studies.trials import Trial, run_trial
 
 
@@ -54,7 +58,8 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
 
     Raises:
         RecipeError: when a budget buys no image, a seed is negative, a mix has a name that no
-            file can have, or a budget or seed is listed twice.
+            file can have, a budget or seed is listed twice, or the list of images or the
+            allocation does not fit the dataset.
         DatasetError: when the dataset cannot be read or a split is empty.
         TimesError: when the times cannot be read, or lack an action.
     """
@@ -69,16 +74,41 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     ):
         if not found:
             raise DatasetError(f"{settings.root}: split {split!r} has no image")
-    kinds = sorted({kind for mix in study.mixes.values() for kind in mix})
+    if study.allocation is not None:
+        return _allocated_trials(study, folder, study.allocation, images)
+    kinds = sorted({kind for mix in study.mixes.values() for kind in mix} - {NO_LABEL})
     prices = price_images(
         train, images, kinds, read_times(study.times), study.recipe.tags.crop_size_wh
     )
+    counts = count_categories(train, images) if study.order == "most-categories" else {}
+    trials = []
+    for name, mix in study.mixes.items():
+        for hours in sorted(study.budgets_hours):
+            for seed in study.seeds:
+                queues = queue_images(study.order, mix, prices, counts, seed)
+                bought = allocate(mix, hours, prices, seed, queues, study.share_by)
+                spent_hours = bought.spent_seconds / 3600
+                trial = _plan_trial(study, folder, name, hours, seed, bought.kind_of, spent_hours)
+                trials.append(trial)
+    return tuple(trials)
+
+
+def _allocated_trials(
+    study: Study, folder: Path, path: Path, images: Sequence[Image]
+) -> tuple[Trial, ...]:
+    """Return the trials, one a seed, of an allocation's file."""
+    stored = read_allocation(path)
+    budget_hours = stored.settings.budget_hours
+    if study != take_allocation(study):
+        raise RecipeError(
+            f"{path}: has another mix or budget than when the study was read: start from the "
+            "study's TOML file, with another --out"
+        )
+    stored.check_images(image.image_id for image in images)
     return tuple(
         _plan_trial(
-            study, folder, mix, hours, seed, allocate(study.mixes[mix], hours, prices, seed)
+            study, folder, path.stem, budget_hours, seed, stored.kind_of, stored.spent_hours
         )
-        for mix in study.mixes
-        for hours in sorted(study.budgets_hours)
         for seed in study.seeds
     )
 
@@ -99,9 +129,15 @@ def _check_names(study: Study) -> None:
 
 
 def _plan_trial(
-    study: Study, folder: Path, mix: str, budget_hours: float, seed: int, bought: Allocation
+    study: Study,
+    folder: Path,
+    mix: str,
+    budget_hours: float,
+    seed: int,
+    kind_of: Mapping[int | str, str],
+    spent_hours: float,
 ) -> Trial:
-    if not bought.kind_of:
+    if set(kind_of.values()) <= {NO_LABEL}:
         raise RecipeError(
             f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
             "raise the budget or leave the mix out"
@@ -111,8 +147,8 @@ def _plan_trial(
         mix=mix,
         budget_hours=budget_hours,
         seed=seed,
-        kind_of=bought.kind_of,
-        spent_hours=bought.spent_seconds / 3600,
+        kind_of=kind_of,
+        spent_hours=spent_hours,
         folder=folder,
     )
 

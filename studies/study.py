@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from annotools.allocation_file import read_allocation
+from annotools.annotators import read_annotator
 from annotools.errors import RecipeError
+from annotools.image_orders import ORDERS
+from annotools.records import NO_LABEL
 from annotools.settings import as_table, read_settings, set_by_path
 from annotools.times import read_times
 from wsps.recipe import TRAINABLE_KINDS, Recipe
@@ -34,10 +38,21 @@ class Study:
 
     name: str
     dataset: DatasetSettings
-    mixes: Mapping[str, Mapping[str, float]]
-    """By name of the mix, each label kind's share of the hours."""
-    budgets_hours: tuple[float, ...]
+    mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By name of the mix, each label kind's share; `none` for images used without a label."""
+    budgets_hours: tuple[float, ...] = ()
     """The same for every mix."""
+    share_by: str = "hours"
+    """What the shares are shares of: `hours` or `images`."""
+    order: str = "random"
+    """Which images are bought first: `random`, `cheapest`, `most-categories`, or the path of a
+    text file that lists image ids."""
+    allocation: Path | None = None
+    """A file of `annotools plan`; its one allocation then takes the place of mixes, budgets,
+    order and prices, named after the file."""
+    annotator: Path | None = None
+    """A file of habits; the mistakes, drawn anew with each seed, are in the training labels alone.
+    Without it there are none."""
     seeds: tuple[int, ...] = (0, 1)
     times: str = "li2018"
     """Annotation times: a preset's name or the path of a TOML file."""
@@ -46,14 +61,15 @@ class Study:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        if not self.mixes or not self.budgets_hours or not self.seeds:
+        bought = self.allocation is not None or (self.mixes and self.budgets_hours)
+        if not bought or not self.seeds:
             raise RecipeError(f"study {self.name!r}: give at least one mix, budget and seed")
-        if min(self.budgets_hours) <= 0:
+        if any(hours <= 0 for hours in self.budgets_hours):
             raise RecipeError(f"study {self.name!r}: budgets_hours must be positive")
         for name, mix in self.mixes.items():
             for kind in mix:
-                if kind not in TRAINABLE_KINDS:
-                    known = ", ".join(TRAINABLE_KINDS)
+                if kind not in (*TRAINABLE_KINDS, NO_LABEL):
+                    known = ", ".join((*TRAINABLE_KINDS, NO_LABEL))
                     raise RecipeError(f"mixes.{name}: unknown label kind {kind!r}; use {known}")
         if self.ap_thresholds not in ("voc", "cityscapes"):
             raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use voc or cityscapes")
@@ -65,16 +81,47 @@ class Study:
         # The order of kinds breaks ties of an allocation; a user's times may change in their file.
         settings["mix"] = list(self.mixes[mix].items())
         settings["times"] = as_table(read_times(self.times))
+        settings |= self._other_settings()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+    def _other_settings(self) -> dict[str, Any]:
+        """Return what else a result depends on, defaults left out: digests are older than these."""
+        others: dict[str, Any] = {}
+        if self.share_by != "hours":
+            others["share_by"] = self.share_by
+        if self.order != "random":
+            is_named = self.order in ORDERS
+            others["order"] = self.order if is_named else Path(self.order).read_text("utf-8")
+        if self.allocation is not None:
+            stored = read_allocation(self.allocation)
+            others["allocation"] = [list(stored.kind_of.items()), stored.spent_hours]
+        if self.annotator is not None:
+            others["annotator"] = as_table(read_annotator(self.annotator))
+        return others
+
+
+def take_allocation(study: Study) -> Study:
+    """Return the study with mix and budget of its allocation's file, if it has one.
+
+    Raises:
+        RecipeError: when the file is not an allocation, or has a kind that cannot be trained on.
+    """
+    if study.allocation is None:
+        return study
+    settings = read_allocation(study.allocation).settings
+    mixes = {study.allocation.stem: settings.mix}
+    return replace(study, mixes=mixes, budgets_hours=(settings.budget_hours,))
 
 
 def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """Return the study of a TOML file.
 
+    Relative paths of dataset, order, allocation and annotator start at the file's folder, or at
+    the working directory where they are given as a change.
+
     Args:
         path: of the file.
-        changes: settings to replace, each as `recipe.semantic.steps=100`. A `dataset.root` given
-            here starts at the working directory.
+        changes: settings to replace, each as `recipe.semantic.steps=100`.
 
     Raises:
         RecipeError: when the file is missing or not TOML, or a setting is unknown or impossible.
@@ -85,11 +132,20 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML ({error})") from error
-    base = path.parent
     for change in changes:
-        if change.startswith("dataset.root"):
-            base = Path.cwd()
         table = set_by_path(table, change)
     study = read_settings(Study, table, where=str(path))
-    root = (base / study.dataset.root).resolve()
-    return replace(study, dataset=replace(study.dataset, root=root))
+
+    def place(setting: str, given: Path) -> Path:
+        is_changed = any(change.startswith(setting) for change in changes)
+        return ((Path.cwd() if is_changed else path.parent) / given).resolve()
+
+    order, allocation, annotator = study.order, study.allocation, study.annotator
+    placed = replace(
+        study,
+        dataset=replace(study.dataset, root=place("dataset.root", study.dataset.root)),
+        order=order if order in ORDERS else str(place("order", Path(order))),
+        allocation=None if allocation is None else place("allocation", allocation),
+        annotator=None if annotator is None else place("annotator", annotator),
+    )
+    return take_allocation(placed)

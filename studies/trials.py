@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from annotools.annotators import Annotator, annotate_weak, read_annotator
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset
+from annotools.hurried_outlines import annotate_full
 from annotools.label_maps import class_map
-from annotools.records import Dataset, Image, WeakLabel
+from annotools.records import NO_LABEL, Dataset, Image, WeakLabel
 from annotools.weak_labels.weaken import weaken
 from studies.results import TrialResult, write_result
 from studies.study import Study
@@ -52,7 +54,8 @@ AP_THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
 class Trial:
     """One mix at one budget with one seed, and what that buys.
 
-    `kind_of` gives the label kind of each bought image by image id; `folder` is the study's.
+    `kind_of` gives the label kind of each bought image by image id, `NO_LABEL` of those used
+    without one; `folder` is the study's.
     """
 
     study: Study
@@ -77,7 +80,7 @@ def run_trial(trial: Trial) -> TrialResult:
     """
     started = time.perf_counter()
     study, settings = trial.study, trial.study.dataset
-    if not trial.kind_of:
+    if set(trial.kind_of.values()) <= {NO_LABEL}:
         raise DatasetError(
             f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget"
         )
@@ -105,16 +108,27 @@ def run_trial(trial: Trial) -> TrialResult:
 
 
 def make_examples(trial: Trial, train: Dataset, device: torch.device) -> list[Examples]:
-    """Return the examples of the bought images, one group a label kind."""
-    recipe = trial.study.recipe
-    bought = [image for image in train.images if image.image_id in trial.kind_of]
+    """Return the examples of the images with a label, one group a label kind.
+
+    The labels are those that the study's annotator gives, with the mistakes of the trial's seed.
+    """
+    recipe, path = trial.study.recipe, trial.study.annotator
+    annotator = Annotator() if path is None else read_annotator(path)
+    labelled = {image_id for image_id, kind in trial.kind_of.items() if kind != NO_LABEL}
+    bought = [image for image in train.images if image.image_id in labelled]
     kind_of = {image.image_id: trial.kind_of[image.image_id] for image in bought}
     weak_of = {
-        image.image_id: weaken(
-            train.read_label(image),
+        image.image_id: annotate_weak(
+            weaken(
+                train.read_label(image),
+                train.categories,
+                kind_of[image.image_id],
+                recipe.tags.crop_size_wh,
+            ),
             train.categories,
-            kind_of[image.image_id],
-            recipe.tags.crop_size_wh,
+            annotator,
+            (image.width, image.height),
+            trial.seed,
         )
         for image in bought
         if kind_of[image.image_id] != "full"
@@ -131,7 +145,7 @@ def make_examples(trial: Trial, train: Dataset, device: torch.device) -> list[Ex
     for kind in sorted(set(kind_of.values())):
         images = [image for image in bought if kind_of[image.image_id] == kind]
         makers = [
-            partial(_full_example, train, image, recipe.max_side)
+            partial(_full_example, train, image, recipe.max_side, annotator, trial.seed)
             if kind == "full"
             else partial(
                 _weak_example, trial, train, image, weak_of[image.image_id], classifier, device
@@ -176,8 +190,10 @@ def evaluate(
     return {name: None if np.isnan(value) else float(value) for name, value in scores.items()}
 
 
-def _full_example(dataset: Dataset, image: Image, max_side: int | None) -> TrainingExample:
-    label = dataset.read_label(image)
+def _full_example(
+    dataset: Dataset, image: Image, max_side: int | None, annotator: Annotator, seed: int
+) -> TrainingExample:
+    label = annotate_full(dataset.read_label(image), dataset.categories, annotator, seed)
     example = example_from_full(dataset.read_photo(image), label, dataset.categories)
     return reduce_example(example, max_side)
 

@@ -1,7 +1,8 @@
 """From the shards of a conversion to its JSON files, line by line: memory does not grow."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from annotools.conversion.manifest import (
     reconcile,
 )
 from annotools.conversion.output_folder import shard_path
-from annotools.conversion.shards import ALL_KINDS, Tally, read_tally
+from annotools.conversion.shards import Tally, read_tally
 from annotools.formats.coco_panoptic import category_entries
 from annotools.formats.writers import image_entry
 from annotools.records import Dataset, Image
@@ -92,7 +93,9 @@ def assemble(
     with ExitStack() as stack:
         drop_file = stack.enter_context(open_whole(out / DROPS_FILE))
         lists = {
-            part: stack.enter_context(_open_list(out, part, dataset.categories, images))
+            part: stack.enter_context(
+                _open_list(out, part, dataset.categories, _images_with(part, images, wanted))
+            )
             for part in wanted.parts
             if part_files(wanted)[part] == (_JSON_FILES[part],)
         }
@@ -110,14 +113,18 @@ def assemble(
                     lists[part].add_numbered(text)
         kinds = tuple(_summarise(kind, tally, drops, wanted, times) for kind in wanted.kinds)
         _check_lines(lists, tally, len(images))
-        reconcile(tally.num_objects, kinds)
+        reconcile(kinds)
     if all(group.count <= LISTED_PLACES for group in drops.groups):
         (out / DROPS_FILE).unlink()
     return Assembled(num_objects=tally.num_objects, kinds=kinds, drops=drops.groups)
 
 
+def _images_with(part: str, images: Sequence[Image], wanted: Wanted) -> Iterable[Image]:
+    return (image for image in images if part in wanted.for_image(image).parts)
+
+
 def _open_list(
-    out: Path, part: str, categories: CategorySet, images: Sequence[Image]
+    out: Path, part: str, categories: CategorySet, images: Iterable[Image]
 ) -> AbstractContextManager[JsonList]:
     listed = category_entries(categories)
     if part == "boxes":
@@ -153,13 +160,15 @@ def _summarise(
         files.append("panoptic/*.png")
     if "boxes" in parts and wanted.box_format in BOX_SUFFIXES:
         files.append(f"boxes/*{BOX_SUFFIXES[wanted.box_format]}")
-    actions = tally.actions[kind] if kind in PRICED_KINDS else None
+    actions = tally.actions.get(kind, Counter()) if kind in PRICED_KINDS else None
     return KindSummary(
         kind=kind,
         files=tuple(files),
-        entries=sum(tally.num_entries[part] for part in parts),
+        images=tally.num_images_of[kind],
+        objects=tally.num_objects_of[kind],
+        entries=tally.num_entries_of[kind],
         written=tally.num_written[kind],
-        dropped=drops.count(ALL_KINDS) + drops.count(kind),
+        dropped=tally.num_source_drops_of[kind] + drops.count(kind),
         hours=price_hours(actions, times),
     )
 
@@ -168,6 +177,6 @@ def _check_lines(lists: Mapping[str, JsonList], tally: Tally, num_images: int) -
     """Make sure that the files hold what was counted where it was made."""
     assert tally.num_images == num_images, f"{tally.num_images} of {num_images} images in shards"
     for part, written in lists.items():
-        counted = num_images if part == "full" else tally.num_entries[part]
+        counted = tally.num_images_of["full"] if part == "full" else tally.num_entries[part]
         if written.count != counted:
             raise AssertionError(f"{part}: {counted} entries made, {written.count} written")

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -26,7 +26,7 @@ from annotools.formats.files import check_inside
 from annotools.formats.writers import image_entry, yolo_classes
 from annotools.parallel import run_parallel
 from annotools.progress import track
-from annotools.records import Dataset, Image
+from annotools.records import NO_LABEL, Dataset, Image
 from annotools.settings import as_table
 from annotools.times import AnnotationTimes
 
@@ -71,12 +71,15 @@ def convert(
     Raises:
         DatasetError: when the source cannot be read, two of its images would have the same file,
             a name leaves the folder, or the folder may not be written to.
-        RecipeError: when the dataset does not have the categories asked for.
+        RecipeError: when the dataset does not have the categories asked for, or lacks images of
+            the allocation.
         OSError: when a file cannot be written.
     """
     open_source.cache_clear()  # The files may have changed since the last conversion.
     dataset = open_source(source)
-    images = dataset.images[: source.max_images]
+    if wanted.allocation is not None:
+        wanted.allocation.check_images(image.image_id for image in dataset.images)
+    images = wanted.choose_images(dataset.images[: source.max_images])
     if not images:
         raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to convert")
     maker = ShardMaker(
@@ -134,7 +137,7 @@ def _find_clash(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool) -
     """Return the first image that would write over a file of an earlier one."""
     seen: set[str] = set()
     for image in images:
-        names = image_files(image, wanted, keep_suffix=keep_suffix)
+        names = image_files(image, wanted.for_image(image), keep_suffix=keep_suffix)
         if not seen.isdisjoint(names):
             return image
         seen.update(names)
@@ -145,7 +148,7 @@ def _planned_files(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool
     files = [name for names in part_files(wanted).values() for name in names]
     files.append(DROPS_FILE)
     for image in images:
-        files.extend(image_files(image, wanted, keep_suffix=keep_suffix))
+        files.extend(image_files(image, wanted.for_image(image), keep_suffix=keep_suffix))
     return files
 
 
@@ -153,10 +156,11 @@ def _setup(source: Source, wanted: Wanted, images: Sequence[Image]) -> dict[str,
     """Return everything on which the result depends but the content of the source's files."""
     listed = hashlib.sha256()
     for image in images:
-        listed.update(f"{json.dumps(image_entry(image))}\n".encode())
+        entry = {**image_entry(image), "kinds": wanted.for_image(image).kinds}
+        listed.update(f"{json.dumps(entry)}\n".encode())
     return {
         **as_table(source),
-        **as_table(wanted),
+        **_options(wanted),
         "list of images": listed.hexdigest(),
         "version of annotools": version("annotools"),
     }
@@ -173,10 +177,11 @@ def _describe(
     label_files = (path for image in images for path in image.label_paths)
     hashed = hash_files(source.root, [*source.root_files, *dataset.source_files, *label_files])
     place = {"format": source.format_name, "root": str(source.root), "split": source.split}
+    possible = dataset.images[: source.max_images]
     noted = [*wanted.parts, wanted.box_format] if "boxes" in wanted.parts else wanted.parts
     return build_manifest(
         source=place | hashed,
-        options=as_table(wanted)
+        options=_options(wanted)
         | {
             "categories": source.categories,
             "allow_missing": source.allow_missing,
@@ -187,10 +192,29 @@ def _describe(
             "in": len(dataset.images) + len(dataset.drops),
             "converted": len(images),
             "dropped": len(dataset.drops),
-            "beyond_max_images": len(dataset.images) - len(images),
+            "beyond_max_images": len(dataset.images[len(possible) :]),
+            **_left_out(possible, wanted),
         },
         num_objects=assembled.num_objects,
         kinds=assembled.kinds,
         drops=assembled.drops,
         notes=[*dataset.notes, *(_NOTES[name] for name in noted if name in _NOTES)],
     )
+
+
+def _options(wanted: Wanted) -> dict[str, Any]:
+    """Return what is wanted, of an allocation what it was made from."""
+    stored = wanted.allocation
+    allocation = None if stored is None else as_table(stored.settings)
+    options = as_table(replace(wanted, allocation=None))
+    return {**options, "allocation": allocation}
+
+
+def _left_out(possible: Sequence[Image], wanted: Wanted) -> dict[str, int]:
+    """Count the images that an allocation leaves without a label, and those it does not name."""
+    if wanted.allocation is None:
+        return {}
+    kind_of = wanted.allocation.kind_of
+    absent = sum(image.image_id not in kind_of for image in possible)
+    unlabelled = sum(kind_of.get(image.image_id) == NO_LABEL for image in possible)
+    return {"not in the allocation": absent, "without a label": unlabelled}

@@ -1,16 +1,19 @@
 """What a conversion writes for one image: entries, files, and an account of every object."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from annotools.allocation_file import StoredAllocation
+from annotools.annotators import Annotator, annotate_boxes, annotate_points, annotate_weak
 from annotools.categories import CategorySet
 from annotools.costs import count_actions
 from annotools.errors import RecipeError
 from annotools.formats import writers
 from annotools.formats.coco_panoptic import encode_segment_map, panoptic_entry
 from annotools.formats.writers import Entry
-from annotools.records import LABEL_KINDS, Box, Drop, FullLabel, Image, Segment, TaggedCrop
+from annotools.hurried_outlines import MISSED, annotate_full
+from annotools.records import LABEL_KINDS, Box, Drop, FullLabel, Image, Segment
 from annotools.weak_labels.coarse import outlines_of
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of
@@ -33,7 +36,9 @@ class Wanted:
     """What to convert to.
 
     `kinds` are some of `LABEL_KINDS`, `box_format` one of `BOX_FORMATS`, `crop_size_wh` the pixels
-    of the tagged crops (None for the whole image), `seed` that of points and scribbles.
+    of the tagged crops (None for the whole image), `seed` that of points, scribbles and mistakes.
+    `annotator` makes the mistakes, None for none. Where there is an `allocation`, an image gets
+    the one of `kinds` that it has there, and other images are left out.
 
     Raises:
         RecipeError: for no kind, one given twice, an unknown kind or format of boxes.
@@ -43,6 +48,8 @@ class Wanted:
     box_format: str = "coco"
     crop_size_wh: tuple[int, int] | None = None
     seed: int = 0
+    annotator: Annotator | None = None
+    allocation: StoredAllocation | None = None
 
     def __post_init__(self) -> None:
         for kind in self.kinds:
@@ -59,6 +66,19 @@ class Wanted:
     def parts(self) -> tuple[str, ...]:
         """The parts to write, each once."""
         return tuple(dict.fromkeys(part for kind in self.kinds for part in PARTS_OF[kind]))
+
+    def choose_images(self, images: Sequence[Image]) -> tuple[Image, ...]:
+        """Return the images that get a label."""
+        if self.allocation is None:
+            return tuple(images)
+        kind_of = self.allocation.kind_of
+        return tuple(image for image in images if kind_of.get(image.image_id) in self.kinds)
+
+    def for_image(self, image: Image) -> "Wanted":
+        """Return what is wanted for one image."""
+        if self.allocation is None:
+            return self
+        return replace(self, kinds=(self.allocation.kind_of[image.image_id],), allocation=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +140,15 @@ def convert_image(
             if kind in PRICED_KINDS
         },
     )
+    hurried = annotate_full(label, categories, wanted.annotator or Annotator(), wanted.seed)
     if "full" in wanted.parts:
-        _add_panoptic(outputs, image, label, objects, names[0])
+        _add_panoptic(outputs, image, hurried, objects, names[0])
+        outputs.drops["full"] = hurried.drops[len(label.drops) :]
     _add_boxes_and_tags(outputs, image, label, objects, categories, wanted, names)
-    _add_marks(outputs, image, label, objects, categories, wanted)
+    _add_points_and_scribbles(outputs, image, label, objects, categories, wanted)
+    if "coarse" in wanted.parts:
+        _add_coarse(outputs, image, hurried, objects, categories)
+        outputs.drops["coarse"] += hurried.drops[len(label.drops) :]
     return outputs
 
 
@@ -148,29 +173,64 @@ def _add_boxes_and_tags(
     wanted: Wanted,
     names: tuple[str, ...],
 ) -> None:
-    boxes: tuple[Box, ...] = ()
-    crops: tuple[TaggedCrop, ...] = ()
-    unmarked = [s for s in objects if s.is_group] if wanted.box_format == "yolo" else []
-    if "boxes" in wanted.parts:
-        boxes = weaken(label, categories, "boxes", None).boxes
-        if wanted.box_format == "yolo":
-            boxes = tuple(box for box in boxes if not box.is_group)
-        _write_boxes(outputs, image, boxes, categories, wanted.box_format, names)
-    if "tags" in wanted.parts:
-        crops = weaken(label, categories, "tags", wanted.crop_size_wh).crops
-        outputs.entries["tags"] = writers.crop_entries(image, crops)
-        outputs.num_entries["tags"] = len(crops)
-    tagged = {category_id for crop in crops for category_id in crop.category_ids}
+    things = [s for s in objects if categories.by_id(s.category_id).is_thing]
     stuff = [s for s in objects if not categories.by_id(s.category_id).is_thing]
-    group_drops = _drops(image, unmarked, "YOLO files cannot mark a group")
+    unmarked = [s for s in things if s.is_group] if wanted.box_format == "yolo" else []
+    boxed = [s for s in things if s not in unmarked]
+    drawn = _draw_boxes(image, label, categories, wanted) if "boxes" in wanted.parts else ()
+    if "boxes" in wanted.parts:
+        boxes = tuple(box for drawn_boxes in drawn for box in drawn_boxes)
+        _write_boxes(outputs, image, boxes, categories, wanted.box_format, names)
+    num_boxed = sum(bool(boxes) for boxes in drawn)
+    unboxed = [s for s, boxes in zip(boxed, drawn, strict=False) if not boxes]
+    box_drops = _drops(image, unmarked, "YOLO files cannot mark a group")
+    box_drops += _drops(image, unboxed, MISSED)
+    given, missed = (
+        _add_tags(outputs, image, label, categories, wanted)
+        if "tags" in wanted.parts
+        else (set(), set())
+    )
     if "boxes" in wanted.kinds:
-        outputs.num_written["boxes"] = len(boxes)
-        outputs.drops["boxes"] = _drops(image, stuff, "stuff has no box") + group_drops
+        outputs.num_written["boxes"] = num_boxed
+        outputs.drops["boxes"] = _drops(image, stuff, "stuff has no box") + box_drops
     if "tags" in wanted.kinds:
-        outputs.num_written["tags"] = sum(s.category_id in tagged for s in objects)
+        outputs.num_written["tags"] = sum(s.category_id in given for s in objects)
+        untagged = [s for s in objects if s.category_id in missed]
+        outputs.drops["tags"] = _drops(image, untagged, MISSED)
     if "boxes+tags" in wanted.kinds:
-        outputs.num_written["boxes+tags"] = len(boxes) + sum(s.category_id in tagged for s in stuff)
-        outputs.drops["boxes+tags"] = group_drops
+        outputs.num_written["boxes+tags"] = num_boxed + sum(s.category_id in given for s in stuff)
+        untagged = [s for s in stuff if s.category_id in missed]
+        outputs.drops["boxes+tags"] = box_drops + _drops(image, untagged, MISSED)
+
+
+def _draw_boxes(
+    image: Image, label: FullLabel, categories: CategorySet, wanted: Wanted
+) -> tuple[tuple[Box, ...], ...]:
+    """Return the boxes drawn for each thing that the format of boxes can hold."""
+    boxes = weaken(label, categories, "boxes", None).boxes
+    if wanted.box_format == "yolo":
+        boxes = tuple(box for box in boxes if not box.is_group)
+    habits = (wanted.annotator or Annotator()).boxes
+    size_wh = (image.width, image.height)
+    return annotate_boxes(boxes, image.image_id, habits, size_wh, wanted.seed)
+
+
+def _add_tags(
+    outputs: ImageOutputs, image: Image, label: FullLabel, categories: CategorySet, wanted: Wanted
+) -> tuple[set[int], set[int]]:
+    """Return the categories present that some crop has a tag of, and those that none has."""
+    perfect = weaken(label, categories, "tags", wanted.crop_size_wh)
+    annotator, size_wh = wanted.annotator or Annotator(), (image.width, image.height)
+    crops = annotate_weak(perfect, categories, annotator, size_wh, wanted.seed).crops
+    outputs.entries["tags"] = writers.crop_entries(image, crops)
+    outputs.num_entries["tags"] = len(crops)
+    present = {category_id for crop in perfect.crops for category_id in crop.category_ids}
+    given = {
+        category_id
+        for true, crop in zip(perfect.crops, crops, strict=True)
+        for category_id in set(true.category_ids) & set(crop.category_ids)
+    }
+    return given, present - given
 
 
 def _write_boxes(
@@ -190,7 +250,7 @@ def _write_boxes(
         outputs.entries["boxes"] = writers.box_entries(image, boxes)
 
 
-def _add_marks(
+def _add_points_and_scribbles(
     outputs: ImageOutputs,
     image: Image,
     label: FullLabel,
@@ -198,29 +258,46 @@ def _add_marks(
     categories: CategorySet,
     wanted: Wanted,
 ) -> None:
-    """Add points, scribbles and coarse masks: what says itself to which segment it belongs."""
     groups = {segment.segment_id for segment in label.segments if segment.is_group}
-    object_ids = {segment.segment_id for segment in objects}
     if "points" in wanted.parts:
+        habits = (wanted.annotator or Annotator()).points
         points = points_of(label, categories, wanted.seed)
-        outputs.entries["points"] = writers.point_entries(image, points, groups)
+        size_wh = (image.width, image.height)
+        points = annotate_points(points, image.image_id, habits, size_wh, wanted.seed)
+        _add_marks(outputs, "points", writers.point_entries(image, points, groups), objects)
     if "scribbles" in wanted.parts:
         scribbles = scribbles_of(label, categories, wanted.seed)
-        outputs.entries["scribbles"] = writers.scribble_entries(image, scribbles, groups)
-    if "coarse" in wanted.parts:
-        outlines, drops = outlines_of(label, categories)
-        outputs.entries["coarse"] = writers.outline_entries(image, outlines, groups)
-        outlined = {outline.segment_id for outline in outlines}
-        without = [s for s in label.segments if s.segment_id not in outlined]
-        # The background may lack an outline too, but is no object of the source.
-        outputs.drops["coarse"] = tuple(
-            drop for s, drop in zip(without, drops, strict=True) if s.segment_id in object_ids
-        )
-    for kind in ("points", "scribbles", "coarse"):
-        if kind in wanted.parts:
-            marked = {entry["segment_id"] for entry in outputs.entries[kind]}
-            outputs.num_entries[kind] = len(outputs.entries[kind])
-            outputs.num_written[kind] = len(marked & object_ids)
+        entries = writers.scribble_entries(image, scribbles, groups)
+        _add_marks(outputs, "scribbles", entries, objects)
+
+
+def _add_coarse(
+    outputs: ImageOutputs,
+    image: Image,
+    label: FullLabel,
+    objects: tuple[Segment, ...],
+    categories: CategorySet,
+) -> None:
+    groups = {segment.segment_id for segment in label.segments if segment.is_group}
+    object_ids = {segment.segment_id for segment in objects}
+    outlines, drops = outlines_of(label, categories)
+    _add_marks(outputs, "coarse", writers.outline_entries(image, outlines, groups), objects)
+    outlined = {outline.segment_id for outline in outlines}
+    without = [s for s in label.segments if s.segment_id not in outlined]
+    # The background may lack an outline too, but is no object of the source.
+    outputs.drops["coarse"] = tuple(
+        drop for s, drop in zip(without, drops, strict=True) if s.segment_id in object_ids
+    )
+
+
+def _add_marks(
+    outputs: ImageOutputs, kind: str, entries: list[Entry], objects: tuple[Segment, ...]
+) -> None:
+    """Add entries that say themselves to which segment they belong."""
+    object_ids = {segment.segment_id for segment in objects}
+    outputs.entries[kind] = entries
+    outputs.num_entries[kind] = len(entries)
+    outputs.num_written[kind] = len({entry["segment_id"] for entry in entries} & object_ids)
 
 
 def _drops(image: Image, segments: Iterable[Segment], reason: str) -> tuple[Drop, ...]:

@@ -39,12 +39,15 @@ class DropGroup:
 class KindSummary:
     """What a label kind came to.
 
-    `entries` are its boxes, crops, marks or segments; of the source's objects, `written` are in
-    them and `dropped` are not. `hours` is the price, None where the times do not have it.
+    `images` have it, with `objects` of the source in them. `entries` are its boxes, crops, marks
+    or segments; of the objects, `written` are in them and `dropped` are not. `hours` is the price
+    without mistakes, None where the times do not have it.
     """
 
     kind: str
     files: tuple[str, ...]
+    images: int
+    objects: int
     entries: int
     written: int
     dropped: int
@@ -81,16 +84,16 @@ class DropList:
         )
 
 
-def reconcile(num_objects: int, kinds: Iterable[KindSummary]) -> None:
+def reconcile(kinds: Iterable[KindSummary]) -> None:
     """Make sure that every object of the source is written or dropped, in every kind.
 
     Raises:
         AssertionError: when one is not: a fault of ours, not of the user.
     """
     for row in kinds:
-        if row.written + row.dropped != num_objects:
+        if row.written + row.dropped != row.objects:
             raise AssertionError(
-                f"{row.kind}: {num_objects} objects in, {row.written} written and "
+                f"{row.kind}: {row.objects} objects in, {row.written} written and "
                 f"{row.dropped} dropped"
             )
 

@@ -14,7 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from annotools.conversion.image_outputs import ImageOutputs, Wanted, convert_image, image_files
+from annotools.conversion.image_outputs import (
+    PARTS_OF,
+    ImageOutputs,
+    Wanted,
+    convert_image,
+    image_files,
+)
 from annotools.conversion.json_streams import open_whole
 from annotools.conversion.output_folder import shard_path
 from annotools.files import write_whole
@@ -54,11 +60,18 @@ class Source:
 
 @dataclass(kw_only=True)
 class Tally:
-    """Counts of some images, by part and by kind as in `ImageOutputs`."""
+    """Counts of some images, by part and by kind as in `ImageOutputs`.
+
+    Those that end in `_of` are by kind, over the images that have it.
+    """
 
     num_images: int = 0
     num_objects: int = 0
     num_entries: Counter[str] = field(default_factory=Counter)
+    num_images_of: Counter[str] = field(default_factory=Counter)
+    num_objects_of: Counter[str] = field(default_factory=Counter)
+    num_source_drops_of: Counter[str] = field(default_factory=Counter)
+    num_entries_of: Counter[str] = field(default_factory=Counter)
     num_written: Counter[str] = field(default_factory=Counter)
     actions: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -66,10 +79,13 @@ class Tally:
         """Add the counts of other images."""
         self.num_images += other.num_images
         self.num_objects += other.num_objects
-        self.num_entries.update(other.num_entries)
-        self.num_written.update(other.num_written)
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
         for kind, actions in other.actions.items():
             self.actions.setdefault(kind, Counter()).update(actions)
+
+
+_COUNTERS = tuple(name for name, hint in Tally.__annotations__.items() if hint == Counter[str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +114,9 @@ class ShardMaker:
             _write_line(file, "source", self._fingerprint(dataset, images))
             for image in images:
                 label = dataset.read_label(image)
-                names = image_files(image, self.wanted, keep_suffix=self.keep_suffix)
-                outputs = convert_image(image, label, dataset.categories, self.wanted, names)
+                wanted = self.wanted.for_image(image)
+                names = image_files(image, wanted, keep_suffix=self.keep_suffix)
+                outputs = convert_image(image, label, dataset.categories, wanted, names)
                 for name, content in outputs.files.items():
                     write_whole(self.out / name, content)
                 _write_outputs(file, outputs)
@@ -120,11 +137,13 @@ class ShardMaker:
         return all(
             (self.out / name).is_file()
             for image in images
-            for name in image_files(image, self.wanted, keep_suffix=self.keep_suffix)
+            for name in image_files(
+                image, self.wanted.for_image(image), keep_suffix=self.keep_suffix
+            )
         )
 
     def _images(self, dataset: Dataset, number: int) -> tuple[Image, ...]:
-        chosen = dataset.images[: self.source.max_images]
+        chosen = self.wanted.choose_images(dataset.images[: self.source.max_images])
         return chosen[number * SHARD_IMAGES : (number + 1) * SHARD_IMAGES]
 
     def _fingerprint(self, dataset: Dataset, images: Sequence[Image]) -> str:
@@ -155,14 +174,19 @@ def open_source(source: Source) -> Dataset:
 def read_tally(text: str) -> Tally:
     """Return the counts in a shard's `tally` line."""
     content = json.loads(text)
-    for key in ("num_entries", "num_written"):
+    for key in _COUNTERS:
         content[key] = Counter(content[key])
     content["actions"] = {kind: Counter(n) for kind, n in content["actions"].items()}
     return Tally(**content)
 
 
 def _count(outputs: ImageOutputs) -> Tally:
+    kinds, num_entries = outputs.num_written.keys(), outputs.num_entries
     return Tally(
+        num_images_of=Counter(kinds),
+        num_objects_of=Counter(dict.fromkeys(kinds, outputs.num_objects)),
+        num_source_drops_of=Counter(dict.fromkeys(kinds, len(outputs.source_drops))),
+        num_entries_of=Counter({k: sum(num_entries[p] for p in PARTS_OF[k]) for k in kinds}),
         num_images=1,
         num_objects=outputs.num_objects,
         num_entries=Counter(outputs.num_entries),

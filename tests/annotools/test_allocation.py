@@ -95,6 +95,58 @@ def test_only_the_proportion_of_shares_counts():
     assert allocate({"full": 2, "boxes": 6}, 0.1, prices, seed=0) == small
 
 
+def test_shares_may_be_of_the_images():
+    prices = same_prices(6, full=60.0, boxes=1.0)
+    allocation = allocate({"full": 1, "boxes": 2}, 1, prices, seed=0, share_by="images")
+
+    # Counts over shares: full 1 | boxes 1, 2 | tie: full 2 | boxes 3, 4.
+    assert list(allocation.kind_of.values()) == ["full", "boxes", "boxes"] * 2
+    assert allocation.spent_by_kind == {"full": 120, "boxes": 4}
+
+
+def test_what_is_left_is_reported():
+    prices = same_prices(4, full=100.0)
+
+    assert allocate({"full": 1}, 250 * SECOND, prices, 0).left_seconds == pytest.approx(50)
+    assert allocate({"full": 1}, math.inf, prices, 0).left_seconds == math.inf
+    # Rounding may let purchases exceed a budget by less than a billionth of it.
+    assert allocate({"full": 1}, 200 * SECOND * (1 - 1e-10), prices, 0).left_seconds == 0
+
+
+@pytest.mark.parametrize("share", [0.01, 1, 99])
+def test_by_hours_images_without_a_label_are_what_nothing_else_bought(share):
+    prices = same_prices(9, full=100.0)
+    without = allocate({"full": 1}, 350 * SECOND, prices, seed=2)
+    allocation = allocate({"full": 1, "none": share}, 350 * SECOND, prices, seed=2)
+
+    assert set(allocation.kind_of) == set(prices)
+    assert allocation.labelled == tuple(without.kind_of)
+    assert list(allocation.kind_of.values()) == ["full"] * 3 + ["none"] * 6
+    assert allocation.spent_by_kind == {"full": 300, "none": 0}
+
+
+def test_by_images_those_without_a_label_have_their_share():
+    prices = same_prices(9, full=100.0)
+    allocation = allocate({"none": 2, "full": 1}, 250 * SECOND, prices, 0, share_by="images")
+
+    # The third label would exceed the budget; until then two images go without for each.
+    assert list(allocation.kind_of.values()) == ["none", "full", "none"] * 2 + ["none"]
+    assert allocation.spent_seconds == 200
+
+
+def test_an_unknown_base_of_shares_is_refused():
+    with pytest.raises(RecipeError, match="shares by 'days': use hours or images"):
+        allocate({"boxes": 1}, 1, same_prices(2, boxes=7.0), seed=0, share_by="days")
+
+
+def test_the_default_sequence_is_what_finished_studies_bought():
+    prices = {i: {"full": 31.0, "boxes": 7.0 * (1 + i % 5)} for i in range(12)}
+    allocation = allocate({"boxes": 1, "full": 1}, 1, prices, seed=1)
+
+    assert list(allocation.kind_of) == [0, 3, 10, 9, 1, 4, 11, 2, 7, 6, 8, 5]
+    assert "".join(kind[0] for kind in allocation.kind_of.values()) == "bfbbfbfbfbbf"
+
+
 @given(mixes, prices_of_images, hours, hours, seeds)
 def test_a_smaller_budget_buys_the_beginning_of_a_larger_one(mix, prices, first, second, seed):
     small = allocate(mix, min(first, second), prices, seed)
@@ -153,6 +205,7 @@ def test_the_same_question_has_the_same_answer(mix, prices, budget, seed):
         ({"full": 1}, 1, "mix has 'full', but image 0 has no price for it"),
         ({"boxes": 1}, -1, "budget of -1 hours"),
         ({"boxes": 1}, math.nan, "budget of nan hours"),
+        ({"none": 1}, 1, "the mix buys no label: add a kind to 'none'"),
     ],
 )
 def test_impossible_questions_are_refused(mix, budget, message):

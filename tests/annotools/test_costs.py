@@ -1,27 +1,43 @@
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotools.costs import count_actions, price_seconds
+from annotools.content import UNKNOWN, measure_content
+from annotools.costs import (
+    ABSENT_CLASSES,
+    ABSENT_TAGS,
+    actions_for,
+    count_actions,
+    paid_actions,
+    price_seconds,
+)
 from annotools.errors import TimesError
 from annotools.times import AnnotationTimes, read_times
 from tests.builders import make_categories, make_label
 
 ROAD, SKY, CAR = 10, 20, 30
 
+# Both stuff classes and the only thing class are in the image: none is absent from it.
 LABEL = make_label([[1, 1, 2, 2], [3, 4, 4, 0]], {1: SKY, 2: ROAD, 3: CAR, 4: CAR}, groups=[4])
 PAPER = read_times("li2018")
+BEARMAN = read_times("bearman2016")
 
 
 @pytest.mark.parametrize(
     ("kind", "crop", "actions"),
     [
-        ("boxes", (2, 2), {"box": 2}),
-        ("tags", None, {"tag": 3}),
-        ("tags", (2, 2), {"tag": 2 + 2}),
-        ("boxes+tags", (2, 2), {"box": 2, "tag": 1 + 1}),
-        ("boxes+tags", (4, 1), {"box": 2, "tag": 2 + 0}),
-        ("full", (2, 2), {"full_image": 1}),
+        ("boxes", (2, 2), {"box": 2, ABSENT_CLASSES: 0}),
+        ("tags", None, {"tag": 3, ABSENT_TAGS: 0}),
+        ("tags", (2, 2), {"tag": 2 + 2, ABSENT_TAGS: 1 + 1}),
+        ("boxes+tags", (2, 2), {"box": 2, ABSENT_CLASSES: 0, "tag": 1 + 1, ABSENT_TAGS: 1 + 1}),
+        ("boxes+tags", (4, 1), {"box": 2, ABSENT_CLASSES: 0, "tag": 2 + 0, ABSENT_TAGS: 0 + 2}),
+        ("points", None, {"point_first": 3, "point_further": 1, ABSENT_CLASSES: 0}),
+        ("scribbles", None, {"scribble": 3, ABSENT_CLASSES: 0}),
+        ("coarse", None, {"coarse_image": 1, ABSENT_CLASSES: 0}),
+        ("full", (2, 2), {"full_image": 1, ABSENT_CLASSES: 0}),
     ],
 )
 def test_actions_where_stuff_is_labelled(kind, crop, actions):
@@ -31,46 +47,51 @@ def test_actions_where_stuff_is_labelled(kind, crop, actions):
 @pytest.mark.parametrize(
     ("kind", "actions"),
     [
-        ("boxes", {"box": 2}),
-        ("tags", {"tag": 1}),
-        ("boxes+tags", {"box": 2}),
-        ("full", {"mask": 2}),
+        ("boxes", {"box": 2, ABSENT_CLASSES: 1}),
+        ("tags", {"tag": 1, ABSENT_TAGS: 1}),
+        ("boxes+tags", {"box": 2, ABSENT_CLASSES: 1}),
+        ("points", {"point_first": 1, "point_further": 1, ABSENT_CLASSES: 1}),
+        ("scribbles", {"scribble": 1, ABSENT_CLASSES: 1}),
+        ("full", {"mask": 2, ABSENT_CLASSES: 1}),
     ],
 )
 def test_actions_where_all_stuff_is_background(kind, actions):
-    categories = make_categories(stuff=("background",), background=True)
+    categories = make_categories(things=("car", "dog"), stuff=("background",), background=True)
     label = make_label([[1, 2, 3]], {1: 10, 2: 20, 3: 20}, groups=[3])
 
     assert count_actions(label, categories, kind, None) == actions
 
 
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="'scribbles'"):
-        count_actions(LABEL, make_categories(), "scribbles", None)
+def test_parts_that_are_no_label_kind():
+    content = measure_content(LABEL, make_categories(), (2, 2))
+
+    assert actions_for(content, "tags of stuff") == {"tag": 2, ABSENT_TAGS: 2}
+    assert actions_for(content, "one point a class") == {"point_first": 3, ABSENT_CLASSES: 0}
 
 
-def test_a_cityscapes_image_costs_what_the_paper_says():
-    weak = price_seconds({"box": 17.9, "tag": 15 * 3.8}, PAPER)
-    full = price_seconds({"full_image": 1}, PAPER)
+def test_an_unknown_count_is_not_a_number():
+    content = measure_content(LABEL, make_categories(), None)
+    unknown = replace(content, thing_tags=UNKNOWN)
 
-    assert weak == pytest.approx(182.3, abs=1e-9)
-    assert full == 5400
-    assert full / weak == pytest.approx(29.62, abs=0.005)
-    assert 100 * weak / full == pytest.approx(3.376, abs=0.0005)
+    assert math.isnan(actions_for(unknown, "tags")["tag"])
+    assert actions_for(unknown, "boxes+tags") == actions_for(content, "boxes+tags")
+
+
+@pytest.mark.parametrize("kind", ["masks", "tags of stuff"])
+def test_an_unknown_kind_is_refused(kind):
+    with pytest.raises(ValueError, match=f"'{kind}'"):
+        count_actions(LABEL, make_categories(), kind, None)
 
 
 @pytest.mark.parametrize(
-    ("images", "hours"),
-    [
-        (2975, (103.5, 47.1, 150.7, 4462.5)),
-        (3475, (120.9, 55.0, 176.0, 5212.5)),
-    ],
+    ("times", "all_questions", "questions"), [(PAPER, False, 0), (PAPER, True, 5), (BEARMAN, 0, 8)]
 )
-def test_cityscapes_splits_cost_what_the_paper_says(images, hours):
-    labels = [{"box": 17.9}, {"tag": 57}, {"box": 17.9, "tag": 57}, {"full_image": 1}]
-    priced = [images * price_seconds(label, PAPER) / 3600 for label in labels]
+def test_which_questions_are_paid(times, all_questions, questions):
+    counts = {"box": 2, ABSENT_CLASSES: 3, "tag": 4, ABSENT_TAGS: 5}
+    asked = {"tag_question": questions} if questions else {}
 
-    assert priced == pytest.approx(hours, abs=0.05)
+    assert paid_actions(counts, times, all_questions=all_questions) == {"box": 2, "tag": 4, **asked}
+    assert price_seconds(counts, times, all_questions=all_questions) == 14 + 4 + questions
 
 
 def test_no_action_costs_nothing():
@@ -89,10 +110,14 @@ def test_a_missing_action_is_named():
 def test_the_weak_label_costs_its_parts(pixels, crop):
     rows = [[1 + (pixels >> i & 1) for i in range(4)], [3, 4, 4, 0]]
     label = make_label(rows, {1: SKY, 2: ROAD, 3: CAR, 4: CAR})
+    categories = make_categories()
     count = {
-        kind: count_actions(label, make_categories(), kind, crop)
+        kind: count_actions(label, categories, kind, crop)
         for kind in ("boxes", "tags", "boxes+tags")
     }
 
     assert count["boxes+tags"]["box"] == count["boxes"]["box"]
     assert 0 < count["boxes+tags"]["tag"] < count["tags"]["tag"]
+    questions = {kind: count[kind]["tag"] + count[kind][ABSENT_TAGS] for kind in list(count)[1:]}
+    # Three classes are asked about in each crop by tags, the two of stuff by boxes+tags.
+    assert 2 * questions["tags"] == 3 * questions["boxes+tags"]

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from annotools.dataset_prices import price_images, summarise_prices
+from annotools.content import read_statistics
+from annotools.costs import price_seconds
+from annotools.dataset_prices import list_purchases, measure_images, price_images
 from annotools.errors import DatasetError, RecipeError
 from annotools.records import Dataset, Image
 from annotools.times import read_times
@@ -35,31 +39,72 @@ def test_every_image_gets_the_price_of_every_kind() -> None:
     }
 
 
-def test_summary_is_means_hours_and_ratio() -> None:
-    rows = summarise_prices(
-        {1: {"boxes": 14.0, "full": 100.0}, 2: {"boxes": 0.0, "full": 40.0}}, ["boxes"]
+def test_a_preset_that_asks_about_absent_classes_charges_every_image_for_them() -> None:
+    dataset = make_dataset()
+    prices = price_images(
+        dataset, dataset.images, ("boxes", "tags"), read_times("bearman2016"), None
     )
-    assert [vars(row) for row in rows] == [
-        {
-            "kind": "boxes",
-            "seconds_per_image": 7.0,
-            "hours": 14 / 3600,
-            "ratio_to_full": 0.1,
-        }
-    ]
+    # Three classes; the second image has no car: one question, and both kinds of stuff as tags.
+    assert prices == {1: {"boxes": 14.0, "tags": 3.0}, 2: {"boxes": 1.0, "tags": 3.0}}
 
 
-def test_ratio_to_free_full_labels_is_undefined() -> None:
-    (row,) = summarise_prices({1: {"full": 0.0}}, ["full"])
-    assert row.ratio_to_full is None
-
-
-def test_nothing_to_price_is_refused() -> None:
+def test_content_of_a_dataset_is_the_mean_over_its_images() -> None:
+    dataset = make_dataset()
+    content = measure_images(dataset, dataset.images, None)
+    assert (content.things, content.thing_tags, content.stuff_tags) == (1, 0.5, 1.5)
     with pytest.raises(DatasetError, match="no image"):
-        summarise_prices({}, ["full"])
+        measure_images(dataset, [], None)
+
+
+def test_purchases_are_the_sum_over_images() -> None:
+    dataset, times = make_dataset(), read_times("li2018")
+    kinds = ("full", "boxes", "tags", "boxes+tags", "coarse")
+    prices = price_images(dataset, dataset.images, kinds, times, None)
+    purchases = list_purchases(measure_images(dataset, dataset.images, None), 2, kinds, times)
+    totals = {p.name: price_seconds(p.actions or {}, times) for p in purchases}
+    assert totals == {kind: sum(prices[i][kind] for i in prices) for kind in kinds} | {
+        # Three classes, or two of stuff, in each of two crops.
+        "tags, all questions": 6,
+        "boxes+tags, all questions": 14 + 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "actions"),
+    [
+        ("full", {"full_image": 3, "coarse_image": 4}),
+        ("boxes", {"box": 7}),
+        ("coarse", {"coarse_image": 7}),
+    ],
+)
+def test_further_images_are_coarse_where_full_labels_are_asked(kind: str, actions: dict) -> None:
+    content = replace(read_statistics("cityscapes-train").content, things=1.0)
+    (purchase,) = list_purchases(content, 3, [kind], read_times("li2018"), num_coarse_images=4)
+    assert purchase.actions == actions
+    assert purchase.num_images == 7
+
+
+def test_no_price_without_a_time_or_a_count() -> None:
+    content = read_statistics("cityscapes-train").content
+    purchases = list_purchases(content, 1, ("scribbles", "tags", "boxes"), read_times("li2018"))
+    assert [p.name for p in purchases] == ["scribbles", "tags", "boxes"]
+    assert [p.actions for p in purchases] == [None, None, {"box": 17.9}]
+    (full,) = list_purchases(content, 1, ["full"], read_times("sam-assisted"))
+    assert full.actions is None
+
+
+def test_tags_come_once_where_absent_classes_are_asked_anyway() -> None:
+    content = read_statistics("voc").content
+    purchases = list_purchases(content, 1, ["tags", "boxes+tags"], read_times("bearman2016"))
+    assert [p.actions for p in purchases] == [
+        {"tag": 1.5, "tag_question": 18.5},
+        {"box": 2.8, "tag_question": 18.5},
+    ]
 
 
 def test_unknown_kind_is_refused() -> None:
     dataset = make_dataset()
     with pytest.raises(RecipeError, match="'masks'"):
         price_images(dataset, dataset.images, ["masks"], read_times("li2018"), None)
+    with pytest.raises(RecipeError, match="'masks'"):
+        list_purchases(read_statistics("voc").content, 1, ["masks"], read_times("li2018"))

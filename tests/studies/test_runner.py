@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from annotools.allocation import allocate
+from annotools.allocation_file import PlanSettings, read_allocation, write_allocation
 from annotools.errors import DatasetError, RecipeError
+from annotools.formats import read_dataset
+from annotools.image_orders import count_categories
 from studies import runner
 from studies.results import TrialResult, write_result
+from studies.study import Study, take_allocation
 from studies.trials import Trial
 from tests.studies.study_builders import make_result, make_study
 
@@ -171,3 +176,60 @@ def test_workers_are_as_many_as_processors_but_one_with_a_gpu(
     with pytest.raises(DatasetError, match="enough"):
         runner.run_study(make_study(tmp_path), tmp_path / "run", workers=None)
     assert asked == [expected]
+
+
+def plan_for(study: Study, path: Path, mix: dict[str, float], budget_hours: float) -> None:
+    train = read_dataset("scenes", study.dataset.root, "train")
+    settings = PlanSettings(
+        format="scenes",
+        root=study.dataset.root,
+        split="train",
+        mix=mix,
+        budget_hours=budget_hours,
+    )
+    prices = {image.image_id: dict.fromkeys(mix, 3600.0) for image in train.images}
+    write_allocation(path, settings, allocate(mix, budget_hours, prices, 0), prices)
+
+
+def test_an_allocation_is_one_trial_a_seed(tmp_path: Path) -> None:
+    path = tmp_path / "given.json"
+    study = make_study(tmp_path, seeds=[4, 2], allocation=str(path))
+    plan_for(study, path, {"full": 1.0, "none": 1.0}, 2.5)
+    study = take_allocation(study)
+    trials = runner.plan_trials(study, tmp_path / "run")
+    assert [key_of(trial) for trial in trials] == [("given", 2.5, 4), ("given", 2.5, 2)]
+    for trial in trials:
+        assert dict(trial.kind_of) == dict(read_allocation(path).kind_of)
+        assert sorted(trial.kind_of.values()) == ["full", "full", "none", "none"]
+        assert trial.spent_hours == 2
+    limited = replace(study, dataset=replace(study.dataset, max_train_images=1))
+    with pytest.raises(RecipeError, match=r"given\.json: 3 images are not in the dataset"):
+        runner.plan_trials(limited, tmp_path / "run")
+    plan_for(study, path, {"full": 1.0, "none": 1.0}, 1.5)
+    with pytest.raises(RecipeError, match=r"given\.json: has another mix or budget"):
+        runner.plan_trials(study, tmp_path / "run")
+
+
+def test_an_allocation_without_labels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "given.json"
+    study = make_study(tmp_path, allocation=str(path))
+    plan_for(study, path, {"full": 1.0, "none": 1.0}, 0.5)
+    with pytest.raises(RecipeError, match="buy no image under mix 'given' with seed 0"):
+        runner.plan_trials(take_allocation(study), tmp_path / "run")
+
+
+def test_order_and_basis_of_shares_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("3\n1\n2\n")
+    mixes = {"m": {"full": 1, "none": 1}}
+    study = make_study(tmp_path, mixes=mixes, share_by="images", order=str(tmp_path / "list.txt"))
+    (trial,) = runner.plan_trials(study, tmp_path)
+    assert list(trial.kind_of.items()) == [(3, "full"), (1, "none"), (2, "full")]
+
+
+def test_images_with_most_categories_come_first(tmp_path: Path) -> None:
+    study = make_study(tmp_path, mixes={"m": {"full": 1}}, order="most-categories")
+    (trial,) = runner.plan_trials(study, tmp_path)
+    train = read_dataset("scenes", study.dataset.root, "train")
+    counts = count_categories(train, train.images)
+    bought = [counts[image_id] for image_id in trial.kind_of]
+    assert bought == sorted(counts.values(), reverse=True)[:2]

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from annotools.allocation import allocate
+from annotools.allocation_file import PlanSettings, write_allocation
 from annotools.errors import RecipeError
 from studies.study import Study, load_study
 
@@ -92,3 +94,67 @@ def test_shipped_studies_can_be_read(name: str) -> None:
     study = load_study(Path(studies.__path__[0]) / "recipes" / f"{name}.toml")
     assert study.name == name
     assert "full" in study.mixes
+
+
+def write_allocation_file(path: Path, mix: dict[str, float], budget_hours: float = 2.0) -> None:
+    settings = PlanSettings(
+        format="scenes", root=Path("w.toml"), split="train", mix=mix, budget_hours=budget_hours
+    )
+    prices: dict[int | str, dict[str, float]] = {0: dict.fromkeys(mix, 3600.0)}
+    bought = allocate(mix, budget_hours, prices, seed=0)
+    write_allocation(path, settings, bought, prices)
+
+
+def test_other_files_start_where_the_root_does(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    path.write_text('order = "a.txt"\nannotator = "h.toml"\n' + TEXT)
+    study = load_study(path)
+    assert study.order == str(tmp_path / "a.txt")
+    assert study.annotator == tmp_path / "h.toml"
+    study = load_study(path, ["annotator=h.toml", "order=cheapest"])
+    assert study.order == "cheapest"
+    assert study.annotator == tmp_path / "elsewhere" / "h.toml"
+
+
+def test_an_allocation_takes_the_place_of_mixes_and_budgets(path: Path, tmp_path: Path) -> None:
+    write_allocation_file(tmp_path / "cheap plan.json", {"boxes": 2.0, "none": 1.0})
+    path.write_text('allocation = "cheap plan.json"\n' + TEXT)
+    study = load_study(path)
+    assert study.mixes == {"cheap plan": {"boxes": 2.0, "none": 1.0}}
+    assert study.budgets_hours == (2.0,)
+    path.write_text('name = "x"\nallocation = "cheap plan.json"\n' + TEXT[TEXT.index("[data") :])
+    assert load_study(path).mixes == study.mixes
+    write_allocation_file(tmp_path / "cheap plan.json", {"points": 1.0})
+    with pytest.raises(RecipeError, match="unknown label kind 'points'"):
+        load_study(path)
+
+
+def test_digest_depends_on_how_images_are_bought_and_drawn(path: Path, tmp_path: Path) -> None:
+    study = load_study(path)
+    listed, habits, plan = (tmp_path / name for name in ("list.txt", "habits.toml", "cheap.json"))
+
+    def digests() -> list[str]:
+        return [
+            replace(study, **changes).digest("cheap")
+            for changes in (
+                {"order": str(listed)},
+                {"annotator": habits},
+                {"allocation": plan},
+            )
+        ]
+
+    listed.write_text("1\n")
+    habits.write_text("[boxes]\ncorner_shift = 0.1\n")
+    write_allocation_file(plan, {"boxes": 1.0})
+    before = digests()
+    listed.write_text("2\n")
+    habits.write_text("[boxes]\ncorner_shift = 0.2\n")
+    write_allocation_file(plan, {"boxes": 1.0}, budget_hours=0.5)
+    named = [
+        replace(study, **changes).digest("cheap")
+        for changes in ({}, {"order": "cheapest"}, {"share_by": "images"})
+    ]
+    assert len({*before, *digests(), *named}) == 9

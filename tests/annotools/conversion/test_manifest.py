@@ -18,7 +18,7 @@ from annotools.times import read_times
 
 
 def make_row(**changes: int) -> KindSummary:
-    counts = {"entries": 5, "written": 5, "dropped": 2} | changes
+    counts = {"entries": 5, "images": 3, "objects": 7, "written": 5, "dropped": 2} | changes
     return KindSummary(kind="boxes", files=("boxes.json",), hours=0.5, **counts)
 
 
@@ -41,11 +41,11 @@ def test_drops_are_counted_by_kind_and_reason_and_the_first_are_named():
 
 
 def test_every_object_is_written_or_dropped():
-    reconcile(7, [make_row()])
+    reconcile([make_row()])
     with pytest.raises(AssertionError, match="boxes: 8 objects in, 5 written and 2 dropped"):
-        reconcile(8, [make_row()])
+        reconcile([make_row(objects=8)])
     with pytest.raises(AssertionError, match="boxes: 7 objects in, 4 written"):
-        reconcile(7, [make_row(), make_row(written=4)])
+        reconcile([make_row(), make_row(written=4)])
 
 
 def test_prices_are_hours_where_there_is_a_time():
@@ -101,6 +101,8 @@ def test_the_manifest_is_what_json_can_hold():
         "kinds": {
             "boxes": {
                 "files": ["boxes.json"],
+                "images": 3,
+                "objects": 7,
                 "entries": 5,
                 "written": 5,
                 "dropped": 2,

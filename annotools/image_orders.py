@@ -1,0 +1,120 @@
+"""In what order images are bought: at random, the cheapest first, the richest first, or as listed.
+
+An order gives each label kind of a mix its own queue of images, for what is cheap with one kind
+may be dear with another.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from annotools.errors import RecipeError
+from annotools.progress import track
+from annotools.random_streams import stream
+from annotools.records import NO_LABEL, Dataset, Image
+
+ORDERS = ("random", "cheapest", "most-categories")
+"""Orders that have a name; any other text is the path of a list of images."""
+
+Queues = Mapping[str, Sequence[int | str]]
+"""By label kind, the ids of the images in the order in which this kind takes them."""
+
+
+def random_order(image_ids: Iterable[int | str], seed: int) -> tuple[int | str, ...]:
+    """Return the ids shuffled; in what order they are given changes nothing."""
+    ordered = sorted(image_ids, key=str)
+    places = stream(seed, "allocation").permutation(len(ordered))
+    return tuple(ordered[place] for place in places)
+
+
+def cheapest_first(
+    prices: Mapping[int | str, Mapping[str, float]], kinds: Iterable[str], seed: int
+) -> Queues:
+    """Return queues by rising price of each kind, at random where prices tie.
+
+    The queue of `NO_LABEL`, which costs nothing, is random.
+    """
+    shuffled = random_order(prices, seed)
+    return {
+        kind: shuffled
+        if kind == NO_LABEL
+        else sorted(shuffled, key=lambda image_id: prices[image_id][kind])
+        for kind in kinds
+    }
+
+
+def most_categories_first(
+    num_categories: Mapping[int | str, int], kinds: Iterable[str], seed: int
+) -> Queues:
+    """Return queues by falling number of categories present, at random where numbers tie."""
+    shuffled = random_order(num_categories, seed)
+    ordered = sorted(shuffled, key=lambda image_id: -num_categories[image_id])
+    return dict.fromkeys(kinds, ordered)
+
+
+def queue_images(
+    order: str,
+    kinds: Iterable[str],
+    prices: Mapping[int | str, Mapping[str, float]],
+    num_categories: Mapping[int | str, int],
+    seed: int,
+) -> Queues:
+    """Return the queues of an order given by a text.
+
+    Args:
+        order: one of `ORDERS`, or the path of a text file with one image id a line; images that
+            it does not list are not bought.
+        kinds: of the mix.
+        prices: seconds by label kind, by image id.
+        num_categories: categories present by image id, as `count_categories` gives them; needed
+            for `most-categories` alone.
+        seed: of what is left to chance.
+
+    Raises:
+        RecipeError: for a list that cannot be read, or names an image twice or one unpriced.
+    """
+    if order == "random":
+        return dict.fromkeys(kinds, random_order(prices, seed))
+    if order == "cheapest":
+        return cheapest_first(prices, kinds, seed)
+    if order == "most-categories":
+        return most_categories_first(num_categories, kinds, seed)
+    return dict.fromkeys(kinds, read_image_list(Path(order), prices))
+
+
+def count_categories(dataset: Dataset, images: Sequence[Image]) -> dict[int | str, int]:
+    """Return how many categories are present in each image, background left out, by image id.
+
+    Raises:
+        DatasetError: when a label cannot be read.
+    """
+    counts = {}
+    for image in track(images, "counting categories", total=len(images)):
+        present = {segment.category_id for segment in dataset.read_label(image).segments}
+        counts[image.image_id] = len(present - {dataset.categories.background_id})
+    return counts
+
+
+def read_image_list(path: Path, image_ids: Iterable[int | str]) -> tuple[int | str, ...]:
+    """Return the image ids of a text file, one a line; empty lines are left out.
+
+    Raises:
+        RecipeError: when the file cannot be read, or names an image twice or one not in
+            `image_ids`.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"order {str(path)!r}: cannot be read ({error}): use {', '.join(ORDERS)}, or a text "
+            "file of image ids"
+        ) from error
+    id_of = {str(image_id): image_id for image_id in image_ids}
+    listed = [line for line in lines if line]
+    for line in listed:
+        if line not in id_of:
+            first = ", ".join(list(id_of)[:5])
+            raise RecipeError(f"{path}: no image {line!r} can be bought; the first are {first}")
+    if len(set(listed)) < len(listed):
+        twice = next(line for line in listed if listed.count(line) > 1)
+        raise RecipeError(f"{path}: image {twice!r} is listed twice: list it once")
+    return tuple(id_of[line] for line in listed)

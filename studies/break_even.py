@@ -1,0 +1,234 @@
+"""At which time of an action the better of two mixes changes, from trials that are finished.
+
+Another time changes what the images of a trial cost, and nothing about what was trained on them:
+each trial keeps its quality and moves along the axis of hours.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import exp, log, sqrt
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from annotools.costs import actions_for, paid_actions
+from annotools.dataset_prices import measure_images
+from annotools.errors import RecipeError
+from annotools.formats import read_dataset
+from annotools.times import AnnotationTimes, missing_time, read_times
+from studies.results import TrialResult
+from studies.study import Study
+
+SEARCHED_FACTOR = 20.0
+"""How far from the present time a change is looked for, downwards and upwards."""
+
+_STEPS = 400
+"""Times tried in each direction before bisection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The points (P,) of a mix: a time of s seconds puts them at `fixed_hours + s * slope`.
+
+    `pq` is in [0, 1].
+    """
+
+    mix: str
+    fixed_hours: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    pq: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceChange:
+    """When the better of two mixes at so many hours changes.
+
+    `better` has the higher PQ at the time as it is, `now`; None where both are equal. `below`
+    and `above` are the nearest times on either side at which the other mix is better, None where
+    there is none within `SEARCHED_FACTOR` that the trials can tell.
+    """
+
+    first: str
+    second: str
+    hours: float
+    action: str
+    now: float
+    better: str | None
+    below: float | None
+    above: float | None
+
+
+def break_even_of_study(
+    study: Study, results: Sequence[TrialResult], action: str, hours: float | None
+) -> tuple[ChoiceChange, ...]:
+    """Return, for each pair of mixes, at which time of an action the better one changes.
+
+    Trials are priced anew from the images they bought, each kind at the mean content of the
+    dataset's images; PQ is the mean over seeds.
+
+    Args:
+        study: what was run; its times are the present ones.
+        results: finished trials of it.
+        action: whose time is varied.
+        hours: at which to compare; None for the middle, on a logarithmic axis, of the hours that
+            both mixes cover. Pairs of which one does not cover them are left out.
+
+    Raises:
+        RecipeError: when no pair of mixes covers the hours.
+        DatasetError: when the dataset cannot be read.
+        TimesError: when the study's times cannot be read or lack an action.
+    """
+    times = read_times(study.times)
+    if action not in times.actions:
+        raise missing_time(times, action)
+    dataset = read_dataset(study.dataset.format, study.dataset.root, study.dataset.train_split)
+    images = dataset.images[: study.dataset.max_train_images]
+    content = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
+    kinds = {kind for result in results for kind in result.images}
+    actions = {kind: paid_actions(actions_for(content, kind), times) for kind in kinds}
+    curves = build_curves(results, actions, times, action)
+    now = times.actions[action].seconds
+    changes = []
+    for first, second in combinations(curves, 2):
+        at = hours if hours is not None else common_middle(first, second, now)
+        if at is not None and _difference(first, second, at, now) is not None:
+            changes.append(find_change(first, second, at, action, now))
+    if not changes:
+        place = "the same hours" if hours is None else f"{hours:g} h"
+        raise RecipeError(f"study {study.name!r}: no two mixes have trials around {place}")
+    return tuple(changes)
+
+
+def build_curves(
+    results: Sequence[TrialResult],
+    actions: Mapping[str, Mapping[str, float]],
+    times: AnnotationTimes,
+    action: str,
+) -> tuple[Curve, ...]:
+    """Return one curve a mix, a point for each budget whose PQ is defined, mixes in their order.
+
+    Args:
+        results: trials; seeds of one budget are averaged.
+        actions: by label kind, how often each action is done for an image.
+        times: of all actions.
+        action: the one whose time is left open.
+
+    Raises:
+        TimesError: for an action that the times lack.
+    """
+    points: dict[str, dict[float, list[tuple[float, float, float]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for result in results:
+        if result.pq is None:
+            continue
+        fixed = slope = 0.0
+        for kind, count in result.images.items():
+            for name, done in actions[kind].items():
+                if name not in times.actions:
+                    raise missing_time(times, name)
+                if name == action:
+                    slope += count * done / 3600
+                else:
+                    fixed += count * done * times.actions[name].seconds / 3600
+        points[result.mix][result.budget_hours].append((fixed, slope, result.pq))
+    curves = []
+    for mix, by_budget in points.items():
+        means = [[fmean(column) for column in zip(*seeds, strict=True)]
+                 for seeds in by_budget.values()]  # fmt: skip
+        fixed_hours, slopes, pq = np.array(means).T
+        curves.append(Curve(mix=mix, fixed_hours=fixed_hours, slope=slopes, pq=pq))
+    return tuple(curves)
+
+
+def quality_at(curve: Curve, hours: float, seconds: float) -> float | None:
+    """Return a mix's PQ at so many hours when the open time is so many seconds.
+
+    Points that fall with the hours are replaced by their mean, until none does (isotonic
+    regression): more labels of a kind do no harm, and without that a dearer mix could look
+    better. Between points it is linear in the logarithm of hours; None outside of them, and
+    where a point costs nothing.
+    """
+    at = curve.fixed_hours + seconds * curve.slope
+    order = np.argsort(at, kind="stable")
+    at, pq = at[order], isotonic_regression(curve.pq[order]).x
+    # A trial's own hours must not be outside of its curve for a rounding error.
+    margin = 1 + 1e-9
+    if at[0] <= 0 or not at[0] / margin <= hours <= at[-1] * margin:
+        return None
+    return float(np.interp(log(hours), np.log(at), pq))
+
+
+def common_middle(first: Curve, second: Curve, seconds: float) -> float | None:
+    """Return the middle, on a logarithmic axis, of the hours both curves cover; None without."""
+    hours = [curve.fixed_hours + seconds * curve.slope for curve in (first, second)]
+    low, high = max(h.min() for h in hours), min(h.max() for h in hours)
+    return sqrt(low * high) if 0 < low <= high else None
+
+
+def find_change(first: Curve, second: Curve, hours: float, action: str, now: float) -> ChoiceChange:
+    """Return the nearest times at which the better of two mixes is another.
+
+    Both curves must cover the hours at the time as it is. The search goes outwards in steps and
+    stops where a curve no longer covers the hours: what happens beyond is not known.
+
+    Raises:
+        RecipeError: when a curve does not cover the hours.
+    """
+    difference = _difference(first, second, hours, now)
+    if difference is None:
+        raise RecipeError(f"no trials of {first.mix!r} and {second.mix!r} around {hours:g} h")
+    better = None if difference == 0 else (first if difference > 0 else second).mix
+    ends = (now / SEARCHED_FACTOR, now * SEARCHED_FACTOR)
+    below, above = (
+        None if better is None else _search(first, second, hours, now, end) for end in ends
+    )
+    return ChoiceChange(
+        first=first.mix,
+        second=second.mix,
+        hours=hours,
+        action=action,
+        now=now,
+        better=better,
+        below=below,
+        above=above,
+    )
+
+
+def _difference(first: Curve, second: Curve, hours: float, seconds: float) -> float | None:
+    qualities = quality_at(first, hours, seconds), quality_at(second, hours, seconds)
+    if qualities[0] is None or qualities[1] is None:
+        return None
+    return qualities[0] - qualities[1]
+
+
+def _search(first: Curve, second: Curve, hours: float, now: float, end: float) -> float | None:
+    """Return the first time on the way from now to the end at which the sign changes."""
+    if now == 0:
+        return None
+    sign = _difference(first, second, hours, now) or 0.0
+    inside = now
+    for outside in np.geomspace(now, end, _STEPS + 1)[1:].tolist():
+        difference = _difference(first, second, hours, outside)
+        if difference is None:
+            return None
+        if difference * sign < 0:
+            return _bisect(first, second, hours, inside, outside, sign)
+        inside = outside
+    return None
+
+
+def _bisect(
+    first: Curve, second: Curve, hours: float, inside: float, outside: float, sign: float
+) -> float:
+    for _ in range(40):
+        middle = exp((log(inside) + log(outside)) / 2)
+        if (_difference(first, second, hours, middle) or 0.0) * sign > 0:
+            inside = middle
+        else:
+            outside = middle
+    return outside

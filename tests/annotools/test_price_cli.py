@@ -1,0 +1,236 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from annotools.cli import app
+from annotools.errors import RecipeError, TimesError
+from tests.real_data import real_data
+
+TRAIN, TRAINVAL = ("--statistics", "cityscapes-train"), ("--statistics", "cityscapes-trainval")
+ALL = "boxes+tags, all questions"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    path = tmp_path / "world.toml"
+    path.write_text("width = 64\nheight = 64\nnum_train = 3\nnum_val = 1\n")
+    return path
+
+
+def run_price(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["price", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def price_rows(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
+    out = folder / "prices.json"
+    run_price(*arguments, "--json", str(out))
+    return {row["name"]: row for row in json.loads(out.read_text())["kinds"]}
+
+
+def test_an_image_of_the_paper_as_printed() -> None:
+    lines = run_price(*TRAIN).splitlines()
+    (line,) = [line for line in lines if line.strip().startswith("boxes+tags  ")]
+    assert line.split()[:4] == ["boxes+tags", "182.3", "3.04", "150.7"]
+    assert " 29.62x (" in line
+    assert " 3.376 (" in line
+    (line,) = [line for line in lines if line.strip().startswith("full  ")]
+    # Full labels are as dear as full labels, whatever the times.
+    assert line.split()[-2:] == ["1.000x", "100.0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hours"),
+    [
+        (TRAIN, (103.5, 47.1, 150.7, 4462.5)),
+        (TRAINVAL, (120.9, 55.0, 176.0, 5212.5)),
+        ((*TRAIN, "--coarse-images", "19998"), (799.6, 363.7, 1163.3, 6795.6)),
+    ],
+)
+def test_hours_of_the_paper(
+    tmp_path: Path, arguments: tuple[str, ...], hours: tuple[float, ...]
+) -> None:
+    rows = price_rows(tmp_path, *arguments)
+    kinds = ("boxes", "tags of stuff", "boxes+tags", "full")
+    assert [rows[kind]["hours"] for kind in kinds] == pytest.approx(hours, abs=0.05)
+    printed = run_price(*arguments)
+    assert all(f" {value:,.1f} " in printed for value in hours if value > 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "seconds", "full_is_times", "percent"),
+    [
+        ((), "boxes+tags", 182.3, 29.62, 3.376),
+        (("--coarse-images", "19998"), "boxes+tags", 182.3, 5.84, 17.12),
+        ((), ALL, 290.3, 18.60, 5.376),
+        (("--seconds", "box=35"), "boxes+tags", 683.5, 7.90, 12.657),
+        (("--seconds", "box=42"), ALL, 916.8, 5.89, 16.978),
+    ],
+)
+def test_the_headline_and_its_caveats(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    name: str,
+    seconds: float,
+    full_is_times: float,
+    percent: float,
+) -> None:
+    row = price_rows(tmp_path, *TRAIN, *arguments)[name]
+    assert row["seconds_per_image"] == pytest.approx(seconds, abs=1e-9)
+    assert row["full_is_times"] == pytest.approx(full_is_times, abs=0.005)
+    assert 100 * row["ratio_to_full"] == pytest.approx(percent, abs=0.005)
+    interval = row["full_is_times_interval"]
+    assert interval["low"] < interval["median"] < interval["high"]
+
+
+def test_pascal_voc_in_the_accounting_of_bearman(tmp_path: Path) -> None:
+    rows = price_rows(tmp_path, "--statistics", "voc", "--times", "bearman2016")
+    assert {name: round(row["seconds_per_image"] + 1e-9, 1) for name, row in rows.items() if
+            row["hours"] is not None} == {
+        "full": 239.7,
+        "boxes": 38.1,
+        "tags": 20.0,
+        "boxes+tags": 38.1,
+        "points": 23.3,
+        "one point a class": 22.1,
+        "scribbles": 34.9,
+    }  # fmt: skip
+    assert 100 * rows["boxes"]["ratio_to_full"] == pytest.approx(15.9, abs=0.05)
+    assert rows["coarse"]["hours_interval"] is None
+
+
+def test_a_kind_without_a_price_is_a_dash() -> None:
+    printed = run_price(*TRAIN, "--kinds", "scribbles", "--kinds", "full")
+    (line,) = [line for line in printed.splitlines() if line.strip().startswith("scribbles")]
+    assert line.split() == ["scribbles", *["–"] * 5]
+    assert "no price, because" in printed
+
+
+def test_without_a_price_of_full_labels_there_is_no_ratio() -> None:
+    printed = run_price(*TRAIN, "--times", "sam-assisted", "--kinds", "boxes")
+    (line,) = [line for line in printed.splitlines() if line.strip().startswith("boxes")]
+    assert line.split() == ["boxes", "125.3", "2.09", "103.5", "(88.9–515)", "–", "–"]
+    assert "hangs on" not in printed
+
+
+def test_mixed_quality_control_is_said_in_words(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('inherit = "li2018"\n[actions.box]\nseconds = 35\nquality_control = true\n')
+    mixed = "These times mix"
+    kinds = ("--kinds", "full", "--kinds", "boxes")
+    assert f"{mixed} box without quality control with full_image that" in run_price(*TRAIN, *kinds)
+    assert mixed not in run_price(*TRAIN, "--times", "like-for-like")
+    assert mixed not in run_price(*TRAIN, *kinds, "--times", str(own))
+    assert mixed in run_price(*TRAIN, "--times", str(own))
+
+
+def test_notes_and_sources_are_said() -> None:
+    printed = run_price("--statistics", "voc", "--times", "sam-assisted")
+    assert "masks that SAM itself was" in printed
+    assert "Kirillov et al. 2023, SA-1B" in printed
+    assert "remembered, not confirmed" in run_price(
+        "--statistics", "voc", "--times", "bearman2016", "--kinds", "points"
+    )
+
+
+def test_the_saving_is_explained_with_its_spread() -> None:
+    printed = run_price(*TRAIN)
+    assert "boxes+tags: full labels cost 29.62 times as much at the times as they are." in printed
+    assert "share of spread" in printed
+    certain = [f"--seconds={action}" for action in ("box=7", "tag=1", "full_image=5400")]
+    assert "90 % lie between 29.6 and 29.6." in run_price(*TRAIN, *certain)
+
+
+def test_break_evens_of_the_saving_or_of_all_pairs() -> None:
+    few, many = run_price(*TRAIN), run_price(*TRAIN, "--break-even")
+    assert "full = boxes+tags  " in few
+    assert " 298.5 " in few
+    assert "boxes = coarse" not in few
+    assert "boxes = coarse" in many
+    none = run_price("--statistics", "voc", "--times", "bearman2016", "--break-even")
+    (line,) = [
+        line
+        for line in none.splitlines()
+        if line.startswith(" tags = points ") and "point_further" in line
+    ]
+    assert line.split()[-2:] == ["0.9", "–"]
+
+
+def test_full_labels_alone_have_no_saving() -> None:
+    printed = run_price(*TRAIN, "--kinds", "full")
+    assert "hangs on" not in printed
+    assert "costs the same" not in printed
+    assert "5,400.0" in printed
+
+
+def test_the_saving_of_the_first_kind_where_none_has_boxes() -> None:
+    printed = run_price(*TRAIN, "--kinds", "coarse")
+    assert "coarse: full labels cost 12.86 times" in printed
+
+
+def test_the_same_seed_gives_the_same_table() -> None:
+    first, again, other = (run_price(*TRAIN, "--seed", seed) for seed in ("1", "1", "2"))
+    assert first == again
+    assert first != other
+
+
+def test_price_of_a_dataset(world: Path, tmp_path: Path) -> None:
+    rows = price_rows(
+        tmp_path, str(world), "--format", "scenes", "--crops", "48x40", "--max-images", "2"
+    )
+    assert rows["full"]["hours"] == 3.0
+    assert rows["boxes+tags"]["hours"] == pytest.approx(
+        rows["boxes"]["hours"] + rows["tags of stuff"]["hours"]
+    )
+    assert rows["tags of stuff"]["hours"] < rows["tags"]["hours"]
+    assert rows["tags"]["hours"] < rows["tags, all questions"]["hours"]
+    assert rows["points"]["hours"] is None
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    out = tmp_path / "prices.png"
+    assert str(out) in run_price(*TRAIN, "--picture", str(out)).replace("\n", "")
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["DATA"],
+        ["--format", "voc"],
+        [*TRAIN, "--format", "voc"],
+        [*TRAIN, "--max-images", "2"],
+        [*TRAIN, "--crops", "4x4"],
+        [*TRAIN, "--seconds", "box"],
+        [*TRAIN, "--seconds", "box=fast"],
+    ],
+)
+def test_wrong_use(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["price", *arguments]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--seconds", "click=1"], TimesError, "no action 'click'"),
+        (["--times", "lee"], TimesError, "'lee'"),
+        (["--kinds", "masks"], RecipeError, "unknown label kind 'masks': use full, boxes"),
+    ],
+)
+def test_wrong_input_is_named(arguments: list[str], error: type, message: str) -> None:
+    done = CliRunner().invoke(app, ["price", *TRAIN, *arguments])
+    assert isinstance(done.exception, error)
+    assert message in str(done.exception)
+
+
+def test_a_street_of_cityscapes_has_fifteen_crops(tmp_path: Path) -> None:
+    root = str(real_data("cityscapes"))
+    rows = price_rows(tmp_path, root, "--format", "cityscapes")
+    number = rows["full"]["actions"]["full_image"]
+    questions = rows["tags of stuff, all questions"]["actions"]
+    assert questions["tag"] + questions["tag_question"] == pytest.approx(15 * 11 * number)

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from annotools.content import read_statistics
+from annotools.price_list import make_price_list
+from annotools.price_plots import draw_prices
+from annotools.times import read_times
+from annotools.uncertainty import Interval, Price
+
+
+def make_price(name: str, hours: float) -> Price:
+    return Price(
+        name=name,
+        seconds_per_image=1.0,
+        hours=hours,
+        hours_interval=Interval(low=hours / 2, median=hours, high=hours * 2),
+        ratio_to_full=None,
+        ratio_interval=None,
+        full_is_times=None,
+        full_is_times_interval=None,
+    )
+
+
+def read_size(path: Path) -> tuple[int, ...]:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return picture.shape
+
+
+def test_both_panels_are_drawn(tmp_path: Path) -> None:
+    content = read_statistics("voc").content
+    listed = make_price_list(
+        content, 10, None, read_times("bearman2016"), num_coarse_images=0, seed=0
+    )
+    rows = [row for row in listed.prices if row]
+    path = tmp_path / "deep" / "prices.png"
+    draw_prices(rows, listed.headline, path)
+    assert read_size(path)[1] == 2 * 5.5 * 160
+
+
+def test_without_a_saving_there_are_hours_alone(tmp_path: Path) -> None:
+    path = tmp_path / "prices.png"
+    draw_prices([make_price("boxes", 3.0), make_price("free", 0.0)], None, path)
+    assert read_size(path)[1] == 5.5 * 160
+
+
+def test_more_hours_are_more_ink(tmp_path: Path) -> None:
+    pictures = []
+    for hours in (2.0, 2000.0):
+        path = tmp_path / f"{hours}.png"
+        draw_prices([make_price("a", 1.0), make_price("b", hours)], None, path)
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        pictures.append(picture)
+    assert not np.array_equal(*pictures)
+
+
+@pytest.mark.parametrize("hours", [[], [0.0]])
+def test_nothing_to_draw_is_an_empty_picture(tmp_path: Path, hours: list[float]) -> None:
+    path = tmp_path / "empty.png"
+    price = make_price("boxes", 1.0)
+    draw_prices([make_price("free", h) for h in hours], (price, np.array([2.0, 3.0])), path)
+    assert read_size(path)[1] == 2 * 5.5 * 160

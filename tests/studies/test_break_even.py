@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from annotools.errors import RecipeError, TimesError
+from annotools.times import read_times
+from studies.break_even import (
+    Curve,
+    break_even_of_study,
+    build_curves,
+    common_middle,
+    find_change,
+    quality_at,
+)
+from studies.cli import app
+from studies.folder import STUDY_FILE, store_study
+from studies.results import TrialResult, write_result
+from tests.studies.study_builders import make_result, make_study
+
+PAPER = read_times("li2018")
+
+
+def make_curve(mix: str, fixed: list[float], slope: list[float], pq: list[float]) -> Curve:
+    return Curve(mix=mix, fixed_hours=np.array(fixed), slope=np.array(slope), pq=np.array(pq))
+
+
+# At 10 s the cheap mix is at 10, 100 and 1000 h, in the middle better than the other.
+CHEAP = make_curve("cheap", [0, 0, 0], [1, 10, 100], [0.2, 0.4, 0.6])
+DEAR = make_curve("dear", [10, 1000], [0, 0], [0.3, 0.3])
+
+
+def test_points_move_along_the_hours_with_the_time() -> None:
+    assert quality_at(CHEAP, 100, 10) == pytest.approx(0.4)
+    assert quality_at(CHEAP, 100, 100) == pytest.approx(0.2)
+    # Half-way between 10 h and 100 h on a logarithmic axis.
+    assert quality_at(CHEAP, 10**1.5, 10) == pytest.approx(0.3)
+    assert quality_at(CHEAP, 5, 10) is None
+    assert quality_at(CHEAP, 2000, 10) is None
+    assert quality_at(CHEAP, 10, 0) is None
+
+
+def test_points_that_fall_are_averaged() -> None:
+    curve = make_curve("noisy", [1, 2, 3], [0, 0, 0], [0.4, 0.2, 0.5])
+    assert [quality_at(curve, hours, 0) for hours in (1, 2, 3)] == pytest.approx([0.3, 0.3, 0.5])
+
+
+def test_the_choice_changes_where_both_qualities_meet() -> None:
+    change = find_change(CHEAP, DEAR, 100, "box", 10)
+    # Ten times the square root: the cheap mix has 0.3 at 100 h when its points lie half a
+    # decade further to the right.
+    assert change.better == "cheap"
+    assert change.below is None
+    assert change.above == pytest.approx(10 * 10**0.5)
+    back = find_change(DEAR, CHEAP, 100, "box", 50)
+    assert back.better == "dear"
+    assert back.below == pytest.approx(10 * 10**0.5)
+    assert back.above is None
+    better = make_curve("better", [10, 1000], [0, 0], [0.5, 0.5])
+    change = find_change(better, DEAR, 100, "box", 10)
+    assert (change.better, change.below, change.above) == ("better", None, None)
+
+
+def test_nothing_is_said_where_the_trials_do_not_reach() -> None:
+    short = make_curve("dear", [90, 110], [0, 0], [0.1, 0.1])
+    change = find_change(CHEAP, short, 100, "box", 10)
+    assert (change.better, change.below, change.above) == ("cheap", None, None)
+    with pytest.raises(RecipeError, match="no trials of 'cheap' and 'dear' around 80 h"):
+        find_change(CHEAP, short, 80, "box", 10)
+
+
+def test_equal_mixes_and_free_actions_have_no_change() -> None:
+    change = find_change(DEAR, DEAR, 100, "box", 10)
+    assert (change.better, change.below, change.above) == (None, None, None)
+    free = make_curve("free", [10, 1000], [1, 1], [0.5, 0.5])
+    change = find_change(free, DEAR, 100, "box", 0)
+    assert (change.better, change.below, change.above) == ("free", None, None)
+
+
+def test_common_middle_of_hours() -> None:
+    assert common_middle(CHEAP, DEAR, 10) == pytest.approx(100)
+    assert common_middle(CHEAP, DEAR, 0) is None
+    assert common_middle(CHEAP, make_curve("late", [2000], [0], [0.5]), 10) is None
+
+
+def test_curves_are_means_over_seeds_of_images_priced_anew() -> None:
+    results = [
+        make_result("weak", 1, 0, 0.2, images={"boxes": 100}),
+        make_result("weak", 1, 1, 0.4, images={"boxes": 200}),
+        make_result("weak", 2, 0, 0.5, images={"boxes": 300, "full": 2}),
+        make_result("weak", 3, 0, None, images={"full": 2}),
+        make_result("full", 3, 0, 0.6, images={"full": 2}),
+    ]
+    actions = {"boxes": {"box": 12.0, "tag": 36.0}, "full": {"full_image": 1.0}}
+    weak, full = build_curves(results, actions, PAPER, "box")
+    assert (weak.mix, full.mix) == ("weak", "full")
+    assert weak.slope == pytest.approx([0.5, 1.0])
+    assert weak.fixed_hours == pytest.approx([1.5, 3 + 3])
+    assert weak.pq == pytest.approx([0.3, 0.5])
+    assert (full.slope.tolist(), full.fixed_hours.tolist()) == ([0], [3])
+    with pytest.raises(TimesError, match="lack the action 'stroke'"):
+        build_curves(results, {**actions, "boxes": {"stroke": 1.0}}, PAPER, "box")
+
+
+def small_results() -> list[TrialResult]:
+    rows = [
+        ("boxes+tags", 200, 0.2),
+        ("boxes+tags", 2000, 0.4),
+        ("full", 2, 0.1),
+        ("full", 20, 0.3),
+    ]
+    return [make_result(mix, images / 10, 0, pq, images={mix: images}) for mix, images, pq in rows]
+
+
+def test_a_study_is_priced_from_its_dataset(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    (change,) = break_even_of_study(study, small_results(), "box", None)
+    assert (change.first, change.second, change.now) == ("boxes+tags", "full", 7)
+    (other,) = break_even_of_study(study, small_results(), "full_image", change.hours)
+    assert (other.better, other.now) == (change.better, 5400)
+    with pytest.raises(RecipeError, match="no two mixes have trials around 1e\\+06 h"):
+        break_even_of_study(study, small_results(), "box", 1e6)
+    with pytest.raises(RecipeError, match="around the same hours"):
+        break_even_of_study(study, small_results()[:1], "box", None)
+    with pytest.raises(TimesError, match="lack the action 'scribble'"):
+        break_even_of_study(study, small_results(), "scribble", None)
+
+
+def test_command_prints_and_writes_the_changes(tmp_path: Path) -> None:
+    folder, out = tmp_path / "run", tmp_path / "changes.json"
+    study = make_study(tmp_path, budgets_hours=[r.budget_hours for r in small_results()])
+    store_study(study, folder)
+    assert (folder / STUDY_FILE).is_file()
+    for number, result in enumerate(small_results()):
+        write_result(result, folder / "trials" / f"{number}.json")
+    arguments = ["study", "break-even", str(folder), "--action", "full_image"]
+    done = CliRunner().invoke(app, [*arguments, "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "full or boxes+tags" in done.stdout
+    assert CliRunner().invoke(app, arguments).stdout == done.stdout
+    (row,) = json.loads(out.read_text())
+    assert row["action"] == "full_image"
+    assert row["better"] in ("boxes+tags", "full")
