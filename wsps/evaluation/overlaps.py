@@ -1,4 +1,4 @@
-"""How the segments of a prediction lie over those of the truth: one image, one pass.
+"""How the segments of a prediction lie over those of the truth: one image, one pass over runs.
 
 This is also where a prediction that contradicts itself or its image is refused, so that every
 score refuses the same things in the same words.
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.records import VOID, FullLabel, SegmentMap
+from annotools.label_maps import Runs
+from annotools.records import VOID, FullLabel
+from wsps.evaluation.run_labels import RunLabel, to_runs
 
 _NO_SEGMENT = -1
 _ID_BITS = 32
@@ -70,22 +72,27 @@ class Overlaps:
         return 2 * pixels > self.prediction_areas
 
 
-def measure_overlaps(truth: FullLabel, prediction: FullLabel, categories: CategorySet) -> Overlaps:
+def measure_overlaps(
+    truth: FullLabel | RunLabel, prediction: FullLabel | RunLabel, categories: CategorySet
+) -> Overlaps:
     """Return the overlaps of a prediction with the truth of the same image.
 
-    Areas are counted from the maps; those in the segments' records are not used. Whether a
-    predicted segment is marked as a group has no meaning and is not used either.
+    A label that is measured more than once is best given as `to_runs` of it: its map is then
+    read that once. Areas are counted from the maps; those in the segments' records are not used.
+    Whether a predicted segment is marked as a group has no meaning and is not used either.
 
     Raises:
         DatasetError: when the maps differ in shape, a map and its segments contradict each
             other, or a segment has a category that is not in the set.
     """
-    if truth.segment_map.shape != prediction.segment_map.shape:
+    truth, prediction = to_runs(truth), to_runs(prediction)
+    shape, truth_shape = _shape(prediction.runs), _shape(truth.runs)
+    if shape != truth_shape:
         raise DatasetError(
-            f"image {truth.image_id}: the prediction has shape {prediction.segment_map.shape}, "
-            f"the truth {truth.segment_map.shape}: predict at the size of the truth"
+            f"image {truth.image_id}: the prediction has shape {shape}, "
+            f"the truth {truth_shape}: predict at the size of the truth"
         )
-    truth_ids, prediction_ids, pixels = _count_pairs(truth.segment_map, prediction.segment_map)
+    truth_ids, prediction_ids, pixels = _count_pairs(truth.runs, prediction.runs)
     truth_classes = _class_indices(truth, "truth", categories)
     prediction_classes = _class_indices(prediction, "prediction", categories)
     truth_places = _places(truth_ids, truth, "truth")
@@ -109,20 +116,22 @@ def measure_overlaps(truth: FullLabel, prediction: FullLabel, categories: Catego
     )
 
 
+def _shape(runs: Runs) -> tuple[int, int]:
+    return runs.height, runs.width
+
+
 def _count_pairs(
-    truth_map: SegmentMap, prediction_map: SegmentMap
+    truth: Runs, prediction: Runs
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
     """Return true id, predicted id and shared pixels of each pair, in reading order."""
-    truth_ids, prediction_ids = truth_map.ravel(), prediction_map.ravel()
-    changes = np.ones(truth_ids.shape, dtype=bool)
-    np.not_equal(truth_ids[1:], truth_ids[:-1], out=changes[1:])
-    changes[1:] |= prediction_ids[1:] != prediction_ids[:-1]
-    starts = np.flatnonzero(changes)
-    lengths = np.diff(starts, append=truth_ids.size)
+    starts = np.union1d(truth.starts, prediction.starts)
+    lengths = np.diff(starts, append=truth.height * truth.width)
+    truth_ids = truth.ids[np.searchsorted(truth.starts, starts, side="right") - 1]
+    prediction_ids = prediction.ids[np.searchsorted(prediction.starts, starts, side="right") - 1]
 
     # An id has up to 31 bits: both fit side by side in one 64-bit code.
-    codes = truth_ids[starts].astype(np.int64) << _ID_BITS
-    codes |= prediction_ids[starts].astype(np.int64) & _ID_MASK
+    codes = truth_ids.astype(np.int64) << _ID_BITS
+    codes |= prediction_ids.astype(np.int64) & _ID_MASK
     pairs, pair_of_run = np.unique(codes, return_inverse=True)
     pixels = _sums(pair_of_run, lengths, len(pairs))
 
@@ -143,7 +152,7 @@ def _sums(places: NDArray[np.intp], values: NDArray[np.int64], length: int) -> N
     return np.bincount(places, weights=values, minlength=length).astype(np.int64)
 
 
-def _class_indices(label: FullLabel, side: str, categories: CategorySet) -> NDArray[np.intp]:
+def _class_indices(label: RunLabel, side: str, categories: CategorySet) -> NDArray[np.intp]:
     for segment in label.segments:
         if segment.category_id not in categories.class_index_of:
             known = ", ".join(str(category_id) for category_id in categories.class_index_of)
@@ -155,7 +164,7 @@ def _class_indices(label: FullLabel, side: str, categories: CategorySet) -> NDAr
     return np.array(indices, dtype=np.intp)
 
 
-def _places(ids: NDArray[np.int32], label: FullLabel, side: str) -> NDArray[np.intp]:
+def _places(ids: NDArray[np.int32], label: RunLabel, side: str) -> NDArray[np.intp]:
     """Return the place in `label.segments` of each id, `_NO_SEGMENT` for void."""
     place_of = {s.segment_id: place for place, s in enumerate(label.segments)}
     in_map = set(ids.tolist()) - {VOID}

@@ -12,6 +12,7 @@ from annotools.categories import CategorySet
 from annotools.records import FullLabel
 from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
 from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.run_labels import RunLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,11 @@ class PanopticQuality:
 
 
 def count_image(
-    truth: FullLabel, prediction: FullLabel, categories: CategorySet, *, all_groups: bool = True
+    truth: FullLabel | RunLabel,
+    prediction: FullLabel | RunLabel,
+    categories: CategorySet,
+    *,
+    all_groups: bool = True,
 ) -> PanopticCounts:
     """Count the matched and unmatched segments of one image.
 
@@ -93,7 +98,7 @@ def count_image(
     when more than half of its pixels are in void or in groups of its own category.
 
     Args:
-        truth: the image's label.
+        truth: the image's label; as `to_runs` of it where it is compared more than once.
         prediction: the same image as predicted; void where nothing is.
         categories: the dataset's.
         all_groups: true counts the pixels in all groups of the category. False counts those in
