@@ -6,7 +6,6 @@ to the others.
 """
 
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from annotools.categories import CategorySet
 from annotools.errors import RecipeError
 from annotools.random_streams import stream
 from annotools.records import Box, BoxXYXY, Point, TaggedCrop, WeakLabel
-from annotools.settings import read_settings
+from annotools.settings import read_settings, read_toml
 
 SMALL_BELOW = 0.058
 """Relative size below which an object is small: COCO's 32 pixels on its usual 640 x 480."""
@@ -112,13 +111,7 @@ def read_annotator(path: Path) -> Annotator:
     Raises:
         RecipeError: when the file cannot be read, or a habit is unknown or impossible.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: not valid TOML ({error})") from error
-    return read_settings(Annotator, table, where=str(path))
+    return read_settings(Annotator, read_toml(path), where=str(path))
 
 
 def annotate_weak(

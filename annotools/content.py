@@ -1,7 +1,6 @@
 """How much there is to label in an image: counted in a label, or the means of a whole dataset."""
 
 import math
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
 from annotools.records import FullLabel
-from annotools.settings import read_settings
+from annotools.settings import read_settings, read_toml
 from annotools.weak_labels.weaken import weaken
 
 STATISTICS_FOLDER = Path(__file__).with_name("statistics")
@@ -119,13 +118,7 @@ def read_statistics(name_or_path: str | Path) -> Statistics:
                 "a file of your own ends in .toml"
             )
         path = shipped[name_or_path]
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
-    return read_settings(Statistics, table, where=str(path))
+    return read_settings(Statistics, read_toml(path), where=str(path))
 
 
 def measure_content(

@@ -237,6 +237,7 @@ def _number(value: float | None, unit: str = "") -> str:
     """Return four digits, or tenths of what is larger."""
     if value is None:
         return "–"
+    value = round(value, 9) + 0.0  # Rounding leaves a negative zero, which the sum turns positive.
     return f"{value:,.1f}{unit}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".") + unit
 
 

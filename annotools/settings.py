@@ -36,6 +36,24 @@ def read_settings(settings_type: type[T], table: Mapping[str, Any], where: str) 
     return _read_table(settings_type, table, where, path="")
 
 
+def read_toml(path: Path, error_type: type[AnnotationError] = RecipeError) -> dict[str, Any]:
+    """Return the table of a TOML file.
+
+    Args:
+        path: of the file.
+        error_type: what to raise.
+
+    Raises:
+        AnnotationError: of `error_type`, when the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise error_type(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    except ValueError as error:
+        raise error_type(f"{path}: not valid TOML ({error}): correct it") from error
+
+
 def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
     """Return the table with one setting replaced, from text such as `training.steps=100`.
 

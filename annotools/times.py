@@ -1,13 +1,13 @@
 """What one action of an annotator takes, with source and spread, read from TOML."""
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import TimesError
+from annotools.settings import read_toml
 
 ACTIONS = (
     "box",
@@ -151,7 +151,7 @@ def _read_file(path: Path, heirs: tuple[Path, ...]) -> AnnotationTimes:
     place = str(path)
     if path.resolve() in heirs:
         raise TimesError(f"{path}: inherit leads back to this file: break the circle")
-    table = _load(path)
+    table = read_toml(path, TimesError)
     inherited = None
     if "inherit" in table:
         parent = _find_file(_take(place, table, "inherit", str), path.parent)
@@ -198,16 +198,6 @@ def _find_file(name_or_path: str | Path, base: Path) -> Path:
             "a file of your own ends in .toml"
         )
     return presets[name_or_path]
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise TimesError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    except ValueError as error:
-        raise TimesError(f"{path}: not TOML: {error}") from error
 
 
 def _read_action(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from annotools.annotators import read_annotator
 from annotools.errors import RecipeError
 from annotools.image_orders import ORDERS
 from annotools.records import NO_LABEL
-from annotools.settings import as_table, read_settings, set_by_path
+from annotools.settings import as_table, read_settings, read_toml, set_by_path
 from annotools.times import read_times
 from wsps.recipe import TRAINABLE_KINDS, Recipe
 
@@ -128,10 +127,7 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """
     if not path.is_file():
         raise RecipeError(f"{path}: no such file; a study is a TOML file")
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid TOML ({error})") from error
+    table = read_toml(path)
     for change in changes:
         table = set_by_path(table, change)
     study = read_settings(Study, table, where=str(path))

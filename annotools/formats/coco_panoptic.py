@@ -76,7 +76,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         path = root / "annotations" / f"panoptic_{split}.json"
         label_folder = root / "annotations" / f"panoptic_{split}"
     content = read_json(path, others="panoptic*.json")
-    categories = _read_categories(path, content)
+    categories = read_categories(path, content)
     images = read_images(path, content, photo_folder=root / split)
     annotation_of = _read_annotations(path, content, label_folder, categories, images)
     images, drops = _part_labelled(path, images, annotation_of, label_folder)
@@ -118,6 +118,22 @@ def encode_segment_map(segment_map: SegmentMap) -> bytes:
     done, png = cv2.imencode(".png", bgr, _PNG_OPTIONS)
     assert done
     return bytes(png)
+
+
+def decode_segment_map(path: Path) -> SegmentMap:
+    """Return the segment map that a PNG holds: (H, W), `VOID` where unlabelled.
+
+    Raises:
+        DatasetError: when it cannot be read or is no RGB picture of 8 bits a colour.
+    """
+    pixels = decode_map(path)
+    if pixels.ndim != 3 or pixels.dtype != np.uint8:
+        raise DatasetError(f"{path}: is not RGB with 8 bits a colour: give a COCO panoptic PNG")
+    segment_map: SegmentMap = pixels[:, :, 2].astype(np.int32)  # (H, W)
+    for channel in (1, 0):
+        segment_map <<= 8
+        segment_map |= pixels[:, :, channel]
+    return segment_map
 
 
 def panoptic_entry(label: FullLabel, image: Image, file_name: str) -> dict[str, Any]:
@@ -163,7 +179,12 @@ def _written_ids(segment_ids: Iterable[int]) -> dict[int, int]:
     return dict(zip(ordered, ordered if fits else range(1, len(ordered) + 1), strict=True))
 
 
-def _read_categories(path: Path, content: Any) -> CategorySet:
+def read_categories(path: Path, content: Any) -> CategorySet:
+    """Return the list `categories` of a file; one with `is_background` is the background.
+
+    Raises:
+        DatasetError: when the list is missing or contradicts itself.
+    """
     categories: list[Category] = []
     background_ids = []
     for place, entry in entries(path, content, "categories"):
@@ -285,17 +306,11 @@ def _read_label(
 
 
 def _read_segment_map(path: Path, image: Image) -> SegmentMap:
-    pixels = decode_map(path)
-    if pixels.ndim != 3 or pixels.dtype != np.uint8:
-        raise DatasetError(f"{path}: is not RGB with 8 bits a colour: give a COCO panoptic PNG")
-    height, width, _ = pixels.shape
+    segment_map = decode_segment_map(path)
+    height, width = segment_map.shape
     if (width, height) != (image.width, image.height):
         raise DatasetError(
             f"{path}: is {width} x {height} pixels, the JSON says {image.width} x "
             f"{image.height} for image {image.image_id!r}: restore the PNG"
         )
-    segment_map: SegmentMap = pixels[:, :, 2].astype(np.int32)  # (H, W)
-    for channel in (1, 0):
-        segment_map <<= 8
-        segment_map |= pixels[:, :, channel]
     return segment_map

@@ -4,7 +4,6 @@ ROOT is a TOML file with the knobs of `annotools.scenes.SceneWorld` (all optiona
 `train` and `val`; they share no scene.
 """
 
-import tomllib
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from annotools.errors import DatasetError
 from annotools.label_maps import build_label
 from annotools.records import Dataset, FullLabel, Image, Photo
 from annotools.scenes import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
-from annotools.settings import read_settings
+from annotools.settings import read_settings, read_toml
 
 
 def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:  # noqa: ARG001
@@ -26,11 +25,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:  # noq
     """
     if not root.is_file():
         raise DatasetError(f"{root}: no such file; a scene world is a TOML file of knobs")
-    try:
-        table = tomllib.loads(root.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{root}: not valid TOML ({error})") from error
-    world = read_settings(SceneWorld, table, where=str(root))
+    world = read_settings(SceneWorld, read_toml(root, DatasetError), where=str(root))
     return world_dataset(world, split)
 
 

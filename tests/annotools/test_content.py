@@ -118,7 +118,7 @@ def test_own_file(tmp_path, as_type):
         ({"thing_tags_per_crop": "2.5"}, "thing_tags_per_crop = 2.5: there are only 2 such"),
         ({"stuff_classes_present": "5"}, "stuff_classes_present = 5.0: there are only 4 such"),
         ({"num_thing_classes": "0", "num_stuff_classes": "0"}, "are 0: give one or more"),
-        ({"name": "3x"}, "not TOML"),
+        ({"name": "3x"}, "not valid TOML"),
     ],
 )
 def test_mistakes_are_named(tmp_path, changes, message):

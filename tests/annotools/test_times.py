@@ -161,7 +161,7 @@ def test_file_that_is_not_toml(tmp_path, content):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
 
-    with pytest.raises(TimesError, match=r"bad\.toml: not TOML"):
+    with pytest.raises(TimesError, match=r"bad\.toml: not valid TOML"):
         read_times(path)
 
 
