@@ -129,10 +129,10 @@ def decode_segment_map(path: Path) -> SegmentMap:
     pixels = decode_map(path)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise DatasetError(f"{path}: is not RGB with 8 bits a colour: give a COCO panoptic PNG")
-    segment_map: SegmentMap = pixels[:, :, 2].astype(np.int32)  # (H, W)
-    for channel in (1, 0):
-        segment_map <<= 8
-        segment_map |= pixels[:, :, channel]
+    # Blue comes first in what OpenCV decodes: seen that way round, the array is contiguous.
+    rgba = cv2.cvtColor(np.ascontiguousarray(pixels[:, :, ::-1]), cv2.COLOR_BGR2RGBA)
+    segment_map: SegmentMap = rgba.view("<i4").reshape(pixels.shape[:2])
+    segment_map &= END_OF_IDS - 1  # without the opaque alpha
     return segment_map
 
 

@@ -124,26 +124,34 @@ def _count_pairs(
     truth: Runs, prediction: Runs
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
     """Return true id, predicted id and shared pixels of each pair, in reading order."""
-    starts = np.union1d(truth.starts, prediction.starts)
-    lengths = np.diff(starts, append=truth.height * truth.width)
-    truth_ids = truth.ids[np.searchsorted(truth.starts, starts, side="right") - 1]
-    prediction_ids = prediction.ids[np.searchsorted(prediction.starts, starts, side="right") - 1]
+    # Runs begin wherever one of either map does. Each map's current run is the last that has
+    # begun; where both begin, the first of the two starts has no pixel and goes.
+    starts = np.concatenate([truth.starts, prediction.starts])
+    order = np.argsort(starts, kind="stable")  # merges, as both halves are sorted
+    lengths = np.diff(starts[order], append=truth.height * truth.width)
+    of_truth = np.cumsum(order < len(truth.starts), dtype=np.int64)
+    of_prediction = np.arange(1, len(order) + 1) - of_truth
+    has_pixels = lengths > 0
+    lengths = lengths[has_pixels]
+    of_truth, of_prediction = of_truth[has_pixels] - 1, of_prediction[has_pixels] - 1
 
     # An id has up to 31 bits: both fit side by side in one 64-bit code.
-    codes = truth_ids.astype(np.int64) << _ID_BITS
-    codes |= prediction_ids.astype(np.int64) & _ID_MASK
-    pairs, pair_of_run = np.unique(codes, return_inverse=True)
+    codes = truth.ids[of_truth].astype(np.int64) << _ID_BITS
+    codes |= prediction.ids[of_prediction].astype(np.int64) & _ID_MASK
+    # Sorted and searched, as np.unique is several times as slow when it returns the inverse.
+    pairs = np.unique(codes)
+    pair_of_run = np.searchsorted(pairs, codes)
     pixels = _sums(pair_of_run, lengths, len(pairs))
 
     # Of the values assigned to one place numpy keeps the last, here the pair's first run.
     first_run = np.empty(len(pairs), dtype=np.intp)
-    first_run[pair_of_run[::-1]] = np.arange(len(starts))[::-1]
-    order = np.argsort(first_run)
-    pairs = pairs[order]
+    first_run[pair_of_run[::-1]] = np.arange(len(codes))[::-1]
+    reading_order = np.argsort(first_run)
+    pairs = pairs[reading_order]
     return (
         (pairs >> _ID_BITS).astype(np.int32),
         (pairs & _ID_MASK).astype(np.int32),
-        pixels[order],
+        pixels[reading_order],
     )
 
 

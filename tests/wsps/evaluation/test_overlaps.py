@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from annotools.errors import DatasetError
 from annotools.label_maps import build_label
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
-from wsps.evaluation.overlaps import measure_overlaps
+from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.run_labels import to_runs
 
 CATEGORIES = make_categories()
 LARGEST_ID = 2**31 - 1
@@ -70,6 +71,38 @@ def test_counts_equal_those_of_boolean_masks_for_ids_of_any_size(maps):
     assert overlaps.prediction_areas.tolist() == [s.area for s in prediction.segments]
     in_void = [np.sum((maps[0] == 0) & (maps[1] == s.segment_id)) for s in prediction.segments]
     assert overlaps.prediction_void.tolist() == in_void
+
+
+def as_lists(overlaps: Overlaps) -> list[list[int]]:
+    return [getattr(overlaps, field.name).tolist() for field in fields(Overlaps)]
+
+
+@given(arrays(np.int32, (2, 3, 4), elements=IDS))
+def test_labels_as_runs_give_what_their_maps_give(maps):
+    truth, prediction = label_of(maps[0]), label_of(maps[1])
+    expected = as_lists(measure_overlaps(truth, prediction, CATEGORIES))
+    kept, predicted = to_runs(truth), to_runs(prediction)
+    maps[...] = -1  # nothing may look at the maps again
+    assert as_lists(measure_overlaps(kept, predicted, CATEGORIES)) == expected
+    assert as_lists(measure_overlaps(to_runs(kept), predicted, CATEGORIES)) == expected
+
+
+def test_a_truth_as_runs_beside_a_map_by_hand():
+    truth = to_runs(make_label([[1, 1, 2], [0, 0, 2]], {1: 10, 2: 30}, groups=[2]))
+    overlaps = measure_overlaps(
+        truth, make_label([[7, 8, 8], [8, 0, 0]], {7: 10, 8: 30}), CATEGORIES
+    )
+    assert overlaps.truth_is_group.tolist() == [False, True]
+    assert overlaps.pair_truth.tolist() == [0, 0, 1]
+    assert overlaps.pair_prediction.tolist() == [0, 1, 1]
+    assert overlaps.pair_pixels.tolist() == [1, 1, 1]
+    assert overlaps.prediction_void.tolist() == [0, 1]
+
+
+def test_a_truth_as_runs_of_another_shape_is_refused():
+    truth = to_runs(make_label([[1, 1], [2, 2]], {1: 10, 2: 30}))
+    with pytest.raises(DatasetError, match=r"shape \(1, 4\), the truth \(2, 2\)"):
+        measure_overlaps(truth, make_label([[1, 1, 2, 2]], {1: 10, 2: 30}), CATEGORIES)
 
 
 @given(arrays(np.int32, (2, 3, 4), elements=IDS))

@@ -1,0 +1,317 @@
+"""How fast panoptic quality is counted, beside the reference implementation and hotcoco.
+
+    python benchmarks/evaluate.py [--cityscapes ROOT]
+
+Truths are Cityscapes labels, or scenes of their size; predictions are the truths with every
+outline bent by a few pixels and some instances merged. The reference is the evaluation of
+cityscapesScripts, which is that of panopticapi. It takes about two minutes and prints rows for
+BENCHMARKS.md.
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from cityscapesscripts.evaluation.evalPanopticSemanticLabeling import (
+    average_pq,
+    pq_compute_single_core,
+)
+from convert import REPEATS, SPLIT, Row, copy_label_maps, describe_machine, make_label_maps, time_of
+from hotcoco.panoptic import PanopticEval
+from PIL import Image as PillowImage
+
+from annotools.formats import read_dataset
+from annotools.formats.coco_panoptic import category_entries, encode_segment_map, panoptic_entry
+from annotools.label_maps import build_label
+from annotools.parallel import run_parallel
+from annotools.records import VOID, Dataset, FullLabel
+from wsps.evaluation.panoptic_quality import PanopticCounts, count_image, panoptic_quality
+from wsps.evaluation.run_labels import RunLabel, to_runs
+
+BEND_PIXELS = 4
+"""How far outlines of predictions are from those of the truth, at most."""
+
+WORKERS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Truths and predictions as COCO panoptic files, in folders with the same layout."""
+
+    truth: Path
+    prediction: Path
+
+    def read(self) -> tuple[Dataset, Dataset]:
+        """Return both datasets; PNGs are read when asked for."""
+        return (
+            read_dataset("coco-panoptic", self.truth, SPLIT),
+            read_dataset("coco-panoptic", self.prediction, SPLIT),
+        )
+
+
+def main(
+    cityscapes: Annotated[
+        Path | None, typer.Option(help="The folder that holds gtFine; its split train is used.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Label maps to make or copy.")] = 48,
+) -> None:
+    """Measure evaluation and print Markdown rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "cityscapes"
+        if cityscapes is None:
+            make_label_maps(root, images)
+        else:
+            copy_label_maps(cityscapes, root, images)
+        dataset = read_dataset("cityscapes", root, SPLIT)
+        pillow = write_files(dataset, Path(folder) / "pillow", encode_with_pillow)
+        own = write_files(dataset, Path(folder) / "own", encode_segment_map)
+        source = "scenes scaled up" if cityscapes is None else "real labels"
+        machine = describe_machine(("annotools", "numpy", "opencv-python-headless", "hotcoco"))
+        typer.echo(f"Source: {images} pairs of label maps, {source}. {machine}")
+        typer.echo(f"PQ, SQ and DQ of all three programs: {compare_scores(pillow)}.\n")
+        rows = itertools.chain(
+            measure_reference(pillow, "PNGs of Pillow, as the official script writes them"),
+            measure_reference(own, "PNGs of annotools convert"),
+            measure_decoders(pillow),
+            measure_workers(pillow, images),
+            measure_memory(pillow, images),
+        )
+        typer.echo("| figure | value | beside | target |\n| --- | --- | --- | --- |")
+        for row in rows:
+            typer.echo(f"| {row.figure} | {row.value} | {row.beside} | {row.target} |")
+
+
+def write_files(dataset: Dataset, folder: Path, encode: Callable[[np.ndarray], bytes]) -> Files:
+    """Write the labels of a dataset, and predictions of them, to a new folder."""
+    files = Files(truth=folder / "truth", prediction=folder / "prediction")
+    # hotcoco takes numbers alone for image ids.
+    numbered = [(i, replace(i, image_id=n)) for n, i in enumerate(dataset.images, start=1)]
+    for root, change in ((files.truth, None), (files.prediction, bend_and_merge)):
+        (root / "panoptic").mkdir(parents=True)
+        annotations = []
+        for source_image, image in numbered:
+            label = dataset.read_label(source_image)
+            label = label if change is None else change(label, dataset)
+            name = f"{Path(image.file_name).stem}.png"
+            (root / "panoptic" / name).write_bytes(encode(label.segment_map))
+            annotations.append(panoptic_entry(label, image, name))
+        content = {
+            "images": [
+                {"id": i.image_id, "file_name": i.file_name, "width": i.width, "height": i.height}
+                for _, i in numbered
+            ],
+            "annotations": annotations,
+            "categories": category_entries(dataset.categories),
+        }
+        (root / "panoptic.json").write_text(json.dumps(content))
+    return files
+
+
+def bend_and_merge(label: FullLabel, dataset: Dataset) -> FullLabel:
+    """Return a prediction: outlines in waves, no void, every other thing joined to its like."""
+    height, width = label.segment_map.shape
+    rows, columns = np.indices((height, width))
+    bent = label.segment_map[
+        np.clip(rows + (BEND_PIXELS * np.sin(columns / 50)).astype(int), 0, height - 1),
+        np.clip(columns + (BEND_PIXELS * np.sin(rows / 30)).astype(int), 0, width - 1),
+    ]
+    largest = max(label.segments, key=lambda segment: segment.area)
+    bent[bent == VOID] = largest.segment_id
+    things = [s for s in label.segments if dataset.categories.by_id(s.category_id).is_thing]
+    for first, second in zip(things[::2], things[1::2], strict=False):
+        if first.category_id == second.category_id:
+            bent[bent == first.segment_id] = second.segment_id
+    return build_label(label.image_id, bent, {s.segment_id: s.category_id for s in label.segments})
+
+
+def encode_with_pillow(segment_map: np.ndarray) -> bytes:
+    """Return the PNG that Pillow writes by default."""
+    rgb = np.stack([segment_map >> shift & 255 for shift in (0, 8, 16)], axis=-1)  # (H, W, 3)
+    stream = io.BytesIO()
+    PillowImage.fromarray(rgb.astype(np.uint8)).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def compare_scores(files: Files) -> str:
+    """Return the mean scores in words; stop where the programs disagree.
+
+    Raises:
+        typer.Exit: after saying which scores differ.
+    """
+    truth, _ = files.read()
+    quality = panoptic_quality(count_files(files), truth.categories).all
+    peer, hotcoco = reference_scores(files)["All"], hotcoco_scores(files)["All"]
+    scores = np.array([quality.pq, quality.sq, quality.dq])
+    for name, others in (("reference", peer), ("hotcoco", hotcoco)):
+        if not np.allclose(scores, [others["pq"], others["sq"], others["rq"]], rtol=0, atol=1e-9):
+            typer.echo(f"ours {scores}, {name} {others}: the programs disagree", err=True)
+            raise typer.Exit(1)
+    return ", ".join(f"{score:.4f}" for score in scores)
+
+
+def count_files(files: Files, first: int = 0, step: int = 1, times: int = 1) -> PanopticCounts:
+    """Count every `step`-th image from files, one after the other, as the reference does."""
+    truth, prediction = files.read()
+    counts = PanopticCounts.zero(len(truth.categories))
+    pairs = list(zip(truth.images, prediction.images, strict=True))[first::step]
+    for true_image, predicted_image in pairs * times:
+        label = truth.read_label(true_image)
+        predicted = prediction.read_label(predicted_image)
+        counts += count_image(label, predicted, truth.categories, all_groups=False)
+    return counts
+
+
+def reference_scores(files: Files) -> dict[str, dict[str, float]]:
+    """Run the reference implementation in this process."""
+    truth, prediction = (
+        json.loads((root / "panoptic.json").read_text()) for root in (files.truth, files.prediction)
+    )
+    pairs = list(zip(truth["annotations"], prediction["annotations"], strict=True))
+    categories = {entry["id"]: entry for entry in truth["categories"]}
+    folders = (str(files.truth / "panoptic"), str(files.prediction / "panoptic"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        return average_pq(pq_compute_single_core(0, pairs, *folders, categories), categories)
+
+
+def hotcoco_scores(files: Files) -> dict[str, dict[str, float]]:
+    """Run hotcoco, with as many threads as its environment says."""
+    evaluation = PanopticEval(
+        str(files.truth / "panoptic.json"), str(files.prediction / "panoptic.json")
+    )
+    evaluation.evaluate()
+    return evaluation.results()
+
+
+def measure_reference(files: Files, source: str) -> Iterator[Row]:
+    """Measure one process from files and in memory; each repeat measures all, one by one."""
+    truth, prediction = files.read()
+    count = len(truth.images)
+    labels = [truth.read_label(image) for image in truth.images[:8]]
+    predictions = [prediction.read_label(image) for image in prediction.images[:8]]
+    kept = [to_runs(label) for label in labels]
+    size = median(runs_bytes(label) for label in kept) / labels[0].segment_map.nbytes
+    seconds: dict[str, list[float]] = {"files": [], "maps": [], "runs": [], "reference": []}
+    for _ in range(REPEATS):
+        seconds["files"].append(time_of(lambda: count_files(files), repeats=1) / count)
+        for name, truths in (("maps", labels), ("runs", kept)):
+            pairs = list(zip(truths, predictions, strict=True))
+            seconds[name].append(
+                median(
+                    time_of(partial(count_image, *pair, truth.categories), repeats=5)
+                    for pair in pairs
+                )
+            )
+        seconds["reference"].append(time_of(lambda: reference_scores(files), repeats=1) / count)
+    reference = seconds["reference"]
+    for name, figure, target in (
+        ("files", f"PQ from files, 1 process; {source}", "2.5 times"),
+        ("maps", "PQ counted in memory from two maps", "15 times"),
+        ("runs", f"PQ counted in memory, truth kept as runs ({size:.1%} of its map)", "15 times"),
+    ):
+        ratios = [peer / ours for peer, ours in zip(reference, seconds[name], strict=True)]
+        yield Row(
+            figure=figure,
+            value=f"{1000 * median(seconds[name]):.1f} ms an image",
+            beside=f"reference, from files, {1000 * median(reference):.0f} ms, "
+            f"{median(ratios):.1f} times as long ({min(ratios):.1f} to {max(ratios):.1f})",
+            target=target,
+        )
+
+
+def runs_bytes(label: RunLabel) -> int:
+    """Return the bytes of the arrays of a label kept as runs."""
+    runs = label.runs
+    return runs.starts.nbytes + runs.lengths.nbytes + runs.ids.nbytes
+
+
+def measure_decoders(files: Files) -> Iterator[Row]:
+    """Measure what decoding alone takes, with packages that are installed."""
+    data = [path.read_bytes() for path in sorted((files.truth / "panoptic").glob("*.png"))[:8]]
+    decoders: dict[str, Callable[[bytes], object]] = {
+        "OpenCV": lambda d: cv2.imdecode(np.frombuffer(d, dtype=np.uint8), cv2.IMREAD_UNCHANGED),
+        "Pillow": lambda d: np.asarray(PillowImage.open(io.BytesIO(d))),
+    }
+    for package, name in (("imagecodecs", "png_decode"), ("pyspng", "load")):
+        with contextlib.suppress(ImportError):
+            decoders[package] = getattr(import_module(package), name)
+    for name, decode in decoders.items():
+        milliseconds = 1000 * median(time_of(partial(decode, d)) for d in data)
+        yield Row(figure=f"decode a PNG of Pillow ({name})", value=f"{milliseconds:.1f} ms")
+
+
+def measure_workers(files: Files, count: int) -> Iterator[Row]:
+    """Measure two workers, ours as processes that have to start and hotcoco's as threads."""
+    shares = partial(_count_share, files)
+
+    def run_ours() -> None:
+        for _ in run_parallel(shares, range(WORKERS), WORKERS):
+            pass
+
+    ours, inside, peer = [], [], []
+    for _ in range(REPEATS):
+        ours.append(time_of(run_ours, repeats=1))
+        inside.append(max(run_parallel(shares, range(WORKERS), WORKERS)))
+        peer.append(in_new_process(_time_hotcoco, files, WORKERS))
+    ratios = [mine / other for mine, other in zip(inside, peer, strict=True)]
+    yield Row(
+        figure=f"PQ from files, {WORKERS} workers",
+        value=f"{count / median(inside):.0f} images/s ({count / median(ours):.0f} with the start "
+        f"of the workers, {median(ours) - median(inside):.1f} s)",
+        beside=f"hotcoco, {WORKERS} threads, {count / median(peer):.0f} images/s: ours takes "
+        f"{median(ratios):.2f} times as long",
+    )
+
+
+def measure_memory(files: Files, count: int) -> Iterator[Row]:
+    """Measure peak memory of counting few and many images, each in a process of its own."""
+    for times in (1, 10):
+        yield Row(
+            figure=f"peak memory, PQ of {times * count} images from files",
+            value=f"{in_new_process(_peak_mebibytes, files, times):.0f} MiB",
+        )
+
+
+def in_new_process(function: Callable[..., float], *arguments: object) -> float:
+    """Return what a function returns in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def _count_share(files: Files, first: int) -> float:
+    start = time.perf_counter()
+    count_files(files, first, WORKERS)
+    return time.perf_counter() - start
+
+
+def _time_hotcoco(files: Files, threads: int) -> float:
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # read when the first threads are made
+    start = time.perf_counter()
+    hotcoco_scores(files)
+    return time.perf_counter() - start
+
+
+def _peak_mebibytes(files: Files, times: int) -> float:
+    count_files(files, times=times)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+if __name__ == "__main__":
+    typer.run(main)

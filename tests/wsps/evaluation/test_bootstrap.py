@@ -1,0 +1,80 @@
+import numpy as np
+
+from annotools.label_maps import class_map
+from tests.builders import make_categories
+from tests.wsps.panoptic_files import random_label
+from wsps.evaluation.bootstrap import (
+    draw_resamples,
+    interval,
+    resample_rates,
+    stack_counts,
+)
+from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
+from wsps.evaluation.panoptic_quality import PanopticCounts, count_image, panoptic_quality
+
+CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), background=True)
+NUM_IMAGES = 6
+
+
+def measured_images():
+    generator = np.random.default_rng(3)
+    counts, pixels = [], []
+    for image_id in range(NUM_IMAGES):
+        truth = random_label(generator, CATEGORIES, image_id, crowds=True)
+        prediction = random_label(generator, CATEGORIES, image_id, crowds=False, like=truth)
+        counts.append(count_image(truth, prediction, CATEGORIES))
+        maps = (class_map(label, CATEGORIES) for label in (truth, prediction))
+        pixels.append(count_pixels(*maps, len(CATEGORIES), image_id))
+    return counts, pixels
+
+
+def test_a_resample_scores_as_its_images_do_one_by_one():
+    counts, pixels = measured_images()
+    resamples = draw_resamples(NUM_IMAGES, 20, seed=0)
+    rates = resample_rates(stack_counts(counts, pixels), resamples, CATEGORIES)
+    for number, times in enumerate(resamples.astype(int)):
+        drawn = np.repeat(np.arange(NUM_IMAGES), times)
+        total = sum((counts[i] for i in drawn), PanopticCounts.zero(4))
+        quality = panoptic_quality(total, CATEGORIES)
+        for name in ("pq", "sq", "dq"):
+            means = [getattr(m, name) for m in (quality.all, quality.things, quality.stuff)]
+            expected = [*getattr(quality, name), *means]
+            np.testing.assert_allclose(getattr(rates, name)[number], expected, atol=1e-12)
+        iou = mean_iou(sum((pixels[i] for i in drawn), PixelCounts.zero(4)))
+        np.testing.assert_allclose(rates.iou[number, :5], [*iou.iou, iou.mean], atol=1e-12)
+
+
+def test_what_never_occurs_is_undefined_and_left_out_of_means():
+    nothing = PanopticCounts.zero(4)
+    found = PanopticCounts(
+        iou_sum=np.array([0, 0.75, 0, 0]),
+        true_positives=np.array([0, 1, 0, 0]),
+        false_positives=np.array([0, 0, 1, 0]),
+        false_negatives=np.zeros(4, dtype=np.int64),
+    )
+    pixels = [PixelCounts.zero(4)] * 2
+    rates = resample_rates(
+        stack_counts([nothing, found], pixels), np.array([[2.0, 0.0], [1.0, 1.0]]), CATEGORIES
+    )
+    np.testing.assert_array_equal(rates.pq[0], np.full(7, np.nan))
+    np.testing.assert_array_equal(rates.pq[1], [np.nan, 0.75, 0, np.nan, 0.375, 0, 0.75])
+    np.testing.assert_array_equal(rates.sq[1], [np.nan, 0.75, 0, np.nan, 0.375, 0, 0.75])
+    assert np.isnan(rates.iou).all()
+
+
+def test_a_resample_has_as_many_images_and_follows_the_seed():
+    draws = draw_resamples(7, 50, seed=1)
+    assert draws.shape == (50, 7)
+    assert (draws.sum(axis=1) == 7).all()
+    assert len(np.unique(draws, axis=0)) > 40
+    np.testing.assert_array_equal(draws, draw_resamples(7, 50, seed=1))
+    assert (draws != draw_resamples(7, 50, seed=2)).any()
+
+
+def test_an_interval_holds_the_middle_of_the_defined_values():
+    column = np.arange(41) / 40
+    holes = np.where(np.arange(41) % 2 == 0, column, np.nan)
+    ends = interval(np.column_stack([column, holes, np.full(41, np.nan)]))
+    np.testing.assert_allclose(ends[:, 0], [1 / 40, 39 / 40])
+    np.testing.assert_allclose(ends[:, 1], [1 / 40, 39 / 40])
+    assert np.isnan(ends[:, 2]).all()

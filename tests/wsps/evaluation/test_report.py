@@ -1,0 +1,62 @@
+import numpy as np
+
+from tests.builders import make_categories
+from wsps.evaluation.bootstrap import ResampledRates
+from wsps.evaluation.measures import Measured
+from wsps.evaluation.report import difference_rows, rows_as_csv, rows_as_json, score_rows
+
+CATEGORIES = make_categories(stuff=("road",))
+MEASURED = Measured(
+    rates={"pq": np.array([0.5, np.nan, 0.5, np.nan, 0.5]), "ap_vol": np.full(5, 0.25)},
+    counts={"tp": np.array([2, 0, 2, 0, 2])},
+)
+
+
+def resampled(pq: float) -> ResampledRates:
+    rates = np.full((10, 5), pq)
+    rates[:, 1] = np.nan
+    return ResampledRates(pq=rates, sq=rates, dq=rates, iou=rates)
+
+
+def test_undefined_is_null_in_json_and_empty_in_csv():
+    rows = score_rows(MEASURED, CATEGORIES, None)
+    assert [(row.name, row.kind) for row in rows] == [
+        ("road", "stuff"),
+        ("car", "thing"),
+        *((name, "mean") for name in ("all", "things", "stuff")),
+    ]
+    assert rows_as_json(rows)[1] == {
+        "name": "car",
+        "kind": "thing",
+        "pq": None,
+        "ap_vol": 0.25,
+        "tp": 0,
+        "intervals": {},
+    }
+    assert rows_as_csv(rows).splitlines()[:3] == [
+        "name,kind,pq,ap_vol,tp",
+        "road,stuff,0.5,0.25,2",
+        "car,thing,,0.25,0",
+    ]
+
+
+def test_intervals_go_to_defined_rates_that_have_resamples():
+    rows = score_rows(MEASURED, CATEGORIES, resampled(0.75))
+    assert rows[0].intervals == {"pq": (0.75, 0.75)}
+    assert rows[1].intervals == {}
+    assert rows_as_csv(rows).splitlines()[:3] == [
+        "name,kind,pq,ap_vol,tp,pq_low,pq_high",
+        "road,stuff,0.5,0.25,2,0.75,0.75",
+        "car,thing,,0.25,0,,",
+    ]
+
+
+def test_a_difference_is_second_minus_first_in_the_same_resamples():
+    rates = {"pq": np.array([0.75, 0.5, 0.75, 0.5, np.nan])}
+    second = Measured(rates=rates | {"ap_vol": np.zeros(5)}, counts={})
+    pair = (resampled(0.25), resampled(0.75))
+    rows = difference_rows(MEASURED, second, CATEGORIES, pair)
+    assert [row.rates["pq"] for row in rows] == [0.25, None, 0.25, None, None]
+    assert rows[0].rates["ap_vol"] == -0.25
+    assert rows[0].intervals == {"pq": (0.5, 0.5)}
+    assert rows[0].counts == {}

@@ -1,0 +1,147 @@
+"""The scores of a set of images, by name, from what each contributes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from wsps.evaluation.average_precision import ScoredImage, average_precision
+from wsps.evaluation.bootstrap import (
+    ResampledRates,
+    draw_resamples,
+    resample_rates,
+    stack_counts,
+)
+from wsps.evaluation.class_means import classes_to_average, mean_of_defined
+from wsps.evaluation.image_scores import ImageScores
+from wsps.evaluation.mean_iou import PixelCounts, mean_iou
+from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
+
+METRICS = ("pq", "ap", "miou")
+"""Panoptic quality with its parts and counts, average precision, mean IoU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrowdEffect:
+    """On how many classes PQ is another with the reference's crowd rule, and by how much at most.
+
+    The reference implementation honours one crowd of each category and image.
+    """
+
+    num_classes: int
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Rates by name, arrays (K + 3,), and counts likewise: classes, then the three means."""
+
+    rates: Mapping[str, NDArray[np.float64]]
+    counts: Mapping[str, NDArray[np.int64]]
+
+
+def measure(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    metrics: Sequence[str],
+    thresholds: Sequence[float],
+    *,
+    all_groups: bool,
+) -> Measured:
+    """Return the scores of a set of images.
+
+    Args:
+        images: at least one; all `scored` if `ap` is among the metrics.
+        categories: the dataset's.
+        metrics: of `METRICS`.
+        thresholds: IoU in (0, 1] of average precision.
+        all_groups: false for the reference's rule of one crowd of each category and image.
+    """
+    rates: dict[str, NDArray[np.float64]] = {}
+    counts: dict[str, NDArray[np.int64]] = {}
+    if "pq" in metrics:
+        total = total_counts(images, categories, all_groups=all_groups)
+        rates |= _panoptic_rates(total, categories)
+        counts |= _panoptic_counts(total, categories)
+    if "ap" in metrics:
+        scored = [image.scored for image in images if image.scored is not None]
+        assert len(scored) == len(images)
+        rates |= precision_rates(scored, categories, thresholds)
+    if "miou" in metrics:
+        iou = mean_iou(sum((i.pixels for i in images), PixelCounts.zero(len(categories)))).iou
+        groups = classes_to_average(categories, include_background=True)
+        rates["iou"] = np.array([*iou, *(mean_of_defined(iou[group]) for group in groups)])
+    return Measured(rates=rates, counts=counts)
+
+
+def precision_rates(
+    scored: Sequence[ScoredImage], categories: CategorySet, thresholds: Sequence[float]
+) -> dict[str, NDArray[np.float64]]:
+    """Return average precision as `Measured` has it."""
+    precision = average_precision(scored, categories, thresholds)
+    volumes = (precision.all.volume, precision.things.volume, precision.stuff.volume)
+    return {"ap_vol": np.array([*precision.volume, *volumes])}
+
+
+def total_counts(
+    images: Sequence[ImageScores], categories: CategorySet, *, all_groups: bool
+) -> PanopticCounts:
+    """Return the panoptic counts of all images together."""
+    parts = (i.counts if all_groups else i.official_counts for i in images)
+    return sum(parts, PanopticCounts.zero(len(categories)))
+
+
+def crowd_effect(images: Sequence[ImageScores], categories: CategorySet) -> CrowdEffect:
+    """Return what the reference's crowd rule changes."""
+    ours, official = (
+        panoptic_quality(total_counts(images, categories, all_groups=rule), categories).pq
+        for rule in (True, False)
+    )
+    differs = ~np.isclose(ours, official, rtol=0, atol=0, equal_nan=True)
+    most = np.abs(ours - official)[differs]
+    return CrowdEffect(
+        num_classes=int(differs.sum()), most=float(np.nan_to_num(most).max(initial=0))
+    )
+
+
+def resample(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    num_resamples: int,
+    seed: int,
+    *,
+    all_groups: bool,
+) -> ResampledRates:
+    """Return the scores of resamples of the images; equal seeds draw equal resamples."""
+    counts = [i.counts if all_groups else i.official_counts for i in images]
+    stacked = stack_counts(counts, [i.pixels for i in images])
+    return resample_rates(stacked, draw_resamples(len(images), num_resamples, seed), categories)
+
+
+def _panoptic_rates(
+    total: PanopticCounts, categories: CategorySet
+) -> dict[str, NDArray[np.float64]]:
+    quality = panoptic_quality(total, categories)
+    means = (quality.all, quality.things, quality.stuff)
+    return {
+        "pq": np.array([*quality.pq, *(mean.pq for mean in means)]),
+        "sq": np.array([*quality.sq, *(mean.sq for mean in means)]),
+        "dq": np.array([*quality.dq, *(mean.dq for mean in means)]),
+    }
+
+
+def _panoptic_counts(
+    total: PanopticCounts, categories: CategorySet
+) -> dict[str, NDArray[np.int64]]:
+    groups = classes_to_average(categories, include_background=False)
+    of_class = {
+        "tp": total.true_positives,
+        "fp": total.false_positives,
+        "fn": total.false_negatives,
+    }
+    return {
+        name: np.array([*numbers, *(numbers[group].sum() for group in groups)])
+        for name, numbers in of_class.items()
+    }

@@ -1,0 +1,135 @@
+"""What an evaluation found, as rows to print or to store: scores, intervals, differences."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from wsps.evaluation.bootstrap import ResampledRates, interval
+from wsps.evaluation.measures import CrowdEffect, Measured
+
+_MEANS = ("all", "things", "stuff")
+_ENDS = ("low", "high")
+
+Ends = tuple[float, float]
+"""The lower and the upper end of an interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """A class, or a mean over classes (`kind` is then `mean`).
+
+    `rates` are in [0, 1] by name, None where undefined; of a comparison they are differences in
+    [-1, 1]. `counts` are by name, sums over its classes for a mean. `intervals` are of rates, by
+    name; a rate may have none.
+    """
+
+    name: str
+    kind: str
+    rates: Mapping[str, float | None]
+    counts: Mapping[str, int]
+    intervals: Mapping[str, Ends]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What was found on `num_images` images: a row for each class, then the three means.
+
+    `differences` are of the second prediction minus the first, empty without a second one.
+    `num_unasked` counts predicted images that the truth does not have.
+    """
+
+    num_images: int
+    num_unasked: int
+    metrics: tuple[str, ...]
+    rows: tuple[ScoreRow, ...]
+    differences: tuple[ScoreRow, ...]
+    crowd_effect: CrowdEffect
+
+
+def score_rows(
+    measured: Measured, categories: CategorySet, resampled: ResampledRates | None
+) -> tuple[ScoreRow, ...]:
+    """Return a row for each class and mean; with resamples, with intervals of PQ and IoU."""
+    ends = {}
+    if resampled is not None:
+        values = _by_name(resampled)
+        ends = {name: interval(values[name]) for name in measured.rates if name in values}
+    return _rows(measured, categories, ends)
+
+
+def difference_rows(
+    first: Measured,
+    second: Measured,
+    categories: CategorySet,
+    resampled: tuple[ResampledRates, ResampledRates] | None,
+) -> tuple[ScoreRow, ...]:
+    """Return second minus first; with resamples, which must be paired, with intervals."""
+    differences = {name: second.rates[name] - rates for name, rates in first.rates.items()}
+    ends = {}
+    if resampled is not None:
+        of_first, of_second = (_by_name(rates) for rates in resampled)
+        names = [name for name in differences if name in of_first]
+        ends = {name: interval(of_second[name] - of_first[name]) for name in names}
+    return _rows(Measured(rates=differences, counts={}), categories, ends)
+
+
+def rows_as_json(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
+    """Return an object for each row; intervals are lists of two numbers."""
+    return [
+        {
+            "name": row.name,
+            "kind": row.kind,
+            **row.rates,
+            **row.counts,
+            "intervals": {name: list(ends) for name, ends in row.intervals.items()},
+        }
+        for row in rows
+    ]
+
+
+def rows_as_csv(rows: Sequence[ScoreRow]) -> str:
+    """Return a table with a heading; an undefined score is an empty field."""
+    bounded = sorted({name for row in rows for name in row.intervals})
+    heads = [*rows[0].rates, *rows[0].counts, *(f"{n}_{end}" for n in bounded for end in _ENDS)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "kind", *heads])
+    for row in rows:
+        ends = [end for name in bounded for end in row.intervals.get(name, (None, None))]
+        writer.writerow([row.name, row.kind, *row.rates.values(), *row.counts.values(), *ends])
+    return text.getvalue()
+
+
+def _rows(
+    measured: Measured, categories: CategorySet, ends: Mapping[str, NDArray[np.float64]]
+) -> tuple[ScoreRow, ...]:
+    heads = [(c.name, "thing" if c.is_thing else "stuff") for c in categories.categories]
+    heads += [(name, "mean") for name in _MEANS]
+    return tuple(
+        ScoreRow(
+            name=name,
+            kind=kind,
+            rates={key: _defined(values[place]) for key, values in measured.rates.items()},
+            counts={key: int(values[place]) for key, values in measured.counts.items()},
+            intervals={
+                key: (float(low[place]), float(high[place]))
+                for key, (low, high) in ends.items()
+                if not np.isnan(low[place])
+            },
+        )
+        for place, (name, kind) in enumerate(heads)
+    )
+
+
+def _by_name(rates: ResampledRates) -> dict[str, NDArray[np.float64]]:
+    return {"pq": rates.pq, "sq": rates.sq, "dq": rates.dq, "iou": rates.iou}
+
+
+def _defined(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,88 @@
+"""Score COCO instance results: a list of masks with scores, against an instances file."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.formats import coco_instances
+from annotools.formats.coco_entries import take_image_id
+from annotools.formats.files import entries, read_json, take
+from annotools.progress import track
+from annotools.records import Image
+from wsps.evaluation.mask_scores import ScoredMask, score_masks
+from wsps.evaluation.measures import CrowdEffect, Measured, precision_rates
+from wsps.evaluation.report import Evaluation, score_rows
+from wsps.prediction_files import take_score
+
+_PREFIX = "instances_"
+
+
+def evaluate_instances(truth: Path, results: Path, thresholds: tuple[float, ...]) -> Evaluation:
+    """Return the average precision of predicted masks, which may overlap.
+
+    True masks are those of `coco_instances.read`: where they overlap, the smaller has the pixel.
+    An image without results has no predicted mask.
+
+    Args:
+        truth: `ROOT/annotations/instances_SPLIT.json`.
+        results: a JSON list of objects with `image_id`, `category_id`, `segmentation` and `score`.
+        thresholds: IoU in (0, 1].
+
+    Raises:
+        DatasetError: when a file is missing or contradicts itself, or a result has an unknown
+            image or category, an impossible mask or no score in [0, 1].
+    """
+    if truth.parent.name != "annotations" or not truth.name.startswith(_PREFIX):
+        raise DatasetError(f"{truth}: give ROOT/annotations/{_PREFIX}SPLIT.json as the truth")
+    dataset = coco_instances.read(truth.parents[1], truth.stem.removeprefix(_PREFIX))
+    images = {image.image_id: image for image in dataset.images}
+    results_of = _read_results(results, images, dataset.categories)
+    scored = []
+    for image_id, image in track(images.items(), "scoring", len(images)):
+        masks = [_read_mask(*result, image) for result in results_of[image_id]]
+        scored.append(score_masks(dataset.read_label(image), masks, dataset.categories))
+    rates = precision_rates(scored, dataset.categories, thresholds)
+    return Evaluation(
+        num_images=len(images),
+        num_unasked=0,
+        metrics=("ap",),
+        rows=score_rows(Measured(rates=rates, counts={}), dataset.categories, None),
+        differences=(),
+        crowd_effect=CrowdEffect(num_classes=0, most=0.0),
+    )
+
+
+def _read_results(
+    path: Path, images: dict[int | str, Image], categories: CategorySet
+) -> defaultdict[int | str, list[tuple[str, dict[str, Any]]]]:
+    """Return the results of each image, each after its place for messages."""
+    content = {"results": read_json(path, others="*.json")}
+    results_of = defaultdict(list)
+    for place, entry in entries(path, content, "results"):
+        image_id = take_image_id(place, entry, "image_id")
+        category_id = take(place, entry, "category_id", int)
+        if image_id not in images:
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in the truth: drop it")
+        is_known = category_id in categories.class_index_of
+        if not is_known or not categories.by_id(category_id).is_thing:
+            raise DatasetError(f"{place}: category_id {category_id} is not in the truth: drop it")
+        results_of[image_id].append((place, entry))
+    return results_of
+
+
+def _read_mask(place: str, entry: dict[str, Any], image: Image) -> ScoredMask:
+    score = take_score(place, entry, "score")
+    if score is None:
+        raise DatasetError(f"{place}: score is missing: give a number in [0, 1]")
+    try:
+        pixels = coco_instances.find_pixels(entry.get("segmentation"), image.height, image.width)
+    except DatasetError as error:
+        raise DatasetError(f"{place}: image {image.image_id!r}: {error}") from error
+    if not pixels.size:
+        raise DatasetError(f"{place}: image {image.image_id!r}: the mask has no pixel: drop it")
+    columns, rows = divmod(pixels, image.height)
+    return ScoredMask(
+        category_id=entry["category_id"], score=score, pixels=rows * image.width + columns
+    )
