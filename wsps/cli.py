@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,16 @@ HEADINGS = {
     "fn": "FN",
 }
 
+METRICS_OF_RESULTS = {"coco-instances": ("ap",), "cityscapes": ("miou", "ap")}
+"""What can be measured of formats other than panoptic ones, one at a time; the first if absent."""
+
+ALL_THERE_IS = {
+    "coco-instances": "AP by detection score is all",
+    "cityscapes": "either IoU or AP by detection score is all",
+}
+
+FORMATS = ("coco-panoptic", *METRICS_OF_RESULTS)
+
 Folder = Annotated[
     Path | None, typer.Option(help="Its PNGs; the JSON's path without .json if absent.")
 ]
@@ -40,11 +51,21 @@ Folder = Annotated[
 
 @app.command()
 def evaluate(
-    prediction: Annotated[Path, typer.Option(help="JSON of the prediction.")],
-    truth: Annotated[Path, typer.Option(help="JSON of the truth.")],
+    prediction: Annotated[
+        Path, typer.Option(help="JSON of the prediction; of cityscapes, the folder of results.")
+    ],
+    truth: Annotated[
+        Path, typer.Option(help="JSON of the truth; of cityscapes, its root, gtFine or gtCoarse.")
+    ],
     format_name: Annotated[
-        str, typer.Option("--format", help="coco-panoptic, or coco-instances: AP of masks alone.")
+        str,
+        typer.Option(
+            "--format",
+            help="coco-panoptic, coco-instances (AP of masks alone), or cityscapes: what its "
+            "benchmark takes, label maps (miou) or, with --metrics ap, text files that list masks.",
+        ),
     ] = "coco-panoptic",
+    split: Annotated[str, typer.Option(help="Of a cityscapes truth.")] = "val",
     prediction_folder: Folder = None,
     truth_folder: Folder = None,
     compare: Annotated[
@@ -86,16 +107,16 @@ def evaluate(
       --json scores.json
     annotools evaluate --prediction masks.json --truth COCO/annotations/instances_val2017.json
       --format coco-instances
+    annotools evaluate --prediction results --truth Cityscapes --format cityscapes --split val
     annotools evaluate --prediction old.json --truth val.json --compare new.json
       --bootstrap 1000
     """  # noqa: D301
     from wsps.evaluation.measures import METRICS
     from wsps.evaluation.ranking import RANKINGS
-    from wsps.instance_results import evaluate_instances
     from wsps.prediction_files import read_panoptic_task
     from wsps.scoring import THRESHOLDS, ScoringSettings, evaluate_predictions
 
-    _check_choice("--format", format_name, ("coco-panoptic", "coco-instances"))
+    _check_choice("--format", format_name, FORMATS)
     _check_choice("--crowds", crowds, ("all", "official"))
     _check_choice("--thresholds", thresholds, tuple(THRESHOLDS))
     _check_choice("--rank", rank, RANKINGS)
@@ -110,10 +131,12 @@ def evaluate(
         seed=seed,
         workers=workers,
     )
-    if format_name == "coco-instances":
-        if {"pq", "miou"} & set(settings.metrics) or rank != "detection" or bootstrap or compare:
-            raise typer.BadParameter("of coco-instances, AP by detection score is all there is")
-        evaluation = evaluate_instances(truth, prediction, THRESHOLDS[thresholds])
+    if format_name != "coco-panoptic":
+        possible = METRICS_OF_RESULTS[format_name]
+        if not _is_one_of(settings, possible) or compare is not None:
+            raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
+        settings = replace(settings, metrics=settings.metrics or possible[:1])
+        evaluation = _evaluate_results(format_name, truth, split, prediction, settings)
     else:
         evaluation = evaluate_predictions(
             read_panoptic_task(truth, prediction, truth_folder, prediction_folder),
@@ -122,6 +145,27 @@ def evaluate(
         )
     _print(evaluation, settings)
     _write(evaluation, settings, json_file, csv_file)
+
+
+def _is_one_of(settings: "ScoringSettings", possible: tuple[str, ...]) -> bool:
+    """Return whether at most one metric is asked for, a possible one, and nothing around it."""
+    is_plain = settings.ranking == "detection" and not settings.num_resamples
+    return is_plain and len(settings.metrics) <= 1 and set(settings.metrics) <= set(possible)
+
+
+def _evaluate_results(
+    format_name: str, truth: Path, split: str, prediction: Path, settings: "ScoringSettings"
+) -> "Evaluation":
+    from wsps.cityscapes_results import evaluate_masks, evaluate_semantic
+    from wsps.instance_results import evaluate_instances
+    from wsps.scoring import THRESHOLDS
+
+    thresholds = THRESHOLDS[settings.thresholds]
+    if format_name == "coco-instances":
+        return evaluate_instances(truth, prediction, thresholds)
+    if settings.metrics == ("ap",):
+        return evaluate_masks(truth, split, prediction, thresholds)
+    return evaluate_semantic(truth, split, prediction)
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
