@@ -96,8 +96,9 @@ def evaluate(
 ) -> None:
     """Score a prediction: panoptic quality, average precision, mean IoU.
 
-    Prediction and truth are COCO panoptic files, anybody's. AP needs a score in [0, 1] on each
-    predicted segment ("score" in segments_info), or --rank oracle. Means leave undefined out.
+    Prediction and truth are COCO panoptic files, anybody's, or of another --format. AP needs a
+    score in [0, 1] on each predicted segment ("score" in segments_info), or --rank oracle. Means
+    leave undefined out.
 
     [bold]Examples[/bold]
 

@@ -1,0 +1,176 @@
+"""Score the two kinds of results that the Cityscapes benchmark takes, against a Cityscapes truth.
+
+Names of result files start with the image's id, CITY_SEQ_FRAME; files lie at any depth, and files
+of other names do not count.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX
+from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NAMES
+from annotools.errors import DatasetError
+from annotools.formats import cityscapes
+from annotools.formats.files import decode_map, read_bytes
+from annotools.label_maps import class_map, look_up
+from annotools.progress import track
+from annotools.records import Dataset, Image
+from wsps.evaluation.class_means import classes_to_average, mean_of_defined
+from wsps.evaluation.mask_scores import ScoredMask, score_masks
+from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
+from wsps.evaluation.measures import CrowdEffect, Measured, precision_rates
+from wsps.evaluation.report import Evaluation, score_rows
+
+_IMAGE_ID = re.compile(r"[^_]+_\d+_\d+")
+
+
+def evaluate_semantic(truth: Path, split: str, prediction: Path) -> Evaluation:
+    """Return the IoU of label maps over the 19 evaluated classes.
+
+    Pixels whose true label is not evaluated do not count; a predicted label that is not evaluated
+    is a miss of the true class.
+
+    Args:
+        truth: the Cityscapes root, or its `gtFine` or `gtCoarse`.
+        split: a folder in it.
+        prediction: a folder with a PNG of label ids, not trainIds, for each image of the truth.
+
+    Raises:
+        DatasetError: when a file is missing or damaged, an image has no or two files, or a map is
+            of another size than its truth.
+    """
+    dataset = cityscapes.read(truth, split)
+    path_of, num_unasked = _find_results(prediction, ".png", dataset)
+    num_classes = len(CITYSCAPES_CATEGORIES)
+    total = PixelCounts.zero(num_classes)
+    for image in track(dataset.images, "scoring", len(dataset.images)):
+        found = _read_classes(path_of[image.image_id], image)
+        true = class_map(dataset.read_label(image), CITYSCAPES_CATEGORIES)
+        total += count_pixels(true, found, num_classes, image.image_id)
+    iou = mean_iou(total).iou
+    groups = classes_to_average(CITYSCAPES_CATEGORIES, include_background=False)
+    rates = {"iou": np.array([*iou, *(mean_of_defined(iou[group]) for group in groups)])}
+    return _report("miou", rates, dataset, num_unasked)
+
+
+def evaluate_masks(
+    truth: Path, split: str, prediction: Path, thresholds: tuple[float, ...]
+) -> Evaluation:
+    """Return the average precision of predicted masks of things, which may overlap.
+
+    The rules are those of `score_masks` and `average_precision`. The official evaluation leaves
+    out true instances of fewer than 100 pixels, counts void in IoU, ignores a mask on void or a
+    group by the IoU threshold instead of the half, and sums precision without interpolation: its
+    figures are not the same. As there, masks without a pixel and masks of other labels than the
+    evaluated things are left out.
+
+    Args:
+        truth: the Cityscapes root, or its `gtFine` or `gtCoarse`.
+        split: a folder in it.
+        prediction: a folder with a text file for each image of the truth. Its lines are
+            `MASK.png LABEL_ID SCORE`: a path from the text file's folder to a PNG that is nonzero
+            on the object, a label id and a score in [0, 1].
+        thresholds: IoU in (0, 1].
+
+    Raises:
+        DatasetError: when a file is missing or damaged, an image has no or two text files, or a
+            line is wrong: its mask is outside `prediction` or of another size than the truth,
+            its label is unknown, or its score is none.
+    """
+    dataset = cityscapes.read(truth, split)
+    path_of, num_unasked = _find_results(prediction, ".txt", dataset)
+    scored = []
+    for image in track(dataset.images, "scoring", len(dataset.images)):
+        masks = _read_masks(path_of[image.image_id], image, prediction)
+        scored.append(score_masks(dataset.read_label(image), masks, CITYSCAPES_CATEGORIES))
+    rates = precision_rates(scored, CITYSCAPES_CATEGORIES, thresholds)
+    return _report("ap", rates, dataset, num_unasked)
+
+
+def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int | str, Path], int]:
+    """Return the file of each image, and how many files are of images outside the truth."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder: give the folder of the results")
+    path_of: dict[int | str, Path] = {}
+    for path in sorted(folder.rglob(f"*{ending}")):
+        match = _IMAGE_ID.match(path.name)
+        if match is None:
+            continue
+        other = path_of.setdefault(match[0], path)
+        if other != path:
+            raise DatasetError(f"{path}: {other} is of image {match[0]} too: keep one of them")
+    asked = [image.image_id for image in dataset.images]
+    if missing := [image_id for image_id in asked if image_id not in path_of]:
+        raise DatasetError(
+            f"{folder}: image {missing[0]} has no file {missing[0]}*{ending} (images without one: "
+            f"{len(missing)} of {len(asked)}): predict every image of {dataset.split}"
+        )
+    return path_of, len(path_of.keys() - set(asked))
+
+
+def _read_classes(path: Path, image: Image) -> NDArray[np.uint8]:
+    """Return (H, W) class indices, `IGNORE_INDEX` for labels that are not evaluated."""
+    class_index_of = CITYSCAPES_CATEGORIES.class_index_of
+    return look_up(_decode(path, image), class_index_of, IGNORE_INDEX).astype(np.uint8)
+
+
+def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:
+    lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    things = {c.category_id for c in CITYSCAPES_CATEGORIES.categories if c.is_thing}
+    masks = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        name, label_id, score = _split_line(f"{path}: line {number}", line)
+        mask_path = path.parent / name
+        if "\0" in name or not mask_path.resolve().is_relative_to(folder.resolve()):
+            raise DatasetError(f"{path}: line {number}: {name!r} is outside {folder}: move it")
+        if label_id not in things:
+            continue
+        pixels = np.flatnonzero(_decode(mask_path, image))
+        if pixels.size:
+            masks.append(ScoredMask(category_id=label_id, score=score, pixels=pixels))
+    return masks
+
+
+def _split_line(place: str, line: str) -> tuple[str, int, float]:
+    """Return mask, label id and score; the mask's name may have spaces."""
+    try:
+        name, label_text, score_text = line.strip().rsplit(maxsplit=2)
+        label_id, score = float(label_text), float(score_text)
+    except ValueError as error:
+        raise DatasetError(
+            f"{place}: {line!r} is not MASK.png LABEL_ID SCORE: correct it"
+        ) from error
+    # Result files of some tools write label ids as 26.0, which the official evaluation reads.
+    if label_id not in LABEL_NAMES:
+        raise DatasetError(f"{place}: {label_text} is no label id of Cityscapes: correct it")
+    if not 0 <= score <= 1:
+        raise DatasetError(f"{place}: score {score_text}: give a number in [0, 1]")
+    return name, int(label_id), score
+
+
+def _decode(path: Path, image: Image) -> NDArray[np.integer]:
+    pixels = decode_map(path)
+    if pixels.shape != (image.height, image.width):
+        raise DatasetError(
+            f"{path}: has pixels of shape {pixels.shape}, not {image.height} rows of "
+            f"{image.width} numbers as the truth of image {image.image_id}: write it so"
+        )
+    return pixels
+
+
+def _report(
+    metric: str, rates: dict[str, NDArray[np.float64]], dataset: Dataset, num_unasked: int
+) -> Evaluation:
+    return Evaluation(
+        num_images=len(dataset.images),
+        num_unasked=num_unasked,
+        metrics=(metric,),
+        rows=score_rows(Measured(rates=rates, counts={}), CITYSCAPES_CATEGORIES, None),
+        differences=(),
+        crowd_effect=CrowdEffect(num_classes=0, most=0.0),
+    )
