@@ -67,7 +67,7 @@ def read_json(path: Path, others: str) -> Any:
     except OSError as error:
         present = ", ".join(sorted(p.name for p in path.parent.glob(others))) or "none"
         raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}): check root and split; the folder has "
+            f"{path}: cannot be read ({error.strerror}): check the path; the folder has "
             f"{present}"
         ) from error
     except (ValueError, RecursionError) as error:
@@ -111,7 +111,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     """
     if not path.is_file():
         present = ", ".join(sorted(p.name for p in path.parent.glob("*.txt"))) or "none"
-        raise DatasetError(f"{path}: no such file: check root and split; the folder has {present}")
+        raise DatasetError(f"{path}: no such file: check the path; the folder has {present}")
     lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
     names: dict[str, None] = {}
     for number, name in enumerate(map(str.strip, lines), start=1):
