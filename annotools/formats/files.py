@@ -67,8 +67,7 @@ def read_json(path: Path, others: str) -> Any:
     except OSError as error:
         present = ", ".join(sorted(p.name for p in path.parent.glob(others))) or "none"
         raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}): check the path; the folder has "
-            f"{present}"
+            f"{path}: cannot be read ({error.strerror}): check the path; the folder has {present}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}): download it again") from error
