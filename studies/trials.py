@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +42,7 @@ from wsps.inference import predict
 from wsps.networks.classifier import CropClassifier
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.boxes import label_from_boxes
-from wsps.pseudo_labels.merge import merge_boxes_and_tags
+from wsps.pseudo_labels.merge import merge_with_boxes
 from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags, train_classifier
 from wsps.training import train_model
@@ -242,7 +242,7 @@ def _pseudo_label(
         _save_label(from_boxes, path)
     if from_tags is None:
         return from_boxes
-    return merge_boxes_and_tags(from_boxes, from_tags, categories)
+    return replace(from_boxes, classes=merge_with_boxes(from_tags, from_boxes.classes, categories))
 
 
 def _box_label_key(trial: Trial, image: Image, weak: WeakLabel) -> str:

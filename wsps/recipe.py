@@ -50,6 +50,62 @@ class TagSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CrfSettings:
+    """The dense CRF between a prediction and its next use as a label.
+
+    The defaults are those of DeepLab's ResNet-101 on Pascal VOC (Chen et al. 2016, arXiv
+    1606.00915), which Li, Arnab, Torr 2018, sec. 3.4 take over for all photos.
+    """
+
+    iterations: int = 10
+    """Rounds of mean field; 0 leaves predictions as they are."""
+    bilateral_weight: float = 4.0
+    """Of neighbours with a similar colour."""
+    bilateral_sigma_xy: float = 67.0
+    """Their reach in pixels of the photo; 67 is a seventh of a VOC photo's width."""
+    bilateral_sigma_rgb: float = 3.0
+    """Their reach in colour, of 0 to 255 a channel."""
+    gaussian_weight: float = 3.0
+    """Of neighbours with any colour."""
+    gaussian_sigma_xy: float = 1.0
+    """Their reach in pixels of the photo."""
+
+    def __post_init__(self) -> None:
+        if self.iterations < 0:
+            raise RecipeError("iterations must be at least 0")
+        sigmas = (self.bilateral_sigma_xy, self.bilateral_sigma_rgb, self.gaussian_sigma_xy)
+        if not all(0 < sigma < math.inf for sigma in sigmas):
+            raise RecipeError("bilateral_sigma_xy, _rgb and gaussian_sigma_xy must be above 0")
+        if not all(0 <= w < math.inf for w in (self.bilateral_weight, self.gaussian_weight)):
+            raise RecipeError("bilateral_weight and gaussian_weight must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementSettings:
+    """Iterative ground truth: predictions, cleaned up, become labels. Paper: sec. 3.4."""
+
+    rounds: int = 0
+    """Times that labels are made again from predictions, and trained on, after the first."""
+    min_score: float = 0.99
+    """Probability of the predicted class below which a pixel is ignored; 0 keeps all."""
+    keep_tagged: bool = True
+    """Whether a class not among a crop's tags is ignored there."""
+    merge_rounds: int = 5
+    """Rounds in which the masks from boxes overrule the prediction; later ones trust it."""
+    keep_in_boxes: bool = True
+    """Whether a thing outside its class's boxes is ignored, and background where that exists."""
+    fill_below: float = 0.5
+    """Share of a box covered by its class below which the box is filled; 0 fills none."""
+    crf: CrfSettings = field(default_factory=CrfSettings)
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0 or self.merge_rounds < 0:
+            raise RecipeError("rounds and merge_rounds must be at least 0")
+        if not (0 <= self.min_score <= 1 and 0 <= self.fill_below <= 1):
+            raise RecipeError("min_score and fill_below must be within 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one model is trained, from labels in to weights out."""
 
@@ -72,6 +128,7 @@ class Recipe:
     weight_decay: float = 5e-4
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     tags: TagSettings = field(default_factory=TagSettings)
+    refinement: RefinementSettings = field(default_factory=RefinementSettings)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or min(self.crop_size_wh) < 16:

@@ -2,7 +2,7 @@ import pytest
 
 from annotools.errors import RecipeError
 from annotools.settings import as_table, read_settings
-from wsps.recipe import Recipe, StageSettings
+from wsps.recipe import CrfSettings, Recipe, StageSettings
 
 
 def test_a_recipe_is_read_and_its_table_is_read_back():
@@ -10,11 +10,14 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
         "crop_size_wh": [64, 32],
         "semantic": {"steps": 3, "learning_rate": 1},
         "tags": {"crop_size_wh": [32, 32]},
+        "refinement": {"rounds": 2, "crf": {"bilateral_sigma_xy": 25}},
     }
     recipe = read_settings(Recipe, table, "file")
     assert recipe.crop_size_wh == (64, 32)
     assert recipe.semantic == StageSettings(steps=3, learning_rate=1.0)
     assert recipe.tags.crop_size_wh == (32, 32)
+    assert recipe.refinement.rounds == 2
+    assert recipe.refinement.crf == CrfSettings(bilateral_sigma_xy=25.0)
     assert recipe.detector == Recipe().detector
     assert read_settings(Recipe, as_table(recipe), "file") == recipe
 
@@ -27,6 +30,22 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
         ({"scale_range": [1.2, 0.8]}, "^file: scale_range"),
         ({"semantic": {"steps": -1, "learning_rate": 0.1}}, "^file: semantic: steps must be"),
         ({"semantic": {"steps": 1, "learning_rate": 0.0}}, "^file: semantic: .*learning_rate"),
+        ({"refinement": {"rounds": -1}}, "^file: refinement: rounds and merge_rounds must be"),
+        ({"refinement": {"merge_rounds": -1}}, "^file: refinement: rounds and merge_rounds"),
+        ({"refinement": {"min_score": 1.5}}, "^file: refinement: min_score and fill_below must be"),
+        ({"refinement": {"fill_below": -0.1}}, "^file: refinement: min_score and fill_below"),
+        (
+            {"refinement": {"crf": {"iterations": -1}}},
+            r"^file: refinement\.crf: iterations must be",
+        ),
+        (
+            {"refinement": {"crf": {"bilateral_sigma_rgb": 0.0}}},
+            r"^file: refinement\.crf: bilateral_sigma_xy, _rgb and gaussian_sigma_xy must",
+        ),
+        (
+            {"refinement": {"crf": {"gaussian_weight": -1.0}}},
+            r"^file: refinement\.crf: bilateral_weight and gaussian_weight must be at least 0",
+        ),
         ({"instances": {"iterations": 5}}, r"^file: unknown setting instances\.iterations"),
     ],
 )

@@ -1,27 +1,23 @@
-"""Box masks and tag maps put together. Paper: Li, Arnab, Torr 2018, sec. 3.2 to 3.4."""
-
-from dataclasses import replace
+"""A label map and the masks from boxes put together. Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
-from wsps.pseudo_labels.records import PseudoLabel
 
 
-def merge_boxes_and_tags(
-    from_boxes: PseudoLabel, from_tags: NDArray[np.uint8], categories: CategorySet
-) -> PseudoLabel:
-    """Return the union of what boxes and tags say, boxes first.
+def merge_with_boxes(
+    classes: NDArray[np.uint8], from_boxes: NDArray[np.uint8], categories: CategorySet
+) -> NDArray[np.uint8]:
+    """Return the union of what boxes and another source say, boxes first: (H, W).
 
-    A pixel that the boxes label keeps its label. Elsewhere stuff from the tags is taken; a thing
-    is not, because a thing's pixels lie in a box and the boxes were not sure of this one.
+    A pixel that the boxes label keeps its label. Elsewhere stuff of the other source is taken; a
+    thing is not, because a thing's pixels lie in a box and the boxes were not sure of this one.
 
     Args:
-        from_boxes: label from boxes, `IGNORE_INDEX` where they say nothing.
-        from_tags: (H, W) class indices, `IGNORE_INDEX` where unsure.
+        classes: (H, W) class indices from tags or a prediction, `IGNORE_INDEX` where unsure.
+        from_boxes: (H, W) class indices, `IGNORE_INDEX` where the boxes say nothing.
         categories: of the dataset.
     """
-    is_stuff = np.isin(from_tags, categories.stuff_indices)
-    take = (from_boxes.classes == IGNORE_INDEX) & is_stuff
-    return replace(from_boxes, classes=np.where(take, from_tags, from_boxes.classes))
+    take = (from_boxes == IGNORE_INDEX) & np.isin(classes, categories.stuff_indices)
+    return np.where(take, classes, from_boxes)

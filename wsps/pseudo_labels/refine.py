@@ -1,0 +1,195 @@
+"""One round of iterative ground truth: what weak labels leave of a predicted label map.
+
+Each step takes an (H, W) map of class indices, `IGNORE_INDEX` where unknown, and returns a new
+one. The start of the iteration does the same to the map that tags gave.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.4; the steps and their order are the released code's.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.records import Box, WeakLabel
+from wsps.pseudo_labels.merge import merge_with_boxes
+from wsps.pseudo_labels.records import PseudoLabel
+from wsps.recipe import RefinementSettings
+
+
+def refine_label(
+    classes: NDArray[np.uint8],
+    *,
+    scores: NDArray[np.float32] | None,
+    from_boxes: PseudoLabel | None,
+    weak: WeakLabel,
+    categories: CategorySet,
+    settings: RefinementSettings,
+    round_number: int,
+    is_complete: bool = True,
+) -> PseudoLabel:
+    """Return the label that a round of iterative ground truth trains on.
+
+    What a weak label cannot say is not done: without tags nothing is checked against tags, and
+    without boxes things are left as they are and have no instances.
+
+    Args:
+        classes: (H, W), predicted; before the first training those from tags, or `IGNORE_INDEX`
+            everywhere.
+        scores: (H, W) in [0, 1], of the predicted class; None for a map that has no scores.
+        from_boxes: label from boxes; None to leave it out.
+        weak: the weak label of the image.
+        categories: of the dataset.
+        settings: thresholds and switches.
+        round_number: 0 before the first training.
+        is_complete: false where the weak label names only some of what is in the image, as one
+            taken from coarse outlines does: absence is no knowledge then, and a thing's pixels
+            can be another's that has no box.
+    """
+    if scores is not None:
+        classes = keep_certain(classes, scores, settings.min_score)
+    if settings.keep_tagged and is_complete:
+        classes = keep_tagged(classes, weak, categories)
+    if not weak.has_boxes:
+        return PseudoLabel(classes=classes.copy(), instances=np.zeros(classes.shape, np.int32))
+    if from_boxes is not None and round_number <= settings.merge_rounds:
+        classes = merge_with_boxes(classes, from_boxes.classes, categories)
+    if settings.keep_in_boxes and is_complete:
+        classes = keep_in_boxes(classes, weak.boxes, categories)
+        classes = fill_background(classes, weak.boxes, categories)
+    classes = fill_boxes(classes, weak.boxes, categories, settings.fill_below)
+    return PseudoLabel(
+        classes=classes,
+        instances=instances_from_boxes(classes, weak.boxes if is_complete else (), categories),
+    )
+
+
+def keep_certain(
+    classes: NDArray[np.uint8], scores: NDArray[np.float32], min_score: float
+) -> NDArray[np.uint8]:
+    """Return the classes whose score, in [0, 1], is at least `min_score`; else ignore."""
+    return np.where(scores >= min_score, classes, np.uint8(IGNORE_INDEX))
+
+
+def keep_tagged(
+    classes: NDArray[np.uint8], weak: WeakLabel, categories: CategorySet
+) -> NDArray[np.uint8]:
+    """Return the map without the classes that a crop was asked about and does not have.
+
+    Where crops overlap, a class has to be in all of them. Classes that nobody was asked about
+    and pixels outside all crops stay as they are.
+    """
+    kept = classes.copy()
+    for crop in weak.crops:
+        absent = set(weak.tagged_category_ids).difference(crop.category_ids)
+        is_absent = _table(categories.class_index_of[category_id] for category_id in absent)
+        x0, y0, x1, y1 = crop.box_xyxy
+        window = kept[y0:y1, x0:x1]
+        window[is_absent[window]] = IGNORE_INDEX
+    return kept
+
+
+def keep_in_boxes(
+    classes: NDArray[np.uint8], boxes: Sequence[Box], categories: CategorySet
+) -> NDArray[np.uint8]:
+    """Return the map without the thing pixels that lie outside every box of their class.
+
+    Args:
+        classes: (H, W).
+        boxes: of every thing in the image; a group's box allows its class like any other.
+        categories: of the dataset.
+    """
+    is_allowed = ~_table(categories.thing_indices)[classes]
+    for box in boxes:
+        inside = _inside(box)
+        is_allowed[inside] |= classes[inside] == categories.class_index_of[box.category_id]
+    return np.where(is_allowed, classes, np.uint8(IGNORE_INDEX))
+
+
+def fill_background(
+    classes: NDArray[np.uint8], boxes: Sequence[Box], categories: CategorySet
+) -> NDArray[np.uint8]:
+    """Return the map with background outside every box, where the dataset has that class.
+
+    Args:
+        classes: (H, W).
+        boxes: of every thing in the image, groups included.
+        categories: of the dataset; where stuff is labelled in its own right, nothing changes.
+    """
+    if categories.background_index is None:
+        return classes.copy()
+    filled = np.full_like(classes, categories.background_index)
+    for box in boxes:
+        filled[_inside(box)] = classes[_inside(box)]
+    return filled
+
+
+def fill_boxes(
+    classes: NDArray[np.uint8], boxes: Sequence[Box], categories: CategorySet, fill_below: float
+) -> NDArray[np.uint8]:
+    """Return the map with those boxes filled in which too little of their class was found.
+
+    Where the class covers less than `fill_below` of its box, the box's unknown and stuff pixels
+    become the class, but for the box's first row and column, which the released code leaves out;
+    a thing that is in the map given is not overwritten. Boxes are filled from large to small, so
+    that a pixel of two filled boxes goes to the smaller. Groups are left alone.
+
+    Args:
+        classes: (H, W).
+        boxes: of things.
+        categories: of the dataset.
+        fill_below: share of the box's pixels in the image; 0 fills none.
+    """
+    filled = classes.copy()
+    is_free = _table((*categories.stuff_indices, IGNORE_INDEX))[classes]
+    instances = _distinct_instances(boxes, classes.shape)
+    for box in sorted(instances, key=lambda box: -classes[_inside(box)].size):
+        class_index, inside = categories.class_index_of[box.category_id], _inside(box)
+        if np.mean(classes[inside] == class_index) < fill_below:
+            filled[inside][1:, 1:][is_free[inside][1:, 1:]] = class_index
+    return filled
+
+
+def instances_from_boxes(
+    classes: NDArray[np.uint8], boxes: Sequence[Box], categories: CategorySet
+) -> NDArray[np.int32]:
+    """Return the instance of every thing pixel that lies in exactly one box of its class.
+
+    It is 0 on stuff, outside the boxes and where several boxes of the class meet. Instances are
+    numbered from 1 in the order of the boxes, as in `label_from_boxes`: repeated boxes, groups
+    and boxes without a pixel in the image have no number.
+
+    Args:
+        classes: (H, W).
+        boxes: of things.
+        categories: of the dataset.
+    """
+    numbers = np.zeros(classes.shape, dtype=np.int32)
+    claims = np.zeros(classes.shape, dtype=np.int32)
+    for number, box in enumerate(_distinct_instances(boxes, classes.shape), start=1):
+        inside = _inside(box)
+        is_claimed = classes[inside] == categories.class_index_of[box.category_id]
+        numbers[inside][is_claimed] = number
+        claims[inside] += is_claimed
+    return np.where(claims == 1, numbers, np.int32(0))
+
+
+def _distinct_instances(boxes: Sequence[Box], shape_hw: tuple[int, ...]) -> list[Box]:
+    """Return the boxes of instances with a pixel in the image, each once, in their order."""
+    in_image = np.empty(shape_hw, dtype=bool)
+    instances = [box for box in dict.fromkeys(boxes) if not box.is_group]
+    return [box for box in instances if in_image[_inside(box)].size]
+
+
+def _inside(box: Box) -> tuple[slice, slice]:
+    """Return rows and columns of a box; slices end at the array's far border by themselves."""
+    x0, y0, x1, y1 = (max(0, edge) for edge in box.box_xyxy)
+    return slice(y0, y1), slice(x0, x1)
+
+
+def _table(class_indices: Iterable[int]) -> NDArray[np.bool_]:
+    """Return (256,), true at these classes: indexed with a map it is faster than `isin`."""
+    table = np.zeros(256, dtype=bool)
+    table[list(class_indices)] = True
+    return table
