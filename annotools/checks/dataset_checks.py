@@ -13,17 +13,21 @@ from pathlib import Path, PurePosixPath
 from annotools.checks.coco_checks import check_instances, check_panoptic
 from annotools.checks.coco_mask_checks import find_repeated
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
+from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.files import read_bytes
 from annotools.progress import track
-from annotools.records import Dataset, Image
+from annotools.records import Dataset, FullLabel, Image
 
 FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
     "coco-instances": check_instances,
     "coco-panoptic": check_panoptic,
 }
 """Checks of a split's files as they are, by format; the others have nothing to walk."""
+
+LABEL_CHECKS: dict[str, Callable[[Image, FullLabel], Iterator[Problem]]] = {"voc": check_boxes}
+"""Checks of an image's label against files that its reader does not use, by format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,8 @@ def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
         yield problem_of(error, image.label_paths[0] if image.label_paths else image.file_name)
         return
     yield from _check_size(image, label.segment_map.shape, "label")
+    if dataset.name in LABEL_CHECKS:
+        yield from LABEL_CHECKS[dataset.name](image, label)
     for drop in label.drops:
         yield warning_at(drop.place, f"is left out: {drop.reason}")
 

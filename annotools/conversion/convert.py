@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_
 from annotools.conversion.image_outputs import Wanted, image_files
 from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
 from annotools.conversion.output_folder import MANIFEST_FILE, finish_folder, start_folder
-from annotools.conversion.shards import SHARD_IMAGES, ShardMaker, Source, open_source
+from annotools.conversion.shards import ShardMaker, Source, make_shards, open_source
 from annotools.errors import DatasetError
 from annotools.files import write_whole
 from annotools.formats.files import check_inside
@@ -84,24 +83,23 @@ def convert(
         raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to convert")
     maker = ShardMaker(
         source=source,
-        wanted=wanted,
         out=out,
         keep_suffix=_check_names(images, wanted, out),
     )
     planned = _planned_files(images, wanted, keep_suffix=maker.keep_suffix)
     start_folder(out, _setup(source, wanted, images), planned, overwrite=overwrite)
-    num_shards = ceil(len(images) / SHARD_IMAGES)
-    missing = [number for number in range(num_shards) if not maker.is_done(number)]
+    shards = make_shards(images, wanted)
+    missing = [shard for shard in shards if not maker.is_done(shard)]
     for _ in track(run_parallel(maker, missing, workers), "converting", total=len(missing)):
         pass
     if "classes.txt" in planned:
         write_whole(out / "classes.txt", yolo_classes(dataset.categories))
-    assembled = assemble(out, dataset, images, wanted, times, num_shards)
+    assembled = assemble(out, dataset, images, wanted, times, len(shards))
     manifest = _describe(source, wanted, times, dataset, images, assembled)
     manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
     write_whole(out / MANIFEST_FILE, (json.dumps(manifest, indent=1) + "\n").encode())
     finish_folder(out)
-    num_made = sum(len(images[n * SHARD_IMAGES : (n + 1) * SHARD_IMAGES]) for n in missing)
+    num_made = sum(len(shard.images) for shard in missing)
     return Conversion(
         num_images=len(images),
         num_resumed=len(images) - num_made,

@@ -89,18 +89,41 @@ _COUNTERS = tuple(name for name, hint in Tally.__annotations__.items() if hint =
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardMaker:
-    """What all shards of a conversion share; calling it makes the shard of a number.
+class Shard:
+    """Images that are converted together, each with what is wanted for it."""
 
+    number: int
+    images: tuple[tuple[Image, Wanted], ...]
+
+
+def make_shards(images: Sequence[Image], wanted: Wanted) -> tuple[Shard, ...]:
+    """Return the shards of a conversion: `SHARD_IMAGES` images in each, fewer in the last."""
+    # A worker is sent what is wanted of the shard's images, not the allocation of all images.
+    shared: dict[tuple[str, ...], Wanted] = {}
+    pairs = []
+    for image in images:
+        own = wanted.for_image(image)
+        pairs.append((image, shared.setdefault(own.kinds, own)))
+    starts = range(0, len(pairs), SHARD_IMAGES)
+    return tuple(
+        Shard(number=number, images=tuple(pairs[start : start + SHARD_IMAGES]))
+        for number, start in enumerate(starts)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardMaker:
+    """What all shards of a conversion share; calling it makes one.
+
+    It goes to a worker with every shard, so it holds nothing as long as the dataset.
     `keep_suffix` is for `image_files`.
     """
 
     source: Source
-    wanted: Wanted
     out: Path
     keep_suffix: bool
 
-    def __call__(self, number: int) -> None:
+    def __call__(self, shard: Shard) -> None:
         """Write the files of a shard's images, and its lines last.
 
         Raises:
@@ -108,13 +131,11 @@ class ShardMaker:
             OSError: when a file cannot be written.
         """
         dataset = open_source(self.source)
-        images = self._images(dataset, number)
         tally = Tally()
-        with open_whole(shard_path(self.out, number)) as file:
-            _write_line(file, "source", self._fingerprint(dataset, images))
-            for image in images:
+        with open_whole(shard_path(self.out, shard.number)) as file:
+            _write_line(file, "source", self._fingerprint(dataset, shard))
+            for image, wanted in shard.images:
                 label = dataset.read_label(image)
-                wanted = self.wanted.for_image(image)
                 names = image_files(image, wanted, keep_suffix=self.keep_suffix)
                 outputs = convert_image(image, label, dataset.categories, wanted, names)
                 for name, content in outputs.files.items():
@@ -123,32 +144,25 @@ class ShardMaker:
                 tally.add(_count(outputs))
             _write_line(file, "tally", as_table(tally))
 
-    def is_done(self, number: int) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         """Tell whether a shard is there, with all its files, and its source has not changed."""
         dataset = open_source(self.source)
-        images = self._images(dataset, number)
         try:
-            with shard_path(self.out, number).open(encoding="utf-8") as file:
+            with shard_path(self.out, shard.number).open(encoding="utf-8") as file:
                 head = file.readline()
         except OSError:
             return False
-        if head != f'source\t"{self._fingerprint(dataset, images)}"\n':
+        if head != f'source\t"{self._fingerprint(dataset, shard)}"\n':
             return False
         return all(
             (self.out / name).is_file()
-            for image in images
-            for name in image_files(
-                image, self.wanted.for_image(image), keep_suffix=self.keep_suffix
-            )
+            for image, wanted in shard.images
+            for name in image_files(image, wanted, keep_suffix=self.keep_suffix)
         )
 
-    def _images(self, dataset: Dataset, number: int) -> tuple[Image, ...]:
-        chosen = self.wanted.choose_images(dataset.images[: self.source.max_images])
-        return chosen[number * SHARD_IMAGES : (number + 1) * SHARD_IMAGES]
-
-    def _fingerprint(self, dataset: Dataset, images: Sequence[Image]) -> str:
+    def _fingerprint(self, dataset: Dataset, shard: Shard) -> str:
         paths = [*self.source.root_files, *dataset.source_files]
-        paths += [path for image in images for path in image.label_paths]
+        paths += [path for image, _ in shard.images for path in image.label_paths]
         digest = hashlib.sha256()
         for path in paths:
             # A file that is missing is reported when its label is read.

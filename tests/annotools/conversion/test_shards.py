@@ -1,0 +1,47 @@
+import pickle
+from pathlib import Path
+
+from annotools.allocation_file import PlanSettings, StoredAllocation
+from annotools.conversion.image_outputs import Wanted
+from annotools.conversion.shards import SHARD_IMAGES, make_shards
+from annotools.records import Image
+
+
+def make_images(count: int) -> list[Image]:
+    return [Image(image_id=n, file_name=f"{n:06d}.png", width=4, height=2) for n in range(count)]
+
+
+def allocate(count: int) -> Wanted:
+    kind_of: dict[int | str, str] = {n: ("boxes", "full")[n % 2] for n in range(count)}
+    settings = PlanSettings(
+        format="voc", root=Path("in"), split="train", mix={"full": 1.0}, budget_hours=5
+    )
+    seconds_of = dict.fromkeys(kind_of, 7.0)
+    stored = StoredAllocation(
+        path=Path("plan.json"), settings=settings, kind_of=kind_of, seconds_of=seconds_of
+    )
+    return Wanted(kinds=("boxes", "full"), seed=4, allocation=stored)
+
+
+def test_shards_hold_all_images_in_their_order() -> None:
+    wanted = Wanted(kinds=("points",))
+    assert make_shards([], wanted) == ()
+    for count, sizes in ((1, [1]), (SHARD_IMAGES, [16]), (2 * SHARD_IMAGES + 1, [16, 16, 1])):
+        images = make_images(count)
+        shards = make_shards(images, wanted)
+        assert [len(shard.images) for shard in shards] == sizes
+        assert [shard.number for shard in shards] == list(range(len(sizes)))
+        pairs = [pair for shard in shards for pair in shard.images]
+        assert pairs == [(image, wanted) for image in images]
+
+
+def test_each_image_of_an_allocation_has_its_own_kind() -> None:
+    (shard,) = make_shards(make_images(4), allocate(4))
+    kinds = [wanted.kinds for _, wanted in shard.images]
+    assert kinds == [("boxes",), ("full",), ("boxes",), ("full",)]
+    assert {wanted.seed for _, wanted in shard.images} == {4}
+
+
+def test_what_a_worker_is_sent_does_not_grow_with_the_dataset() -> None:
+    few, many = (make_shards(make_images(n), allocate(n))[0] for n in (SHARD_IMAGES, 5000))
+    assert len(pickle.dumps(many)) == len(pickle.dumps(few)) < 10_000
