@@ -1,9 +1,10 @@
 """Training: the semantic network, the detector, then semantics and instances end to end.
 
-Paper: Li, Arnab, Torr 2018, sec. 3.5 and B.1.
+Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,15 +17,20 @@ from wsps.data import Batch, TrainingExample, augment, collate
 from wsps.descent import descend
 from wsps.losses import instance_loss, semantic_loss
 from wsps.networks.model import PanopticModel, build_model
+from wsps.networks.pspnet import PSPNet
 from wsps.recipe import Recipe
+
+Groups = Sequence[Sequence[TrainingExample]]
+"""Examples by label kind."""
 
 
 def train_model(
-    groups: Sequence[Sequence[TrainingExample]],
+    groups: Groups,
     categories: CategorySet,
     recipe: Recipe,
     seed: int,
     device: torch.device,
+    relabel: Callable[[PSPNet, int], Groups] | None = None,
 ) -> PanopticModel:
     """Return a trained panoptic model.
 
@@ -32,9 +38,11 @@ def train_model(
         groups: examples by label kind; each kind is drawn equally often, so that a few full labels
             are not lost among many weak ones.
         categories: of the dataset.
-        recipe: how long and how to train.
+        recipe: how long and how to train, and for how many rounds.
         seed: of weights, order and augmentation.
         device: where to train.
+        relabel: returns the groups of a round, given its number from 1 and the semantic network
+            as trained so far, which stays as it is; without it there are no rounds.
 
     Raises:
         DatasetError: when there is no example at all.
@@ -45,6 +53,10 @@ def train_model(
         raise DatasetError("nothing to train on: no image has a label")
     model = build_model(recipe, categories, stream_seed(seed, "weights"), device)
     train_semantic(model, draw_batches(groups, recipe, seed, "semantic", device))
+    if relabel is not None:
+        for number in range(1, recipe.refinement.rounds + 1):
+            groups = relabel(copy.deepcopy(model.semantic).eval(), number)
+            train_semantic(model, draw_batches(groups, recipe, seed, f"semantic-{number}", device))
     boxed = [group for group in groups if group[0].has_boxes]
     if boxed:
         model.detector.start_from(model.semantic.trunk.backbone)
@@ -105,7 +117,7 @@ def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float
 
 
 def draw_batches(
-    groups: Sequence[Sequence[TrainingExample]],
+    groups: Groups,
     recipe: Recipe,
     seed: int,
     stage: str,

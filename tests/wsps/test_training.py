@@ -117,3 +117,31 @@ def test_nothing_to_train_on_and_unknown_names_are_errors():
     for wrong in ({"optimizer": "lion"}, {"backbone": "vgg"}):
         with pytest.raises(RecipeError, match="unknown"):
             train_model([full_examples(1)], SCENE_CATEGORIES, replace(RECIPE, **wrong), 0, CPU)
+
+
+def test_each_round_relabels_with_the_network_of_the_round_before():
+    examples = full_examples(2)
+    rounds = []
+
+    def relabel(network: torch.nn.Module, number: int) -> list[list[TrainingExample]]:
+        assert not network.training
+        weights = torch.cat([p.detach().flatten() for p in network.parameters()])
+        rounds.append((number, network, weights))
+        return [examples]
+
+    refinement = replace(RECIPE.refinement, rounds=2)
+    recipe = replace(
+        RECIPE,
+        refinement=refinement,
+        semantic=replace(RECIPE.semantic, steps=2),
+        detector=replace(RECIPE.detector, steps=1),
+        instance=replace(RECIPE.instance, steps=1),
+    )
+    model = train_model([examples], SCENE_CATEGORIES, recipe, 0, CPU, relabel)
+    assert [number for number, _, _ in rounds] == [1, 2]
+    for _, network, weights in rounds:
+        after = torch.cat([p.detach().flatten() for p in network.parameters()])
+        assert torch.equal(weights, after)
+    assert not torch.equal(rounds[0][2], rounds[1][2])
+    last = torch.cat([p.detach().flatten() for p in model.semantic.parameters()])
+    assert not torch.equal(rounds[1][2], last)
