@@ -8,7 +8,7 @@ from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
-from annotools.records import FullLabel
+from annotools.records import Dataset, FullLabel, Image
 from annotools.settings import read_settings, read_toml
 from annotools.weak_labels.weaken import weaken
 
@@ -24,7 +24,9 @@ class ImageContent:
 
     `things` are thing segments, groups included. `thing_tags` and `stuff_tags` count, over the
     `crops` of an image, the classes present in each. The background of a background-only set is
-    no class here; `has_stuff` is false for such a set.
+    no class here; `has_stuff` is false for such a set. `vertices` are the corners of the polygons
+    that an image was labelled with; their mean is over the images where they are counted, and
+    `vertices_known` is the share of these, in [0, 1].
     """
 
     has_stuff: bool
@@ -36,6 +38,8 @@ class ImageContent:
     crops: float
     thing_tags: float
     stuff_tags: float
+    vertices: float = UNKNOWN
+    vertices_known: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class Statistics:
     """Per image."""
     thing_tags_per_crop: float | None = None
     stuff_tags_per_crop: float | None = None
+    vertices_per_image: float | None = None
+    """Corners of the polygons that an image is labelled with."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -96,6 +102,7 @@ class Statistics:
             crops=self.crops,
             thing_tags=self.crops * thing_tags,
             stuff_tags=self.crops * stuff_tags,
+            **_vertices(self.vertices_per_image),
         )
 
 
@@ -127,6 +134,7 @@ def measure_content(
     crop_size_wh: tuple[int, int] | None,
     *,
     with_tags: bool = True,
+    vertices: int | None = None,
 ) -> ImageContent:
     """Return what there is to label in an image.
 
@@ -135,6 +143,7 @@ def measure_content(
         categories: the dataset's.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         with_tags: whether to count crops and tags, which takes longest; else they are `UNKNOWN`.
+        vertices: corners of the image's polygons, as `count_vertices` gives them.
     """
     classes = [c for c in categories.categories if c.category_id != categories.background_id]
     thing_ids = {c.category_id for c in classes if c.is_thing}
@@ -152,7 +161,17 @@ def measure_content(
         crops=len(crops) if with_tags else UNKNOWN,
         thing_tags=sum(tag in thing_ids for tag in tags) if with_tags else UNKNOWN,
         stuff_tags=sum(tag in stuff_ids for tag in tags) if with_tags else UNKNOWN,
+        **_vertices(vertices),
     )
+
+
+def count_vertices(dataset: Dataset, image: Image) -> int | None:
+    """Return the corners of an image's polygons; None where they are not known.
+
+    Raises:
+        DatasetError: when the polygons cannot be read.
+    """
+    return None if dataset.count_vertices is None else dataset.count_vertices(image)
 
 
 def mean_content(contents: Iterable[ImageContent]) -> ImageContent:
@@ -164,8 +183,14 @@ def mean_content(contents: Iterable[ImageContent]) -> ImageContent:
     rows = list(contents)
     if not rows:
         raise DatasetError("no image to price: check the split")
-    names = [field.name for field in fields(ImageContent) if field.name != "has_stuff"]
+    names = {field.name for field in fields(ImageContent)} - {"has_stuff", "vertices"}
     means: dict[str, Any] = {
         name: math.fsum(getattr(row, name) for row in rows) / len(rows) for name in names
     }
-    return ImageContent(has_stuff=rows[0].has_stuff, **means)
+    known = [row.vertices for row in rows if row.vertices_known]
+    vertices = math.fsum(known) / len(known) if known else UNKNOWN
+    return ImageContent(has_stuff=rows[0].has_stuff, vertices=vertices, **means)
+
+
+def _vertices(count: float | None) -> dict[str, float]:
+    return {} if count is None else {"vertices": count, "vertices_known": 1.0}

@@ -9,6 +9,7 @@ from annotools.times import AnnotationTimes, missing_time
 
 PRICE_KINDS = (
     "full",
+    "full by vertex",
     "boxes",
     "tags",
     "tags of stuff",
@@ -18,8 +19,8 @@ PRICE_KINDS = (
     "scribbles",
     "coarse",
 )
-"""What can be priced: the label kinds, the part of `boxes+tags` that is tags, and the points that
-Bearman et al. compare with one on each object."""
+"""What can be priced: the label kinds, full ones also by the corners of their polygons, the part of
+`boxes+tags` that is tags, and the points that Bearman et al. compare with one on each object."""
 
 ABSENT_TAGS = "absent tags"
 """Classes absent from a crop whose tags are asked for: paid where all questions are."""
@@ -62,9 +63,10 @@ def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
     `point_first` for each class in the image and a `point_further` for each further thing of it,
     the background free; scribbles one `scribble` for each class in the image; a coarse label one
     `coarse_image`; a full label one `full_image`, or, where all stuff is background, one `mask`
-    for each thing segment. Classes about which an annotator could be asked in vain are counted
-    as `ABSENT_TAGS` and `ABSENT_CLASSES`. An action that the kind never takes in this category
-    set has no entry; a count that is not known is not a number.
+    for each thing segment, and by vertex one `vertex` for each corner of its polygons. Classes
+    about which an annotator could be asked in vain are counted as `ABSENT_TAGS` and
+    `ABSENT_CLASSES`. An action that the kind never takes in this category set has no entry; a
+    count that is not known is not a number.
 
     Args:
         content: what there is to label.
@@ -93,6 +95,8 @@ def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
         return {"scribble": present, **absent}
     if kind == "coarse":
         return {"coarse_image": 1, **absent}
+    if kind == "full by vertex":
+        return {"vertex": content.vertices, **absent}
     return {**({"full_image": 1} if content.has_stuff else {"mask": content.things}), **absent}
 
 

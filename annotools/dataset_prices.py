@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from annotools.content import ImageContent, mean_content, measure_content
+from annotools.content import ImageContent, count_vertices, mean_content, measure_content
 from annotools.costs import (
     ABSENT_TAGS,
     PRICE_KINDS,
@@ -73,15 +73,31 @@ def price_images(
 
 
 def measure_images(
-    dataset: Dataset, images: Sequence[Image], crop_size_wh: tuple[int, int] | None
+    dataset: Dataset,
+    images: Sequence[Image],
+    crop_size_wh: tuple[int, int] | None,
+    *,
+    with_vertices: bool = False,
 ) -> ImageContent:
     """Return what there is to label in an image of a dataset on average.
+
+    Args:
+        dataset: where the labels are read from.
+        images: those to look at.
+        crop_size_wh: pixels of the tagged crops; None for the whole image.
+        with_vertices: whether to count the corners of polygons, for which files beside the labels
+            may have to be read; else they are `UNKNOWN`.
 
     Raises:
         DatasetError: when a label cannot be read, or there is no image.
     """
     return mean_content(
-        measure_content(dataset.read_label(image), dataset.categories, crop_size_wh)
+        measure_content(
+            dataset.read_label(image),
+            dataset.categories,
+            crop_size_wh,
+            vertices=count_vertices(dataset, image) if with_vertices else None,
+        )
         for image in track(images, "counting what to label", total=len(images))
     )
 
@@ -104,7 +120,7 @@ def list_purchases(
         kinds: some of `PRICE_KINDS`.
         times: what asks about absent classes, and which actions have a time.
         num_coarse_images: further images like these, for which every kind is bought too, but a
-            coarse label where the kind is `full`.
+            coarse label where the kind is full, by vertex or not.
 
     Raises:
         RecipeError: for an unknown kind.
@@ -115,7 +131,7 @@ def list_purchases(
             raise RecipeError(f"unknown label kind {kind!r}: use {', '.join(PRICE_KINDS)}")
         bought = {kind: num_images}
         if num_coarse_images:
-            further = "coarse" if kind == "full" else kind
+            further = "coarse" if kind in ("full", "full by vertex") else kind
             bought[further] = bought.get(further, 0) + num_coarse_images
         as_asked = _purchase(content, bought, times, all_questions=False)
         purchases.append(as_asked)

@@ -52,6 +52,7 @@ def inspect(
     """  # noqa: D301
     from rich.console import Console
 
+    from annotools.content import count_vertices
     from annotools.formats import read_dataset
     from annotools.progress import track
     from annotools.settings import as_table
@@ -61,7 +62,8 @@ def inspect(
     dataset = read_dataset(format_name, root, split, allow_missing)
     images = dataset.images[:max_images]
     labels = (dataset.read_label(i) for i in track(images, "counting", len(images)))
-    summary = summarise(labels, dataset.categories, crop_size_wh)
+    vertices = (count_vertices(dataset, i) for i in track(images, "counting vertices", len(images)))
+    summary = summarise(labels, dataset.categories, crop_size_wh, vertices)
     console = Console()
     title = f"{dataset.name}, {split}"
     console.print(_figures_table(summary, title, images_left_out=len(dataset.drops)))
@@ -128,6 +130,7 @@ def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Tab
         f"stuff {_show(summary.stuff_tags_per_crop, 2)}, all {_show(summary.tags_per_crop, 2)} "
         f"({summary.crops:,} crops)"
     )
+    vertices = f"mean {_show(summary.mean_vertices, 1)} ({summary.images_with_vertices:,} images)"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", show_header=False)
     for name, figure in (
         ("images", f"{summary.images:,} ({images_left_out:,} left out)"),
@@ -137,6 +140,7 @@ def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Tab
         ("groups", f"{summary.groups:,}"),
         ("stuff segments", f"{summary.stuff_segments:,}"),
         ("objects without a segment", f"{summary.dropped_objects:,}"),
+        ("polygon vertices per image", vertices),
         (f"tags on {crops}", tags),
         ("void", _show_percent(summary.void_share)),
     ):

@@ -46,7 +46,8 @@ def price(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="li2018, bearman2016, like-for-like, sam-assisted, or your own file.toml.",
+            help="li2018, bearman2016, like-for-like, sam-assisted, or your own file.toml. None "
+            "shipped has a time of a vertex; your own may.",
         ),
     ] = "li2018",
     seconds: Annotated[
@@ -57,8 +58,9 @@ def price(
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="full, boxes, tags, 'tags of stuff', boxes+tags, points, 'one point a class', "
-            "scribbles or coarse; repeat it. All if absent.",
+            help="full, 'full by vertex', boxes, tags, 'tags of stuff', boxes+tags, points, "
+            "'one point a class', scribbles or coarse; repeat it. All if absent, 'full by vertex' "
+            "only where a vertex has a time.",
         ),
     ] = None,
     crops: Crops = None,
@@ -151,7 +153,8 @@ def _find_content(
     dataset = read_dataset(format_name, root, split)
     images = dataset.images[:max_images]
     crop_size_wh = crop_size_wh or parse_size(DEFAULT_CROPS.get(format_name))
-    return measure_images(dataset, images, crop_size_wh), len(images), f"{dataset.name}, {split}"
+    content = measure_images(dataset, images, crop_size_wh, with_vertices=True)
+    return content, len(images), f"{dataset.name}, {split}"
 
 
 def _print(listed: "PriceList", name: str, *, all_break_evens: bool) -> None:

@@ -1,5 +1,6 @@
 """A price list: everything the price command says, as data and in words."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ class PriceList:
 
     `prices` go with `purchases`, None where there is no price. `headline` is the price whose
     saving over full labels is explained, with the drawn ratios (D,) of full labels to it; None
-    where there is no price or no saving. `swings` are its sensitivities.
+    where there is no price or no saving. `swings` are its sensitivities. `vertices_per_image` is
+    the mean over `images_with_vertices`, None where no image's polygons are known.
     """
 
     times: AnnotationTimes
@@ -42,6 +44,8 @@ class PriceList:
     headline: tuple[Price, Draws] | None
     swings: tuple[Swing, ...]
     break_evens: tuple[BreakEven, ...]
+    vertices_per_image: float | None
+    images_with_vertices: int
 
     @property
     def headline_name(self) -> str | None:
@@ -63,7 +67,8 @@ def make_price_list(
     Args:
         content: the mean image.
         num_images: how many there are.
-        kinds: some of `PRICE_KINDS`; None for all that the dataset can have.
+        kinds: some of `PRICE_KINDS`; None for all that the dataset can have, by vertex where
+            that has a time.
         times: the table.
         num_coarse_images: further images, for which full labels are coarse ones.
         seed: of the draws.
@@ -72,7 +77,9 @@ def make_price_list(
         RecipeError: for an unknown kind.
     """
     if kinds is None:
-        kinds = [kind for kind in PRICE_KINDS if content.has_stuff or kind != "tags of stuff"]
+        left_out = set() if content.has_stuff else {"tags of stuff"}
+        left_out |= set() if "vertex" in times.actions else {"full by vertex"}
+        kinds = [kind for kind in PRICE_KINDS if kind not in left_out]
     asked = tuple(dict.fromkeys(kinds))
     purchases = list_purchases(content, num_images, asked, times, num_coarse_images)
     (full,) = list_purchases(content, num_images, ("full",), times, num_coarse_images)
@@ -95,6 +102,8 @@ def make_price_list(
         headline=headline,
         swings=swings or (),
         break_evens=break_even((full, *(p for p in purchases if p.kind != "full")), times),
+        vertices_per_image=None if math.isnan(content.vertices) else content.vertices,
+        images_with_vertices=round(num_images * content.vertices_known),
     )
 
 
@@ -122,6 +131,7 @@ def explain(listed: PriceList) -> Iterator[str]:
             "– : no price, because the times lack an action of this label kind, or the statistics "
             "a count."
         )
+    yield from _explain_vertices(listed)
     yield f"Times {times.name}: {times.note}"
     for name in used:
         time = times.actions[name]
@@ -148,6 +158,8 @@ def as_json(listed: PriceList) -> dict[str, Any]:
         "mixes_quality_control": mixed is not None,
         "images": listed.num_images,
         "coarse_images": listed.num_coarse_images,
+        "vertices_per_image": listed.vertices_per_image,
+        "images_with_vertices": listed.images_with_vertices,
         "kinds": [
             {
                 "kind": purchase.kind,
@@ -162,6 +174,30 @@ def as_json(listed: PriceList) -> dict[str, Any]:
         "break_even": as_table(listed.break_evens),
         "actions": {name: as_table(listed.times.actions[name]) for name in used},
     }
+
+
+def _explain_vertices(listed: PriceList) -> Iterator[str]:
+    vertices, counted = listed.vertices_per_image, listed.images_with_vertices
+    if vertices is None:
+        if any(purchase.kind == "full by vertex" for purchase in listed.purchases):
+            yield (
+                "full by vertex: the vertices are not known. They are counted where all objects of "
+                "an image have polygons, and statistics give vertices_per_image."
+            )
+        return
+    text = f"Polygons have {vertices:,.1f} vertices an image"
+    if counted < listed.num_images:
+        text += (
+            f", the mean of the {counted:,} of {listed.num_images:,} images where every object has "
+            "one; the others, which hold more if they are those with crowds, are taken to have as "
+            "many"
+        )
+    if "vertex" not in listed.times.actions:
+        text += (
+            ". No preset has a time of a vertex, because no published one is known: a table "
+            "[actions.vertex] in times of your own prices full labels by it"
+        )
+    yield f"{text}."
 
 
 def _choose_headline(

@@ -50,6 +50,7 @@ def recategorise(dataset: Dataset, target: str) -> Dataset:
         categories=VOC_CATEGORIES,
         read_label=partial(_read_label, dataset.read_label, dataset.categories, target_id),
         notes=(*dataset.notes, "what is no VOC class is background"),
+        count_vertices=None,
     )
 
 

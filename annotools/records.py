@@ -152,7 +152,9 @@ class Dataset:
     `DatasetError`. `notes` says in words what rules the reader applied. `drops` are images of the
     source that are not in `images` because a file of theirs is missing; `gaps` are files whose
     absence leaves an image with a lesser label, such as things that are groups. `source_files`
-    are the files that hold labels or lists of the whole split.
+    are the files that hold labels or lists of the whole split. `count_vertices` gives the corners
+    of the polygons with which the objects of an image's categories were drawn, None where one of
+    these has no polygon; the function is None where the source never has polygons.
     """
 
     name: str
@@ -165,3 +167,4 @@ class Dataset:
     drops: tuple[Drop, ...] = ()
     gaps: tuple[Drop, ...] = ()
     source_files: tuple[Path, ...] = ()
+    count_vertices: Callable[[Image], int | None] | None = None

@@ -46,7 +46,7 @@ class Summary:
     are not groups. `dropped_objects` are objects of the source without a segment. Tags are
     positives: categories present in a crop, background left out; `crops` counts the crops of all
     images, of `crop_size_wh` pixels or, where that is None, of the whole image. `void_share` is in
-    [0, 1].
+    [0, 1]. `mean_vertices` are the corners of polygons per image, over the `images_with_vertices`.
     """
 
     images: int
@@ -63,6 +63,8 @@ class Summary:
     stuff_tags_per_crop: float | None
     tags_per_crop: float | None
     void_share: float | None
+    images_with_vertices: int
+    mean_vertices: float | None
     categories: tuple[CategorySummary, ...]
 
 
@@ -85,6 +87,7 @@ def summarise(
     labels: Iterable[FullLabel],
     categories: CategorySet,
     crop_size_wh: tuple[int, int] | None,
+    vertices: Iterable[int | None] = (),
 ) -> Summary:
     """Count what the labels of a dataset hold.
 
@@ -93,11 +96,14 @@ def summarise(
         categories: the dataset's.
         crop_size_wh: width and height in pixels of the crops whose tags are counted, laid out by
             `annotools.weak_labels.weaken.crop_grid`; None for one crop, the whole image.
+        vertices: corners of the polygons of each image, None where they are not known; taken after
+            the labels.
     """
     counts = _Counts()
     for label in labels:
         _count(counts, label, categories, crop_size_wh)
-    return _report(counts, categories, crop_size_wh)
+    known = [count for count in vertices if count is not None]
+    return _report(counts, categories, crop_size_wh, known)
 
 
 def _count(
@@ -125,7 +131,10 @@ def _is_instance(segment: Segment, categories: CategorySet) -> bool:
 
 
 def _report(
-    counts: _Counts, categories: CategorySet, crop_size_wh: tuple[int, int] | None
+    counts: _Counts,
+    categories: CategorySet,
+    crop_size_wh: tuple[int, int] | None,
+    vertices: list[int],
 ) -> Summary:
     stuff_ids = [c.category_id for c in categories.categories if not c.is_thing]
     # Nobody asks for tags of a background, so without other stuff there is nothing to count.
@@ -150,6 +159,8 @@ def _report(
         stuff_tags_per_crop=_ratio(stuff_tags, counts.crops),
         tags_per_crop=_ratio(counts.tags.total(), counts.crops),
         void_share=_ratio(counts.pixels - labelled, counts.pixels),
+        images_with_vertices=len(vertices),
+        mean_vertices=_ratio(sum(vertices), len(vertices)),
         categories=tuple(_report_category(counts, c) for c in categories.categories),
     )
 

@@ -19,11 +19,14 @@ ACTIONS = (
     "mask",
     "full_image",
     "coarse_image",
+    "vertex",
 )
 """What an annotator can be paid for: a box of an instance; a tag of a class present, and the
 question about a class that turns out absent, both of an image or crop; the first point on a class
 in an image, and a point on each further object of it; the scribbles of a class in an image; a mask
-of an instance; the full label of an image; its coarse label."""
+of an instance; the full label of an image; its coarse label; a corner of a polygon drawn around a
+segment. No preset has a time of a vertex, because no published one is known: a file of your own can
+give it."""
 
 PRESETS_FOLDER = Path(__file__).with_name("times_presets")
 
@@ -111,9 +114,10 @@ def fix_time(times: AnnotationTimes, action: str, seconds: float) -> AnnotationT
         TimesError: for an action that the table lacks, or an impossible time.
     """
     if action not in times.actions:
+        own = f"; or add a table [actions.{action}] in a file of your own" * (action in ACTIONS)
         raise TimesError(
             f"annotation times {times.name!r} have no action {action!r}: "
-            f"use {', '.join(times.actions)}"
+            f"use {', '.join(times.actions)}{own}"
         )
     old = times.actions[action]
     try:

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
@@ -22,24 +21,22 @@ from annotools.category_tables.cityscapes import (
     LABELS_WITH_INSTANCES,
 )
 from annotools.errors import DatasetError
+from annotools.formats.cityscapes_polygons import read_objects, read_polygon_size
 from annotools.formats.files import (
-    MAX_PIXELS,
     decode_map,
-    entries,
-    read_json,
     read_photo,
     read_picture_size,
     refuse_gaps,
-    take,
 )
+from annotools.formats.polygons import count_corners
 from annotools.label_maps import Runs, build_label, draw_runs, find_runs, replace_ids
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image
 
 _LABEL_FOLDERS = ("gtFine", "gtCoarse")
 _LABEL_IDS = "labelIds.png"
-_LABEL_FILES = ("instanceIds.png", "polygons.json", _LABEL_IDS)
+_POLYGONS = "polygons.json"
+_LABEL_FILES = ("instanceIds.png", _POLYGONS, _LABEL_IDS)
 _PHOTO_FILE = "_leftImg8bit.png"
-_LABEL_IDS_BY_NAME = {name: label_id for label_id, name in LABEL_NAMES.items()}
 _INSTANCES = 1000
 """Instance n of a label has the value `label id * 1000 + n`; values below 1000 are label ids."""
 
@@ -90,6 +87,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         images=tuple(images),
         read_label=_read_label,
         read_photo=read_photo,
+        count_vertices=_count_vertices,
         notes=tuple(notes),
         drops=tuple(drops),
         gaps=tuple(gaps[len(drops) :]),
@@ -161,13 +159,7 @@ def _list_files(folder: Path, endings: Sequence[str]) -> defaultdict[str, dict[s
 def _read_size(label_path: Path) -> tuple[int, int]:
     if label_path.suffix == ".png":
         return read_picture_size(label_path)
-    content = read_json(label_path, others="*_polygons.json")
-    if not isinstance(content, dict):
-        raise DatasetError(f"{label_path}: is not an object: correct the file")
-    width, height = (take(str(label_path), content, k, int) for k in ("imgWidth", "imgHeight"))
-    if min(width, height) < 1 or width * height > MAX_PIXELS:
-        raise DatasetError(f"{label_path}: size {width} x {height}: give the photo's own")
-    return width, height
+    return read_polygon_size(label_path)
 
 
 def _read_label(image: Image) -> FullLabel:
@@ -201,55 +193,39 @@ def _draw_polygons(image: Image, path: Path) -> FullLabel:
     From the 1000th instance of a label on, which there runs into the next label's values,
     instances have values of their own.
     """
-    if _read_size(path) != (image.width, image.height):
-        raise DatasetError(f"{path}: is not of the size {image.width} x {image.height}: correct it")
     canvas = Picture.new("I", (image.width, image.height), VOID)
     drawer = ImageDraw.Draw(canvas)
     numbers: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
     spare = itertools.count((max(LABEL_NAMES) + 1) * _INSTANCES)
     label_of: dict[int, int] = {}
     place_of: dict[int, str] = {}
-    for place, entry in entries(path, read_json(path, others="*.json"), "objects"):
-        label_id, is_group = _find_label(place, take(place, entry, "label", str))
-        if entry.get("deleted") or label_id < 0:
-            continue
+    for place, label_id, is_group, points in read_objects(image, path):
         value = label_id
         if label_id in LABELS_WITH_INSTANCES and not is_group:
             number = next(numbers[label_id])
             value = label_id * _INSTANCES + number if number < _INSTANCES else next(spare)
-        drawer.polygon(_take_polygon(place, entry, image), fill=value)
+        drawer.polygon(points, fill=value)
         label_of[value] = label_id
         place_of.setdefault(value, place)
     runs = find_runs(np.asarray(canvas, dtype=np.int32))
     return _build_label(image, runs, label_of, place_of)
 
 
-def _find_label(place: str, name: str) -> tuple[int, bool]:
-    """Return the label id of a name, and whether it is a group's: a label's with `group` behind."""
-    if name in _LABEL_IDS_BY_NAME:
-        return _LABEL_IDS_BY_NAME[name], False
-    single = name.removesuffix("group")
-    if single not in _LABEL_IDS_BY_NAME:
-        raise DatasetError(f"{place}: label {name!r} is none of Cityscapes: correct it")
-    return _LABEL_IDS_BY_NAME[single], True
+def _count_vertices(image: Image) -> int | None:
+    """Return the corners of the polygons of evaluated labels, also where other objects cover them.
 
-
-def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple[float, float]]:
-    polygon = entry.get("polygon")
-    if not isinstance(polygon, list) or len(polygon) < 2:
-        raise DatasetError(f"{place}: polygon is missing or not a list of points: correct it")
-    for point in polygon:
-        if not isinstance(point, list) or len(point) != 2:
-            raise DatasetError(f"{place}: polygon has the point {point!r}, not x and y: correct it")
-        for value, size in zip(point, (image.width, image.height), strict=True):
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            # Drawing walks along every edge: one that ends far away would take forever.
-            if not is_number or not -size <= value <= 2 * size:
-                raise DatasetError(
-                    f"{place}: polygon has the coordinate {value!r}, not one near the image: "
-                    "correct it"
-                )
-    return [(x, y) for x, y in polygon]
+    None for an image without a file of polygons.
+    """
+    (path,) = image.label_paths
+    ending = next(ending for ending in _LABEL_FILES if path.name.endswith(ending))
+    path = path.with_name(path.name.removesuffix(ending) + _POLYGONS)
+    if not path.is_file():
+        return None
+    return sum(
+        count_corners(points)
+        for _, label_id, _, points in read_objects(image, path)
+        if label_id in CITYSCAPES_CATEGORIES.class_index_of
+    )
 
 
 def _build_label(

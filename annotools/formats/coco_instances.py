@@ -26,6 +26,7 @@ from annotools.formats.coco_entries import (
     take_image_id,
 )
 from annotools.formats.files import entries, read_json, read_photo, take
+from annotools.formats.polygons import count_corners
 from annotools.label_maps import build_label
 from annotools.records import Dataset, Drop, FullLabel, Image
 
@@ -94,6 +95,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         images=kept,
         read_label=partial(_read_label, annotations),
         read_photo=read_photo,
+        count_vertices=partial(_count_vertices, annotations),
         drops=drops,
         source_files=(path,),
         notes=(
@@ -182,6 +184,27 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
         groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
         drops=drops,
     )
+
+
+def _count_vertices(annotations: _Annotations, image: Image) -> int | None:
+    """Return the corners of an image's polygons, also where other objects cover them.
+
+    None where an annotation is not made of polygons, as crowds are not: it was drawn as well, and
+    a count without it would be too low.
+    """
+    instances = annotations.of_image.get(image.image_id, ())
+    if not all(x.segmentation and isinstance(x.segmentation, list) for x in instances):
+        return None
+    return sum(_count_corners(annotations.path, x, image) for x in instances)
+
+
+def _count_corners(path: Path, instance: _Instance, image: Image) -> int:
+    polygons = instance.segmentation
+    try:
+        _check_polygons(polygons, image.height, image.width)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: annotations[{instance.number}]: {error}") from error
+    return sum(count_corners(list(zip(p[::2], p[1::2], strict=True))) for p in polygons)
 
 
 def _decode(path: Path, instance: _Instance, image: Image) -> NDArray[np.int64]:

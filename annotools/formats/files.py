@@ -30,7 +30,10 @@ _PNG_HEAD_BYTES = 33
 _JPEG_HEAD_BYTES = 2**18
 """Where a JPEG's size is looked for: thumbnails and colour profiles come before it."""
 
-_PNG_START, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH = 8
+"""Where a PNG's head, its first chunk, has the bits of a value."""
+
 _GREY, _PALETTE = b"\0", b"\3"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -187,6 +190,20 @@ def read_picture_size(path: Path) -> tuple[int, int]:
     return _size_in_head(head, path)
 
 
+def read_png_chunks(path: Path) -> list[tuple[bytes, bytes]]:
+    """Return the name and content of each chunk of a label PNG, checksums and size verified.
+
+    Raises:
+        DatasetError: when the file is missing, damaged or not a PNG.
+    """
+    data = read_bytes(path)
+    if not data.startswith(_PNG_START):
+        picture_size(data, path)
+        raise DatasetError(f"{path}: label maps are PNG files: replace it")
+    _size_in_head(data, path)
+    return _png_chunks(data, path)
+
+
 def decode_map(path: Path) -> NDArray[Any]:
     """Return the pixels of a label PNG as stored: (H, W) or (H, W, 3) in RGB order.
 
@@ -195,16 +212,13 @@ def decode_map(path: Path) -> NDArray[Any]:
     Raises:
         DatasetError: when the file is missing, damaged or not a PNG.
     """
-    data = read_bytes(path)
-    picture_size(data, path)
-    if not data.startswith(_PNG_START):
-        raise DatasetError(f"{path}: label maps are PNG files: replace it")
-    pixels = cv2.imdecode(_bare_png(_png_chunks(data, path)), cv2.IMREAD_UNCHANGED)
+    chunks = read_png_chunks(path)
+    pixels = cv2.imdecode(_bare_png(chunks), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise DatasetError(f"{path}: the PNG is damaged: copy it again")
     if pixels.ndim == 3:
         return np.asarray(pixels[:, :, 2::-1])
-    depth = data[_PNG_DEPTH]
+    depth = chunks[0][1][_PNG_DEPTH]
     # OpenCV stretches values of fewer than 8 bits to the full range of a byte.
     return np.asarray(pixels if depth >= 8 else pixels // (255 // (2**depth - 1)))
 

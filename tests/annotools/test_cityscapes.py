@@ -1,4 +1,5 @@
 import csv
+import itertools
 import json
 import pickle
 import warnings
@@ -407,3 +408,72 @@ def test_real_test_labels_are_void():
 
     assert len(dataset.images) >= 1
     assert all(dataset.read_label(image).segments == () for image in dataset.images)
+
+
+def count_vertices(root):
+    dataset = pickle.loads(pickle.dumps(cityscapes.read(root, "train")))
+    return [dataset.count_vertices(image) for image in dataset.images]
+
+
+def test_vertices_of_evaluated_labels_are_counted(tmp_path):
+    triangle = [[0, 0], [3, 0], [3, 3]]
+    objects = [
+        polygon("out of roi", 0, 0, 5, 3),
+        polygon("road", 0, 0, 5, 3),  # 4 corners, although sky covers it
+        {"label": "sky", "polygon": [*triangle, [0, 3], [0, 3], [0, 0]]},  # 4, two given again
+        {"label": "cargroup", "polygon": triangle},  # 3
+        polygon("caravan", 0, 0, 1, 1),
+        polygon("polegroup", 0, 0, 1, 1),
+        polygon("license plate", 0, 0, 1, 1),
+        polygon("person", 0, 0, 1, 1, deleted=1),
+    ]
+    write_polygons(tmp_path, objects)
+    assert count_vertices(tmp_path) == [11]
+
+    # It is the same file beside either of the label maps, and nobody counts where there is none.
+    write_label(tmp_path, [[ROAD] * 6] * 4)
+    assert count_vertices(tmp_path) == [11]
+    write_label(tmp_path, [[ROAD] * 6] * 4, key="bonn/bonn_000000_000019")
+    assert count_vertices(tmp_path) == [11, None]
+
+
+def test_vertices_beside_label_ids_and_of_nothing(tmp_path):
+    write_label(tmp_path, [[ROAD] * 6] * 4, ending="labelIds")
+    write_polygons(tmp_path, [polygon("ego vehicle", 0, 0, 1, 1)])
+
+    assert count_vertices(tmp_path) == [0]
+
+
+def test_damaged_polygons_matter_only_to_those_who_count(tmp_path):
+    write_label(tmp_path, [[ROAD] * 6] * 4)
+    path = write_polygons(tmp_path, [polygon("bred", 0, 0, 1, 1)])
+
+    assert read_only_label(tmp_path).segments
+    with pytest.raises(DatasetError, match="'bred' is none of Cityscapes") as caught:
+        count_vertices(tmp_path)
+    assert path.name in str(caught.value)
+    write_polygons(tmp_path, [], size=(3, 3))
+    with pytest.raises(DatasetError, match="is not of the size 6 x 4"):
+        count_vertices(tmp_path)
+
+
+def test_real_vertices():
+    dataset = cityscapes.read(real_data("cityscapes"), "train")
+    names = {category.name for category in dataset.categories.categories}
+    # A polegroup is a label of its own, and no pole.
+    evaluated = (names | {f"{name}group" for name in names}) - {"polegroup"}
+    counts = {}
+    for image in dataset.images:
+        path = image.label_paths[0]
+        path = path.with_name(path.name.replace("instanceIds.png", "polygons.json"))
+        counts[image.image_id] = None
+        if path.exists():
+            objects = json.loads(path.read_text())["objects"]
+            rings = [o["polygon"] for o in objects if o["label"] in evaluated]
+            counts[image.image_id] = sum(
+                len(list(itertools.groupby(ring))) - (ring[0] == ring[-1]) for ring in rings
+            )
+
+    assert {i.image_id: dataset.count_vertices(i) for i in dataset.images} == counts
+    known = [count for count in counts.values() if count is not None]
+    assert (len(known), sum(known)) == (15, 25944)

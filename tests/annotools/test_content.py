@@ -69,6 +69,22 @@ def test_mean_of_images():
         mean_content([])
 
 
+def test_mean_vertices_are_those_of_the_images_where_they_are_known():
+    label, categories = make_label([[1]], {1: 20}), make_categories()
+    contents = [
+        measure_content(label, categories, None, vertices=vertices)
+        for vertices in (None, 0, 9, None)
+    ]
+
+    assert [content.vertices_known for content in contents] == [0, 1, 1, 0]
+    assert math.isnan(contents[0].vertices)
+    mean = mean_content(contents)
+    assert (mean.vertices, mean.vertices_known) == (4.5, 0.5)
+    nobody = mean_content([contents[0]])
+    assert math.isnan(nobody.vertices)
+    assert nobody.vertices_known == 0
+
+
 def test_statistics_of_the_paper():
     train, both = read_statistics("cityscapes-train"), read_statistics("cityscapes-trainval")
     content = train.content
@@ -103,6 +119,9 @@ def test_own_file(tmp_path, as_type):
 
     assert statistics.content.stuff_tags == 9
     assert statistics.num_images == 3
+    assert math.isnan(statistics.content.vertices)
+    other = read_statistics(as_type(write_statistics(tmp_path, vertices_per_image="80")))
+    assert (other.content.vertices, other.content.vertices_known) == (80, 1)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ def test_parts_that_are_no_label_kind():
     content = measure_content(LABEL, make_categories(), (2, 2))
 
     assert actions_for(content, "tags of stuff") == {"tag": 2, ABSENT_TAGS: 2}
+    assert math.isnan(actions_for(content, "full by vertex")["vertex"])
+    counted = measure_content(LABEL, make_categories(), None, vertices=40)
+    assert actions_for(counted, "full by vertex") == {"vertex": 40, ABSENT_CLASSES: 0}
     assert actions_for(content, "one point a class") == {"point_first": 3, ABSENT_CLASSES: 0}
 
 
@@ -77,7 +80,7 @@ def test_an_unknown_count_is_not_a_number():
     assert actions_for(unknown, "boxes+tags") == actions_for(content, "boxes+tags")
 
 
-@pytest.mark.parametrize("kind", ["masks", "tags of stuff"])
+@pytest.mark.parametrize("kind", ["masks", "tags of stuff", "full by vertex"])
 def test_an_unknown_kind_is_refused(kind):
     with pytest.raises(ValueError, match=f"'{kind}'"):
         count_actions(LABEL, make_categories(), kind, None)

@@ -56,6 +56,22 @@ def test_content_of_a_dataset_is_the_mean_over_its_images() -> None:
         measure_images(dataset, [], None)
 
 
+def test_vertices_are_counted_only_for_those_who_ask() -> None:
+    asked: list[int | str] = []
+
+    def count(image: Image) -> int | None:
+        asked.append(image.image_id)
+        return 12 if image.image_id == 1 else None
+
+    dataset = replace(make_dataset(), count_vertices=count)
+    assert measure_images(dataset, dataset.images, None).vertices_known == 0
+    assert asked == []
+    content = measure_images(dataset, dataset.images, None, with_vertices=True)
+    assert (content.vertices, content.vertices_known, asked) == (12, 0.5, [1, 2])
+    nowhere = measure_images(make_dataset(), dataset.images, None, with_vertices=True)
+    assert nowhere.vertices_known == 0
+
+
 def test_purchases_are_the_sum_over_images() -> None:
     dataset, times = make_dataset(), read_times("li2018")
     kinds = ("full", "boxes", "tags", "boxes+tags", "coarse")
@@ -73,13 +89,16 @@ def test_purchases_are_the_sum_over_images() -> None:
     ("kind", "actions"),
     [
         ("full", {"full_image": 3, "coarse_image": 4}),
+        ("full by vertex", {"vertex": 30, "coarse_image": 4}),
         ("boxes", {"box": 7}),
         ("coarse", {"coarse_image": 7}),
     ],
 )
 def test_further_images_are_coarse_where_full_labels_are_asked(kind: str, actions: dict) -> None:
-    content = replace(read_statistics("cityscapes-train").content, things=1.0)
-    (purchase,) = list_purchases(content, 3, [kind], read_times("li2018"), num_coarse_images=4)
+    content = replace(read_statistics("cityscapes-train").content, things=1.0, vertices=10.0)
+    paper = read_times("li2018")
+    times = replace(paper, actions={**paper.actions, "vertex": paper.actions["box"]})
+    (purchase,) = list_purchases(content, 3, [kind], times, num_coarse_images=4)
     assert purchase.actions == actions
     assert purchase.num_images == 7
 

@@ -45,6 +45,7 @@ def test_inspect_prints_and_writes_what_there_is(world: Path, tmp_path: Path) ->
     assert f"{table['void_share']:.2%}" in done.stdout
     assert f"mean {table['mean_instances']:.2f}" in done.stdout
     assert "64 x 64: 3" in done.stdout
+    assert "mean – (0 images)" in done.stdout
     assert "sidewalk" in done.stdout
 
 
@@ -67,6 +68,8 @@ def test_undefined_figures_are_null(tmp_path: Path) -> None:
     assert "[red]car" in done.stdout
     table = json.loads(out.read_text())
     assert table["stuff_tags_per_crop"] is None
+    assert (table["mean_vertices"], table["images_with_vertices"]) == (8, 1)
+    assert "mean 8.0 (1 images)" in done.stdout
     assert table["dropped_objects"] == 1  # The two masks are the same.
 
 

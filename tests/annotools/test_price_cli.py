@@ -191,6 +191,112 @@ def test_price_of_a_dataset(world: Path, tmp_path: Path) -> None:
     assert rows["points"]["hours"] is None
 
 
+VERTEX = """\
+inherit = "li2018"
+[actions.vertex]
+seconds = 2
+low = 1
+high = 4
+unit = "corner"
+source = "us"
+measured = true
+quality_control = false
+"""
+
+
+def write_coco(root: Path, crowd: bool = False) -> tuple[str, ...]:
+    """8 corners in two parts in one image, 4 corners in the other, and there maybe a crowd."""
+    masks: list[tuple[int, Any]] = [
+        (1, [[1, 1, 3, 1, 3, 3], [4, 0, 5, 0, 6, 1, 5, 2, 4, 2]]),
+        (2, [[1, 1, 3, 1, 3, 3, 1, 3]]),
+    ]
+    masks += [(2, {"size": [5, 6], "counts": [0, 2, 28]})] * crowd
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 6, "height": 5} for i in (1, 2)],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"image_id": i, "category_id": 3, "segmentation": x, "iscrowd": int(type(x) is dict)}
+            for i, x in masks
+        ],
+    }
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    return (str(root), "--format", "coco-instances", "--split", "val")
+
+
+@pytest.fixture
+def vertex_times(tmp_path: Path) -> str:
+    path = tmp_path / "vertex.toml"
+    path.write_text(VERTEX)
+    return str(path)
+
+
+def test_full_labels_by_vertex_with_a_time_of_your_own(tmp_path: Path, vertex_times: str) -> None:
+    dataset, out = write_coco(tmp_path), tmp_path / "prices.json"
+    printed = run_price(*dataset, "--times", vertex_times, "--break-even", "--json", str(out))
+    table = json.loads(out.read_text())
+    # 8 and 4 corners at 2 s; a mask in each image at 79.2 s.
+    row = next(row for row in table["kinds"] if row["kind"] == "full by vertex")
+    assert (row["actions"], row["seconds_per_image"]) == ({"vertex": 12}, 12)
+    assert row["ratio_to_full"] == pytest.approx(12 / 79.2)
+    assert row["hours_interval"]["low"] == pytest.approx(12 / 3600, rel=0.05)
+    assert row["hours_interval"]["high"] == pytest.approx(48 / 3600, rel=0.05)
+    assert (table["vertices_per_image"], table["images_with_vertices"]) == (6, 2)
+    assert "Polygons have 6.0 vertices an image." in printed
+    assert " vertex: 2 s (1 to 4) for one corner, measured, without" in printed
+    (even,) = (
+        row["seconds"]
+        for row in table["break_even"]
+        if (row["first"], row["second"], row["action"]) == ("full", "full by vertex", "vertex")
+    )
+    assert even == pytest.approx(79.2 / 6)
+    kinds = ("--kinds", "full by vertex", "--kinds", "full")
+    saving = run_price(*dataset, "--times", vertex_times, *kinds)
+    assert "full by vertex: full labels cost 6.6 times as much" in saving
+    assert "1 to 4  13.20x to 3.300x" in saving
+
+
+def test_without_a_time_of_a_vertex_only_their_number_is_said(tmp_path: Path) -> None:
+    dataset = write_coco(tmp_path)
+    printed = run_price(*dataset)
+    assert "full by vertex" not in printed
+    assert "Polygons have 6.0 vertices an image. No preset has a time of a vertex" in printed
+    asked = run_price(*dataset, "--kinds", "full by vertex")
+    assert dashes_of("full by vertex", asked) == ["–"] * 5
+    assert "vertices" not in run_price(*TRAIN)
+
+
+def test_a_crowd_leaves_its_image_out_of_the_mean(tmp_path: Path, vertex_times: str) -> None:
+    dataset, out = write_coco(tmp_path, crowd=True), tmp_path / "prices.json"
+    printed = run_price(*dataset, "--times", vertex_times, "--json", str(out))
+    table = json.loads(out.read_text())
+    assert (table["vertices_per_image"], table["images_with_vertices"]) == (8, 1)
+    assert "Polygons have 8.0 vertices an image, the mean of the 1 of 2 images where" in printed
+    row = next(row for row in table["kinds"] if row["kind"] == "full by vertex")
+    assert (row["actions"], row["seconds_per_image"]) == ({"vertex": 16}, 16)
+
+
+def test_vertices_that_nobody_knows_are_a_dash_with_the_reason(
+    world: Path, tmp_path: Path, vertex_times: str
+) -> None:
+    for source in ((str(world), "--format", "scenes"), TRAIN):
+        printed = run_price(*source, "--times", vertex_times)
+        assert dashes_of("full by vertex", printed) == ["–"] * 5
+        assert "full by vertex: the vertices are not known." in printed
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'name = "own"\nsource = "us"\nnum_images = 3600\nnum_thing_classes = 1\n'
+        "num_stuff_classes = 1\ncrops = 1\nthings_per_image = 2\nvertices_per_image = 50\n"
+    )
+    rows = price_rows(tmp_path, "--statistics", str(own), "--times", vertex_times)
+    assert rows["full by vertex"]["hours"] == 100
+
+
+def dashes_of(kind: str, printed: str) -> list[str]:
+    (line,) = [line for line in printed.splitlines() if line.strip().startswith(f"{kind}  ")]
+    return line.strip().removeprefix(kind).split()
+
+
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     out = tmp_path / "prices.png"
     assert str(out) in run_price(*TRAIN, "--picture", str(out)).replace("\n", "")
@@ -219,7 +325,8 @@ def test_wrong_use(arguments: list[str]) -> None:
     [
         (["--seconds", "click=1"], TimesError, "no action 'click'"),
         (["--times", "lee"], TimesError, "'lee'"),
-        (["--kinds", "masks"], RecipeError, "unknown label kind 'masks': use full, boxes"),
+        (["--kinds", "masks"], RecipeError, "unknown label kind 'masks': use full, full by v"),
+        (["--seconds", "vertex=2"], TimesError, r"or add a table [actions.vertex] in a file of"),
     ],
 )
 def test_wrong_input_is_named(arguments: list[str], error: type, message: str) -> None:

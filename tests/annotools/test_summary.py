@@ -77,6 +77,14 @@ def test_dropped_objects_are_counted() -> None:
     assert summarise(labels, CATEGORIES, None).dropped_objects == 2
 
 
+def test_mean_vertices_of_the_images_where_they_are_known() -> None:
+    labels = [make_label([[1]], CATEGORY_OF)] * 3
+    summary = summarise(labels, CATEGORIES, None, iter([4, None, 7]))
+    assert (summary.images_with_vertices, summary.mean_vertices) == (2, 5.5)
+    unknown = summarise(labels, CATEGORIES, None)
+    assert (unknown.images_with_vertices, unknown.mean_vertices) == (0, None)
+
+
 @given(hnp.arrays(np.int32, (5, 7), elements=st.integers(0, 4)), st.integers(1, 7))
 def test_shares_add_up_and_no_crop_has_more_tags_than_the_image(
     segment_map: np.ndarray, crop_width: int
