@@ -8,16 +8,21 @@ from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.records import Box, BoxXYXY, Photo
-from wsps.pseudo_labels.grabcut import grabcut_mask
-from wsps.pseudo_labels.grouping import grouping_mask
+from wsps.pseudo_labels.methods import DEFAULT_METHOD, METHODS, BoxMethod
 from wsps.pseudo_labels.records import PseudoLabel
+from wsps.pseudo_labels.rivals import subtract_rivals
 from wsps.pseudo_labels.windows import cut_window, ellipse_in, enlarge_to_box
 
 MIN_SIDE = 8
 """Shorter side in pixels from which on a box has room for colours and edges."""
 
-MIN_AGREED_SHARE = 0.1
-"""Share of the box below which the pixels found are too few to be the object."""
+MIN_SCORE = 0.6
+"""Score less the strongest rival's from which on a pixel is certain, whatever the dataset."""
+
+MIN_FOUND_SHARE = 0.02
+"""Share of the box below which the pixels found are too few to stand for the object.
+
+A few certain pixels are better labels than many guessed ones."""
 
 CENTRE_SHARE = 0.5
 """Axes of the ellipse that stands for an object nobody found, as a share of the box's sides."""
@@ -28,7 +33,7 @@ class BoxMask:
     """The pixels that are certainly one box's object.
 
     `box_xyxy` is the annotated box within the photo, `mask` is (H, W) of that box, true on the
-    object, never empty. `is_fallback` when GrabCut and grouping did not agree or were not asked.
+    object, never empty. `is_fallback` when too few pixels were certain or the method was not asked.
     """
 
     box: Box
@@ -37,14 +42,18 @@ class BoxMask:
     is_fallback: bool
 
 
-def masks_from_boxes(photo: Photo, boxes: Sequence[Box]) -> tuple[BoxMask, ...]:
+def masks_from_boxes(
+    photo: Photo, boxes: Sequence[Box], method: str = DEFAULT_METHOD
+) -> tuple[BoxMask, ...]:
     """Return a mask for every instance among the boxes, in their order.
 
-    Groups, boxes with no pixel in the photo and repetitions of a box get none.
+    Groups, boxes with no pixel in the photo and repetitions of a box get none. A pixel that
+    another instance claims nearly as strongly is in neither mask.
 
     Args:
         photo: (H, W, 3) RGB.
         boxes: of things; parts outside the photo are cut off.
+        method: a key of `METHODS`.
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
@@ -52,20 +61,45 @@ def masks_from_boxes(photo: Photo, boxes: Sequence[Box]) -> tuple[BoxMask, ...]:
     clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
     present = [(box, place) for box, place in clipped if not _is_empty(place)]
     places = [place for _, place in present]
+    scores = [
+        score_box(photo, place, places[:i] + places[i + 1 :], METHODS[method])
+        for i, place in enumerate(places)
+    ]
     masks = []
-    for i, (box, place) in enumerate(present):
-        mask, is_fallback = _object_in(photo, place, places[:i] + places[i + 1 :])
+    certain = subtract_rivals(places, scores)
+    for (box, place), own, left_over in zip(present, scores, certain, strict=True):
+        mask, is_fallback = _choose_mask(own, left_over)
+        is_fallback = is_fallback or _is_small(place)
         masks.append(BoxMask(box=box, box_xyxy=place, mask=mask, is_fallback=is_fallback))
     return tuple(masks)
+
+
+def score_box(
+    photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY], method: BoxMethod
+) -> NDArray[np.float32]:
+    """Return how surely each pixel of a box is its object: (H, W) of the box, in [0, 1].
+
+    A small box gives its inscribed ellipse.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        place: a box within the photo, not empty.
+        others: boxes of the photo's other instances.
+        method: finds the object.
+    """
+    if _is_small(place):
+        return ellipse_in(_whole(place), 1.0).astype(np.float32)
+    window = cut_window(photo, place)
+    return enlarge_to_box(method(window, others), window)
 
 
 def label_from_boxes(photo: Photo, boxes: Sequence[Box], categories: CategorySet) -> PseudoLabel:
     """Return what the boxes say about every pixel of the photo.
 
     Inside a box only its object's certain pixels are labelled, and inside a group nothing but
-    other instances' certain pixels. Where two objects of one class meet, the pixel is ignored;
-    where two classes meet, the object with the smaller box is taken to be in front. Outside all
-    boxes there is background, if the dataset has that class, else nothing is known.
+    other instances' certain pixels. Masks meet only where one is a fallback: objects of one class
+    leave the pixel ignored, of two classes the one with the smaller box is taken to be in front.
+    Outside all boxes there is background, if the dataset has that class, else nothing is known.
 
     Args:
         photo: (H, W, 3) RGB.
@@ -94,28 +128,24 @@ def label_from_boxes(photo: Photo, boxes: Sequence[Box], categories: CategorySet
     return PseudoLabel(classes=classes, instances=instances)
 
 
-def _object_in(
-    photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]
+def _choose_mask(
+    own: NDArray[np.float32], left_over: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], bool]:
-    """Return the mask of the box at this place, and whether it is a fallback.
+    """Return the mask of a box, and whether it is a fallback.
 
-    A small box gives its inscribed ellipse. Where the agreed pixels are too few, GrabCut alone is
-    believed; where that is too little as well, the ellipse at the box's centre. A mask that fills
-    the box is kept: signs, lorries and cropped objects do fill theirs.
+    Where too few pixels are certain, rivals are disregarded; where that gives too few as well,
+    the ellipse at the box's centre. A mask that fills the box is kept: signs, lorries and cropped
+    objects do fill theirs.
+
+    Args:
+        own: (H, W) of the box, its scores.
+        left_over: (H, W), its scores less its rivals'.
     """
-    x0, y0, x1, y1 = place
-    whole = np.ones((y1 - y0, x1 - x0), dtype=bool)
-    if min(x1 - x0, y1 - y0) < MIN_SIDE:
-        return ellipse_in(whole, 1.0), True
-    window = cut_window(photo, place)
-    cut = grabcut_mask(window, others)
-    agreed = enlarge_to_box(cut & grouping_mask(window), window)
-    if agreed.mean() >= MIN_AGREED_SHARE:
-        return agreed, False
-    cut = enlarge_to_box(cut, window)
-    if cut.mean() >= MIN_AGREED_SHARE:
-        return cut, True
-    return ellipse_in(whole, CENTRE_SHARE), True
+    for is_fallback, scores in enumerate((left_over, own)):
+        found = np.asarray(scores >= MIN_SCORE, dtype=bool)
+        if found.mean() >= MIN_FOUND_SHARE:
+            return found, bool(is_fallback)
+    return ellipse_in(np.ones(own.shape, dtype=bool), CENTRE_SHARE), True
 
 
 def _contested(masks: Sequence[BoxMask], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -124,6 +154,16 @@ def _contested(masks: Sequence[BoxMask], shape_hw: tuple[int, ...]) -> NDArray[n
     for box_mask in masks:
         claims[_slices(box_mask.box_xyxy)] += box_mask.mask
     return claims > 1
+
+
+def _is_small(place: BoxXYXY) -> bool:
+    x0, y0, x1, y1 = place
+    return min(x1 - x0, y1 - y0) < MIN_SIDE
+
+
+def _whole(place: BoxXYXY) -> NDArray[np.bool_]:
+    x0, y0, x1, y1 = place
+    return np.ones((y1 - y0, x1 - x0), dtype=bool)
 
 
 def _clip(box_xyxy: BoxXYXY, photo: Photo) -> BoxXYXY:

@@ -59,20 +59,20 @@ def cut_window(photo: Photo, box_xyxy: BoxXYXY) -> Window:
     )
 
 
-def enlarge_to_box(mask: NDArray[np.bool_], window: Window) -> NDArray[np.bool_]:
-    """Return a mask of the window in the photo's pixels, cropped to the box.
+def enlarge_to_box(scores: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    """Return scores of the window in the photo's pixels, cropped to the box.
 
     Args:
-        mask: (H, W) of the window.
-        window: where the mask lies.
+        scores: (H, W) of the window.
+        window: where the scores lie.
     """
     left, top, right, bottom = window.bounds_xyxy
     x0, y0, x1, y1 = window.box_xyxy
-    if mask.shape != (bottom - top, right - left):
+    if scores.shape != (bottom - top, right - left):
         size_wh = right - left, bottom - top
-        enlarged = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_LINEAR)
-        mask = np.asarray(enlarged > 0.5, dtype=bool)
-    return mask[y0 - top : y1 - top, x0 - left : x1 - left].copy()
+        enlarged = cv2.resize(scores, size_wh, interpolation=cv2.INTER_LINEAR)
+        scores = np.asarray(enlarged, dtype=np.float32)
+    return scores[y0 - top : y1 - top, x0 - left : x1 - left].copy()
 
 
 def ellipse_in(inside: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:

@@ -1,10 +1,11 @@
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wsps.pseudo_labels.grabcut import grabcut_mask
+from wsps.pseudo_labels.grabcut import grabcut_from_votes, grabcut_mask
 from wsps.pseudo_labels.windows import cut_window
 
 RED, GREEN, BLUE = (200, 30, 30), (40, 160, 40), (30, 40, 200)
@@ -31,6 +32,31 @@ def test_disc_is_found_to_the_pixel() -> None:
     left, top, right, bottom = window.bounds_xyxy
     truth = disc_mask(60, 60, 30, 30, 15)[top:bottom, left:right]
     assert (grabcut_mask(window) == truth).mean() > 0.99
+
+
+def test_votes_for_a_part_of_a_disc_grow_to_the_disc() -> None:
+    window = cut_window(paint(60, 60, (30, 30, 15, RED)), (15, 15, 46, 46))
+    left, top, right, bottom = window.bounds_xyxy
+    truth = disc_mask(60, 60, 30, 30, 15)[top:bottom, left:right]
+    votes = np.where(window.inside(window.box_xyxy), 0.4, 0).astype(np.float32)
+    votes[disc_mask(60, 60, 30, 30, 8)[top:bottom, left:right]] = 0.9
+    assert (grabcut_from_votes(window, votes) == truth).mean() > 0.99
+
+
+def test_pixels_with_hardly_a_vote_stay_background_and_sure_ones_object() -> None:
+    window = cut_window(paint(60, 60, (30, 30, 15, RED)), (15, 15, 46, 46))
+    votes = np.where(window.inside(window.box_xyxy), 0.4, 0).astype(np.float32)
+    votes[10:20, 10:20], votes[20:30, 20:30] = 0.9, 0.1
+    mask = grabcut_from_votes(window, votes)
+    assert mask[10:20, 10:20].all()
+    assert not mask[20:30, 20:30].any()
+
+
+@pytest.mark.parametrize("vote", [0.0, 0.3, 1.0])
+def test_unanimous_votes_are_returned_as_they_are(vote: float) -> None:
+    window = cut_window(paint(40, 40), (0, 0, 40, 40))
+    votes = np.full((40, 40), vote, dtype=np.float32)
+    np.testing.assert_array_equal(grabcut_from_votes(window, votes), votes >= 0.5)
 
 
 def test_same_mask_whatever_ran_before() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from annotools.records import BoxXYXY
-from wsps.pseudo_labels.grouping import grouping_mask
+from wsps.pseudo_labels.grouping import grouping_votes
 from wsps.pseudo_labels.windows import cut_window
 
 
@@ -10,7 +10,7 @@ def test_rectangle_is_found_exactly() -> None:
     photo = np.full((40, 40, 3), 90, dtype=np.uint8)
     photo[12:28, 10:30] = (200, 20, 20)
     window = cut_window(photo, (10, 12, 30, 28))
-    np.testing.assert_array_equal(grouping_mask(window), window.inside((10, 12, 30, 28)))
+    np.testing.assert_array_equal(grouping_votes(window) > 0.5, window.inside((10, 12, 30, 28)))
 
 
 def test_cross_leaves_the_corners_of_its_box() -> None:
@@ -19,7 +19,7 @@ def test_cross_leaves_the_corners_of_its_box() -> None:
     window = cut_window(photo, (10, 10, 50, 50))
     left, top, right, bottom = window.bounds_xyxy
     truth = (photo[..., 0] == 200)[top:bottom, left:right]
-    np.testing.assert_array_equal(grouping_mask(window), truth)
+    np.testing.assert_array_equal(grouping_votes(window) > 0.5, truth)
 
 
 def test_object_of_two_colours_is_grouped() -> None:
@@ -27,7 +27,7 @@ def test_object_of_two_colours_is_grouped() -> None:
     photo[10:20, 10:30] = (200, 20, 20)
     photo[20:30, 10:30] = (20, 20, 200)
     window = cut_window(photo, (10, 10, 30, 30))
-    np.testing.assert_array_equal(grouping_mask(window), window.inside((10, 10, 30, 30)))
+    np.testing.assert_array_equal(grouping_votes(window) > 0.5, window.inside((10, 10, 30, 30)))
 
 
 def test_region_that_runs_out_of_the_box_is_left_out() -> None:
@@ -35,19 +35,21 @@ def test_region_that_runs_out_of_the_box_is_left_out() -> None:
     photo[10:30, 10:30] = (200, 20, 20)
     photo[26:30, :] = (20, 20, 200)
     window = cut_window(photo, (10, 10, 30, 30))
-    np.testing.assert_array_equal(grouping_mask(window), window.inside((10, 10, 30, 26)))
+    np.testing.assert_array_equal(grouping_votes(window) > 0.5, window.inside((10, 10, 30, 26)))
 
 
 @pytest.mark.parametrize("box", [(0, 0, 24, 24), (8, 8, 16, 16), (0, 4, 24, 12)])
 def test_noise_stays_in_the_box(box: BoxXYXY) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
     window = cut_window(photo, box)
-    mask = grouping_mask(window)
-    assert mask.shape == window.pixels.shape[:2]
-    assert not (mask & ~window.inside(box)).any()
+    votes = grouping_votes(window)
+    assert votes.shape == window.pixels.shape[:2]
+    assert votes.dtype == np.float32
+    assert 0 <= votes.min() <= votes.max() <= 1 + 1e-6
+    assert not votes[~window.inside(box)].any()
 
 
 def test_nothing_is_found_where_no_region_lies_in_the_box() -> None:
     photo = np.zeros((60, 60, 3), dtype=np.uint8)
     photo[:, ::2] = 255
-    assert not grouping_mask(cut_window(photo, (20, 20, 30, 30))).any()
+    assert not grouping_votes(cut_window(photo, (20, 20, 30, 30))).any()

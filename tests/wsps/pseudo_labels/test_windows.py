@@ -24,18 +24,20 @@ def test_long_thin_box_keeps_its_width() -> None:
 @pytest.mark.parametrize("box", [(10, 10, 30, 25), (0, 0, 300, 200), (37, 11, 290, 160)])
 def test_box_in_the_window_enlarges_to_the_whole_box(box: tuple[int, int, int, int]) -> None:
     window = cut_window(np.zeros((200, 300, 3), dtype=np.uint8), box)
-    mask = enlarge_to_box(window.inside(box), window)
-    assert mask.shape == (box[3] - box[1], box[2] - box[0])
-    assert mask.mean() > 0.97
+    scores = enlarge_to_box(window.inside(box).astype(np.float32), window)
+    assert scores.shape == (box[3] - box[1], box[2] - box[0])
+    assert scores.mean() > 0.97
+    assert scores.max() <= 1
 
 
 def test_unshrunk_window_gives_the_box_exactly() -> None:
     window = cut_window(np.zeros((40, 40, 3), dtype=np.uint8), (10, 10, 20, 22))
-    mask = np.zeros((18, 16), dtype=bool)
-    mask[3, 3] = mask[0, 0] = True
-    enlarged = enlarge_to_box(mask, window)
+    scores = np.zeros((18, 16), dtype=np.float32)
+    scores[3, 3], scores[0, 0] = 0.25, 1
+    enlarged = enlarge_to_box(scores, window)
     assert enlarged.shape == (12, 10)
     assert np.argwhere(enlarged).tolist() == [[0, 0]]
+    assert enlarged[0, 0] == 0.25
 
 
 def test_box_outside_the_window_covers_nothing() -> None:
