@@ -16,6 +16,7 @@ from annotools.options import (
 )
 
 if TYPE_CHECKING:
+    from annotools.formats.label_folder import LabelFolder
     from annotools.records import Dataset, Image, Photo
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -46,6 +47,13 @@ def draw(
             "Segments and boxes if absent.",
         ),
     ] = None,
+    pseudo_labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder of `annotools pseudo-label`: its labels in a third column.",
+        ),
+    ] = None,
     crops: Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
     allow_missing: AllowMissing = False,
@@ -57,6 +65,7 @@ def draw(
     \b
     annotools draw DATA --format coco-instances --split val --count 6 --out sheet.png
     annotools draw world.toml --format scenes --image 3 --show tags --crops 48x40 --out tags.png
+    annotools draw CITYSCAPES --format cityscapes --pseudo-labels pseudo --out beside.png
     """  # noqa: D301
     from annotools.drawing import LAYERS, contact_sheet, draw_label, encode_png
     from annotools.files import write_whole
@@ -68,8 +77,9 @@ def draw(
             raise typer.BadParameter(f"--show {layer}: use {', '.join(LAYERS)}")
     crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
     dataset = read_dataset(format_name, root, split, allow_missing)
+    folder = _open_folder(pseudo_labels, dataset)
     pictures = []
-    for chosen in _choose_images(dataset, image, count):
+    for chosen in _choose_images(dataset, image, count, folder):
         photo = _photo_or_grey(dataset, chosen)
         factor = max(1, -(-MIN_DRAWN_WIDTH // chosen.width))
         drawn = draw_label(
@@ -82,17 +92,42 @@ def draw(
             factor=factor,
         )
         pictures += [photo.repeat(factor, axis=0).repeat(factor, axis=1), drawn]
-    write_whole(out, encode_png(contact_sheet(pictures, columns=2)))
+        if folder is not None:
+            made = folder.read_label(chosen, dataset.categories)
+            pictures.append(
+                draw_label(photo, made, dataset.categories, ["segments"], factor=factor)
+            )
+    columns = 2 if folder is None else 3
+    write_whole(out, encode_png(contact_sheet(pictures, columns)))
     typer.echo(out)
 
 
-def _choose_images(dataset: "Dataset", ids: list[str] | None, count: int) -> "list[Image]":
+def _open_folder(path: Path | None, dataset: "Dataset") -> "LabelFolder | None":
+    from annotools.formats.label_folder import read_label_folder
+
+    if path is None:
+        return None
+    folder = read_label_folder(path)
+    folder.check_categories(dataset.categories)
+    return folder
+
+
+def _choose_images(
+    dataset: "Dataset", ids: list[str] | None, count: int, folder: "LabelFolder | None"
+) -> "list[Image]":
+    """Return the images with these ids, else the first ones, of which the folder has a label."""
     from annotools.errors import DatasetError
 
     if not dataset.images:
         raise DatasetError(f"{dataset.name}: split {dataset.split} has no image")
     if not ids:
-        return list(dataset.images[:count])
+        drawable = [i for i in dataset.images if folder is None or i.image_id in folder.name_of]
+        if not drawable:
+            raise DatasetError(
+                f"{dataset.name}: --pseudo-labels has no image of split {dataset.split}: give "
+                "its --split"
+            )
+        return drawable[:count]
     image_of = {str(image.image_id): image for image in dataset.images}
     for image_id in ids:
         if image_id not in image_of:

@@ -12,6 +12,7 @@ import annotools.cli
 import wsps.cli
 from annotools.options import JsonFile
 from studies import break_even_cli
+from wsps import pseudo_label_cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 study_app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 app.add_typer(annotools.cli.app)
+app.add_typer(pseudo_label_cli.app)
 app.add_typer(wsps.cli.app)
 study_app.add_typer(break_even_cli.app)
 app.add_typer(study_app, name="study", help="Run a study, or write its report again.")

@@ -70,6 +70,11 @@ class Study:
                 if kind not in (*TRAINABLE_KINDS, NO_LABEL):
                     known = ", ".join((*TRAINABLE_KINDS, NO_LABEL))
                     raise RecipeError(f"mixes.{name}: unknown label kind {kind!r}; use {known}")
+            if NO_LABEL in mix and self.recipe.refinement.rounds == 0:
+                raise RecipeError(
+                    f"mixes.{name}: images without a label are used in rounds of self-training "
+                    "alone: set recipe.refinement.rounds"
+                )
         if self.ap_thresholds not in ("voc", "cityscapes"):
             raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use voc or cityscapes")
 
@@ -115,8 +120,8 @@ def take_allocation(study: Study) -> Study:
 def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """Return the study of a TOML file.
 
-    Relative paths of dataset, order, allocation and annotator start at the file's folder, or at
-    the working directory where they are given as a change.
+    Relative paths of dataset, order, allocation, annotator and times start at the file's folder,
+    or at the working directory where they are given as a change.
 
     Args:
         path: of the file.
@@ -137,11 +142,13 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         return ((Path.cwd() if is_changed else path.parent) / given).resolve()
 
     order, allocation, annotator = study.order, study.allocation, study.annotator
+    is_own_file = study.times.endswith(".toml")
     placed = replace(
         study,
         dataset=replace(study.dataset, root=place("dataset.root", study.dataset.root)),
         order=order if order in ORDERS else str(place("order", Path(order))),
         allocation=None if allocation is None else place("allocation", allocation),
         annotator=None if annotator is None else place("annotator", annotator),
+        times=str(place("times", Path(study.times))) if is_own_file else study.times,
     )
     return take_allocation(placed)

@@ -27,7 +27,7 @@ def make_result(
 def make_study(
     folder: Path, mixes: Mapping[str, Mapping[str, float]] | None = None, **changes: Any
 ) -> Study:
-    """A study of four generated 64 x 64 scenes that trains one step a stage."""
+    """A study of four 64 x 64 scenes that trains one step a stage and round."""
     world = folder / "world.toml"
     if not world.exists():
         world.write_text("width = 64\nheight = 64\nnum_train = 4\nnum_val = 2\n")
@@ -44,6 +44,7 @@ def make_study(
             "semantic": STAGE,
             "detector": STAGE,
             "instance": STAGE,
+            "refinement": {"rounds": 1, "crf": {"iterations": 1}},
         },
     }
     return read_settings(Study, table | changes, where="test")

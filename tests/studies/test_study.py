@@ -44,9 +44,9 @@ def test_root_on_the_command_line_starts_at_the_working_directory(
 
 
 def test_changes_replace_settings_deep_inside(path: Path) -> None:
-    study = load_study(path, ["recipe.tags.crop_size_wh=[5, 4]", "times=mine.toml"])
+    study = load_study(path, ["recipe.tags.crop_size_wh=[5, 4]", "times=bearman2016"])
     assert study.recipe.tags.crop_size_wh == (5, 4)
-    assert study.times == "mine.toml"
+    assert study.times == "bearman2016"
 
 
 @pytest.mark.parametrize(
@@ -110,23 +110,28 @@ def test_other_files_start_where_the_root_does(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    path.write_text('order = "a.txt"\nannotator = "h.toml"\n' + TEXT)
+    path.write_text('order = "a.txt"\nannotator = "h.toml"\ntimes = "mine.toml"\n' + TEXT)
     study = load_study(path)
     assert study.order == str(tmp_path / "a.txt")
     assert study.annotator == tmp_path / "h.toml"
-    study = load_study(path, ["annotator=h.toml", "order=cheapest"])
+    assert study.times == str(tmp_path / "mine.toml")
+    study = load_study(path, ["annotator=h.toml", "order=cheapest", "times=mine.toml"])
     assert study.order == "cheapest"
+    assert study.times == str(tmp_path / "elsewhere" / "mine.toml")
     assert study.annotator == tmp_path / "elsewhere" / "h.toml"
 
 
 def test_an_allocation_takes_the_place_of_mixes_and_budgets(path: Path, tmp_path: Path) -> None:
     write_allocation_file(tmp_path / "cheap plan.json", {"boxes": 2.0, "none": 1.0})
     path.write_text('allocation = "cheap plan.json"\n' + TEXT)
-    study = load_study(path)
+    rounds = ["recipe.refinement.rounds=1"]
+    study = load_study(path, rounds)
     assert study.mixes == {"cheap plan": {"boxes": 2.0, "none": 1.0}}
     assert study.budgets_hours == (2.0,)
     path.write_text('name = "x"\nallocation = "cheap plan.json"\n' + TEXT[TEXT.index("[data") :])
-    assert load_study(path).mixes == study.mixes
+    assert load_study(path, rounds).mixes == study.mixes
+    with pytest.raises(RecipeError, match=r"alone: set recipe\.refinement\.rounds"):
+        load_study(path)
     write_allocation_file(tmp_path / "cheap plan.json", {"points": 1.0})
     with pytest.raises(RecipeError, match="unknown label kind 'points'"):
         load_study(path)

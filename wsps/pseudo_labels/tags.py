@@ -3,7 +3,7 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
-from annotools.records import Photo, WeakLabel
+from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.data import normalise
 from wsps.descent import descend
 from wsps.losses import tag_loss
@@ -28,6 +28,43 @@ class TaggedPhoto:
 
     photo: Photo
     weak: WeakLabel
+
+
+class TaggedPhotos(Sequence[TaggedPhoto]):
+    """Tagged photos that are read when asked for, the first ones kept while they fit in memory.
+
+    Args:
+        dataset: of the images.
+        images: in order.
+        weak_of: the weak label, with crops, of each by image id.
+        keep_bytes: how much may be kept.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        images: Sequence[Image],
+        weak_of: Mapping[int | str, WeakLabel],
+        keep_bytes: int = 2**30,
+    ) -> None:
+        self._dataset = dataset
+        self._images = images
+        self._weak_of = weak_of
+        self._kept: dict[int, Photo] = {}
+        self._room = keep_bytes
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> TaggedPhoto:  # type: ignore[override]
+        image = self._images[index]
+        photo = self._kept.get(index)
+        if photo is None:
+            photo = self._dataset.read_photo(image)
+            if photo.nbytes <= self._room:
+                self._kept[index] = photo
+                self._room -= photo.nbytes
+        return TaggedPhoto(photo=photo, weak=self._weak_of[image.image_id])
 
 
 def train_classifier(
@@ -91,6 +128,16 @@ def label_from_tags(
     return classes
 
 
+def score_crops(
+    classifier: CropClassifier, tagged: TaggedPhoto, device: torch.device
+) -> NDArray[np.float32]:
+    """Return the classifier's probability, in [0, 1], of each class in each crop: (N, K)."""
+    with torch.no_grad():
+        logits: Tensor = classifier(_cut_crops(tagged.photo, tagged.weak).to(device))
+    scores: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
+    return scores
+
+
 def threshold_heat(
     heat: NDArray[np.float32], present: Sequence[int], cam_threshold: float
 ) -> NDArray[np.uint8]:
@@ -106,6 +153,16 @@ def threshold_heat(
     for class_index in sorted(hot, key=lambda c: (-int(hot[c].sum()), c)):
         label[hot[class_index]] = class_index
     return label
+
+
+def tag_targets(weak: WeakLabel, categories: CategorySet) -> tuple[Tensor, Tensor]:
+    """Return which classes are present in, and were asked of, each crop: (N, K), 1 for yes."""
+    present = torch.zeros(len(weak.crops), len(categories))
+    for row, crop in enumerate(weak.crops):
+        present[row, [categories.class_index_of[c] for c in crop.category_ids]] = 1.0
+    asked = torch.zeros_like(present)
+    asked[:, [categories.class_index_of[c] for c in weak.tagged_category_ids]] = 1.0
+    return present, asked
 
 
 def _draw_batches(
@@ -130,7 +187,7 @@ def _draw_batches(
                 crops = _cut_crops(tagged.photo, tagged.weak)
                 if rng.random() < 0.5:
                     crops = crops.flip(-1)
-                present, asked = _tag_targets(tagged.weak, categories)
+                present, asked = tag_targets(tagged.weak, categories)
                 by_size.setdefault(crops.shape[2:], []).append((crops, present, asked))
             yield [
                 (
@@ -147,13 +204,3 @@ def _cut_crops(photo: Photo, weak: WeakLabel) -> Tensor:
     image = normalise(photo)
     boxes = [crop.box_xyxy for crop in weak.crops]
     return torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
-
-
-def _tag_targets(weak: WeakLabel, categories: CategorySet) -> tuple[Tensor, Tensor]:
-    """Return which classes are present in, and were asked of, each crop: (N, K) both."""
-    present = torch.zeros(len(weak.crops), len(categories))
-    for row, crop in enumerate(weak.crops):
-        present[row, [categories.class_index_of[c] for c in crop.category_ids]] = 1.0
-    asked = torch.zeros_like(present)
-    asked[:, [categories.class_index_of[c] for c in weak.tagged_category_ids]] = 1.0
-    return present, asked

@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from annotools.categories import IGNORE_INDEX
-from annotools.records import TaggedCrop, WeakLabel
-from tests.builders import make_categories
+from annotools.records import Image, Photo, TaggedCrop, WeakLabel
+from tests.builders import make_categories, make_dataset, make_label
 from wsps.pseudo_labels import tags
 from wsps.pseudo_labels.tags import (
     TaggedPhoto,
+    TaggedPhotos,
     label_from_tags,
+    score_crops,
     threshold_heat,
     train_classifier,
 )
@@ -104,3 +108,37 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
     logits = classifier(tags.normalise(photo.photo)[None])[0]
     assert logits[ROAD] < -0.5
     assert logits[SKY] < -0.5
+
+
+def test_tagged_photos_are_kept_while_there_is_room():
+    labels = {f"{i}.png": make_label([[1, 1]], {1: 10}, image_id=i) for i in range(3)}
+    dataset, read = make_dataset(labels, CATEGORIES), []
+
+    def read_photo(image: Image) -> Photo:
+        read.append(image.image_id)
+        return dataset.read_photo(image)
+
+    weak_of = {i: WeakLabel(image_id=i) for i in range(3)}
+    counting = replace(dataset, read_photo=read_photo)
+    photos = TaggedPhotos(counting, dataset.images[1:], weak_of, keep_bytes=6)
+    assert len(photos) == 2
+    assert [tagged.weak.image_id for tagged in photos] == [1, 2]
+    assert [tagged.photo.shape for tagged in photos] == [(1, 2, 3)] * 2
+    assert read == [1, 2, 2]
+
+
+def test_crops_are_scored_with_probabilities():
+    weak = WeakLabel(
+        image_id=1,
+        crops=tuple(TaggedCrop(box_xyxy=(x, 0, x + 4, 4), category_ids=(10,)) for x in (0, 4, 8)),
+        tagged_category_ids=(10, 20),
+    )
+    tagged = TaggedPhoto(photo=np.zeros((4, 12, 3), dtype=np.uint8), weak=weak)
+
+    class Fixed(torch.nn.Module):
+        def forward(self, crops: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.0, 9.0, -9.0]]).expand(len(crops), -1)
+
+    scores = score_crops(Fixed(), tagged, CPU)
+    assert scores.shape == (3, 3)
+    np.testing.assert_allclose(scores[2], [0.5, 1.0, 0.0], atol=2e-4)

@@ -1,0 +1,258 @@
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from annotools.errors import DatasetError, RecipeError
+from annotools.formats import read_dataset
+from annotools.formats.label_folder import read_maps
+from annotools.label_maps import class_map, instance_map
+from annotools.weak_labels.weaken import weaken
+from wsps.pseudo_label_cli import app
+from wsps.pseudo_labels import image_task
+from wsps.pseudo_labels.boxes import label_from_boxes
+from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.pseudo_labels.merge import merge_with_boxes
+from wsps.pseudo_labels.tags import TaggedPhotos, label_from_tags, train_classifier
+from wsps.recipe import Recipe, StageSettings
+
+QUICK = ("--set", "classifier.steps=2", "--set", "batch_size=2", "--crops", "32x32")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    path = tmp_path / "world.toml"
+    path.write_text("width = 64\nheight = 64\nnum_train = 4\nnum_val = 2\n")
+    return path
+
+
+def run(world: Path, labels: object, out: Path, *arguments: object) -> Result:
+    given = [world, "--format", "scenes", "--labels", labels, "--out", out, *arguments]
+    return CliRunner().invoke(app, [str(argument) for argument in given])
+
+
+def run_well(world: Path, labels: object, out: Path, *arguments: object) -> dict[str, Any]:
+    table = world.with_name("table.json")
+    done = run(world, labels, out, *arguments, "--json", table)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return json.loads(table.read_text())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    paths = (path for path in out.rglob("*.*") if path.is_file() and ".state" not in path.parts)
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
+
+
+def write_allocation(path: Path, kind_of: Mapping[int, str], **settings: object) -> Path:
+    mix = dict.fromkeys(kind_of.values(), 1)
+    asked = {"format": "scenes", "root": "w", "split": "train", "mix": mix, "budget_hours": 9}
+    images = [{"id": i, "kind": kind, "seconds": 1} for i, kind in kind_of.items()]
+    content = {"written_by": "annotools plan", "settings": asked | settings, "images": images}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
+    world: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    content = run_well(world, "boxes+tags", out, *QUICK, "--val-split", "val", "--seed", 3)
+    dataset = read_dataset("scenes", world, "train")
+    categories = dataset.categories
+    weak_of = {
+        image.image_id: weaken(dataset.read_label(image), categories, "boxes+tags", (32, 32))
+        for image in dataset.images
+    }
+    recipe = Recipe(batch_size=2, classifier=StageSettings(steps=2, learning_rate=3e-3))
+    photos, cpu = TaggedPhotos(dataset, dataset.images, weak_of), torch.device("cpu")
+    classifier = train_classifier(photos, categories, recipe, 3, cpu)
+    for image, photo in zip(dataset.images, photos, strict=True):
+        from_boxes = label_from_boxes(photo.photo, photo.weak.boxes, categories)
+        from_tags = label_from_tags(classifier, photo, categories, 0.5, cpu)
+        classes, instances = read_maps(out, image.file_name.removesuffix(".png"))
+        expected = merge_with_boxes(from_tags, from_boxes.classes, categories)
+        np.testing.assert_array_equal(classes, expected)
+        np.testing.assert_array_equal(instances, from_boxes.instances)
+    tags = content["tags"]
+    assert (tags["train"]["crops"], tags["val"]["crops"]) == (16, 8)
+    assert tags["train"]["ap"]["car"] is None
+    assert 0 < tags["val"]["map"] <= 1
+    manifest = read_json(out / "manifest.json")
+    assert manifest["recipe"]["tags"]["crop_size_wh"] == [32, 32]
+    assert manifest["classes"][5] == {
+        "class_index": 5,
+        "category_id": 11,
+        "name": "person",
+        "is_thing": True,
+    }
+    assert manifest["labels"][0] == {"image_id": 0, "name": "train_000000", "kind": "boxes+tags"}
+
+
+def test_an_allocation_gives_each_image_its_kind(world: Path, tmp_path: Path) -> None:
+    kinds = {2: "full", 0: "boxes", 3: "none"}
+    labels, out = write_allocation(tmp_path / "plan.json", kinds), tmp_path / "out"
+    content = run_well(world, labels, out, "--max-images", 3)
+    assert content["images"] == {
+        "in": 4,
+        "labelled": 1,
+        "passed_through": 1,
+        "dropped": 0,
+        "beyond_max_images": 1,
+        "not in the allocation": 1,
+        "without a label": 0,
+    }
+    assert set(contents(out)) == {
+        *(f"{part}/train_00000{i}.png" for part in ("semantic", "instances") for i in (0, 2)),
+        "manifest.json",
+        "quality.json",
+    }
+    dataset = read_dataset("scenes", world, "train")
+    full = dataset.read_label(dataset.images[2])
+    classes, instances = read_maps(out, "train_000002")
+    np.testing.assert_array_equal(classes, class_map(full, dataset.categories))
+    np.testing.assert_array_equal(instances, instance_map(full, dataset.categories))
+    assert list(content["kinds"]) == ["boxes"]
+    assert content["tags"] == {}
+    assert read_json(out / "manifest.json")["kinds"] == {"boxes": 1, "full": 1}
+
+
+def test_an_allocation_brings_its_crops_unless_others_are_asked_for(
+    world: Path, tmp_path: Path
+) -> None:
+    labels = write_allocation(tmp_path / "plan.json", {0: "tags"}, crop_size_wh=[32, 64])
+    quick = ("--set", "classifier.steps=0")
+    content = run_well(world, labels, tmp_path / "a", *quick)
+    assert content["tags"]["train"]["crops"] == 2
+    content = run_well(world, labels, tmp_path / "b", *quick, "--crops", "64x64")
+    assert content["tags"]["train"]["crops"] == 1
+
+
+def test_a_run_that_was_stopped_goes_on(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run_well(world, "tags", whole, *QUICK)
+    write_maps, written = image_task.write_maps, []
+
+    def stop_at_third(folder: Path, name: str, *maps: Any) -> None:
+        written.append(name)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device", name)
+        write_maps(folder, name, *maps)
+
+    monkeypatch.setattr(image_task, "write_maps", stop_at_third)
+    assert isinstance(run(world, "tags", out, *QUICK).exception, OSError)
+    assert not (out / "manifest.json").exists()
+    monkeypatch.setattr(image_task, "write_maps", write_maps)
+    assert run_well(world, "tags", out, *QUICK)["resumed"] == 2
+    assert contents(out) == contents(whole)
+
+
+def test_what_is_missing_is_made_again_and_nothing_else(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_well(world, "boxes", out)
+    before = contents(out)
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    (out / "semantic/train_000001.png").unlink()
+    assert run_well(world, "boxes", out, "--workers", 2)["resumed"] == 3
+    assert contents(out) == before
+    again = {path.stem for path in out.rglob("*.png") if path.stat().st_mtime_ns != times[path]}
+    assert again == {"train_000001"}
+    world.write_text(world.read_text() + "noise = 7\n")
+    assert run_well(world, "boxes", out)["resumed"] == 0
+
+
+def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) -> None:
+    dataset = read_dataset("scenes", world, "train")
+    image = dataset.images[1]
+    store = BoxLabelStore(folder=tmp_path / "box_labels", source=("scenes", world, "train"))
+    boxes = weaken(dataset.read_label(image), dataset.categories, "boxes", None).boxes
+    label = store.label(dataset, image, boxes)
+    (stored,) = store.folder.iterdir()
+    np.savez_compressed(stored, classes=label.classes, instances=label.instances * 3)
+    out = tmp_path / "out"
+    run_well(world, "boxes", out, "--box-labels", store.folder)
+    assert len(list(store.folder.iterdir())) == 4
+    np.testing.assert_array_equal(read_maps(out, "train_000001")[1], label.instances * 3)
+
+
+def test_the_recipe_of_a_study_is_used(world: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text(
+        "[recipe.tags]\ncam_threshold = 0.9\ncrop_size_wh = [64, 64]\n"
+        "[recipe.classifier]\nsteps = 0\nlearning_rate = 1e-3\n"
+    )
+    run_well(world, "tags", tmp_path / "a", "--recipe", study, "--set", "batch_size=1")
+    recipe = read_json(tmp_path / "a/manifest.json")["recipe"]
+    assert recipe["tags"] == {"cam_threshold": 0.9, "crop_size_wh": [64, 64]}
+    assert (recipe["classifier"]["steps"], recipe["batch_size"]) == (0, 1)
+
+
+def test_the_table_shows_the_rates(world: Path, tmp_path: Path) -> None:
+    done = run(world, "boxes", tmp_path / "out")
+    assert "4 images labelled from boxes, in percent" in done.stdout
+    rows = read_json(tmp_path / "out/quality.json")["kinds"]["boxes"]["rows"]
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for row in rows:
+        rates = (row[name] for name in ("precision", "recall", "coverage"))
+        shown = ["–" if rate is None else f"{100 * rate:.1f}" for rate in rates]
+        assert [row["name"], row["kind"], *shown, f"{row['pixels']:,}"] in lines
+    assert "4 images: 4 labelled." in done.stdout
+
+
+def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for kind in ("full", "points", "nowhere.json"):
+        done = run(world, kind, out)
+        assert done.exit_code == 2
+        assert f"--labels '{kind}'" in " ".join(done.output.replace("│", " ").split())
+    foreign = write_allocation(tmp_path / "foreign.json", {9: "boxes"})
+    points = write_allocation(tmp_path / "points.json", {0: "points"})
+    nothing = write_allocation(tmp_path / "nothing.json", {0: "none"})
+    for labels, more, error, message in (
+        (foreign, (), RecipeError, "1 images are not in the dataset"),
+        (points, (), RecipeError, "the kind 'points', which gives no label"),
+        (nothing, (), DatasetError, "no image to label"),
+        ("boxes", ("--val-split", "val"), RecipeError, "no image has tags"),
+        ("boxes", ("--split", "test"), DatasetError, "no split 'test'"),
+        ("tags", ("--set", "tags.cam=1"), RecipeError, "unknown setting tags.cam"),
+    ):
+        done = run(world, labels, out, *more)
+        assert isinstance(done.exception, error)
+        assert message in str(done.exception)
+    assert not out.exists()
+
+
+def test_a_folder_of_others_or_with_other_settings_is_refused(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "photo.png").write_text("mine")
+    assert "is not empty" in str(run(world, "boxes", out, "--overwrite").exception)
+    (out / "photo.png").unlink()
+    run_well(world, "boxes", out, "--max-images", 1)
+    assert "different list of images" in str(run(world, "boxes", out).exception)
+    assert run_well(world, "boxes", out, "--overwrite")["resumed"] == 0
+
+
+def test_labelling_from_boxes_loads_no_torch(world: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom wsps.pseudo_label_cli import app\n"
+        "done = CliRunner().invoke(app, sys.argv[1:])\nassert done.exit_code == 0, done.output\n"
+        "print('torch' in sys.modules)"
+    )
+    given = [world, "--format", "scenes", "--labels", "boxes", "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, given)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,136 @@
+"""The classifier of tags as a file: a run that was stopped need not train it again.
+
+Torch is loaded by the functions that need it: a worker that labels from boxes does without.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.files import write_whole
+from annotools.records import Dataset, Image, Photo, WeakLabel
+from annotools.settings import as_table
+from wsps.pseudo_labels.quality import CropScores
+from wsps.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from wsps.networks.classifier import CropClassifier
+
+CLASSIFIER_SETTINGS = (
+    "backbone",
+    "backbone_weights",
+    "batch_size",
+    "classifier",
+    "optimizer",
+    "weight_decay",
+)
+"""The settings of a recipe on which a classifier depends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredClassifier:
+    """A classifier in a file; `key` names what it depends on, `backbone` is the recipe's."""
+
+    path: Path
+    key: str
+    backbone: str
+
+    def label(
+        self, photo: Photo, weak: WeakLabel, categories: CategorySet, cam_threshold: float
+    ) -> NDArray[np.uint8]:
+        """Return what `label_from_tags` does."""
+        from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags
+
+        tagged = TaggedPhoto(photo=photo, weak=weak)
+        classifier, device = _load(self, len(categories))
+        return label_from_tags(classifier, tagged, categories, cam_threshold, device)
+
+    def score(self, photo: Photo, weak: WeakLabel, categories: CategorySet) -> CropScores:
+        """Return how the classifier scores the crops of a photo, beside their tags."""
+        from wsps.pseudo_labels.tags import TaggedPhoto, score_crops, tag_targets
+
+        present, asked = tag_targets(weak, categories)
+        classifier, device = _load(self, len(categories))
+        return CropScores(
+            scores=score_crops(classifier, TaggedPhoto(photo=photo, weak=weak), device),
+            present=present.numpy() > 0,
+            asked=asked.numpy() > 0,
+        )
+
+
+def store_classifier(
+    path: Path,
+    dataset: Dataset,
+    images: Sequence[Image],
+    weak_of: Mapping[int | str, WeakLabel],
+    stamps: Sequence[str],
+    recipe: Recipe,
+    seed: int,
+) -> StoredClassifier:
+    """Train a classifier and write it to a file, unless the file has it already.
+
+    Args:
+        path: of the file.
+        dataset: of the images.
+        images: at least one, each with tags.
+        weak_of: the tags of each image by its id.
+        stamps: what tells each photo from another content of its file.
+        recipe: as `train_classifier` takes it.
+        seed: of the training.
+
+    Raises:
+        DatasetError: when a photo cannot be read.
+        RecipeError: for settings that cannot be trained with.
+        OSError: when the file cannot be written.
+    """
+    import torch
+
+    from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
+
+    key = _key([weak_of[image.image_id] for image in images], stamps, recipe, seed)
+    if not path.is_file() or torch.load(path, weights_only=True)["key"] != key:
+        photos = TaggedPhotos(dataset, images, weak_of)
+        classifier = train_classifier(photos, dataset.categories, recipe, seed, _device())
+        state = {name: values.cpu() for name, values in classifier.state_dict().items()}
+        content = io.BytesIO()
+        torch.save({"key": key, "state": state}, content)
+        write_whole(path, content.getvalue())
+    return StoredClassifier(path=path, key=key, backbone=recipe.backbone)
+
+
+def _key(weak_labels: Sequence[WeakLabel], stamps: Sequence[str], recipe: Recipe, seed: int) -> str:
+    settings: dict[str, Any] = {n: as_table(getattr(recipe, n)) for n in CLASSIFIER_SETTINGS}
+    total = hashlib.sha256(json.dumps([settings, seed]).encode())
+    for weak, stamp in zip(weak_labels, stamps, strict=True):
+        total.update(json.dumps([asdict(weak), stamp]).encode())
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _load(stored: StoredClassifier, num_classes: int) -> "tuple[CropClassifier, torch.device]":
+    """Return the classifier in evaluation mode, and the device it is on."""
+    import torch
+
+    from wsps.networks.backbone import build_backbone
+    from wsps.networks.classifier import CropClassifier
+
+    classifier = CropClassifier(build_backbone(stored.backbone), num_classes)
+    classifier.load_state_dict(torch.load(stored.path, weights_only=True)["state"])
+    return classifier.to(_device()).eval(), _device()
+
+
+def _device() -> "torch.device":
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
