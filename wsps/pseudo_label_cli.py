@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from annotools.allocation_file import StoredAllocation
-    from wsps.pseudo_labels.quality import TagPrecision
-    from wsps.pseudo_labels.split_report import KindQuality, LabelledSplit
+    from wsps.labelling.quality import TagPrecision
+    from wsps.labelling.split_report import KindQuality, LabelledSplit
     from wsps.recipe import Recipe
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -100,8 +100,8 @@ def pseudo_label(
     """  # noqa: D301
     from annotools.conversion.shards import Source
     from annotools.files import write_whole
-    from wsps.pseudo_labels.label_split import label_split
-    from wsps.pseudo_labels.split_report import LabelRequest
+    from wsps.labelling.label_split import label_split
+    from wsps.labelling.split_report import LabelRequest
 
     chosen = _read_labels(labels)
     request = LabelRequest(

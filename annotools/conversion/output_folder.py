@@ -8,12 +8,12 @@ removed.
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.files import write_whole
+from annotools.files import files_under, leftover_of, remove_files, write_whole
 
 PARTIAL_FOLDER = ".partial"
 MANIFEST_FILE = "manifest.json"
@@ -21,7 +21,6 @@ WRITTEN_BY = "annotools convert"
 """What a manifest says under `written_by`: another program's is nothing that we may remove."""
 
 _STATE_FILE = "state.json"
-_LEFTOVER = re.compile(r"\.(.+)\.\d+")  # how `write_whole` names a file before it is whole
 _PARTIAL_FILE = re.compile(r"state\.json|\d{6}\.jsonl")
 
 
@@ -61,9 +60,7 @@ def finish_folder(out: Path) -> None:
     """Remove the partial results, and what a killed run left half written."""
     state = _read_own(out / PARTIAL_FOLDER / _STATE_FILE)
     listed = _listed(state)
-    for path in list(_files_under(out)):
-        if _leftover_of(path.relative_to(out).as_posix()) in listed:
-            path.unlink()
+    remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
     shutil.rmtree(out / PARTIAL_FOLDER)
 
 
@@ -91,40 +88,22 @@ def _clear(out: Path) -> None:
     lists = (out / MANIFEST_FILE, out / PARTIAL_FOLDER / _STATE_FILE)
     contents = [_read_own(path) for path in lists]
     listed = {name for content in contents for name in _listed(content)}
-    found = {path.relative_to(out).as_posix(): path for path in _files_under(out)}
+    found = files_under(out)
     foreign = [name for name in found if not _is_ours(name, listed)]
     if foreign:
         raise DatasetError(
             f"{out}: holds {foreign[0]!r}, which no conversion wrote: give another folder"
         )
     # The lists go last: until then a killed run can be cleared again.
-    for path in sorted(found.values(), key=lambda path: path in lists):
-        path.unlink()
-    folders = {out / parent for name in found for parent in Path(name).parents} - {out}
-    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    remove_files(out, sorted(found, key=lambda name: out / name in lists))
 
 
 def _is_ours(name: str, listed: set[str]) -> bool:
-    if name in listed or _leftover_of(name) in listed:
+    whole = leftover_of(name) or name
+    if name in listed or whole in listed:
         return True
-    folder, _, last = name.rpartition("/")
-    leftover = _LEFTOVER.fullmatch(last)
-    partial = leftover[1] if leftover else last
-    return folder == PARTIAL_FOLDER and _PARTIAL_FILE.fullmatch(partial) is not None
-
-
-def _leftover_of(name: str) -> str | None:
-    """Return the file that this one would have become, None where it is no such."""
-    folder, slash, last = name.rpartition("/")
-    match = _LEFTOVER.fullmatch(last)
-    return f"{folder}{slash}{match[1]}" if match else None
-
-
-def _files_under(out: Path) -> Iterator[Path]:
-    """Yield everything that is not a folder; links are not followed."""
-    return (path for path in out.rglob("*") if path.is_symlink() or not path.is_dir())
+    folder, _, last = whole.rpartition("/")
+    return folder == PARTIAL_FOLDER and _PARTIAL_FILE.fullmatch(last) is not None
 
 
 def _listed(content: Mapping[str, Any] | None) -> set[str]:

@@ -15,8 +15,8 @@ from annotools.formats import read_dataset
 from annotools.formats.label_folder import read_maps
 from annotools.label_maps import class_map, instance_map
 from annotools.weak_labels.weaken import weaken
+from wsps.labelling import image_task
 from wsps.pseudo_label_cli import app
-from wsps.pseudo_labels import image_task
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.merge import merge_with_boxes

@@ -13,6 +13,9 @@ from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.rivals import subtract_rivals
 from wsps.pseudo_labels.windows import cut_window, ellipse_in, enlarge_to_box
 
+METHOD_VERSION = 2
+"""Raised whenever labels from boxes change, so that older files are not taken for them."""
+
 MIN_SIDE = 8
 """Shorter side in pixels from which on a box has room for colours and edges."""
 

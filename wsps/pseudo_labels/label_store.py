@@ -13,11 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from annotools.records import Box, Dataset, Image
-from wsps.pseudo_labels.boxes import label_from_boxes
+from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.records import PseudoLabel
-
-METHOD_VERSION = 2
-"""Raised whenever labels from boxes change, so that older files are not taken for them."""
 
 
 @dataclass(frozen=True, kw_only=True)

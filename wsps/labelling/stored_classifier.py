@@ -19,7 +19,7 @@ from annotools.categories import CategorySet
 from annotools.files import write_whole
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from annotools.settings import as_table
-from wsps.pseudo_labels.quality import CropScores
+from wsps.labelling.quality import CropScores
 from wsps.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from annotools.conversion.shards import Source
 from annotools.formats.label_folder import describe_classes, describe_labels
 from annotools.records import Dataset
 from annotools.settings import as_table
-from wsps.pseudo_labels.image_task import ImageTask
-from wsps.pseudo_labels.output_folder import WRITTEN_BY
-from wsps.pseudo_labels.quality import QualityRow, TagPrecision
+from wsps.labelling.image_task import ImageTask
+from wsps.labelling.output_folder import WRITTEN_BY
+from wsps.labelling.quality import QualityRow, TagPrecision
 from wsps.recipe import Recipe
 
 QUALITY_FILE = "quality.json"

@@ -12,13 +12,13 @@ from annotools.label_maps import class_map, instance_map
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.weak_labels.weaken import weaken
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
-from wsps.pseudo_labels.boxes import label_from_boxes
+from wsps.labelling.output_folder import is_made, mark_made
+from wsps.labelling.quality import CropScores
+from wsps.labelling.stored_classifier import StoredClassifier
+from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.image_labels import label_image
 from wsps.pseudo_labels.label_store import BoxLabelStore
-from wsps.pseudo_labels.output_folder import is_made, mark_made
-from wsps.pseudo_labels.quality import CropScores
 from wsps.pseudo_labels.records import PseudoLabel
-from wsps.pseudo_labels.stored_classifier import StoredClassifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class ImageLabeller:
             total.update(known.segment_map.tobytes())
             total.update(json.dumps([asdict(segment) for segment in known.segments]).encode())
             return total.hexdigest()
-        total.update(json.dumps(asdict(known)).encode())
+        total.update(json.dumps([METHOD_VERSION, asdict(known)]).encode())
         if self.classifier is not None and known.crops:
             total.update(self.classifier.key.encode())
         return total.hexdigest()

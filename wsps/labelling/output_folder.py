@@ -5,20 +5,18 @@ label was made, so that the same run does what is missing and nothing twice.
 """
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.files import write_whole
+from annotools.files import files_under, leftover_of, remove_files, write_whole
 
 STATE_FOLDER = ".state"
 WRITTEN_BY = "annotools pseudo-label"
 
 _SETUP_FILE = "setup.json"
-_LEFTOVER = re.compile(r"\.(.+)\.\d+")  # how `write_whole` names a file before it is whole
 
 
 def start_folder(
@@ -77,9 +75,7 @@ def mark_made(out: Path, name: str, key: str) -> None:
 def remove_leftovers(out: Path, planned: Sequence[str]) -> None:
     """Remove what killed runs left half written."""
     listed = set(planned)
-    for name in _files_under(out):
-        if _leftover_of(name) in listed:
-            (out / name).unlink()
+    remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
 
 
 def _key_path(out: Path, name: str) -> Path:
@@ -102,30 +98,12 @@ def _clear(out: Path, listed: set[str]) -> None:
     Raises:
         DatasetError: when there is anything else; then nothing is removed.
     """
-    found = _files_under(out)
+    found = [name for name in files_under(out) if not name.startswith(f"{STATE_FOLDER}/")]
     for name in found:
-        if name not in listed and _leftover_of(name) not in listed:
+        if name not in listed and leftover_of(name) not in listed:
             raise DatasetError(
                 f"{out}: holds {name!r}, which {WRITTEN_BY} did not write: give another folder"
             )
-    for name in found:
-        (out / name).unlink()
-    folders = {out / parent for name in found for parent in Path(name).parents} - {out}
-    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-        folder.rmdir()
+    remove_files(out, found)
     # It goes last: until then a killed run can be cleared again.
     shutil.rmtree(out / STATE_FOLDER)
-
-
-def _files_under(out: Path) -> list[str]:
-    """Return everything beside `.state` that is not a folder; links are not followed."""
-    paths = (path for path in out.rglob("*") if path.is_symlink() or not path.is_dir())
-    names = [path.relative_to(out).as_posix() for path in paths]
-    return [name for name in names if not name.startswith(f"{STATE_FOLDER}/")]
-
-
-def _leftover_of(name: str) -> str | None:
-    """Return the file that this one would have become, None where it is no such."""
-    folder, slash, last = name.rpartition("/")
-    match = _LEFTOVER.fullmatch(last)
-    return f"{folder}{slash}{match[1]}" if match else None

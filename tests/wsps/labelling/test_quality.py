@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from annotools.categories import IGNORE_INDEX
 from tests.builders import make_categories
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
-from wsps.pseudo_labels.quality import CropScores, QualityRow, quality_rows, tag_precision
+from wsps.labelling.quality import CropScores, QualityRow, quality_rows, tag_precision
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road", "sky"))
 ROAD, SKY, CAR, BUS, NO = 0, 1, 2, 3, IGNORE_INDEX

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from annotools.errors import DatasetError
-from wsps.pseudo_labels.output_folder import is_made, mark_made, remove_leftovers, start_folder
+from wsps.labelling.output_folder import is_made, mark_made, remove_leftovers, start_folder
 
 FILES = ["semantic/a/x.png", "manifest.json"]
 SETUP = {"root": "here", "seed": 0}

@@ -24,7 +24,7 @@ from annotools.records import NO_LABEL, Dataset
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from wsps.evaluation.mean_iou import PixelCounts
-from wsps.pseudo_labels.image_task import (
+from wsps.labelling.image_task import (
     ImageLabeller,
     ImageOutcome,
     ImageTask,
@@ -32,10 +32,9 @@ from wsps.pseudo_labels.image_task import (
     score_image,
     weaken_image,
 )
-from wsps.pseudo_labels.label_store import BoxLabelStore
-from wsps.pseudo_labels.output_folder import STATE_FOLDER, remove_leftovers, start_folder
-from wsps.pseudo_labels.quality import TagPrecision, quality_rows, tag_precision
-from wsps.pseudo_labels.split_report import (
+from wsps.labelling.output_folder import STATE_FOLDER, remove_leftovers, start_folder
+from wsps.labelling.quality import TagPrecision, quality_rows, tag_precision
+from wsps.labelling.split_report import (
     QUALITY_FILE,
     KindQuality,
     LabelledSplit,
@@ -44,11 +43,12 @@ from wsps.pseudo_labels.split_report import (
     describe,
     quality_as_json,
 )
-from wsps.pseudo_labels.stored_classifier import (
+from wsps.labelling.stored_classifier import (
     CLASSIFIER_SETTINGS,
     StoredClassifier,
     store_classifier,
 )
+from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.recipe import TRAINABLE_KINDS
 
 
