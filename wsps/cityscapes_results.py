@@ -18,17 +18,15 @@ from annotools.formats.files import decode_map, read_bytes
 from annotools.label_maps import class_map, look_up
 from annotools.progress import track
 from annotools.records import Dataset, Image
-from wsps.evaluation.class_means import classes_to_average, mean_of_defined
+from wsps.evaluation.image_scores import ImageScores, PredictionScores
 from wsps.evaluation.mask_scores import ScoredMask, score_masks
-from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
-from wsps.evaluation.measures import CrowdEffect, Measured, precision_rates
-from wsps.evaluation.report import Evaluation, score_rows
+from wsps.evaluation.mean_iou import count_pixels
 
 _IMAGE_ID = re.compile(r"[^_]+_\d+_\d+")
 
 
-def evaluate_semantic(truth: Path, split: str, prediction: Path) -> Evaluation:
-    """Return the IoU of label maps over the 19 evaluated classes.
+def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScores:
+    """Count the pixels of label maps by true and predicted class, of the 19 evaluated ones.
 
     Pixels whose true label is not evaluated do not count; a predicted label that is not evaluated
     is a miss of the true class.
@@ -44,22 +42,19 @@ def evaluate_semantic(truth: Path, split: str, prediction: Path) -> Evaluation:
     """
     dataset = cityscapes.read(truth, split)
     path_of, num_unasked = _find_results(prediction, ".png", dataset)
-    num_classes = len(CITYSCAPES_CATEGORIES)
-    total = PixelCounts.zero(num_classes)
+    counted = []
     for image in track(dataset.images, "scoring", len(dataset.images)):
         found = _read_classes(path_of[image.image_id], image)
         true = class_map(dataset.read_label(image), CITYSCAPES_CATEGORIES)
-        total += count_pixels(true, found, num_classes, image.image_id)
-    iou = mean_iou(total).iou
-    groups = classes_to_average(CITYSCAPES_CATEGORIES, include_background=False)
-    rates = {"iou": np.array([*iou, *(mean_of_defined(iou[group]) for group in groups)])}
-    return _report("miou", rates, dataset, num_unasked)
+        pixels = count_pixels(true, found, len(CITYSCAPES_CATEGORIES), image.image_id)
+        counted.append(ImageScores(pixels=pixels))
+    return PredictionScores(
+        categories=CITYSCAPES_CATEGORIES, images=tuple(counted), num_unasked=num_unasked
+    )
 
 
-def evaluate_masks(
-    truth: Path, split: str, prediction: Path, thresholds: tuple[float, ...]
-) -> Evaluation:
-    """Return the average precision of predicted masks of things, which may overlap.
+def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionScores:
+    """Measure what masks of things, which may overlap, contribute to average precision.
 
     The rules are those of `score_masks` and `average_precision`. The official evaluation leaves
     out true instances of fewer than 100 pixels, counts void in IoU, ignores a mask on void or a
@@ -73,7 +68,6 @@ def evaluate_masks(
         prediction: a folder with a text file for each image of the truth. Its lines are
             `MASK.png LABEL_ID SCORE`: a path from the text file's folder to a PNG that is nonzero
             on the object, a label id and a score in [0, 1].
-        thresholds: IoU in (0, 1].
 
     Raises:
         DatasetError: when a file is missing or damaged, an image has no or two text files, or a
@@ -85,9 +79,11 @@ def evaluate_masks(
     scored = []
     for image in track(dataset.images, "scoring", len(dataset.images)):
         masks = _read_masks(path_of[image.image_id], image, prediction)
-        scored.append(score_masks(dataset.read_label(image), masks, CITYSCAPES_CATEGORIES))
-    rates = precision_rates(scored, CITYSCAPES_CATEGORIES, thresholds)
-    return _report("ap", rates, dataset, num_unasked)
+        label = dataset.read_label(image)
+        scored.append(ImageScores(scored=score_masks(label, masks, CITYSCAPES_CATEGORIES)))
+    return PredictionScores(
+        categories=CITYSCAPES_CATEGORIES, images=tuple(scored), num_unasked=num_unasked
+    )
 
 
 def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int | str, Path], int]:
@@ -161,16 +157,3 @@ def _decode(path: Path, image: Image) -> NDArray[np.integer]:
             f"{image.width} numbers as the truth of image {image.image_id}: write it so"
         )
     return pixels
-
-
-def _report(
-    metric: str, rates: dict[str, NDArray[np.float64]], dataset: Dataset, num_unasked: int
-) -> Evaluation:
-    return Evaluation(
-        num_images=len(dataset.images),
-        num_unasked=num_unasked,
-        metrics=(metric,),
-        rows=score_rows(Measured(rates=rates, counts={}), CITYSCAPES_CATEGORIES, None),
-        differences=(),
-        crowd_effect=CrowdEffect(num_classes=0, most=0.0),
-    )

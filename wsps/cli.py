@@ -134,10 +134,11 @@ def evaluate(
     )
     if format_name != "coco-panoptic":
         possible = METRICS_OF_RESULTS[format_name]
-        if not _is_one_of(settings, possible) or compare is not None:
+        if not _is_one_of(settings, possible):
             raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
         settings = replace(settings, metrics=settings.metrics or possible[:1])
-        evaluation = _evaluate_results(format_name, truth, split, prediction, settings)
+        predictions = [prediction] if compare is None else [prediction, compare]
+        evaluation = _evaluate_results(format_name, truth, split, predictions, settings)
     else:
         evaluation = evaluate_predictions(
             read_panoptic_task(truth, prediction, truth_folder, prediction_folder),
@@ -149,24 +150,29 @@ def evaluate(
 
 
 def _is_one_of(settings: "ScoringSettings", possible: tuple[str, ...]) -> bool:
-    """Return whether at most one metric is asked for, a possible one, and nothing around it."""
-    is_plain = settings.ranking == "detection" and not settings.num_resamples
-    return is_plain and len(settings.metrics) <= 1 and set(settings.metrics) <= set(possible)
+    """Return whether at most one metric is asked for, a possible one, by detection score."""
+    is_one = len(settings.metrics) <= 1 and set(settings.metrics) <= set(possible)
+    return is_one and settings.ranking == "detection"
 
 
 def _evaluate_results(
-    format_name: str, truth: Path, split: str, prediction: Path, settings: "ScoringSettings"
+    format_name: str,
+    truth: Path,
+    split: str,
+    predictions: "Sequence[Path]",
+    settings: "ScoringSettings",
 ) -> "Evaluation":
-    from wsps.cityscapes_results import evaluate_masks, evaluate_semantic
-    from wsps.instance_results import evaluate_instances
-    from wsps.scoring import THRESHOLDS
+    from wsps.cityscapes_results import score_semantic, score_thing_masks
+    from wsps.instance_results import score_instances
+    from wsps.scoring import report_scores
 
-    thresholds = THRESHOLDS[settings.thresholds]
     if format_name == "coco-instances":
-        return evaluate_instances(truth, prediction, thresholds)
-    if settings.metrics == ("ap",):
-        return evaluate_masks(truth, split, prediction, thresholds)
-    return evaluate_semantic(truth, split, prediction)
+        sides = [score_instances(truth, path) for path in predictions]
+    elif settings.metrics == ("ap",):
+        sides = [score_thing_masks(truth, split, path) for path in predictions]
+    else:
+        sides = [score_semantic(truth, split, path) for path in predictions]
+    return report_scores(sides, settings)
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
@@ -221,8 +227,7 @@ def _notes(evaluation: "Evaluation", settings: "ScoringSettings") -> list[str]:
             f"at most {100 * effect.most:.2f} points."
         )
     if settings.num_resamples:
-        shown = "PQ, SQ, DQ and IoU; AP has none"
-        notes.append(f"Intervals: 95% over {settings.num_resamples:,} resamples, of {shown}.")
+        notes.append(f"Intervals: 95% over {settings.num_resamples:,} resamples of the images.")
     if not settings.metrics and "ap" not in evaluation.metrics:
         notes.append("No AP: not every predicted segment has a score; --rank oracle needs none.")
     if evaluation.num_unasked:

@@ -74,7 +74,8 @@ def _score_labels(
             scores[label + 1] = float(marginals.scores[label])
         else:
             probability = semantic[marginals.class_indices[label]]
-            scores[label + 1] = float(probability[labels == label].mean())
+            # In single precision the mean of many ones can pass 1.
+            scores[label + 1] = float(probability[labels == label].mean(dtype=torch.float64))
     return scores
 
 

@@ -11,24 +11,27 @@ from annotools.formats.coco_entries import take_image_id
 from annotools.formats.files import entries, read_json, take
 from annotools.progress import track
 from annotools.records import Image
+from wsps.evaluation.image_scores import ImageScores, PredictionScores
 from wsps.evaluation.mask_scores import ScoredMask, score_masks
-from wsps.evaluation.measures import CrowdEffect, Measured, precision_rates
-from wsps.evaluation.report import Evaluation, score_rows
 from wsps.prediction_files import take_score
 
 _PREFIX = "instances_"
 
 
-def evaluate_instances(truth: Path, results: Path, thresholds: tuple[float, ...]) -> Evaluation:
-    """Return the average precision of predicted masks, which may overlap.
+def score_instances(truth: Path, results: Path) -> PredictionScores:
+    """Measure what predicted masks, which may overlap, contribute to average precision.
 
     True masks are those of `coco_instances.read`: where they overlap, the smaller has the pixel.
-    An image without results has no predicted mask.
+    An image without results has no predicted mask. All masks count, however many or small.
+
+    Average precision is then that of pycocotools' COCOeval but for four rules. It is the whole
+    area under the curve, where COCOeval samples 101 recalls; true masks that overlap stay whole
+    there; a mask on a crowd is left out there where the part of it on the crowd reaches the IoU
+    threshold, not the half; and of true masks with equal IoU the last is taken there.
 
     Args:
         truth: `ROOT/annotations/instances_SPLIT.json`.
         results: a JSON list of objects with `image_id`, `category_id`, `segmentation` and `score`.
-        thresholds: IoU in (0, 1].
 
     Raises:
         DatasetError: when a file is missing or contradicts itself, or a result has an unknown
@@ -42,16 +45,9 @@ def evaluate_instances(truth: Path, results: Path, thresholds: tuple[float, ...]
     scored = []
     for image_id, image in track(images.items(), "scoring", len(images)):
         masks = [_read_mask(*result, image) for result in results_of[image_id]]
-        scored.append(score_masks(dataset.read_label(image), masks, dataset.categories))
-    rates = precision_rates(scored, dataset.categories, thresholds)
-    return Evaluation(
-        num_images=len(images),
-        num_unasked=0,
-        metrics=("ap",),
-        rows=score_rows(Measured(rates=rates, counts={}), dataset.categories, None),
-        differences=(),
-        crowd_effect=CrowdEffect(num_classes=0, most=0.0),
-    )
+        label = dataset.read_label(image)
+        scored.append(ImageScores(scored=score_masks(label, masks, dataset.categories)))
+    return PredictionScores(categories=dataset.categories, images=tuple(scored), num_unasked=0)
 
 
 def _read_results(

@@ -5,7 +5,7 @@ images a prediction lacks, and every segment that a JSON and a PNG do not both h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import take_flag, take_image_id
 from annotools.formats.coco_panoptic import decode_segment_map, read_categories
-from annotools.formats.files import check_inside, entries, read_json, take
-from annotools.label_maps import build_label
-from annotools.records import VOID, FullLabel
+from annotools.formats.files import check_inside, entries, read_json, read_png_chunks, take
+from annotools.formats.png_runs import find_png_runs
+from annotools.label_maps import Runs, find_runs, measure_runs
+from annotools.records import VOID, Segment
 from wsps.evaluation.image_scores import ImageToScore, PredictedLabel
+from wsps.evaluation.run_labels import RunLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +188,7 @@ def take_score(place: str, entry: Mapping[str, Any], key: str) -> float | None:
     return float(score)
 
 
-def _read_truth(entry: _Entry) -> FullLabel:
+def _read_truth(entry: _Entry) -> RunLabel:
     return _read_label(entry, entry.image_id)
 
 
@@ -199,22 +201,36 @@ def _read_prediction(entry: _Entry, image_id: int | str) -> PredictedLabel:
     return PredictedLabel(label=label, scores=scores, probabilities=probabilities)
 
 
-def _read_label(entry: _Entry, image_id: int | str) -> FullLabel:
-    segment_map = decode_segment_map(entry.png_path)
-    category_of = {s.segment_id: s.category_id for s in entry.segments}
-    groups = [s.segment_id for s in entry.segments if s.is_group]
-    try:
-        label = build_label(image_id, segment_map, category_of, groups)
-    except KeyError as error:
+def _read_label(entry: _Entry, image_id: int | str) -> RunLabel:
+    runs = _read_runs(entry.png_path)
+    measured = measure_runs(runs)
+    listed = {segment.segment_id for segment in entry.segments}
+    if unlisted := [segment_id for segment_id in measured if segment_id not in listed]:
         raise DatasetError(
-            f"{entry.place}: segment {error.args[0]} is in {entry.png_path} but not in "
+            f"{entry.place}: segment {unlisted[0]} is in {entry.png_path} but not in "
             "segments_info: add it, or make its pixels 0"
-        ) from error
-    segment_of = {segment.segment_id: segment for segment in label.segments}
-    if undrawn := [segment_id for segment_id in category_of if segment_id not in segment_of]:
-        raise DatasetError(
-            f"{entry.place}: segment {undrawn[0]} is in segments_info but has no pixel in "
-            f"{entry.png_path}: leave it out"
         )
+    segments = []
     # The last crowd in the JSON's order is the one that the reference implementation counts.
-    return replace(label, segments=tuple(segment_of[segment_id] for segment_id in category_of))
+    for given in entry.segments:
+        if given.segment_id not in measured:
+            raise DatasetError(
+                f"{entry.place}: segment {given.segment_id} is in segments_info but has no pixel "
+                f"in {entry.png_path}: leave it out"
+            )
+        area, box = measured[given.segment_id]
+        segments.append(
+            Segment(
+                segment_id=given.segment_id,
+                category_id=given.category_id,
+                area=area,
+                box_xyxy=box,
+                is_group=given.is_group,
+            )
+        )
+    return RunLabel(image_id=image_id, runs=runs, segments=tuple(segments))
+
+
+def _read_runs(path: Path) -> Runs:
+    runs = find_png_runs(read_png_chunks(path))
+    return find_runs(decode_segment_map(path)) if runs is None else runs

@@ -1,5 +1,6 @@
 """Score one prediction, or compare two, on the images of a truth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,7 +8,8 @@ from annotools.categories import CategorySet
 from annotools.parallel import run_parallel
 from annotools.progress import track
 from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, VOC_THRESHOLDS
-from wsps.evaluation.image_scores import ImageScores, ImageToScore, score_one
+from wsps.evaluation.bootstrap import draw_resamples
+from wsps.evaluation.image_scores import ImageScores, ImageToScore, PredictionScores, score_one
 from wsps.evaluation.measures import METRICS, crowd_effect, measure, resample
 from wsps.evaluation.report import Evaluation, ScoreRow, difference_rows, score_rows
 from wsps.prediction_files import ScoringTask
@@ -43,41 +45,56 @@ def evaluate_predictions(
         DatasetError: when a file is wrong, a prediction does not fit the truth, or average
             precision is asked for and a segment has no score.
     """
-    sides = [_score_all(task, settings)]
-    if other is not None:
-        sides.append(_score_all(other, settings))
+    tasks = [task] if other is None else [task, other]
+    return report_scores([_score_all(t, settings) for t in tasks], settings)
+
+
+def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) -> Evaluation:
+    """Return what one prediction scores, or one and the difference of a second to it.
+
+    Args:
+        sides: one or two predictions of the same truth; what the metrics need is measured of
+            each image.
+        settings: without metrics, all that can be had of every image.
+    """
+    first = sides[0]
+    categories, thresholds = first.categories, THRESHOLDS[settings.thresholds]
     metrics = settings.metrics or _possible_metrics(sides)
-    categories, all_groups = task.categories, settings.all_groups
-    thresholds = THRESHOLDS[settings.thresholds]
-    measured = [measure(s, categories, metrics, thresholds, all_groups=all_groups) for s in sides]
+    rule = settings.all_groups
+    measured = [measure(s.images, categories, metrics, thresholds, all_groups=rule) for s in sides]
     resampled = []
     if settings.num_resamples:
+        # Differences are between scores of the same resamples.
+        draws = draw_resamples(len(first.images), settings.num_resamples, settings.seed)
         resampled = [
-            resample(s, categories, settings.num_resamples, settings.seed, all_groups=all_groups)
+            resample(s.images, categories, metrics, thresholds, draws, all_groups=rule)
             for s in sides
         ]
     differences: tuple[ScoreRow, ...] = ()
-    if other is not None:
+    if len(sides) > 1:
         pair = (resampled[0], resampled[1]) if resampled else None
         differences = difference_rows(measured[0], measured[1], categories, pair)
     return Evaluation(
-        num_images=len(task.images),
-        num_unasked=task.num_unasked,
+        num_images=len(first.images),
+        num_unasked=first.num_unasked,
         metrics=metrics,
         rows=score_rows(measured[0], categories, resampled[0] if resampled else None),
         differences=differences,
-        crowd_effect=crowd_effect(sides[0], categories),
+        crowd_effect=crowd_effect(first.images, categories),
     )
 
 
-def _score_all(task: ScoringTask, settings: ScoringSettings) -> list[ImageScores]:
-    """Return what each image contributes, in the order of the images."""
+def _score_all(task: ScoringTask, settings: ScoringSettings) -> PredictionScores:
     need_scores = "ap" in settings.metrics
     function = partial(_score_numbered, task.categories, settings.ranking, need_scores)
     numbered = list(enumerate(task.images))
     found = run_parallel(function, numbered, settings.workers)
     scores_of = dict(track(found, "scoring", len(numbered)))
-    return [scores_of[number] for number in range(len(numbered))]
+    return PredictionScores(
+        categories=task.categories,
+        images=tuple(scores_of[number] for number in range(len(numbered))),
+        num_unasked=task.num_unasked,
+    )
 
 
 def _score_numbered(
@@ -87,6 +104,11 @@ def _score_numbered(
     return number, score_one(categories, ranking, need_scores, image)
 
 
-def _possible_metrics(sides: list[list[ImageScores]]) -> tuple[str, ...]:
-    all_scored = all(image.scored is not None for side in sides for image in side)
-    return tuple(metric for metric in METRICS if metric != "ap" or all_scored)
+def _possible_metrics(sides: Sequence[PredictionScores]) -> tuple[str, ...]:
+    images = [image for side in sides for image in side.images]
+    is_possible = {
+        "pq": all(image.counts is not None for image in images),
+        "ap": all(image.scored is not None for image in images),
+        "miou": all(image.pixels is not None for image in images),
+    }
+    return tuple(metric for metric in METRICS if is_possible[metric])

@@ -5,7 +5,8 @@ guess, its row's filter says. In a label map nearly all pixels add nothing. Take
 column in which they add nothing, nor in the column left of it, and let these two be equal in the
 row above. Then they are equal in all the rows: filter Sub guesses the left neighbour; Up guesses
 the upper one, and the upper two are equal; Paeth guesses the left one where the upper two are
-equal. Such columns are cut out, and a picture a tenth as wide is left to decode.
+equal. Such columns are cut out, and a picture a tenth as wide is left to decode; only rows with
+the filter Average, which are rare in label maps, and those beside them keep all columns.
 
 Source: PNG Specification (Third Edition), W3C 2025, sec. 9.
 """
@@ -28,8 +29,7 @@ _START = b"\x89PNG\r\n\x1a\n"
 _RGB_BYTES = bytes([8, 2, 0, 0, 0])
 """End of a header: 8 bits, RGB, the only compression, the only filters, not interlaced."""
 
-_PLAIN, _SUB, _UP, _PAETH = 0, 1, 2, 4
-_KNOWN_FILTERS = frozenset({_PLAIN, _SUB, _UP, _PAETH})
+_PLAIN, _SUB, _AVERAGE, _NUM_FILTERS = 0, 1, 3, 5
 _OPAQUE = np.int32(-1 << 24)
 
 
@@ -49,7 +49,7 @@ def find_png_runs(chunks: Sequence[tuple[bytes, bytes]]) -> Runs | None:
     """Return the runs of an RGB picture of 8 bits a colour, their ids R + 256 G + 65,536 B.
 
     None says that a decoder has to tell the pixels, or what is wrong with them: the picture is of
-    another kind, has a row with the filter Average, or does not end where it should.
+    another kind, or does not end where it should.
 
     Args:
         chunks: name and content of each chunk of a PNG, checksums and size verified.
@@ -94,7 +94,7 @@ def _inflate_bands(scan: bytes, width: int, height: int) -> Iterator[NDArray[np.
             if len(data) < rows * row_bytes:
                 raise _NeedsDecodingError
             band = np.frombuffer(data, dtype=np.uint8).reshape(rows, row_bytes)
-            if not _KNOWN_FILTERS.issuperset(band[:, 0].tolist()):
+            if band[:, 0].max() >= _NUM_FILTERS:
                 raise _NeedsDecodingError
             yield band
         if inflater.decompress(scan, 1) or not inflater.eof or inflater.unused_data:
@@ -113,6 +113,8 @@ def _decode_band(
     stays = (added[1::3] | added[2::3] | added[3::3]) != 0
     stays[1:] |= stays[:-1].copy()
     stays[above.columns] = True
+    if (band[:, 0] == _AVERAGE).any():
+        stays[:] = True
     columns = np.flatnonzero(stays)
     places = (3 * columns[:, np.newaxis] + np.arange(1, 4)).ravel()
     if len(plain) == len(band):

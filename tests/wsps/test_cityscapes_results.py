@@ -5,8 +5,10 @@ from typer.testing import CliRunner
 
 from annotools.errors import DatasetError
 from tests.real_data import real_data
-from wsps.cityscapes_results import evaluate_masks, evaluate_semantic
+from tests.wsps.scoring_settings import make_settings
+from wsps.cityscapes_results import score_semantic, score_thing_masks
 from wsps.cli import app
+from wsps.scoring import report_scores
 
 IMAGE = "ulm_000000_000001"
 ROAD, SKY, CAR, DYNAMIC, CARAVAN = 7, 23, 26, 5, 29
@@ -30,7 +32,7 @@ def write_labels(root, values, name=f"deep/er/{IMAGE}_ours.png"):
 
 
 def semantic(root):
-    return evaluate_semantic(root / "city", "val", root / "results")
+    return report_scores([score_semantic(root / "city", "val", root / "results")], make_settings())
 
 
 def write_masks(root, *lines):
@@ -43,8 +45,9 @@ def write_masks(root, *lines):
     (root / f"results/{IMAGE}_pred.txt").write_text(text)
 
 
-def precision(root, *thresholds):
-    found = evaluate_masks(root / "city" / "gtFine", "val", root / "results", thresholds)
+def precision(root):
+    scores = score_thing_masks(root / "city" / "gtFine", "val", root / "results")
+    found = report_scores([scores], make_settings(thresholds="voc"))
     return {row.name: row.rates["ap_vol"] for row in found.rows}
 
 
@@ -85,12 +88,12 @@ def test_a_wrong_set_of_maps_is_named(root, files, message):
 
 def test_a_missing_folder_is_named(root):
     with pytest.raises(DatasetError, match="nowhere: no such folder"):
-        evaluate_semantic(root / "city", "val", root / "nowhere")
+        score_semantic(root / "city", "val", root / "nowhere")
 
 
 def test_masks_by_hand(root):
-    # The first has IoU 2/3 with the first car and is enough at 0.5 alone; the second is exact; the
-    # third lies on a group and does not count, nor do an empty mask, a caravan and the road.
+    # The first has IoU 2/3 with the first car and is enough to 0.6; the second is exact; the third
+    # lies on a group and does not count, nor do an empty mask, a caravan and the road.
     lines = (
         ((0, 1, 2), CAR, 0.9),
         ((2,), CAR, 0.8),
@@ -100,17 +103,16 @@ def test_masks_by_hand(root):
         ((0,), ROAD, 1),
     )
     write_masks(root, *lines)
-    assert precision(root, 0.5)["car"] == 1
-    # At 0.75 one of two cars is found, at precision 1/2.
-    found = precision(root, 0.75)
-    assert found["car"] == pytest.approx(1 / 4)
+    # To 0.6 both cars are found, from 0.7 on one of two at precision 1/2.
+    found = precision(root)
+    assert found["car"] == pytest.approx((6 * 1 + 3 * 1 / 4) / 9)
     assert found["all"] == found["things"] == found["car"]
     assert found["road"] is found["stuff"] is found["bus"] is None
 
 
 def test_an_empty_list_misses_all(root):
     write_masks(root)
-    assert precision(root, 0.5)["car"] == 0
+    assert precision(root)["car"] == 0
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_a_wrong_line_is_named(root, line, message):
     write_labels(root, [[1]], "small.png")
     (root / f"results/{IMAGE}.txt").write_text(f"\n{line}\n")
     with pytest.raises(DatasetError, match=message):
-        precision(root, 0.5)
+        precision(root)
 
 
 def test_the_command_takes_both_kinds(root):
@@ -145,6 +147,15 @@ def test_the_command_takes_both_kinds(root):
     assert "No AP" not in maps.stdout
     masks = CliRunner().invoke(app, [*options, "--metrics", "ap", "--thresholds", "voc"])
     assert ["car", "thing", "50.0"] in [line.split() for line in masks.stdout.splitlines()]
+    (root / "better").mkdir()
+    write_map(root / f"better/{IMAGE}.png", [[ROAD, ROAD, SKY, 0], [CAR] * 4])
+    write_labels(root, [[SKY, ROAD, SKY, 0], [CAR] * 4])
+    compared = CliRunner().invoke(app, [*options, "--compare", str(root / "better")])
+    assert ["road", "stuff", "50.0"] in [line.split() for line in compared.stdout.splitlines()]
+    bounded = CliRunner().invoke(app, [*options, "--bootstrap", "5"])
+    assert ["road", "stuff", "50.0", "[50.0,", "50.0]"] in [
+        line.split() for line in bounded.stdout.splitlines()
+    ]
     for wrong in (
         ["--metrics", "pq"],
         ["--metrics", "ap", "--metrics", "miou"],
@@ -161,7 +172,7 @@ def train():
 def test_real_label_maps_as_prediction_are_perfect(train, tmp_path):
     for path in train.glob("*/*_labelIds.png"):
         (tmp_path / path.name).symlink_to(path)
-    found = evaluate_semantic(train.parents[1], "train", tmp_path)
+    found = report_scores([score_semantic(train.parents[1], "train", tmp_path)], make_settings())
     assert {row.rates["iou"] for row in found.rows} <= {1.0, None}
     assert found.rows[0].rates["iou"] == 1.0
 
@@ -177,5 +188,6 @@ def test_real_instances_as_prediction_are_perfect(train, tmp_path):
         write_map(tmp_path / "results" / f"{value}.png", values == value)
         lines.append(f"{value}.png {value // 1000} 0.5")
     (tmp_path / "results" / f"{source.stem}.txt").write_text("\n".join(lines))
-    found = evaluate_masks(tmp_path, "val", tmp_path / "results", (0.5, 0.95))
+    scores = score_thing_masks(tmp_path, "val", tmp_path / "results")
+    found = report_scores([scores], make_settings())
     assert {row.rates["ap_vol"] for row in found.rows} == {1.0, None}

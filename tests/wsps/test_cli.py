@@ -94,7 +94,7 @@ def test_unknown_choices_are_usage_errors(files, options):
 
 
 @pytest.mark.parametrize(
-    "option", [("--metrics", "pq"), ("--bootstrap", "5"), ("--rank", "oracle")]
+    "option", [("--metrics", "pq"), ("--metrics", "miou"), ("--rank", "oracle")]
 )
 def test_instance_results_have_average_precision_alone(files, option):
     result = run(files, "plain.json", "--format", "coco-instances", *option)

@@ -1,8 +1,10 @@
 import json
 
 import pytest
+from PIL import Image as Picture
 
 from annotools.errors import DatasetError
+from annotools.label_maps import draw_runs
 from tests.builders import make_categories, make_label
 from tests.wsps.panoptic_files import write_panoptic
 from wsps.prediction_files import read_panoptic_task
@@ -38,7 +40,8 @@ def test_labels_scores_and_groups_in_the_order_of_the_file(tmp_path):
     true_label, predicted = image.read_truth(), image.read_prediction()
     assert [s.segment_id for s in true_label.segments] == [3, 2, 1]
     assert [s.is_group for s in true_label.segments] == [True, False, False]
-    assert true_label.segment_map.tolist() == label().segment_map.tolist()
+    assert draw_runs(true_label.runs).tolist() == label().segment_map.tolist()
+    assert set(true_label.segments) == set(label(groups=[3]).segments)
     assert predicted.scores == scores[1]
     assert predicted.ranks("probability") == {1: 0.5, 2: 0.25, 3: 0.75}
 
@@ -99,6 +102,31 @@ def test_what_is_wrong_is_named(tmp_path, edit, message):
     truth, prediction = write_pair(tmp_path)
     change(prediction, edit)
     with pytest.raises(DatasetError, match=message):
+        read_panoptic_task(truth, prediction).images[0].read_prediction()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_pictures_with_and_without_opacity(tmp_path, mode):
+    truth, prediction = write_pair(tmp_path)
+    path = tmp_path / "prediction" / "1.png"
+    Picture.open(path).convert(mode).save(path)
+    predicted = read_panoptic_task(truth, prediction).images[0].read_prediction()
+    assert draw_runs(predicted.label.runs).tolist() == label().segment_map.tolist()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])
+def test_pictures_of_other_kinds_are_refused(tmp_path, mode):
+    truth, prediction = write_pair(tmp_path)
+    Picture.new(mode, (3, 2)).save(tmp_path / "prediction" / "1.png")
+    with pytest.raises(DatasetError, match=r"1\.png: is not RGB with 8 bits a colour"):
+        read_panoptic_task(truth, prediction).images[0].read_prediction()
+
+
+def test_a_damaged_picture_is_refused(tmp_path):
+    truth, prediction = write_pair(tmp_path)
+    path = tmp_path / "prediction" / "1.png"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DatasetError, match=r"1\.png: the file is truncated"):
         read_panoptic_task(truth, prediction).images[0].read_prediction()
 
 

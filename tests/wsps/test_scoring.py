@@ -9,8 +9,9 @@ import pytest
 
 from tests.builders import make_categories
 from tests.wsps.panoptic_files import write_random_pair
+from tests.wsps.scoring_settings import make_settings
 from wsps.prediction_files import read_panoptic_task
-from wsps.scoring import ScoringSettings, evaluate_predictions
+from wsps.scoring import evaluate_predictions
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -20,15 +21,7 @@ with warnings.catch_warnings():
     )
 
 CATEGORIES = make_categories(things=("car", "person", "bus"), stuff=("road", "sky", "grass"))
-SETTINGS = ScoringSettings(
-    metrics=(),
-    ranking="detection",
-    thresholds="cityscapes",
-    all_groups=True,
-    num_resamples=0,
-    seed=0,
-    workers=1,
-)
+SETTINGS = make_settings()
 
 
 def reference_results(truth, prediction):
@@ -111,6 +104,28 @@ def test_a_prediction_compared_with_itself_differs_by_nothing(tmp_path):
         assert set(row.rates.values()) <= {0.0, None}
         assert set(row.intervals.values()) <= {(0.0, 0.0)}
     assert found.differences[-3].intervals
+
+
+def test_intervals_of_average_precision_and_its_differences(tmp_path):
+    truth, prediction = write_random_pair(tmp_path, CATEGORIES, 5, num_images=12, scored=True)
+    task = read_panoptic_task(truth, prediction)
+    _, other = write_random_pair(tmp_path / "other", CATEGORIES, 5, num_images=12, scored=True)
+    content = json.loads(other.read_text())
+    for segment in (s for a in content["annotations"] for s in a["segments_info"]):
+        segment["score"] = 1 - segment["score"]
+    other.write_text(json.dumps(content))
+    found = evaluate_predictions(
+        task, read_panoptic_task(truth, other), replace(SETTINGS, num_resamples=200)
+    )
+    for row, difference in zip(found.rows, found.differences, strict=True):
+        low, high = row.intervals["ap_vol"]
+        assert low <= row.rates["ap_vol"] <= high
+        assert low < high
+        # The masks are the same, so that panoptic quality is; only the ranks differ.
+        assert difference.intervals["pq"] == (0, 0)
+        low, high = difference.intervals["ap_vol"]
+        assert low <= difference.rates["ap_vol"] <= high
+        assert low < high
 
 
 def test_a_difference_is_the_second_minus_the_first(tmp_path):

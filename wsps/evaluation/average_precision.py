@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.records import FullLabel
 from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
-from wsps.evaluation.overlaps import measure_overlaps
+from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.run_labels import AnyLabel
 
 VOC_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
 """0.1, 0.2, ..., 0.9: AP^r_vol on Pascal VOC."""
 
 CITYSCAPES_THRESHOLDS = tuple(hundredths / 100 for hundredths in range(50, 100, 5))
 """0.50, 0.55, ..., 0.95: AP on Cityscapes (and COCO)."""
+
+_RESAMPLES_AT_ONCE = 64
+"""So many columns of a class's predicted segments stay small beside memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +83,12 @@ class AveragePrecision:
 
 
 def score_image(
-    truth: FullLabel,
-    prediction: FullLabel,
+    truth: AnyLabel,
+    prediction: AnyLabel,
     scores: Mapping[int, float],
     categories: CategorySet,
 ) -> ScoredImage:
-    """Measure what one image contributes to average precision.
-
-    Every stuff segment counts as one instance. IoU leaves out the pixels that are void in the
-    truth, as in panoptic quality.
+    """Measure what one image contributes to average precision, as `score_segments` says.
 
     Args:
         truth: the image's label.
@@ -101,6 +101,29 @@ def score_image(
             a predicted segment has no score in [0, 1].
     """
     overlaps = measure_overlaps(truth, prediction, categories)
+    return score_segments(overlaps, prediction, scores, len(categories))
+
+
+def score_segments(
+    overlaps: Overlaps,
+    prediction: AnyLabel,
+    scores: Mapping[int, float],
+    num_classes: int,
+) -> ScoredImage:
+    """Measure what one image contributes to average precision.
+
+    Every stuff segment counts as one instance. IoU leaves out the pixels that are void in the
+    truth, as in panoptic quality.
+
+    Args:
+        overlaps: of the truth and this prediction.
+        prediction: of the image.
+        scores: confidence in [0, 1] by predicted segment id.
+        num_classes: K.
+
+    Raises:
+        DatasetError: when a predicted segment has no score in [0, 1].
+    """
     is_instance = ~overlaps.truth_is_group
     matchable = np.flatnonzero(overlaps.same_class() & is_instance[overlaps.pair_truth])
     iou = overlaps.pair_pixels[matchable] / overlaps.unions()[matchable]
@@ -113,7 +136,7 @@ def score_image(
         pair_prediction=overlaps.pair_prediction[pairs],
         pair_truth=overlaps.pair_truth[pairs],
         pair_iou=iou[best_first],
-        num_truth=np.bincount(overlaps.truth_classes[is_instance], minlength=len(categories)),
+        num_truth=np.bincount(overlaps.truth_classes[is_instance], minlength=num_classes),
     )
 
 
@@ -144,18 +167,15 @@ def average_precision(
         include_background: whether the background category, in a set that has one, counts in
             the means over all and over stuff; its own score is there either way.
     """
-    num_truth = np.zeros(len(categories), dtype=np.int64)
-    for image in images:
-        num_truth += image.num_truth
-    area = _areas_under_curves(images, np.array(thresholds), len(categories))
-    at_threshold = ratio(area, np.broadcast_to(num_truth.astype(np.float64), area.shape))
+    times = np.ones((1, len(images)))
+    (at_threshold,) = resampled_precision(images, times, len(categories), thresholds)
 
     def mean(classes: list[int]) -> MeanPrecision:
         means = [mean_of_defined(of_classes) for of_classes in at_threshold[:, classes]]
         return MeanPrecision(
             at_threshold=tuple(means),
             volume=float(np.mean(means)),
-            num_classes=int(np.count_nonzero(num_truth[classes])),
+            num_classes=int(np.count_nonzero(~np.isnan(at_threshold[0, classes]))),
         )
 
     over_all, things, stuff = classes_to_average(categories, include_background=include_background)
@@ -169,7 +189,36 @@ def average_precision(
     )
 
 
-def _checked_scores(prediction: FullLabel, scores: Mapping[int, float]) -> NDArray[np.float64]:
+def resampled_precision(
+    images: Sequence[ScoredImage],
+    times: NDArray[np.float64],
+    num_classes: int,
+    thresholds: Sequence[float],
+) -> NDArray[np.float64]:
+    """Return the average precision of N resamples of I images: (N, R, K), NaN without truth.
+
+    The copies of an image in a resample take their turns together.
+
+    Args:
+        images: what `score_image` measured, in the order that decides equal scores.
+        times: (N, I), how often each resample has each image.
+        num_classes: K.
+        thresholds: R, IoU in (0, 1].
+    """
+    num_resamples, num_images = times.shape
+    area = np.zeros((num_resamples, len(thresholds), num_classes))
+    if not num_images:
+        return np.full(area.shape, np.nan)
+    for class_index, turns in enumerate(_take_turns(images, np.array(thresholds), num_classes)):
+        for first in range(0, num_resamples, _RESAMPLES_AT_ONCE):
+            some = slice(first, first + _RESAMPLES_AT_ONCE)
+            of_turns = np.ascontiguousarray(times[some].T)[turns.image]  # (P, N)
+            area[some, :, class_index] = _areas_under_curves(turns, of_turns).T
+    num_truth = times @ np.array([image.num_truth for image in images], dtype=np.float64)  # (N, K)
+    return ratio(area, np.broadcast_to(num_truth[:, np.newaxis], area.shape))
+
+
+def _checked_scores(prediction: AnyLabel, scores: Mapping[int, float]) -> NDArray[np.float64]:
     for segment in prediction.segments:
         score = scores.get(segment.segment_id)
         if score is None or not 0 <= score <= 1:
@@ -180,28 +229,52 @@ def _checked_scores(prediction: FullLabel, scores: Mapping[int, float]) -> NDArr
     return np.array([scores[s.segment_id] for s in prediction.segments], dtype=np.float64)
 
 
-def _areas_under_curves(
+@dataclass(frozen=True, kw_only=True)
+class _Turns:
+    """The P predicted segments of a class, in the order of their turns.
+
+    `image`: (P,), places of their images; `hits` and `counted`: (P, R) at each threshold.
+    """
+
+    image: NDArray[np.intp]
+    hits: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
+
+
+def _take_turns(
     images: Sequence[ScoredImage], thresholds: NDArray[np.float64], num_classes: int
-) -> NDArray[np.float64]:
-    """Return the area under each curve whose recall axis counts true segments: (R, K)."""
-    areas = np.zeros((len(thresholds), num_classes))
-    if not images:
-        return areas
-    hits = np.concatenate([_match(image, thresholds) for image in images])  # (N, R)
+) -> list[_Turns]:
+    """Return the turns of each class."""
+    hits = np.concatenate([_match(image, thresholds) for image in images])  # (P, R)
     may_ignore = np.concatenate([image.may_ignore for image in images])
     counted = hits | ~may_ignore[:, np.newaxis]
     classes = np.concatenate([image.classes for image in images])
     scores = np.concatenate([image.scores for image in images])
+    image_of = np.repeat(np.arange(len(images)), [len(image.scores) for image in images])
     by_score = np.argsort(-scores, kind="stable")
+    found = []
     for class_index in range(num_classes):
         turns = by_score[classes[by_score] == class_index]
-        num_hits = np.cumsum(hits[turns], axis=0)
-        num_counted = np.cumsum(counted[turns], axis=0)
-        precision = num_hits / np.maximum(num_counted, 1)
+        found.append(_Turns(image=image_of[turns], hits=hits[turns], counted=counted[turns]))
+    return found
+
+
+def _areas_under_curves(turns: _Turns, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area under the curve of a class, whose recall axis counts true segments: (R, N).
+
+    Args:
+        turns: of the class.
+        times: (P, N), how often each resample has each of the predicted segments.
+    """
+    areas = []
+    for hits, counted in zip(turns.hits.T, turns.counted.T, strict=True):
+        num_counted = np.cumsum(times * counted[:, np.newaxis], axis=0)[hits]
+        of_hits = times[hits]
+        precision = np.cumsum(of_hits, axis=0) / np.maximum(num_counted, 1)
         best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
         # Recall moves by one true segment at every hit and stands still in between.
-        areas[:, class_index] = np.sum(best_from_here * hits[turns], axis=0)
-    return areas
+        areas.append(np.sum(best_from_here * of_hits, axis=0))
+    return np.array(areas)
 
 
 def _match(image: ScoredImage, thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,64 +1,28 @@
 """How sure a score is, given the images it was measured on: resampling them.
 
-A resample draws as many images as there are, with replacement. What images contribute adds up,
-so all resamples are one product of matrices.
+A resample draws as many images as there are, with replacement. Counts of images add up, so those
+of all resamples are one product of matrices; for average precision a predicted segment counts as
+often as its image. Rates come by name, as in `Measured`: arrays (N, K + 3) of N resamples, NaN
+where undefined; columns are the classes in their order, then the means over all, over things and
+over stuff.
 
 Source: Efron, Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.random_streams import stream
+from wsps.evaluation.average_precision import ScoredImage, resampled_precision
 from wsps.evaluation.class_means import classes_to_average, ratio
 from wsps.evaluation.mean_iou import PixelCounts
 from wsps.evaluation.panoptic_quality import PanopticCounts
 
 LEVEL = 0.95
 """Share of the resamples that an interval holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackedCounts:
-    """What each of I images contributes to each class: arrays (I, K), numbers or pixels."""
-
-    iou_sum: NDArray[np.float64]
-    true_positives: NDArray[np.float64]
-    false_positives: NDArray[np.float64]
-    false_negatives: NDArray[np.float64]
-    hit_pixels: NDArray[np.float64]
-    union_pixels: NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResampledRates:
-    """Scores in [0, 1] of N resamples: arrays (N, K + 3), NaN where undefined.
-
-    Columns are the classes in their order, then the means over all, over things and over stuff.
-    """
-
-    pq: NDArray[np.float64]
-    sq: NDArray[np.float64]
-    dq: NDArray[np.float64]
-    iou: NDArray[np.float64]
-
-
-def stack_counts(counts: Sequence[PanopticCounts], pixels: Sequence[PixelCounts]) -> StackedCounts:
-    """Return the counts of I images, at least one, as arrays."""
-    hits = np.array([np.diag(p.confusion) for p in pixels], dtype=np.float64)  # (I, K)
-    sizes = [p.confusion.sum(axis=1) + p.unpredicted + p.confusion.sum(axis=0) for p in pixels]
-    return StackedCounts(
-        iou_sum=np.array([c.iou_sum for c in counts], dtype=np.float64),
-        true_positives=np.array([c.true_positives for c in counts], dtype=np.float64),
-        false_positives=np.array([c.false_positives for c in counts], dtype=np.float64),
-        false_negatives=np.array([c.false_negatives for c in counts], dtype=np.float64),
-        hit_pixels=hits,
-        union_pixels=np.array(sizes, dtype=np.float64) - hits,
-    )
 
 
 def draw_resamples(num_images: int, num_resamples: int, seed: int) -> NDArray[np.float64]:
@@ -72,34 +36,63 @@ def draw_resamples(num_images: int, num_resamples: int, seed: int) -> NDArray[np
     return generator.multinomial(num_images, shares, size=num_resamples).astype(np.float64)
 
 
-def resample_rates(
-    stacked: StackedCounts, resamples: NDArray[np.float64], categories: CategorySet
-) -> ResampledRates:
-    """Return the scores of each resample, as `panoptic_quality` and `mean_iou` define them.
-
-    Means of panoptic quality leave the background out, those of IoU do not.
+def resample_quality(
+    counts: Sequence[PanopticCounts], resamples: NDArray[np.float64], categories: CategorySet
+) -> dict[str, NDArray[np.float64]]:
+    """Return the panoptic quality of each resample, as `panoptic_quality` defines it.
 
     Args:
-        stacked: of I images.
+        counts: of I images.
         resamples: (N, I), how often each has each image.
         categories: the dataset's.
     """
-    matches = resamples @ stacked.true_positives  # (N, K)
-    unmatched = resamples @ (stacked.false_positives + stacked.false_negatives)
+    matches = resamples @ np.array([c.true_positives for c in counts])  # (N, K)
+    unmatched = resamples @ np.array([c.false_positives + c.false_negatives for c in counts])
     occurring = matches + unmatched / 2
-    iou_sum = resamples @ stacked.iou_sum
+    iou_sum = resamples @ np.array([c.iou_sum for c in counts])
     sq = ratio(iou_sum, matches)
     sq[(matches == 0) & (occurring > 0)] = 0
-    iou = ratio(resamples @ stacked.hit_pixels, resamples @ stacked.union_pixels)
+    rates = {"pq": ratio(iou_sum, occurring), "sq": sq, "dq": ratio(matches, occurring)}
+    groups = classes_to_average(categories, include_background=False)
+    return {name: _append_means(values, groups) for name, values in rates.items()}
 
-    foreground = classes_to_average(categories, include_background=False)
-    everything = classes_to_average(categories, include_background=True)
-    return ResampledRates(
-        pq=_append_means(ratio(iou_sum, occurring), foreground),
-        sq=_append_means(sq, foreground),
-        dq=_append_means(ratio(matches, occurring), foreground),
-        iou=_append_means(iou, everything),
-    )
+
+def resample_iou(
+    pixels: Sequence[PixelCounts], resamples: NDArray[np.float64], categories: CategorySet
+) -> dict[str, NDArray[np.float64]]:
+    """Return the IoU of each resample, as `mean_iou` defines it, background and all.
+
+    Args:
+        pixels: of I images.
+        resamples: (N, I), how often each has each image.
+        categories: the dataset's.
+    """
+    hits = np.array([np.diag(p.confusion) for p in pixels])  # (I, K)
+    sizes = [p.confusion.sum(axis=1) + p.unpredicted + p.confusion.sum(axis=0) for p in pixels]
+    iou = ratio(resamples @ hits, resamples @ (np.array(sizes) - hits))
+    return {"iou": _append_means(iou, classes_to_average(categories, include_background=True))}
+
+
+def resample_precision(
+    scored: Sequence[ScoredImage],
+    resamples: NDArray[np.float64],
+    categories: CategorySet,
+    thresholds: Sequence[float],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the average precision of each resample, the mean over some thresholds.
+
+    It is that of `average_precision`, an image drawn twice being there twice; the copies of an
+    image take their turns together.
+
+    Args:
+        scored: of I images.
+        resamples: (N, I), how often each has each image.
+        categories: the dataset's.
+        thresholds: IoU in (0, 1].
+    """
+    volume = resampled_precision(scored, resamples, len(categories), thresholds).mean(axis=1)
+    groups = classes_to_average(categories, include_background=False)
+    return {"ap_vol": _append_means(volume, groups)}
 
 
 def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from annotools.categories import CategorySet
-from annotools.label_maps import class_map
-from annotools.records import FullLabel
-from wsps.evaluation.average_precision import ScoredImage, score_image
-from wsps.evaluation.mean_iou import PixelCounts, count_pixels
-from wsps.evaluation.panoptic_quality import PanopticCounts, count_image
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.label_maps import draw_runs, replace_ids
+from wsps.evaluation.average_precision import ScoredImage, score_segments
+from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
+from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
 from wsps.evaluation.ranking import rank_by_detection, rank_by_oracle
+from wsps.evaluation.run_labels import AnyLabel, RunLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class PredictedLabel:
     may lack segments, or be empty.
     """
 
-    label: FullLabel
+    label: AnyLabel
     scores: Mapping[int, float]
     probabilities: Mapping[int, float]
 
@@ -40,22 +44,74 @@ class ImageToScore:
     """One image and the functions that read its truth and its prediction."""
 
     image_id: int | str
-    read_truth: Callable[[], FullLabel]
+    read_truth: Callable[[], AnyLabel]
     read_prediction: Callable[[], PredictedLabel]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageScores:
-    """The contributions of one image.
+    """The contributions of one image; None for what is not measured of it.
 
     `counts` honour all groups, `official_counts` those that the reference implementation does.
-    `scored` is None where average precision is not wanted, or segments lack scores.
     """
 
-    counts: PanopticCounts
-    official_counts: PanopticCounts
-    pixels: PixelCounts
-    scored: ScoredImage | None
+    counts: PanopticCounts | None = None
+    official_counts: PanopticCounts | None = None
+    pixels: PixelCounts | None = None
+    scored: ScoredImage | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionScores:
+    """The contributions of a truth's images, in its order, and the truth's categories.
+
+    `num_unasked` counts predicted images that the truth does not have.
+    """
+
+    categories: CategorySet
+    images: tuple[ImageScores, ...]
+    num_unasked: int
+
+
+def score_label(
+    truth: AnyLabel,
+    prediction: AnyLabel,
+    scores: Mapping[int, float] | None,
+    categories: CategorySet,
+) -> ImageScores:
+    """Measure one image, both labels in memory, in one pass over their runs.
+
+    Args:
+        truth: the image's label; as `to_runs` of it where it is compared more than once.
+        prediction: the same image as predicted; void where nothing is.
+        scores: confidence in [0, 1] by predicted segment id; None where average precision is not
+            wanted.
+        categories: the dataset's.
+
+    Raises:
+        DatasetError: when the prediction does not fit the truth or contradicts itself, or when
+            a predicted segment has no score in [0, 1].
+    """
+    overlaps = measure_overlaps(truth, prediction, categories)
+    return _score_overlaps(overlaps, prediction, scores, len(categories))
+
+
+def count_class_map(
+    truth: RunLabel, classes: NDArray[np.uint8], categories: CategorySet
+) -> PixelCounts:
+    """Count the pixels of one image by true and predicted class.
+
+    Args:
+        truth: the image's label.
+        classes: (H, W) predicted class indices, `IGNORE_INDEX` where there is none.
+        categories: the dataset's.
+
+    Raises:
+        DatasetError: when the two differ in shape or a class index is unknown.
+    """
+    class_of = {s.segment_id: categories.class_index_of[s.category_id] for s in truth.segments}
+    true_classes = draw_runs(replace_ids(truth.runs, class_of, default=IGNORE_INDEX))
+    return count_pixels(true_classes.astype(np.uint8), classes, len(categories), truth.image_id)
 
 
 def score_one(
@@ -74,26 +130,39 @@ def score_one(
         DatasetError: when a file is wrong, the prediction does not fit the truth, or a score is
             missing.
     """
-    truth, prediction = image.read_truth(), image.read_prediction()
-    label = prediction.label
-    counts = count_image(truth, label, categories)
-    official_counts = counts
-    if _has_rival_groups(truth):
-        official_counts = count_image(truth, label, categories, all_groups=False)
-    scored = None
+    truth, predicted = image.read_truth(), image.read_prediction()
+    label = predicted.label
+    overlaps = measure_overlaps(truth, label, categories)
+    scores: Mapping[int, float] | None = None
     if ranking == "oracle":
-        scores = rank_by_oracle(truth, label, categories)
-        scored = score_image(truth, label, scores, categories)
+        scores = rank_by_oracle(overlaps, label)
     else:
-        given = prediction.ranks(ranking)
+        given = predicted.ranks(ranking)
         if need_scores or all(s.segment_id in given for s in label.segments):
-            scored = score_image(truth, label, rank_by_detection(label, given), categories)
-    true_classes, classes = class_map(truth, categories), class_map(label, categories)
-    pixels = count_pixels(true_classes, classes, len(categories), image.image_id)
-    return ImageScores(counts=counts, official_counts=official_counts, pixels=pixels, scored=scored)
+            scores = rank_by_detection(label, given)
+    return _score_overlaps(overlaps, label, scores, len(categories))
 
 
-def _has_rival_groups(truth: FullLabel) -> bool:
+def _score_overlaps(
+    overlaps: Overlaps,
+    prediction: AnyLabel,
+    scores: Mapping[int, float] | None,
+    num_classes: int,
+) -> ImageScores:
+    counts = official_counts = count_segments(overlaps, num_classes)
+    if _has_rival_groups(overlaps):
+        official_counts = count_segments(overlaps, num_classes, all_groups=False)
+    return ImageScores(
+        counts=counts,
+        official_counts=official_counts,
+        pixels=count_overlap_pixels(overlaps, num_classes),
+        scored=None
+        if scores is None
+        else score_segments(overlaps, prediction, scores, num_classes),
+    )
+
+
+def _has_rival_groups(overlaps: Overlaps) -> bool:
     """Return whether two groups have the same category: only then does the reference differ."""
-    group_categories = [s.category_id for s in truth.segments if s.is_group]
-    return len(set(group_categories)) < len(group_categories)
+    group_classes = overlaps.truth_classes[overlaps.truth_is_group].tolist()
+    return len(set(group_classes)) < len(group_classes)

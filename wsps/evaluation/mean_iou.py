@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX
 from annotools.errors import DatasetError
 from wsps.evaluation.class_means import are_rates, mean_of_defined, ratio
+from wsps.evaluation.overlaps import Overlaps
 
 _NUM_BYTES = 256
 
@@ -93,6 +94,17 @@ def count_pixels(
         confusion=table[:num_classes, :num_classes],
         unpredicted=table[:num_classes, IGNORE_INDEX],
     )
+
+
+def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
+    """Return what `count_pixels` counts in the class maps of one image's truth and prediction."""
+    true_classes = overlaps.truth_classes[overlaps.pair_truth]
+    classes = overlaps.prediction_classes[overlaps.pair_prediction]
+    confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(confusion, (true_classes, classes), overlaps.pair_pixels)
+    unpredicted = -confusion.sum(axis=1)
+    np.add.at(unpredicted, overlaps.truth_classes, overlaps.truth_areas)
+    return PixelCounts(confusion=confusion, unpredicted=unpredicted)
 
 
 def mean_iou(counts: PixelCounts) -> MeanIoU:

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from wsps.evaluation.average_precision import ScoredImage, average_precision
 from wsps.evaluation.bootstrap import (
-    ResampledRates,
-    draw_resamples,
-    resample_rates,
-    stack_counts,
+    resample_iou,
+    resample_precision,
+    resample_quality,
 )
 from wsps.evaluation.class_means import classes_to_average, mean_of_defined
 from wsps.evaluation.image_scores import ImageScores
@@ -53,7 +52,7 @@ def measure(
     """Return the scores of a set of images.
 
     Args:
-        images: at least one; all `scored` if `ap` is among the metrics.
+        images: at least one; what `metrics` need is measured of each.
         categories: the dataset's.
         metrics: of `METRICS`.
         thresholds: IoU in (0, 1] of average precision.
@@ -66,35 +65,25 @@ def measure(
         rates |= _panoptic_rates(total, categories)
         counts |= _panoptic_counts(total, categories)
     if "ap" in metrics:
-        scored = [image.scored for image in images if image.scored is not None]
-        assert len(scored) == len(images)
-        rates |= precision_rates(scored, categories, thresholds)
+        rates |= _precision_rates(_scored(images), categories, thresholds)
     if "miou" in metrics:
-        iou = mean_iou(sum((i.pixels for i in images), PixelCounts.zero(len(categories)))).iou
+        iou = mean_iou(sum(_pixels(images), PixelCounts.zero(len(categories)))).iou
         groups = classes_to_average(categories, include_background=True)
         rates["iou"] = np.array([*iou, *(mean_of_defined(iou[group]) for group in groups)])
     return Measured(rates=rates, counts=counts)
-
-
-def precision_rates(
-    scored: Sequence[ScoredImage], categories: CategorySet, thresholds: Sequence[float]
-) -> dict[str, NDArray[np.float64]]:
-    """Return average precision as `Measured` has it."""
-    precision = average_precision(scored, categories, thresholds)
-    volumes = (precision.all.volume, precision.things.volume, precision.stuff.volume)
-    return {"ap_vol": np.array([*precision.volume, *volumes])}
 
 
 def total_counts(
     images: Sequence[ImageScores], categories: CategorySet, *, all_groups: bool
 ) -> PanopticCounts:
     """Return the panoptic counts of all images together."""
-    parts = (i.counts if all_groups else i.official_counts for i in images)
-    return sum(parts, PanopticCounts.zero(len(categories)))
+    return sum(_counts(images, all_groups), PanopticCounts.zero(len(categories)))
 
 
 def crowd_effect(images: Sequence[ImageScores], categories: CategorySet) -> CrowdEffect:
-    """Return what the reference's crowd rule changes."""
+    """Return what the reference's crowd rule changes: nothing where no segments are counted."""
+    if any(image.counts is None for image in images):
+        return CrowdEffect(num_classes=0, most=0.0)
     ours, official = (
         panoptic_quality(total_counts(images, categories, all_groups=rule), categories).pq
         for rule in (True, False)
@@ -109,15 +98,54 @@ def crowd_effect(images: Sequence[ImageScores], categories: CategorySet) -> Crow
 def resample(
     images: Sequence[ImageScores],
     categories: CategorySet,
-    num_resamples: int,
-    seed: int,
+    metrics: Sequence[str],
+    thresholds: Sequence[float],
+    draws: NDArray[np.float64],
     *,
     all_groups: bool,
-) -> ResampledRates:
-    """Return the scores of resamples of the images; equal seeds draw equal resamples."""
-    counts = [i.counts if all_groups else i.official_counts for i in images]
-    stacked = stack_counts(counts, [i.pixels for i in images])
-    return resample_rates(stacked, draw_resamples(len(images), num_resamples, seed), categories)
+) -> dict[str, NDArray[np.float64]]:
+    """Return the rates of resamples of the images by name, arrays (N, K + 3) as in `Measured`.
+
+    Args:
+        images: I, at least one; what `metrics` need is measured of each.
+        categories: the dataset's.
+        metrics: of `METRICS`.
+        thresholds: IoU in (0, 1] of average precision.
+        draws: (N, I), how often each resample has each image.
+        all_groups: false for the reference's rule of one crowd of each category and image.
+    """
+    rates: dict[str, NDArray[np.float64]] = {}
+    if "pq" in metrics:
+        rates |= resample_quality(_counts(images, all_groups), draws, categories)
+    if "ap" in metrics:
+        rates |= resample_precision(_scored(images), draws, categories, thresholds)
+    if "miou" in metrics:
+        rates |= resample_iou(_pixels(images), draws, categories)
+    return rates
+
+
+def _counts(images: Sequence[ImageScores], all_groups: bool) -> list[PanopticCounts]:
+    assert all(image.counts is not None for image in images)
+    counts = (image.counts if all_groups else image.official_counts for image in images)
+    return [c for c in counts if c is not None]
+
+
+def _scored(images: Sequence[ImageScores]) -> list[ScoredImage]:
+    assert all(image.scored is not None for image in images)
+    return [image.scored for image in images if image.scored is not None]
+
+
+def _pixels(images: Sequence[ImageScores]) -> list[PixelCounts]:
+    assert all(image.pixels is not None for image in images)
+    return [image.pixels for image in images if image.pixels is not None]
+
+
+def _precision_rates(
+    scored: Sequence[ScoredImage], categories: CategorySet, thresholds: Sequence[float]
+) -> dict[str, NDArray[np.float64]]:
+    precision = average_precision(scored, categories, thresholds)
+    volumes = (precision.all.volume, precision.things.volume, precision.stuff.volume)
+    return {"ap_vol": np.array([*precision.volume, *volumes])}
 
 
 def _panoptic_rates(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.label_maps import Runs
-from annotools.records import VOID, FullLabel
-from wsps.evaluation.run_labels import RunLabel, to_runs
+from annotools.records import VOID
+from wsps.evaluation.run_labels import AnyLabel, RunLabel, to_runs
 
 _NO_SEGMENT = -1
 _ID_BITS = 32
@@ -72,9 +72,7 @@ class Overlaps:
         return 2 * pixels > self.prediction_areas
 
 
-def measure_overlaps(
-    truth: FullLabel | RunLabel, prediction: FullLabel | RunLabel, categories: CategorySet
-) -> Overlaps:
+def measure_overlaps(truth: AnyLabel, prediction: AnyLabel, categories: CategorySet) -> Overlaps:
     """Return the overlaps of a prediction with the truth of the same image.
 
     A label that is measured more than once is best given as `to_runs` of it: its map is then

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.records import FullLabel
 from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
 from wsps.evaluation.overlaps import Overlaps, measure_overlaps
-from wsps.evaluation.run_labels import RunLabel
+from wsps.evaluation.run_labels import AnyLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +83,29 @@ class PanopticQuality:
 
 
 def count_image(
-    truth: FullLabel | RunLabel,
-    prediction: FullLabel | RunLabel,
+    truth: AnyLabel,
+    prediction: AnyLabel,
     categories: CategorySet,
     *,
     all_groups: bool = True,
+) -> PanopticCounts:
+    """Count the matched and unmatched segments of one image, as `count_segments` says.
+
+    Args:
+        truth: the image's label.
+        prediction: the same image as predicted; void where nothing is.
+        categories: the dataset's.
+        all_groups: of `count_segments`.
+
+    Raises:
+        DatasetError: when the prediction does not fit the truth or contradicts itself.
+    """
+    overlaps = measure_overlaps(truth, prediction, categories)
+    return count_segments(overlaps, len(categories), all_groups=all_groups)
+
+
+def count_segments(
+    overlaps: Overlaps, num_classes: int, *, all_groups: bool = True
 ) -> PanopticCounts:
     """Count the matched and unmatched segments of one image.
 
@@ -98,17 +115,12 @@ def count_image(
     when more than half of its pixels are in void or in groups of its own category.
 
     Args:
-        truth: the image's label; as `to_runs` of it where it is compared more than once.
-        prediction: the same image as predicted; void where nothing is.
-        categories: the dataset's.
+        overlaps: of the image.
+        num_classes: K.
         all_groups: true counts the pixels in all groups of the category. False counts those in
             the last one in segment order alone, as the reference implementation (panopticapi,
             and cityscapesscripts after it) does, for figures to compare with published ones.
-
-    Raises:
-        DatasetError: when the prediction does not fit the truth or contradicts itself.
     """
-    overlaps = measure_overlaps(truth, prediction, categories)
     unions = overlaps.unions()
     matched = overlaps.same_class() & (2 * overlaps.pair_pixels > unions)
     matched &= ~overlaps.truth_is_group[overlaps.pair_truth]
@@ -119,7 +131,6 @@ def count_image(
     wrong = ~overlaps.mostly_unscored(groups)
     wrong[overlaps.pair_prediction[matched]] = False
 
-    num_classes = len(categories)
     matched_classes = overlaps.truth_classes[overlaps.pair_truth[matched]]
     iou = overlaps.pair_pixels[matched] / unions[matched]
     iou_sum = np.bincount(matched_classes, weights=iou, minlength=num_classes)

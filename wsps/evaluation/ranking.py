@@ -8,18 +8,16 @@ Paper: Li, Arnab, Torr 2018, table 6.
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.records import FullLabel
-from wsps.evaluation.overlaps import measure_overlaps
+from wsps.evaluation.overlaps import Overlaps
+from wsps.evaluation.run_labels import AnyLabel
 
 RANKINGS = ("detection", "probability", "oracle")
 """By the detector's score, by the mean class probability, or by the IoU with the truth."""
 
 
-def rank_by_detection(prediction: FullLabel, scores: Mapping[int, float]) -> dict[int, float]:
+def rank_by_detection(prediction: AnyLabel, scores: Mapping[int, float]) -> dict[int, float]:
     """Return the score given to each segment.
 
     Raises:
@@ -34,37 +32,15 @@ def rank_by_detection(prediction: FullLabel, scores: Mapping[int, float]) -> dic
     return {s.segment_id: scores[s.segment_id] for s in prediction.segments}
 
 
-def rank_by_probability(
-    prediction: FullLabel, probabilities: NDArray[np.floating], categories: CategorySet
-) -> dict[int, float]:
-    """Return the mean probability of each segment's class over the segment's pixels.
-
-    Args:
-        prediction: of the image.
-        probabilities: (K, H, W), in [0, 1].
-        categories: the dataset's.
-    """
-    return {
-        s.segment_id: float(
-            probabilities[categories.class_index_of[s.category_id]][
-                prediction.segment_map == s.segment_id
-            ].mean(dtype=np.float64)
-        )
-        for s in prediction.segments
-    }
-
-
-def rank_by_oracle(
-    truth: FullLabel, prediction: FullLabel, categories: CategorySet
-) -> dict[int, float]:
+def rank_by_oracle(overlaps: Overlaps, prediction: AnyLabel) -> dict[int, float]:
     """Return each segment's IoU with the best true segment of its class, 0 without one.
 
     Groups are no true segments; pixels void in the truth are left out.
 
-    Raises:
-        DatasetError: when the prediction does not fit the truth or contradicts itself.
+    Args:
+        overlaps: of the truth and this prediction.
+        prediction: of the image.
     """
-    overlaps = measure_overlaps(truth, prediction, categories)
     pairs = overlaps.same_class() & ~overlaps.truth_is_group[overlaps.pair_truth]
     best = np.zeros(len(prediction.segments))
     iou = overlaps.pair_pixels[pairs] / overlaps.unions()[pairs]

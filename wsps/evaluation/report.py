@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from wsps.evaluation.bootstrap import ResampledRates, interval
+from wsps.evaluation.bootstrap import interval
 from wsps.evaluation.measures import CrowdEffect, Measured
 
 _MEANS = ("all", "things", "stuff")
@@ -19,6 +19,9 @@ _ENDS = ("low", "high")
 Ends = tuple[float, float]
 """The lower and the upper end of an interval."""
 
+Resampled = Mapping[str, NDArray[np.float64]]
+"""Rates of resamples by name, (N, K + 3) as in `Measured`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
@@ -26,7 +29,7 @@ class ScoreRow:
 
     `rates` are in [0, 1] by name, None where undefined; of a comparison they are differences in
     [-1, 1]. `counts` are by name, sums over its classes for a mean. `intervals` are of rates, by
-    name; a rate may have none.
+    name; a rate that no resample defines has none.
     """
 
     name: str
@@ -53,13 +56,10 @@ class Evaluation:
 
 
 def score_rows(
-    measured: Measured, categories: CategorySet, resampled: ResampledRates | None
+    measured: Measured, categories: CategorySet, resampled: Resampled | None
 ) -> tuple[ScoreRow, ...]:
-    """Return a row for each class and mean; with resamples, with intervals of PQ and IoU."""
-    ends = {}
-    if resampled is not None:
-        values = _by_name(resampled)
-        ends = {name: interval(values[name]) for name in measured.rates if name in values}
+    """Return a row for each class and mean; with resamples, with intervals."""
+    ends = {name: interval(values) for name, values in (resampled or {}).items()}
     return _rows(measured, categories, ends)
 
 
@@ -67,15 +67,14 @@ def difference_rows(
     first: Measured,
     second: Measured,
     categories: CategorySet,
-    resampled: tuple[ResampledRates, ResampledRates] | None,
+    resampled: tuple[Resampled, Resampled] | None,
 ) -> tuple[ScoreRow, ...]:
     """Return second minus first; with resamples, which must be paired, with intervals."""
     differences = {name: second.rates[name] - rates for name, rates in first.rates.items()}
     ends = {}
     if resampled is not None:
-        of_first, of_second = (_by_name(rates) for rates in resampled)
-        names = [name for name in differences if name in of_first]
-        ends = {name: interval(of_second[name] - of_first[name]) for name in names}
+        of_first, of_second = resampled
+        ends = {name: interval(of_second[name] - of_first[name]) for name in differences}
     return _rows(Measured(rates=differences, counts={}), categories, ends)
 
 
@@ -125,10 +124,6 @@ def _rows(
         )
         for place, (name, kind) in enumerate(heads)
     )
-
-
-def _by_name(rates: ResampledRates) -> dict[str, NDArray[np.float64]]:
-    return {"pq": rates.pq, "sq": rates.sq, "dq": rates.dq, "iou": rates.iou}
 
 
 def _defined(value: np.float64) -> float | None:

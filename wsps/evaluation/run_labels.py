@@ -1,7 +1,4 @@
-"""Labels as run lengths, for those that are compared more than once.
-
-The runs take a few per cent of the memory of the map and are all that scores are counted from.
-"""
+"""Labels as run lengths: a few per cent of the map's memory, and all that scores come from."""
 
 from dataclasses import dataclass
 
@@ -18,7 +15,11 @@ class RunLabel:
     segments: tuple[Segment, ...]
 
 
-def to_runs(label: FullLabel | RunLabel) -> RunLabel:
+AnyLabel = FullLabel | RunLabel
+"""What can be scored: `to_runs` of a label that is compared more than once saves time."""
+
+
+def to_runs(label: AnyLabel) -> RunLabel:
     """Return the label with its map as runs; one that has runs comes back as it is."""
     if isinstance(label, RunLabel):
         return label

@@ -1,13 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from annotools.label_maps import class_map
 from tests.builders import make_categories
 from tests.wsps.panoptic_files import random_label
+from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, average_precision, score_image
 from wsps.evaluation.bootstrap import (
     draw_resamples,
     interval,
-    resample_rates,
-    stack_counts,
+    resample_iou,
+    resample_precision,
+    resample_quality,
 )
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_image, panoptic_quality
@@ -16,22 +21,27 @@ CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), 
 NUM_IMAGES = 6
 
 
-def measured_images():
-    generator = np.random.default_rng(3)
-    counts, pixels = [], []
+def measured_images(seed=3):
+    generator = np.random.default_rng(seed)
+    counts, pixels, scored = [], [], []
     for image_id in range(NUM_IMAGES):
         truth = random_label(generator, CATEGORIES, image_id, crowds=True)
         prediction = random_label(generator, CATEGORIES, image_id, crowds=False, like=truth)
         counts.append(count_image(truth, prediction, CATEGORIES))
         maps = (class_map(label, CATEGORIES) for label in (truth, prediction))
         pixels.append(count_pixels(*maps, len(CATEGORIES), image_id))
-    return counts, pixels
+        # No two images have a score in common, as which of them is first would then matter.
+        scores = (generator.integers(1, 5, len(prediction.segments)) + image_id / 10) / 6
+        score_of = {s.segment_id: scores[i] for i, s in enumerate(prediction.segments)}
+        scored.append(score_image(truth, prediction, score_of, CATEGORIES))
+    return counts, pixels, scored
 
 
 def test_a_resample_scores_as_its_images_do_one_by_one():
-    counts, pixels = measured_images()
+    counts, pixels, _ = measured_images()
     resamples = draw_resamples(NUM_IMAGES, 20, seed=0)
-    rates = resample_rates(stack_counts(counts, pixels), resamples, CATEGORIES)
+    rates = resample_quality(counts, resamples, CATEGORIES)
+    (iou_of_resamples,) = resample_iou(pixels, resamples, CATEGORIES).values()
     for number, times in enumerate(resamples.astype(int)):
         drawn = np.repeat(np.arange(NUM_IMAGES), times)
         total = sum((counts[i] for i in drawn), PanopticCounts.zero(4))
@@ -39,9 +49,30 @@ def test_a_resample_scores_as_its_images_do_one_by_one():
         for name in ("pq", "sq", "dq"):
             means = [getattr(m, name) for m in (quality.all, quality.things, quality.stuff)]
             expected = [*getattr(quality, name), *means]
-            np.testing.assert_allclose(getattr(rates, name)[number], expected, atol=1e-12)
+            np.testing.assert_allclose(rates[name][number], expected, atol=1e-12)
         iou = mean_iou(sum((pixels[i] for i in drawn), PixelCounts.zero(4)))
-        np.testing.assert_allclose(rates.iou[number, :5], [*iou.iou, iou.mean], atol=1e-12)
+        expected = [*iou.iou, iou.mean]
+        np.testing.assert_allclose(iou_of_resamples[number, :5], expected, atol=1e-12)
+
+
+def without_ties(image):
+    """The same order of turns within an image, now one also across copies of it."""
+    return replace(image, scores=image.scores - 1e-6 * np.arange(len(image.scores)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_average_precision_of_a_resample_is_that_of_its_images_with_copies(seed):
+    _, _, scored = measured_images(seed)
+    resamples = draw_resamples(NUM_IMAGES, 70, seed)
+    (found,) = resample_precision(scored, resamples, CATEGORIES, CITYSCAPES_THRESHOLDS).values()
+    assert len(np.unique(found[:, 4].round(3))) > 20
+    for number, times in enumerate(resamples.astype(int)):
+        drawn = [scored[i] for i in np.repeat(np.arange(NUM_IMAGES), times)]
+        precision = average_precision(
+            [without_ties(i) for i in drawn], CATEGORIES, CITYSCAPES_THRESHOLDS
+        )
+        means = [m.volume for m in (precision.all, precision.things, precision.stuff)]
+        np.testing.assert_allclose(found[number], [*precision.volume, *means], atol=1e-12)
 
 
 def test_what_never_occurs_is_undefined_and_left_out_of_means():
@@ -52,14 +83,12 @@ def test_what_never_occurs_is_undefined_and_left_out_of_means():
         false_positives=np.array([0, 0, 1, 0]),
         false_negatives=np.zeros(4, dtype=np.int64),
     )
-    pixels = [PixelCounts.zero(4)] * 2
-    rates = resample_rates(
-        stack_counts([nothing, found], pixels), np.array([[2.0, 0.0], [1.0, 1.0]]), CATEGORIES
-    )
-    np.testing.assert_array_equal(rates.pq[0], np.full(7, np.nan))
-    np.testing.assert_array_equal(rates.pq[1], [np.nan, 0.75, 0, np.nan, 0.375, 0, 0.75])
-    np.testing.assert_array_equal(rates.sq[1], [np.nan, 0.75, 0, np.nan, 0.375, 0, 0.75])
-    assert np.isnan(rates.iou).all()
+    draws = np.array([[2.0, 0.0], [1.0, 1.0]])
+    rates = resample_quality([nothing, found], draws, CATEGORIES)
+    np.testing.assert_array_equal(rates["pq"][0], np.full(7, np.nan))
+    np.testing.assert_array_equal(rates["pq"][1], [np.nan, 0.75, 0, np.nan, 0.375, 0, 0.75])
+    np.testing.assert_array_equal(rates["sq"][1], [np.nan, 0.75, 0, np.nan, 0.375, 0, 0.75])
+    assert np.isnan(resample_iou([PixelCounts.zero(4)] * 2, draws, CATEGORIES)["iou"]).all()
 
 
 def test_a_resample_has_as_many_images_and_follows_the_seed():

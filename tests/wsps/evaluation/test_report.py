@@ -1,7 +1,6 @@
 import numpy as np
 
 from tests.builders import make_categories
-from wsps.evaluation.bootstrap import ResampledRates
 from wsps.evaluation.measures import Measured
 from wsps.evaluation.report import difference_rows, rows_as_csv, rows_as_json, score_rows
 
@@ -12,10 +11,10 @@ MEASURED = Measured(
 )
 
 
-def resampled(pq: float) -> ResampledRates:
+def resampled(pq: float, ap: float = 0.25) -> dict[str, np.ndarray]:
     rates = np.full((10, 5), pq)
     rates[:, 1] = np.nan
-    return ResampledRates(pq=rates, sq=rates, dq=rates, iou=rates)
+    return {"pq": rates, "ap_vol": np.full((10, 5), ap)}
 
 
 def test_undefined_is_null_in_json_and_empty_in_csv():
@@ -40,23 +39,23 @@ def test_undefined_is_null_in_json_and_empty_in_csv():
     ]
 
 
-def test_intervals_go_to_defined_rates_that_have_resamples():
+def test_intervals_go_to_rates_that_some_resample_defines():
     rows = score_rows(MEASURED, CATEGORIES, resampled(0.75))
-    assert rows[0].intervals == {"pq": (0.75, 0.75)}
-    assert rows[1].intervals == {}
+    assert rows[0].intervals == {"pq": (0.75, 0.75), "ap_vol": (0.25, 0.25)}
+    assert rows[1].intervals == {"ap_vol": (0.25, 0.25)}
     assert rows_as_csv(rows).splitlines()[:3] == [
-        "name,kind,pq,ap_vol,tp,pq_low,pq_high",
-        "road,stuff,0.5,0.25,2,0.75,0.75",
-        "car,thing,,0.25,0,,",
+        "name,kind,pq,ap_vol,tp,ap_vol_low,ap_vol_high,pq_low,pq_high",
+        "road,stuff,0.5,0.25,2,0.25,0.25,0.75,0.75",
+        "car,thing,,0.25,0,0.25,0.25,,",
     ]
 
 
 def test_a_difference_is_second_minus_first_in_the_same_resamples():
     rates = {"pq": np.array([0.75, 0.5, 0.75, 0.5, np.nan])}
     second = Measured(rates=rates | {"ap_vol": np.zeros(5)}, counts={})
-    pair = (resampled(0.25), resampled(0.75))
+    pair = (resampled(0.25), resampled(0.75, ap=0.0))
     rows = difference_rows(MEASURED, second, CATEGORIES, pair)
     assert [row.rates["pq"] for row in rows] == [0.25, None, 0.25, None, None]
     assert rows[0].rates["ap_vol"] == -0.25
-    assert rows[0].intervals == {"pq": (0.5, 0.5)}
+    assert rows[0].intervals == {"pq": (0.5, 0.5), "ap_vol": (-0.25, -0.25)}
     assert rows[0].counts == {}

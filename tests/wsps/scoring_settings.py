@@ -1,0 +1,19 @@
+"""Settings of an evaluation in a word, for tests."""
+
+from typing import Any
+
+from wsps.scoring import ScoringSettings
+
+
+def make_settings(**changes: Any) -> ScoringSettings:
+    """What `annotools evaluate` has without options, with some changed."""
+    settings: dict[str, Any] = {
+        "metrics": (),
+        "ranking": "detection",
+        "thresholds": "cityscapes",
+        "all_groups": True,
+        "num_resamples": 0,
+        "seed": 0,
+        "workers": 1,
+    }
+    return ScoringSettings(**(settings | changes))
