@@ -7,7 +7,7 @@ from boxes, because these depend on the photo and its boxes alone.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,19 +17,19 @@ import torch
 from annotools.annotators import Annotator, read_annotator
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset
-from annotools.label_maps import class_map
-from annotools.records import NO_LABEL, Dataset, Image
+from annotools.records import NO_LABEL, Dataset
 from studies.purchases import Purchase, buy_labels, first_examples, relabelled_examples
 from studies.results import TrialResult, write_result
-from studies.study import Study
+from studies.study import DatasetSettings, Study
 from wsps.evaluation.average_precision import (
     CITYSCAPES_THRESHOLDS,
     VOC_THRESHOLDS,
     average_precision,
-    score_image,
 )
-from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
-from wsps.evaluation.panoptic_quality import PanopticCounts, count_image, panoptic_quality
+from wsps.evaluation.image_scores import count_class_map, score_label
+from wsps.evaluation.mean_iou import PixelCounts, mean_iou
+from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
+from wsps.evaluation.run_labels import RunLabel, to_runs
 from wsps.inference import predict
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.label_store import BoxLabelStore
@@ -85,7 +85,7 @@ def run_trial(trial: Trial) -> TrialResult:
         device,
         relabel=partial(relabelled_examples, bought, first),
     )
-    scores = evaluate(model, val, val.images[: settings.max_val_images], study.ap_thresholds)
+    scores = evaluate(model, val, read_truth(settings), study.ap_thresholds)
     kinds = list(trial.kind_of.values())
     result = TrialResult(
         study=study.name,
@@ -103,6 +103,13 @@ def run_trial(trial: Trial) -> TrialResult:
     return result
 
 
+@lru_cache(maxsize=1)
+def read_truth(settings: DatasetSettings) -> tuple[RunLabel, ...]:
+    """Return the labels of the images that are scored, read once for all trials of a process."""
+    val = read_dataset(settings.format, settings.root, settings.val_split)
+    return tuple(to_runs(val.read_label(image)) for image in val.images[: settings.max_val_images])
+
+
 def _buy(trial: Trial, train: Dataset) -> Purchase:
     study, settings = trial.study, trial.study.dataset
     store = BoxLabelStore(
@@ -114,26 +121,31 @@ def _buy(trial: Trial, train: Dataset) -> Purchase:
 
 
 def evaluate(
-    model: PanopticModel, dataset: Dataset, images: Sequence[Image], ap_thresholds: str
+    model: PanopticModel, dataset: Dataset, truth: Sequence[RunLabel], ap_thresholds: str
 ) -> dict[str, float | None]:
-    """Return the scores of a model on some images of a dataset, by the names of `TrialResult`."""
+    """Return the scores of a model, by the names of `TrialResult`.
+
+    Args:
+        model: trained.
+        dataset: whose first images are scored.
+        truth: their labels, in their order.
+        ap_thresholds: a key of `AP_THRESHOLDS`.
+    """
     categories = model.categories
     counts = PanopticCounts.zero(len(categories))
     pixels = PixelCounts.zero(len(categories))
     semantic_pixels = PixelCounts.zero(len(categories))
     scored = []
-    for image in images:
-        truth = dataset.read_label(image)
+    for image, label in zip(dataset.images, truth, strict=False):
         prediction = predict(model, dataset.read_photo(image), image.image_id)
-        counts += count_image(truth, prediction.label, categories)
-        scored.append(score_image(truth, prediction.label, prediction.scores, categories))
-        true_classes = class_map(truth, categories)
-        pixels += count_pixels(
-            true_classes, class_map(prediction.label, categories), len(categories), image.image_id
-        )
-        semantic_pixels += count_pixels(
-            true_classes, prediction.semantic_classes, len(categories), image.image_id
-        )
+        found = score_label(label, prediction.label, prediction.scores, categories)
+        assert found.counts is not None
+        assert found.pixels is not None
+        assert found.scored is not None
+        counts += found.counts
+        pixels += found.pixels
+        scored.append(found.scored)
+        semantic_pixels += count_class_map(label, prediction.semantic_classes, categories)
     quality = panoptic_quality(counts, categories)
     precision = average_precision(scored, categories, AP_THRESHOLDS[ap_thresholds])
     scores = {
