@@ -136,8 +136,8 @@ def _weak_example(
     from_tags: NDArray[np.uint8] | None = None
     if weak.crops:
         assert classifier is not None
-        tagged, threshold = TaggedPhoto(photo=photo, weak=weak), bought.recipe.tags.cam_threshold
-        from_tags = label_from_tags(classifier, tagged, categories, threshold, device)
+        tagged = TaggedPhoto(photo=photo, weak=weak)
+        from_tags = label_from_tags(classifier, tagged, categories, bought.recipe, device)
     from_boxes = _box_label(bought, image) if weak.has_boxes else None
     pseudo = label_image(from_boxes, from_tags, categories)
     return reduce_example(

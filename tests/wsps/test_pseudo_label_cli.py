@@ -79,7 +79,7 @@ def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
     classifier = train_classifier(photos, categories, recipe, 3, cpu)
     for image, photo in zip(dataset.images, photos, strict=True):
         from_boxes = label_from_boxes(photo.photo, photo.weak.boxes, categories)
-        from_tags = label_from_tags(classifier, photo, categories, 0.5, cpu)
+        from_tags = label_from_tags(classifier, photo, categories, recipe, cpu)
         classes, instances = read_maps(out, image.file_name.removesuffix(".png"))
         expected = merge_with_boxes(from_tags, from_boxes.classes, categories)
         np.testing.assert_array_equal(classes, expected)

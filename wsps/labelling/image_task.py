@@ -55,7 +55,6 @@ class ImageLabeller:
     source: Source
     out: Path
     crop_size_wh: tuple[int, int] | None
-    cam_threshold: float
     classifier: StoredClassifier | None
     box_labels: BoxLabelStore | None
 
@@ -95,7 +94,7 @@ class ImageLabeller:
         elif weak.has_boxes:
             from_boxes = label_from_boxes(photo, weak.boxes, categories)
         if self.classifier is not None and weak.crops:
-            from_tags = self.classifier.label(photo, weak, categories, self.cam_threshold)
+            from_tags = self.classifier.label(photo, weak, categories)
         return label_image(from_boxes, from_tags, categories)
 
     def _key(self, image: Image, known: FullLabel | WeakLabel) -> str:

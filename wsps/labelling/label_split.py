@@ -184,16 +184,14 @@ def _prepare_classifier(
 def _labeller(
     request: LabelRequest, out: Path, classifier: StoredClassifier | None
 ) -> ImageLabeller:
-    source, tags = request.source, request.recipe.tags
-    store = None
+    source, store = request.source, None
     if request.box_labels is not None:
         place = (source.format_name, source.root.resolve(), source.split)
         store = BoxLabelStore(folder=request.box_labels, source=place)
     return ImageLabeller(
         source=source,
         out=out,
-        crop_size_wh=tags.crop_size_wh,
-        cam_threshold=tags.cam_threshold,
+        crop_size_wh=request.recipe.tags.crop_size_wh,
         classifier=classifier,
         box_labels=store,
     )

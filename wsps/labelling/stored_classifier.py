@@ -32,6 +32,7 @@ CLASSIFIER_SETTINGS = (
     "backbone_weights",
     "batch_size",
     "classifier",
+    "max_side",
     "optimizer",
     "weight_decay",
 )
@@ -40,30 +41,29 @@ CLASSIFIER_SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class StoredClassifier:
-    """A classifier in a file; `key` names what it depends on, `backbone` is the recipe's."""
+    """A classifier in a file; `key` names what it depends on, the `recipe` says how to use it."""
 
     path: Path
     key: str
-    backbone: str
+    recipe: Recipe
 
-    def label(
-        self, photo: Photo, weak: WeakLabel, categories: CategorySet, cam_threshold: float
-    ) -> NDArray[np.uint8]:
+    def label(self, photo: Photo, weak: WeakLabel, categories: CategorySet) -> NDArray[np.uint8]:
         """Return what `label_from_tags` does."""
         from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags
 
         tagged = TaggedPhoto(photo=photo, weak=weak)
         classifier, device = _load(self, len(categories))
-        return label_from_tags(classifier, tagged, categories, cam_threshold, device)
+        return label_from_tags(classifier, tagged, categories, self.recipe, device)
 
     def score(self, photo: Photo, weak: WeakLabel, categories: CategorySet) -> CropScores:
         """Return how the classifier scores the crops of a photo, beside their tags."""
         from wsps.pseudo_labels.tags import TaggedPhoto, score_crops, tag_targets
 
         present, asked = tag_targets(weak, categories)
+        tagged = TaggedPhoto(photo=photo, weak=weak)
         classifier, device = _load(self, len(categories))
         return CropScores(
-            scores=score_crops(classifier, TaggedPhoto(photo=photo, weak=weak), device),
+            scores=score_crops(classifier, tagged, self.recipe.max_side, device),
             present=present.numpy() > 0,
             asked=asked.numpy() > 0,
         )
@@ -106,7 +106,7 @@ def store_classifier(
         content = io.BytesIO()
         torch.save({"key": key, "state": state}, content)
         write_whole(path, content.getvalue())
-    return StoredClassifier(path=path, key=key, backbone=recipe.backbone)
+    return StoredClassifier(path=path, key=key, recipe=recipe)
 
 
 def _key(weak_labels: Sequence[WeakLabel], stamps: Sequence[str], recipe: Recipe, seed: int) -> str:
@@ -125,7 +125,7 @@ def _load(stored: StoredClassifier, num_classes: int) -> "tuple[CropClassifier, 
     from wsps.networks.backbone import build_backbone
     from wsps.networks.classifier import CropClassifier
 
-    classifier = CropClassifier(build_backbone(stored.backbone), num_classes)
+    classifier = CropClassifier(build_backbone(stored.recipe.backbone), num_classes)
     classifier.load_state_dict(torch.load(stored.path, weights_only=True)["state"])
     return classifier.to(_device()).eval(), _device()
 

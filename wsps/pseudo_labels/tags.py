@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.data import normalise
+from wsps.data import normalise, reduction
 from wsps.descent import descend
 from wsps.losses import tag_loss
 from wsps.networks.backbone import build_backbone
@@ -81,7 +82,7 @@ def train_classifier(
     Args:
         photos: at least one.
         categories: of the dataset.
-        recipe: its backbone, `batch_size` photos a step, and its classifier stage.
+        recipe: its backbone, `batch_size` photos a step, its classifier stage, and `max_side`.
         seed: of weights, order and augmentation.
         device: where to train.
     """
@@ -94,7 +95,7 @@ def train_classifier(
         losses = [tag_loss(classifier(crops), present, asked) for crops, present, asked in batch]
         return torch.stack(losses).mean()
 
-    batches = _draw_batches(photos, categories, recipe.batch_size, seed, device)
+    batches = _draw_batches(photos, categories, recipe, seed, device)
     descend(classifier.parameters(), batches, loss_of, recipe, recipe.classifier, "classifier")
     return classifier.eval()
 
@@ -103,22 +104,23 @@ def label_from_tags(
     classifier: CropClassifier,
     tagged: TaggedPhoto,
     categories: CategorySet,
-    cam_threshold: float,
+    recipe: Recipe,
     device: torch.device,
 ) -> NDArray[np.uint8]:
     """Return class indices where the classifier sees a tagged class: (H, W).
 
-    In each crop a pixel takes a class among the crop's tags whose heat reaches `cam_threshold`
-    times that class's maximum; where several do, the one with the smaller area. Where no class
-    does, or overlapping crops disagree, it is `IGNORE_INDEX`.
+    In each crop a pixel takes a class among the crop's tags whose heat reaches the recipe's
+    `cam_threshold` times that class's maximum; where several do, the one with the smaller area.
+    Where no class does, or overlapping crops disagree, it is `IGNORE_INDEX`.
     """
-    crops = _cut_crops(tagged.photo, tagged.weak).to(device)
-    heat = grad_cam(classifier, crops).cpu().numpy()  # (N, K, h, w)
+    crops = _cut_crops(tagged.photo, tagged.weak, recipe.max_side).to(device)
+    x0, y0, x1, y1 = tagged.weak.crops[0].box_xyxy
+    heat = _resize(grad_cam(classifier, crops), (y1 - y0, x1 - x0)).cpu().numpy()  # (N, K, h, w)
     classes = np.full(tagged.photo.shape[:2], IGNORE_INDEX, dtype=np.uint8)
     disputed = np.zeros(classes.shape, dtype=bool)
     for crop, crop_heat in zip(tagged.weak.crops, heat, strict=True):
         present = [categories.class_index_of[c] for c in crop.category_ids]
-        label = threshold_heat(crop_heat, present, cam_threshold)
+        label = threshold_heat(crop_heat, present, recipe.tags.cam_threshold)
         x0, y0, x1, y1 = crop.box_xyxy
         known = classes[y0:y1, x0:x1]
         both = (known != IGNORE_INDEX) & (label != IGNORE_INDEX)
@@ -129,11 +131,11 @@ def label_from_tags(
 
 
 def score_crops(
-    classifier: CropClassifier, tagged: TaggedPhoto, device: torch.device
+    classifier: CropClassifier, tagged: TaggedPhoto, max_side: int | None, device: torch.device
 ) -> NDArray[np.float32]:
     """Return the classifier's probability, in [0, 1], of each class in each crop: (N, K)."""
     with torch.no_grad():
-        logits: Tensor = classifier(_cut_crops(tagged.photo, tagged.weak).to(device))
+        logits: Tensor = classifier(_cut_crops(tagged.photo, tagged.weak, max_side).to(device))
     scores: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
     return scores
 
@@ -168,7 +170,7 @@ def tag_targets(weak: WeakLabel, categories: CategorySet) -> tuple[Tensor, Tenso
 def _draw_batches(
     photos: Sequence[TaggedPhoto],
     categories: CategorySet,
-    batch_size: int,
+    recipe: Recipe,
     seed: int,
     device: torch.device,
 ) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
@@ -180,11 +182,11 @@ def _draw_batches(
     rng = stream(seed, "shuffle", "classifier")
     while True:
         order = rng.permutation(len(photos))
-        for start in range(0, len(order), batch_size):
+        for start in range(0, len(order), recipe.batch_size):
             by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
-            for index in order[start : start + batch_size]:
+            for index in order[start : start + recipe.batch_size]:
                 tagged = photos[int(index)]
-                crops = _cut_crops(tagged.photo, tagged.weak)
+                crops = _cut_crops(tagged.photo, tagged.weak, recipe.max_side)
                 if rng.random() < 0.5:
                     crops = crops.flip(-1)
                 present, asked = tag_targets(tagged.weak, categories)
@@ -199,8 +201,20 @@ def _draw_batches(
             ]
 
 
-def _cut_crops(photo: Photo, weak: WeakLabel) -> Tensor:
-    """Return the crops of a photo: (N, 3, h, w), normalised."""
+def _cut_crops(photo: Photo, weak: WeakLabel, max_side: int | None) -> Tensor:
+    """Return the crops, (N, 3, h, w), normalised and reduced as the whole photo would be."""
     image = normalise(photo)
     boxes = [crop.box_xyxy for crop in weak.crops]
-    return torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
+    crops = torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
+    scale = reduction(photo.shape, max_side)
+    height, width = (max(1, round(scale * side)) for side in crops.shape[2:])
+    return _resize(crops, (height, width))
+
+
+def _resize(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return (N, C, H, W) maps of this size; smoothed where they shrink."""
+    if maps.shape[2:] == size_hw:
+        return maps
+    return functional.interpolate(
+        maps, size=size_hw, mode="bilinear", align_corners=False, antialias=True
+    )

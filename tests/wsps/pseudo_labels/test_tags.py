@@ -16,7 +16,7 @@ from wsps.pseudo_labels.tags import (
     threshold_heat,
     train_classifier,
 )
-from wsps.recipe import Recipe, StageSettings
+from wsps.recipe import Recipe, StageSettings, TagSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX
@@ -59,7 +59,7 @@ def test_where_overlapping_crops_disagree_nothing_is_known(monkeypatch: pytest.M
     weak = WeakLabel(image_id=1, crops=crops, tagged_category_ids=(10, 20))
     tagged = TaggedPhoto(photo=np.zeros((1, 8, 3), dtype=np.uint8), weak=weak)
     classifier = torch.nn.Identity()
-    classes = label_from_tags(classifier, tagged, CATEGORIES, 0.5, CPU)
+    classes = label_from_tags(classifier, tagged, CATEGORIES, Recipe(), CPU)
     assert classes.tolist() == [[ROAD, ROAD, NO, SKY, NO, NO, NO, NO]]
 
 
@@ -88,11 +88,31 @@ def test_a_classifier_of_tags_learns_repeats_and_labels_its_crops():
     same = train_classifier(photos, CATEGORIES, recipe, seed=1, device=CPU)
     for name, values in classifier.state_dict().items():
         assert torch.equal(values, same.state_dict()[name])
-    classes = label_from_tags(classifier, photos[1], CATEGORIES, 0.3, CPU)
+    lower = replace(recipe, tags=TagSettings(cam_threshold=0.3))
+    classes = label_from_tags(classifier, photos[1], CATEGORIES, lower, CPU)
     assert set(np.unique(classes[:, :32])) <= {ROAD, NO}
     assert set(np.unique(classes[:, 32:])) <= {SKY, NO}
     assert (classes == ROAD).sum() > 100
     assert (classes == SKY).sum() > 100
+
+
+def test_crops_of_a_large_photo_are_reduced_and_the_label_is_not():
+    photo = tagged_photos()[1]
+    sizes = []
+
+    class Seen(torch.nn.Module):
+        def forward(self, crops: torch.Tensor) -> torch.Tensor:
+            sizes.append(tuple(crops.shape))
+            return crops.mean(dim=(2, 3))
+
+    whole = score_crops(Seen(), photo, None, CPU)
+    halved = score_crops(Seen(), photo, 32, CPU)
+    assert sizes == [(2, 3, 32, 32), (2, 3, 16, 16)]
+    np.testing.assert_allclose(whole, halved, atol=0.01)
+    recipe = Recipe(max_side=32, classifier=StageSettings(steps=1, learning_rate=3e-3))
+    classifier = train_classifier([photo], CATEGORIES, recipe, 0, CPU)
+    classes = label_from_tags(classifier, photo, CATEGORIES, recipe, CPU)
+    assert classes.shape == (32, 64)
 
 
 def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
@@ -104,7 +124,7 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
     photo = TaggedPhoto(photo=np.full((32, 32, 3), 90, dtype=np.uint8), weak=weak)
     recipe = Recipe(batch_size=2, classifier=StageSettings(steps=20, learning_rate=3e-3))
     classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
-    assert (label_from_tags(classifier, photo, CATEGORIES, 0.5, CPU) == NO).all()
+    assert (label_from_tags(classifier, photo, CATEGORIES, recipe, CPU) == NO).all()
     logits = classifier(tags.normalise(photo.photo)[None])[0]
     assert logits[ROAD] < -0.5
     assert logits[SKY] < -0.5
@@ -139,6 +159,6 @@ def test_crops_are_scored_with_probabilities():
         def forward(self, crops: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[0.0, 9.0, -9.0]]).expand(len(crops), -1)
 
-    scores = score_crops(Fixed(), tagged, CPU)
+    scores = score_crops(Fixed(), tagged, None, CPU)
     assert scores.shape == (3, 3)
     np.testing.assert_allclose(scores[2], [0.5, 1.0, 0.0], atol=2e-4)
