@@ -139,7 +139,7 @@ def _weak_example(
         tagged = TaggedPhoto(photo=photo, weak=weak)
         from_tags = label_from_tags(classifier, tagged, categories, bought.recipe, device)
     from_boxes = _box_label(bought, image) if weak.has_boxes else None
-    pseudo = label_image(from_boxes, from_tags, categories)
+    pseudo = label_image(from_boxes, from_tags, weak, categories, bought.recipe.refinement)
     return reduce_example(
         example_from_weak(photo, pseudo, weak, categories), bought.recipe.max_side
     )

@@ -96,11 +96,14 @@ class RefinementSettings:
     """Whether a thing outside its class's boxes is ignored, and background where that exists."""
     fill_below: float = 0.5
     """Share of a box covered by its class below which the box is filled; 0 fills none."""
+    fill_from_round: int = 1
+    """First round in which boxes are filled. The released code begins with 0, the label of the
+    first training; after masks as sure as ours that mislabels more than it finds."""
     crf: CrfSettings = field(default_factory=CrfSettings)
 
     def __post_init__(self) -> None:
-        if self.rounds < 0 or self.merge_rounds < 0:
-            raise RecipeError("rounds and merge_rounds must be at least 0")
+        if min(self.rounds, self.merge_rounds, self.fill_from_round) < 0:
+            raise RecipeError("rounds, merge_rounds and fill_from_round must be at least 0")
         if not (0 <= self.min_score <= 1 and 0 <= self.fill_below <= 1):
             raise RecipeError("min_score and fill_below must be within 0 and 1")
 

@@ -30,8 +30,11 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
         ({"scale_range": [1.2, 0.8]}, "^file: scale_range"),
         ({"semantic": {"steps": -1, "learning_rate": 0.1}}, "^file: semantic: steps must be"),
         ({"semantic": {"steps": 1, "learning_rate": 0.0}}, "^file: semantic: .*learning_rate"),
-        ({"refinement": {"rounds": -1}}, "^file: refinement: rounds and merge_rounds must be"),
-        ({"refinement": {"merge_rounds": -1}}, "^file: refinement: rounds and merge_rounds"),
+        (
+            {"refinement": {"rounds": -1}},
+            "^file: refinement: rounds, merge_rounds and fill_from_round must be",
+        ),
+        ({"refinement": {"merge_rounds": -1}}, "^file: refinement: rounds, merge_rounds"),
         ({"refinement": {"min_score": 1.5}}, "^file: refinement: min_score and fill_below must be"),
         ({"refinement": {"fill_below": -0.1}}, "^file: refinement: min_score and fill_below"),
         (

@@ -19,6 +19,7 @@ from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.image_labels import label_image
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.records import PseudoLabel
+from wsps.recipe import RefinementSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class ImageLabeller:
     source: Source
     out: Path
     crop_size_wh: tuple[int, int] | None
+    refinement: RefinementSettings
     classifier: StoredClassifier | None
     box_labels: BoxLabelStore | None
 
@@ -95,7 +97,7 @@ class ImageLabeller:
             from_boxes = label_from_boxes(photo, weak.boxes, categories)
         if self.classifier is not None and weak.crops:
             from_tags = self.classifier.label(photo, weak, categories)
-        return label_image(from_boxes, from_tags, categories)
+        return label_image(from_boxes, from_tags, weak, categories, self.refinement)
 
     def _key(self, image: Image, known: FullLabel | WeakLabel) -> str:
         """Name what a label depends on beside the settings of the run."""

@@ -148,6 +148,7 @@ def _setup(request: LabelRequest, tasks: Sequence[ImageTask]) -> dict[str, Any]:
         entry = [task.image.image_id, task.name, task.kind]
         listed.update(f"{json.dumps(entry)}\n".encode())
     setup = as_table(replace(request.source, max_images=None))
+    setup["refinement"] = as_table(request.recipe.refinement)
     if _tagged(tasks):
         used = {name: getattr(request.recipe, name) for name in (*CLASSIFIER_SETTINGS, "tags")}
         setup |= as_table(used) | {"seed": request.seed}
@@ -192,6 +193,7 @@ def _labeller(
         source=source,
         out=out,
         crop_size_wh=request.recipe.tags.crop_size_wh,
+        refinement=request.recipe.refinement,
         classifier=classifier,
         box_labels=store,
     )

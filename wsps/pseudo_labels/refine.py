@@ -58,11 +58,14 @@ def refine_label(
     if settings.keep_in_boxes and is_complete:
         classes = keep_in_boxes(classes, weak.boxes, categories)
         classes = fill_background(classes, weak.boxes, categories)
-    classes = fill_boxes(classes, weak.boxes, categories, settings.fill_below)
-    return PseudoLabel(
-        classes=classes,
-        instances=instances_from_boxes(classes, weak.boxes if is_complete else (), categories),
-    )
+    if round_number >= settings.fill_from_round:
+        classes = fill_boxes(classes, weak.boxes, categories, settings.fill_below)
+    instances = instances_from_boxes(classes, weak.boxes if is_complete else (), categories)
+    if from_boxes is not None and is_complete:
+        # Where boxes of one class meet, the masks may still know whose a pixel is.
+        is_known = (from_boxes.instances > 0) & (from_boxes.classes == classes)
+        instances = np.where(is_known, from_boxes.instances, instances)
+    return PseudoLabel(classes=classes, instances=instances)
 
 
 def keep_certain(

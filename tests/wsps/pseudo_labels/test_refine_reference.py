@@ -29,7 +29,7 @@ from wsps.recipe import RefinementSettings
 
 FOLDER = DATA.parent / "reference" / "li2018"
 IMAGE_ID = "aachen_000000_000019"
-SETTINGS = RefinementSettings()
+SETTINGS = RefinementSettings(fill_from_round=0)
 STEPS = (
     "prediction",
     "step1_score_threshold",
