@@ -99,6 +99,10 @@ class RefinementSettings:
     fill_from_round: int = 1
     """First round in which boxes are filled. The released code begins with 0, the label of the
     first training; after masks as sure as ours that mislabels more than it finds."""
+    complete_with_groups: bool = True
+    """Whether a label that has a group's box names all that is in the image, as Cityscapes' do.
+    False for COCO, whose crowds hold things without a box: in their images tags and boxes remove
+    nothing then, and no pixel has an instance."""
     crf: CrfSettings = field(default_factory=CrfSettings)
 
     def __post_init__(self) -> None:

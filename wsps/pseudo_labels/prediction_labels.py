@@ -23,7 +23,6 @@ def label_from_prediction(
     categories: CategorySet,
     settings: RefinementSettings,
     round_number: int,
-    is_complete: bool = True,
 ) -> PseudoLabel:
     """Return the label of one image after one round of iterative ground truth.
 
@@ -35,7 +34,6 @@ def label_from_prediction(
         categories: of the dataset.
         settings: thresholds and switches, and those of the CRF.
         round_number: from 1.
-        is_complete: as in `refine_label`.
     """
     if settings.crf.iterations > 0:
         probabilities = sharpen(photo, probabilities, settings.crf)
@@ -47,5 +45,4 @@ def label_from_prediction(
         categories=categories,
         settings=settings,
         round_number=round_number,
-        is_complete=is_complete,
     )

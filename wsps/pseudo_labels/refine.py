@@ -27,7 +27,6 @@ def refine_label(
     categories: CategorySet,
     settings: RefinementSettings,
     round_number: int,
-    is_complete: bool = True,
 ) -> PseudoLabel:
     """Return the label that a round of iterative ground truth trains on.
 
@@ -43,10 +42,9 @@ def refine_label(
         categories: of the dataset.
         settings: thresholds and switches.
         round_number: 0 before the first training.
-        is_complete: false where the weak label names only some of what is in the image, as one
-            taken from coarse outlines does: absence is no knowledge then, and a thing's pixels
-            can be another's that has no box.
     """
+    has_groups = any(box.is_group for box in weak.boxes)
+    is_complete = settings.complete_with_groups or not has_groups
     if scores is not None:
         classes = keep_certain(classes, scores, settings.min_score)
     if settings.keep_tagged and is_complete:

@@ -114,7 +114,6 @@ def refine(
     round_number: int = 1,
     categories=STREET,
     refinement: RefinementSettings = SETTINGS,
-    is_complete: bool = True,
 ) -> PseudoLabel:
     masks = None
     if from_boxes is not None:
@@ -127,7 +126,6 @@ def refine(
         categories=categories,
         settings=refinement,
         round_number=round_number,
-        is_complete=is_complete,
     )
 
 
@@ -258,13 +256,20 @@ def test_without_boxes_things_are_left_alone_and_no_boxes_means_no_things():
     assert refine(classes, weak_label(())).classes.tolist() == [[NO, ROAD, NO]]
 
 
-def test_an_incomplete_label_forbids_nothing_and_tells_no_instances():
+def test_crowds_can_make_a_label_incomplete_so_that_it_forbids_nothing():
     classes = as_map([[DOG, SKY, CAR], [ROAD, ROAD, ROAD], [SKY, SKY, SKY]])
     crops = (TaggedCrop(box_xyxy=(0, 0, 3, 3), category_ids=(ROAD_ID,)),)
-    weak = weak_label((car(1, 1, 3, 3),), crops, (ROAD_ID, SKY_ID))
-    label = refine(classes, weak, is_complete=False)
+    crowd = replace(car(0, 0, 1, 1), is_group=True)
+    weak = weak_label((car(1, 1, 3, 3), crowd), crops, (ROAD_ID, SKY_ID))
+    coco = replace(SETTINGS, complete_with_groups=False)
+    label = refine(classes, weak, refinement=coco)
     assert label.classes.tolist() == [[DOG, SKY, CAR], [ROAD, ROAD, ROAD], [SKY, SKY, CAR]]
     assert not label.instances.any()
+    without = weak_label((car(1, 1, 3, 3),), crops, (ROAD_ID, SKY_ID))
+    for one, other in ((weak, SETTINGS), (without, coco)):
+        complete = refine(classes, one, refinement=other)
+        assert complete.classes.tolist() == [[NO, NO, NO], [ROAD, ROAD, ROAD], [NO, NO, CAR]]
+        assert complete.instances.tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
 
 
 @given(classes=STREET_MAPS, masks=STREET_MAPS, weak=weak_labels(), seed=st.integers(0, 9))
