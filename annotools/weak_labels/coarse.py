@@ -3,14 +3,14 @@
 A polygon holds the pixels that OpenCV's `fillPoly` fills, its border included.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.records import VOID, Drop, FullLabel, Outline, Segment, SegmentMap
+from annotools.records import Drop, FullLabel, Outline, Segment
 from annotools.weak_labels.points import STEP_DEPTH, border_distance, depth_of
 
 MARGIN_SHARE = 0.1
@@ -65,15 +65,6 @@ def outlines_of(
             place = f"image {label.image_id}: segment {segment.segment_id}"
             drops.append(Drop(place=place, reason="too thin or too small for a coarse outline"))
     return tuple(outlines), tuple(drops)
-
-
-def rasterise_outlines(outlines: Sequence[Outline], size_hw: tuple[int, int]) -> SegmentMap:
-    """Return the (H, W) map with the segment id on each polygon's pixels, `VOID` elsewhere."""
-    segment_map = np.full(size_hw, VOID, dtype=np.int32)
-    for outline in outlines:
-        for polygon in outline.polygons_xy:
-            cv2.fillPoly(segment_map, [np.array(polygon, dtype=np.int32)], outline.segment_id)
-    return segment_map
 
 
 def _polygons(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from annotools.errors import DatasetError
 from annotools.records import Drop, Outline
-from annotools.weak_labels.coarse import outlines_of, rasterise_outlines
+from annotools.weak_labels.coarse import outlines_of
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 from tests.segment_maps import CAR, label_of, paint_ellipses, segment_maps
@@ -17,6 +17,14 @@ ROAD = 10
 CATEGORIES = make_categories()
 
 maps = segment_maps(9)
+
+
+def rasterise_outlines(outlines, size_hw):
+    segment_map = np.zeros(size_hw, dtype=np.int32)
+    for outline in outlines:
+        for polygon in outline.polygons_xy:
+            cv2.fillPoly(segment_map, [np.array(polygon, dtype=np.int32)], outline.segment_id)
+    return segment_map
 
 
 def sides_cross(polygon):
