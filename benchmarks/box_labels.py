@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from annotools.formats import read_dataset
 from annotools.records import VOID, Box, Dataset, Image, Segment
 from wsps.pseudo_labels.boxes import BoxMask, masks_from_boxes, score_box
-from wsps.pseudo_labels.methods import DEFAULT_METHOD, METHODS
+from wsps.pseudo_labels.methods import METHODS
+from wsps.recipe import DEFAULT_BOX_METHOD
 
 HALVES = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
 """Images by their place in the dataset: settings are chosen on one half and judged on the other."""
@@ -43,7 +44,7 @@ def main(
     root: Annotated[Path, typer.Argument(help="The dataset's folder.")],
     format_name: Annotated[str, typer.Option("--format", help="Its format.")],
     split: Annotated[str, typer.Option(help="Its split.")] = "train",
-    method: Annotated[str, typer.Option(help="/".join(METHODS))] = DEFAULT_METHOD,
+    method: Annotated[str, typer.Option(help="/".join(METHODS))] = DEFAULT_BOX_METHOD,
     half: Annotated[str, typer.Option(help="/".join(HALVES))] = "all",
     max_boxes: Annotated[int | None, typer.Option(help="Stop after the image that has it.")] = None,
     min_area: Annotated[int, typer.Option(help="Smallest object, in pixels of its label.")] = 400,

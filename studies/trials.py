@@ -115,6 +115,7 @@ def _buy(trial: Trial, train: Dataset) -> Purchase:
     store = BoxLabelStore(
         folder=trial.folder / "box_labels",
         source=(settings.format, settings.root, settings.train_split),
+        method=study.recipe.box_method,
     )
     annotator = Annotator() if study.annotator is None else read_annotator(study.annotator)
     return buy_labels(train, trial.kind_of, annotator, store, study.recipe, trial.seed)

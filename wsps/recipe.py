@@ -12,6 +12,9 @@ from annotools.errors import RecipeError
 TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 """Label kinds that the segmenter can learn from."""
 
+DEFAULT_BOX_METHOD = "agreed"
+"""GrabCut and grouping agree. Paper: Li, Arnab, Torr 2018, sec. 3.2."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StageSettings:
@@ -134,6 +137,8 @@ class Recipe:
     """`adam`, or the paper's `sgd` with momentum 0.9, which suits pretrained weights."""
     weight_decay: float = 5e-4
     instances: InstanceSettings = field(default_factory=InstanceSettings)
+    box_method: str = DEFAULT_BOX_METHOD
+    """How the object in a box is found: a key of `wsps.pseudo_labels.methods.METHODS`."""
     tags: TagSettings = field(default_factory=TagSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
 

@@ -185,6 +185,12 @@ def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) 
     run_well(world, "boxes", out, "--box-labels", store.folder)
     assert len(list(store.folder.iterdir())) == 4
     np.testing.assert_array_equal(read_maps(out, "train_000001")[1], label.instances * 3)
+    settings = ("--box-labels", store.folder, "--set", "box_method=box")
+    run_well(world, "boxes", tmp_path / "filled", *settings)
+    assert len(list(store.folder.iterdir())) == 8
+    assert (read_maps(tmp_path / "filled", "train_000001")[1] > 0).sum() > (
+        label.instances > 0
+    ).sum()
 
 
 def test_the_recipe_of_a_study_is_used(world: Path, tmp_path: Path) -> None:

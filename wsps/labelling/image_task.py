@@ -56,6 +56,7 @@ class ImageLabeller:
     source: Source
     out: Path
     crop_size_wh: tuple[int, int] | None
+    box_method: str
     refinement: RefinementSettings
     classifier: StoredClassifier | None
     box_labels: BoxLabelStore | None
@@ -94,7 +95,7 @@ class ImageLabeller:
         if weak.has_boxes and self.box_labels is not None:
             from_boxes = self.box_labels.label(dataset, image, weak.boxes)
         elif weak.has_boxes:
-            from_boxes = label_from_boxes(photo, weak.boxes, categories)
+            from_boxes = label_from_boxes(photo, weak.boxes, categories, self.box_method)
         if self.classifier is not None and weak.crops:
             from_tags = self.classifier.label(photo, weak, categories)
         return label_image(from_boxes, from_tags, weak, categories, self.refinement)

@@ -148,7 +148,8 @@ def _setup(request: LabelRequest, tasks: Sequence[ImageTask]) -> dict[str, Any]:
         entry = [task.image.image_id, task.name, task.kind]
         listed.update(f"{json.dumps(entry)}\n".encode())
     setup = as_table(replace(request.source, max_images=None))
-    setup["refinement"] = as_table(request.recipe.refinement)
+    for name in ("box_method", "refinement"):
+        setup[name] = as_table(getattr(request.recipe, name))
     if _tagged(tasks):
         used = {name: getattr(request.recipe, name) for name in (*CLASSIFIER_SETTINGS, "tags")}
         setup |= as_table(used) | {"seed": request.seed}
@@ -188,11 +189,14 @@ def _labeller(
     source, store = request.source, None
     if request.box_labels is not None:
         place = (source.format_name, source.root.resolve(), source.split)
-        store = BoxLabelStore(folder=request.box_labels, source=place)
+        store = BoxLabelStore(
+            folder=request.box_labels, source=place, method=request.recipe.box_method
+        )
     return ImageLabeller(
         source=source,
         out=out,
         crop_size_wh=request.recipe.tags.crop_size_wh,
+        box_method=request.recipe.box_method,
         refinement=request.recipe.refinement,
         classifier=classifier,
         box_labels=store,

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.errors import RecipeError
 from annotools.records import Box, BoxXYXY, Photo
-from wsps.pseudo_labels.methods import DEFAULT_METHOD, METHODS, BoxMethod
+from wsps.pseudo_labels.methods import METHODS, BoxMethod
 from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.rivals import subtract_rivals
 from wsps.pseudo_labels.windows import cut_window, ellipse_in, enlarge_to_box
+from wsps.recipe import DEFAULT_BOX_METHOD
 
 METHOD_VERSION = 2
 """Raised whenever labels from boxes change, so that older files are not taken for them."""
@@ -46,7 +48,7 @@ class BoxMask:
 
 
 def masks_from_boxes(
-    photo: Photo, boxes: Sequence[Box], method: str = DEFAULT_METHOD
+    photo: Photo, boxes: Sequence[Box], method: str = DEFAULT_BOX_METHOD
 ) -> tuple[BoxMask, ...]:
     """Return a mask for every instance among the boxes, in their order.
 
@@ -58,8 +60,13 @@ def masks_from_boxes(
         boxes: of things; parts outside the photo are cut off.
         method: a key of `METHODS`.
 
+    Raises:
+        RecipeError: for an unknown method.
+
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
+    if method not in METHODS:
+        raise RecipeError(f"unknown box_method {method!r}: use {', '.join(METHODS)}")
     instances = [box for box in dict.fromkeys(boxes) if not box.is_group]
     clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
     present = [(box, place) for box, place in clipped if not _is_empty(place)]
@@ -96,7 +103,12 @@ def score_box(
     return enlarge_to_box(method(window, others), window)
 
 
-def label_from_boxes(photo: Photo, boxes: Sequence[Box], categories: CategorySet) -> PseudoLabel:
+def label_from_boxes(
+    photo: Photo,
+    boxes: Sequence[Box],
+    categories: CategorySet,
+    method: str = DEFAULT_BOX_METHOD,
+) -> PseudoLabel:
     """Return what the boxes say about every pixel of the photo.
 
     Inside a box only its object's certain pixels are labelled, and inside a group nothing but
@@ -108,6 +120,10 @@ def label_from_boxes(photo: Photo, boxes: Sequence[Box], categories: CategorySet
         photo: (H, W, 3) RGB.
         boxes: every thing in the photo.
         categories: of the dataset.
+        method: a key of `METHODS`.
+
+    Raises:
+        RecipeError: for an unknown method.
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2. Which of two classes is in front is not said there.
     """
@@ -116,7 +132,7 @@ def label_from_boxes(photo: Photo, boxes: Sequence[Box], categories: CategorySet
     instances = np.zeros(photo.shape[:2], dtype=np.int32)
     for box in boxes:
         classes[_slices(_clip(box.box_xyxy, photo))] = IGNORE_INDEX
-    masks = masks_from_boxes(photo, boxes)
+    masks = masks_from_boxes(photo, boxes, method)
     numbered = sorted(enumerate(masks, start=1), key=lambda pair: -_area(pair[1].box_xyxy))
     for number, box_mask in numbered:
         class_index = categories.class_index_of[box_mask.box.category_id]

@@ -15,30 +15,34 @@ import numpy as np
 from annotools.records import Box, Dataset, Image
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.records import PseudoLabel
+from wsps.recipe import DEFAULT_BOX_METHOD
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxLabelStore:
     """A folder with one file a label; several processes may use it at the same time.
 
-    `source` names the images: format, root and split, as `read_dataset` takes them.
+    `source` names the images: format, root and split, as `read_dataset` takes them; `method` is
+    that of `label_from_boxes`.
     """
 
     folder: Path
     source: tuple[str, Path, str]
+    method: str = DEFAULT_BOX_METHOD
 
     def label(self, dataset: Dataset, image: Image, boxes: Sequence[Box]) -> PseudoLabel:
         """Return the label from boxes of an image, from the folder if it is there.
 
         Raises:
             DatasetError: when the photo cannot be read.
+            RecipeError: for an unknown method.
             OSError: when the label cannot be written.
         """
         path = self.folder / f"{self._key(image, boxes)}.npz"
         stored = _load_label(path)
         if stored is not None:
             return stored
-        label = label_from_boxes(dataset.read_photo(image), boxes, dataset.categories)
+        label = label_from_boxes(dataset.read_photo(image), boxes, dataset.categories, self.method)
         _save_label(label, path)
         return label
 
@@ -46,7 +50,7 @@ class BoxLabelStore:
         """Name what a label from boxes depends on: the photo, its boxes and the method."""
         format_name, root, split = self.source
         source = [format_name, str(root), split, image.image_id]
-        key = json.dumps([METHOD_VERSION, source, [asdict(box) for box in boxes]])
+        key = json.dumps([METHOD_VERSION, self.method, source, [asdict(box) for box in boxes]])
         return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 

@@ -9,6 +9,7 @@ from annotools.records import BoxXYXY
 from wsps.pseudo_labels.grabcut import grabcut_from_votes, grabcut_mask
 from wsps.pseudo_labels.grouping import grouping_votes
 from wsps.pseudo_labels.windows import Window
+from wsps.recipe import DEFAULT_BOX_METHOD
 
 BoxMethod = Callable[[Window, Sequence[BoxXYXY]], NDArray[np.float32]]
 """From the window of a box, and the boxes of the photo's other instances in the photo's pixels, to
@@ -46,10 +47,8 @@ def fill_box(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.float
     return window.inside(window.box_xyxy).astype(np.float32)
 
 
-DEFAULT_METHOD = "agreed"
-
 METHODS: dict[str, BoxMethod] = {
-    DEFAULT_METHOD: agree,
+    DEFAULT_BOX_METHOD: agree,
     "grabcut": cut_colours,
     "grouping": group_regions,
     "box": fill_box,
