@@ -99,7 +99,7 @@ def _middle_path(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDAr
     return np.array(path)
 
 
-def _neighbours(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> csr_array[np.float64]:
+def _neighbours(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> "csr_array[np.float64]":
     """Return the (N, N) graph of neighbouring nodes: length over depth, to favour the middle."""
     number = np.full(np.add(is_node.shape, 2), -1)
     number[1:-1, 1:-1][is_node] = np.arange(len(depth))
@@ -120,7 +120,7 @@ def _neighbours(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> csr_a
     return csr_array((np.concatenate(costs), places), shape=(len(depth), len(depth)))
 
 
-def _farthest(graph: csr_array[np.float64], start: int) -> int:
+def _farthest(graph: "csr_array[np.float64]", start: int) -> int:
     order = breadth_first_order(graph, start, directed=False, return_predecessors=False)
     return int(order[-1])
 
