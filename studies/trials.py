@@ -33,6 +33,7 @@ from wsps.evaluation.run_labels import RunLabel, to_runs
 from wsps.inference import predict
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.recipe import decide_completeness
 from wsps.training import train_model
 
 AP_THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
@@ -118,7 +119,8 @@ def _buy(trial: Trial, train: Dataset) -> Purchase:
         method=study.recipe.box_method,
     )
     annotator = Annotator() if study.annotator is None else read_annotator(study.annotator)
-    return buy_labels(train, trial.kind_of, annotator, store, study.recipe, trial.seed)
+    recipe = decide_completeness(study.recipe, settings.format)
+    return buy_labels(train, trial.kind_of, annotator, store, recipe, trial.seed)
 
 
 def evaluate(

@@ -34,7 +34,7 @@ def descend(
     """Minimise a loss for a stage's steps and return its values.
 
     Raises:
-        RecipeError: for an unknown optimizer, or when the loss is no longer finite.
+        RecipeError: when the loss is no longer finite.
     """
     trained = [p for p in parameters if p.requires_grad]
     optimizer = build_optimizer(recipe.optimizer, trained, stage, recipe.weight_decay)
@@ -58,16 +58,17 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimizer of this name.
 
-    Raises:
-        RecipeError: for a name other than `adam` and `sgd`.
+    Args:
+        name: one of `OPTIMIZERS`.
+        parameters: to change.
+        stage: its peak learning rate.
+        weight_decay: of all parameters.
     """
     if name == "adam":
         return torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=weight_decay)
-    if name == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=stage.learning_rate, momentum=0.9, weight_decay=weight_decay
-        )
-    raise RecipeError(f"unknown optimizer {name!r}: use adam or sgd")
+    return torch.optim.SGD(
+        parameters, lr=stage.learning_rate, momentum=0.9, weight_decay=weight_decay
+    )
 
 
 def _rate(step: int, steps: int) -> float:

@@ -87,7 +87,8 @@ def pseudo_label(
     DIR gets semantic/NAME.png, 8-bit class indices, 255 for unknown; instances/NAME.png, 16-bit
     instance numbers, 0 for none; manifest.json, with the category of each class index; and
     quality.json. A run that was stopped goes on where it was when it is repeated. With tags, a
-    classifier is trained first.
+    classifier is trained first. These are the labels of the first training; the rounds of a
+    recipe are for studies.
 
     [bold]Examples[/bold]
 
@@ -152,7 +153,7 @@ def _read_recipe(
 
     from annotools.errors import RecipeError
     from annotools.settings import read_settings, read_toml, set_by_path
-    from wsps.recipe import Recipe
+    from wsps.recipe import Recipe, decide_completeness
 
     table = {} if path is None else read_toml(path).get("recipe", {})
     if not isinstance(table, dict):
@@ -165,7 +166,8 @@ def _read_recipe(
         size_wh = labels.settings.crop_size_wh
     elif size_wh is None:
         size_wh = parse_size(DEFAULT_CROPS.get(format_name))
-    return replace(recipe, tags=replace(recipe.tags, crop_size_wh=size_wh))
+    recipe = replace(recipe, tags=replace(recipe.tags, crop_size_wh=size_wh))
+    return decide_completeness(recipe, format_name)
 
 
 def _print(result: "LabelledSplit", out: Path) -> None:

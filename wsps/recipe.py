@@ -4,13 +4,16 @@ The defaults are those of the small network that trains on a CPU in under a minu
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotools.errors import RecipeError
 
 TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 """Label kinds that the segmenter can learn from."""
+
+OPTIMIZERS = ("adam", "sgd")
+COMPLETE = ("always", "without groups", "never")
 
 DEFAULT_BOX_METHOD = "agreed"
 """GrabCut and grouping agree. Paper: Li, Arnab, Torr 2018, sec. 3.2."""
@@ -41,6 +44,12 @@ class InstanceSettings:
     max_detections: int = 100
     """Highest-scoring detections of an image that are offered as instances."""
 
+    def __post_init__(self) -> None:
+        if min(self.training_iterations, self.test_iterations, self.max_detections) < 1:
+            raise RecipeError("iterations and max_detections must be at least 1")
+        if not 0 <= self.score_threshold <= 1:
+            raise RecipeError("score_threshold must be within 0 and 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TagSettings:
@@ -50,6 +59,12 @@ class TagSettings:
     """Share of a heat map's maximum above which a pixel is labelled."""
     crop_size_wh: tuple[int, int] | None = None
     """Size in pixels of the fixed crops that are tagged; the whole image when absent."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cam_threshold <= 1:
+            raise RecipeError("cam_threshold must be above 0 and at most 1")
+        if self.crop_size_wh is not None and min(self.crop_size_wh) < 1:
+            raise RecipeError("crop_size_wh must be at least 1 x 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +117,11 @@ class RefinementSettings:
     fill_from_round: int = 1
     """First round in which boxes are filled. The released code begins with 0, the label of the
     first training; after masks as sure as ours that mislabels more than it finds."""
-    complete_with_groups: bool = True
-    """Whether a label that has a group's box names all that is in the image, as Cityscapes' do.
-    False for COCO, whose crowds hold things without a box: in their images tags and boxes remove
-    nothing then, and no pixel has an instance."""
+    complete: str | None = None
+    """Which weak labels name all that is in their image: `always`, `without groups`, or `never`,
+    as if from coarse outlines. With the others tags and boxes remove nothing, and no pixel has an
+    instance. When absent `always`, but `without groups` for COCO, whose crowds hold things that
+    have no box."""
     crf: CrfSettings = field(default_factory=CrfSettings)
 
     def __post_init__(self) -> None:
@@ -113,6 +129,8 @@ class RefinementSettings:
             raise RecipeError("rounds, merge_rounds and fill_from_round must be at least 0")
         if not (0 <= self.min_score <= 1 and 0 <= self.fill_below <= 1):
             raise RecipeError("min_score and fill_below must be within 0 and 1")
+        if self.complete is not None and self.complete not in COMPLETE:
+            raise RecipeError(f"complete = {self.complete!r}: use {', '.join(COMPLETE)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,5 +163,19 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or min(self.crop_size_wh) < 16:
             raise RecipeError("batch_size must be at least 1 and crop_size_wh at least 16 x 16")
+        if self.max_side is not None and self.max_side < 16:
+            raise RecipeError("max_side must be at least 16")
+        if self.optimizer not in OPTIMIZERS:
+            raise RecipeError(
+                f"unknown optimizer {self.optimizer!r}: use {' or '.join(OPTIMIZERS)}"
+            )
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise RecipeError("scale_range must be two rising positive numbers")
+
+
+def decide_completeness(recipe: Recipe, format_name: str) -> Recipe:
+    """Return the recipe with `refinement.complete` decided for the images of a format."""
+    if recipe.refinement.complete is not None:
+        return recipe
+    complete = "without groups" if format_name.startswith("coco") else "always"
+    return replace(recipe, refinement=replace(recipe.refinement, complete=complete))

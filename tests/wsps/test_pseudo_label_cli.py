@@ -173,6 +173,29 @@ def test_what_is_missing_is_made_again_and_nothing_else(world: Path, tmp_path: P
     assert run_well(world, "boxes", out)["resumed"] == 0
 
 
+def test_what_is_damaged_is_made_again(world: Path, tmp_path: Path) -> None:
+    out, labels = tmp_path / "out", tmp_path / "labels"
+    settings = (*QUICK, "--box-labels", labels)
+    run_well(world, "boxes+tags", out, *settings)
+    before = contents(out)
+    damaged = (out / "semantic/train_000001.png", out / ".state/classifier.pt", *labels.iterdir())
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:40])
+    assert run_well(world, "boxes+tags", out, *settings)["resumed"] == 3
+    assert contents(out) == before
+    assert all(path.stat().st_size > 40 for path in damaged[:2])
+
+
+def test_labels_of_another_photo_are_not_shared(world: Path, tmp_path: Path) -> None:
+    labels = ("--box-labels", tmp_path / "labels")
+    run_well(world, "boxes", tmp_path / "a", *labels)
+    world.write_text(world.read_text() + "noise = 60\n")
+    run_well(world, "boxes", tmp_path / "b", *labels)
+    run_well(world, "boxes", tmp_path / "c")
+    maps = [contents(tmp_path / name)["semantic/train_000001.png"] for name in "abc"]
+    assert maps[1] == maps[2] != maps[0]
+
+
 def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) -> None:
     dataset = read_dataset("scenes", world, "train")
     image = dataset.images[1]
@@ -233,6 +256,11 @@ def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path
         ("boxes", ("--val-split", "val"), RecipeError, "no image has tags"),
         ("boxes", ("--split", "test"), DatasetError, "no split 'test'"),
         ("tags", ("--set", "tags.cam=1"), RecipeError, "unknown setting tags.cam"),
+        ("tags", ("--val-split", "vla"), DatasetError, "no split 'vla'"),
+        ("boxes", ("--set", "box_method=nope"), RecipeError, "use agreed, grabcut, grouping, box"),
+        ("tags", ("--set", "tags.cam_threshold=7"), RecipeError, "cam_threshold must be above 0"),
+        ("tags", ("--set", "max_side=-5"), RecipeError, "max_side must be at least 16"),
+        ("tags", ("--set", "optimizer=lion"), RecipeError, "unknown optimizer 'lion'"),
     ):
         done = run(world, labels, out, *more)
         assert isinstance(done.exception, error)

@@ -5,8 +5,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from annotools.categories import CategorySet
 from annotools.conversion.shards import Source, open_source
+from annotools.errors import DatasetError
 from annotools.formats.label_folder import map_files, read_maps, write_maps
 from annotools.label_maps import class_map, instance_map
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
@@ -17,7 +21,7 @@ from wsps.labelling.quality import CropScores
 from wsps.labelling.stored_classifier import StoredClassifier
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.image_labels import label_image
-from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.pseudo_labels.label_store import BoxLabelStore, photo_stamp
 from wsps.pseudo_labels.records import PseudoLabel
 from wsps.recipe import RefinementSettings
 
@@ -73,18 +77,28 @@ class ImageLabeller:
         label = dataset.read_label(image)
         weak = self._weaken(label, task.kind, categories)
         key = self._key(image, label if weak is None else weak)
-        is_new = not is_made(self.out, task.name, map_files(task.name), key)
-        if is_new:
+        classes = self._made_classes(task, key)
+        is_new = classes is None
+        if classes is None:
             made = _full(label, categories) if weak is None else self._label(dataset, image, weak)
             write_maps(self.out, task.name, made.classes, made.instances)
             mark_made(self.out, task.name, key)
+            classes = made.classes
         tags = None
         if self.classifier is not None and weak is not None and weak.crops:
             tags = self.classifier.score(dataset.read_photo(image), weak, categories)
-        classes, _ = read_maps(self.out, task.name)
         truth = class_map(label, categories)
         counts = count_pixels(truth, classes, len(categories), image.image_id)
         return ImageOutcome(kind=task.kind, is_new=is_new, counts=counts, tags=tags)
+
+    def _made_classes(self, task: ImageTask, key: str) -> NDArray[np.uint8] | None:
+        """Return the class map that an earlier run made, None where it is missing or damaged."""
+        if not is_made(self.out, task.name, map_files(task.name), key):
+            return None
+        try:
+            return read_maps(self.out, task.name)[0]
+        except DatasetError:
+            return None
 
     def _weaken(self, label: FullLabel, kind: str, categories: CategorySet) -> WeakLabel | None:
         return None if kind == "full" else weaken(label, categories, kind, self.crop_size_wh)
@@ -102,7 +116,7 @@ class ImageLabeller:
 
     def _key(self, image: Image, known: FullLabel | WeakLabel) -> str:
         """Name what a label depends on beside the settings of the run."""
-        total = hashlib.sha256(photo_stamp(self.source, image).encode())
+        total = hashlib.sha256(photo_stamp(self.source.root, image).encode())
         if isinstance(known, FullLabel):
             total.update(known.segment_map.tobytes())
             total.update(json.dumps([asdict(segment) for segment in known.segments]).encode())
@@ -139,13 +153,6 @@ def score_image(
     dataset = open_source(source)
     weak = weaken_image(source, crop_size_wh, task)
     return classifier.score(dataset.read_photo(task.image), weak, dataset.categories)
-
-
-def photo_stamp(source: Source, image: Image) -> str:
-    """Return a text that changes when the file of a photo does."""
-    paths = [*source.root_files, *([] if image.path is None else [image.path])]
-    found = [path.stat() for path in paths if path.exists()]  # Reading reports missing ones.
-    return json.dumps([image.file_name, [(file.st_size, file.st_mtime_ns) for file in found]])
 
 
 def _full(label: FullLabel, categories: CategorySet) -> PseudoLabel:

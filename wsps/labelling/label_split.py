@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotools.conversion.shards import open_source
+from annotools.conversion.shards import Source, open_source
 from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_whole
 from annotools.formats.files import read_photo
@@ -28,7 +28,6 @@ from wsps.labelling.image_task import (
     ImageLabeller,
     ImageOutcome,
     ImageTask,
-    photo_stamp,
     score_image,
     weaken_image,
 )
@@ -48,7 +47,9 @@ from wsps.labelling.stored_classifier import (
     StoredClassifier,
     store_classifier,
 )
-from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.pseudo_labels.boxes import unknown_method
+from wsps.pseudo_labels.label_store import BoxLabelStore, photo_stamp
+from wsps.pseudo_labels.methods import METHODS
 from wsps.recipe import TRAINABLE_KINDS
 
 
@@ -135,6 +136,20 @@ def _check(request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]) 
             f"held-out split {request.held_out_split!r}: it measures the classifier of tags, and "
             "no image has tags: leave it out"
         )
+    if request.held_out_split is not None:
+        held_out = open_source(_held_out_source(request))
+        if held_out.categories != dataset.categories or not held_out.images:
+            raise DatasetError(
+                f"{request.source.root}: split {request.held_out_split!r} has no images of the "
+                "same categories: give another --val-split"
+            )
+    if request.recipe.box_method not in METHODS:
+        raise unknown_method(request.recipe.box_method)
+
+
+def _held_out_source(request: LabelRequest) -> Source:
+    assert request.held_out_split is not None
+    return replace(request.source, split=request.held_out_split, max_images=None)
 
 
 def _tagged(tasks: Sequence[ImageTask]) -> list[ImageTask]:
@@ -177,7 +192,7 @@ def _prepare_classifier(
         dataset,
         images,
         weak_of,
-        [photo_stamp(request.source, image) for image in images],
+        [photo_stamp(request.source.root, image) for image in images],
         request.recipe,
         request.seed,
     )
@@ -227,16 +242,10 @@ def _measure_tags(
     scored = [outcome.tags for outcome in outcomes if outcome.tags is not None]
     measured = {dataset.split: tag_precision(scored, len(dataset.categories))}
     if request.held_out_split is not None:
-        source = replace(request.source, split=request.held_out_split, max_images=None)
-        held_out = open_source(source)
-        if held_out.categories != dataset.categories or not held_out.images:
-            raise DatasetError(
-                f"{source.root}: split {source.split!r} has no images of the same categories: "
-                "give another --val-split"
-            )
+        source = _held_out_source(request)
         # Tags that come without boxes are about things as well.
         kind = "tags" if any(outcome.kind == "tags" for outcome in outcomes) else "boxes+tags"
-        tasks = [ImageTask(image=image, name="", kind=kind) for image in held_out.images]
+        tasks = [ImageTask(image=i, name="", kind=kind) for i in open_source(source).images]
         function = partial(score_image, source, request.recipe.tags.crop_size_wh, classifier)
         running = run_parallel(function, tasks, workers)
         scores = list(track(running, "scoring held-out tags", total=len(tasks)))

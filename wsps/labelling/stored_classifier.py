@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def store_classifier(
     from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
 
     key = _key([weak_of[image.image_id] for image in images], stamps, recipe, seed)
-    if not path.is_file() or torch.load(path, weights_only=True)["key"] != key:
+    if _stored_key(path) != key:
         photos = TaggedPhotos(dataset, images, weak_of)
         classifier = train_classifier(photos, dataset.categories, recipe, seed, _device())
         state = {name: values.cpu() for name, values in classifier.state_dict().items()}
@@ -115,6 +116,17 @@ def _key(weak_labels: Sequence[WeakLabel], stamps: Sequence[str], recipe: Recipe
     for weak, stamp in zip(weak_labels, stamps, strict=True):
         total.update(json.dumps([asdict(weak), stamp]).encode())
     return total.hexdigest()
+
+
+def _stored_key(path: Path) -> str | None:
+    """Return what the classifier of a file was trained from, None for a missing or damaged file."""
+    import torch
+
+    try:
+        stored: dict[str, str] = torch.load(path, weights_only=True)
+        return stored["key"]
+    except (OSError, RuntimeError, EOFError, UnpicklingError, KeyError):
+        return None
 
 
 @lru_cache(maxsize=1)

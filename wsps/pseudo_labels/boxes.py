@@ -66,7 +66,7 @@ def masks_from_boxes(
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
     if method not in METHODS:
-        raise RecipeError(f"unknown box_method {method!r}: use {', '.join(METHODS)}")
+        raise unknown_method(method)
     instances = [box for box in dict.fromkeys(boxes) if not box.is_group]
     clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
     present = [(box, place) for box, place in clipped if not _is_empty(place)]
@@ -145,6 +145,11 @@ def label_from_boxes(
         classes[contested] = IGNORE_INDEX
         instances[contested] = 0
     return PseudoLabel(classes=classes, instances=instances)
+
+
+def unknown_method(name: str) -> RecipeError:
+    """Return the error that says which methods there are."""
+    return RecipeError(f"unknown box_method {name!r}: use {', '.join(METHODS)}")
 
 
 def _choose_mask(

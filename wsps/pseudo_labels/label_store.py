@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -49,16 +50,27 @@ class BoxLabelStore:
     def _key(self, image: Image, boxes: Sequence[Box]) -> str:
         """Name what a label from boxes depends on: the photo, its boxes and the method."""
         format_name, root, split = self.source
-        source = [format_name, str(root), split, image.image_id]
+        source = [format_name, str(root), split, image.image_id, photo_stamp(root, image)]
         key = json.dumps([METHOD_VERSION, self.method, source, [asdict(box) for box in boxes]])
         return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
-def _load_label(path: Path) -> PseudoLabel | None:
+def photo_stamp(root: Path, image: Image) -> str:
+    """Return a text that changes when the file does from which a photo is read or drawn."""
+    path = root if image.path is None else image.path
     if not path.is_file():
+        return image.file_name  # Reading reports what is missing.
+    found = path.stat()
+    return f"{image.file_name}\t{found.st_size}\t{found.st_mtime_ns}"
+
+
+def _load_label(path: Path) -> PseudoLabel | None:
+    """Return the label of a file, None where there is none or it is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return PseudoLabel(classes=arrays["classes"], instances=arrays["instances"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    with np.load(path) as arrays:
-        return PseudoLabel(classes=arrays["classes"], instances=arrays["instances"])
 
 
 def _save_label(label: PseudoLabel, path: Path) -> None:

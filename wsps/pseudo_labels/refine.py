@@ -44,7 +44,8 @@ def refine_label(
         round_number: 0 before the first training.
     """
     has_groups = any(box.is_group for box in weak.boxes)
-    is_complete = settings.complete_with_groups or not has_groups
+    is_complete = not has_groups if settings.complete == "without groups" else True
+    is_complete = is_complete and settings.complete != "never"
     if scores is not None:
         classes = keep_certain(classes, scores, settings.min_score)
     if settings.keep_tagged and is_complete:

@@ -261,11 +261,14 @@ def test_crowds_can_make_a_label_incomplete_so_that_it_forbids_nothing():
     crops = (TaggedCrop(box_xyxy=(0, 0, 3, 3), category_ids=(ROAD_ID,)),)
     crowd = replace(car(0, 0, 1, 1), is_group=True)
     weak = weak_label((car(1, 1, 3, 3), crowd), crops, (ROAD_ID, SKY_ID))
-    coco = replace(SETTINGS, complete_with_groups=False)
+    coco = replace(SETTINGS, complete="without groups")
     label = refine(classes, weak, refinement=coco)
     assert label.classes.tolist() == [[DOG, SKY, CAR], [ROAD, ROAD, ROAD], [SKY, SKY, CAR]]
     assert not label.instances.any()
     without = weak_label((car(1, 1, 3, 3),), crops, (ROAD_ID, SKY_ID))
+    coarse = refine(classes, without, refinement=replace(SETTINGS, complete="never"))
+    assert coarse.classes.tolist() == label.classes.tolist()
+    assert not coarse.instances.any()
     for one, other in ((weak, SETTINGS), (without, coco)):
         complete = refine(classes, one, refinement=other)
         assert complete.classes.tolist() == [[NO, NO, NO], [ROAD, ROAD, ROAD], [NO, NO, CAR]]
