@@ -24,12 +24,14 @@ class Allocation:
 
     Images of the kind `NO_LABEL` are used without one. `spent_by_kind` has an entry in seconds
     for each kind of the mix, 0 where none was bought; `left_seconds` are what the budget has left.
+    `ran_out` is true where there was no further image to buy, however much is left.
     """
 
     kind_of: Mapping[int | str, str]
     spent_seconds: float
     spent_by_kind: Mapping[str, float]
     left_seconds: float
+    ran_out: bool = False
 
     @property
     def labelled(self) -> tuple[int | str, ...]:
@@ -82,8 +84,10 @@ def allocate(
     kind_of: dict[int | str, str] = {}
     spent_seconds = 0.0
     spent_by_kind = dict.fromkeys(mix, 0.0)
+    ran_out = True
     for image_id, kind, price in _purchases(shares, prices, queues, share_by):
         if spent_seconds + price > budget_seconds:
+            ran_out = False
             break
         kind_of[image_id] = kind
         spent_seconds += price
@@ -96,6 +100,7 @@ def allocate(
         spent_seconds=spent_seconds,
         spent_by_kind=spent_by_kind,
         left_seconds=max(0.0, budget_hours * 3600 - spent_seconds),
+        ran_out=ran_out,
     )
 
 

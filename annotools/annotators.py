@@ -22,6 +22,9 @@ from annotools.settings import read_settings, read_toml
 SMALL_BELOW = 0.058
 """Relative size below which an object is small: COCO's 32 pixels on its usual 640 x 480."""
 
+MAX_LENGTH = 100_000
+"""What no habit is off by: more pixels than the sides of images have, or times their boxes'."""
+
 LARGE_FROM = 0.173
 """Relative size from which an object is large: COCO's 96 pixels on its usual 640 x 480."""
 
@@ -254,5 +257,5 @@ def _check_rates(**rates: float) -> None:
 
 def _check_lengths(**lengths: float) -> None:
     for name, length in lengths.items():
-        if not 0 <= length < math.inf:
-            raise RecipeError(f"{name} = {length}: give zero or more")
+        if not 0 <= length <= MAX_LENGTH:
+            raise RecipeError(f"{name} = {length}: give 0 to {MAX_LENGTH}")

@@ -161,6 +161,8 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from annotools.conversion.manifest import GAPS
+
     title = f"{conversion.num_images} images, {conversion.num_objects} objects"
     if conversion.num_resumed:
         title += f"; {conversion.num_resumed} images were done before"
@@ -175,10 +177,10 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
         table.add_row(row.kind, files, f"{row.entries:,}", f"{row.dropped:,}", hours)
     console = Console()
     console.print(table)
-    drops = sorted(conversion.drops, key=lambda group: -group.count)
+    drops = sorted(conversion.drops, key=lambda group: (group.kind != GAPS, -group.count))
     lines = [
-        f"dropped from {group.kind}: {group.count:,}, {group.reason}; {group.places[0]}"
-        + (", ..." if group.count > 1 else "")
+        f"{'missing files' if group.kind == GAPS else f'dropped from {group.kind}'}: "
+        f"{group.count:,}, {group.reason}; {group.places[0]}" + (", ..." if group.count > 1 else "")
         for group in drops[:MAX_SHOWN_REASONS]
     ]
     if len(drops) > MAX_SHOWN_REASONS:

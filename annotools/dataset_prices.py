@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from annotools.content import ImageContent, count_vertices, mean_content, measure_content
+from annotools.content import UNKNOWN, ImageContent, count_vertices, mean_content, measure_content
 from annotools.costs import (
     ABSENT_TAGS,
     PRICE_KINDS,
@@ -25,13 +26,16 @@ class Purchase:
 
     `all_questions` is true where the tags of absent classes are paid too. `actions` counts what
     all annotators together do, by action, in the order of the price list; None where the times
-    lack an action or the dataset's statistics a count, so that there is no price.
+    lack an action or the dataset's statistics a count, so that there is no price: `missing_times`
+    are these actions, `missing_counts` the fields of `ImageContent` that are not known.
     """
 
     kind: str
     all_questions: bool
     num_images: int
     actions: Mapping[str, float] | None
+    missing_times: tuple[str, ...] = ()
+    missing_counts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -149,15 +153,47 @@ def _purchase(
     all_questions: bool,
 ) -> Purchase:
     """Return what so many images of each kind take, under the name of the first kind."""
+    total = _count_paid(content, num_images_of, times, all_questions=all_questions)
+    missing_times = tuple(action for action in total if action not in times.actions)
+    missing_counts = tuple(
+        name
+        for name, alone in _unknown_one_by_one(content).items()
+        if _is_unknown(_count_paid(alone, num_images_of, times, all_questions=all_questions))
+    )
+    return Purchase(
+        kind=next(iter(num_images_of)),
+        all_questions=all_questions,
+        num_images=sum(num_images_of.values()),
+        actions=None if missing_times or missing_counts else total,
+        missing_times=missing_times,
+        missing_counts=missing_counts,
+    )
+
+
+def _count_paid(
+    content: ImageContent,
+    num_images_of: Mapping[str, int],
+    times: AnnotationTimes,
+    *,
+    all_questions: bool,
+) -> dict[str, float]:
     total: dict[str, float] = {}
     for kind, count in num_images_of.items():
         mean = paid_actions(actions_for(content, kind), times, all_questions=all_questions)
         for action, done in mean.items():
             total[action] = total.get(action, 0) + count * done
-    is_priced = total.keys() <= times.actions.keys() and math.isfinite(sum(total.values()))
-    return Purchase(
-        kind=next(iter(num_images_of)),
-        all_questions=all_questions,
-        num_images=sum(num_images_of.values()),
-        actions=total if is_priced else None,
-    )
+    return total
+
+
+def _is_unknown(counts: Mapping[str, float]) -> bool:
+    return math.isnan(sum(counts.values()))
+
+
+def _unknown_one_by_one(content: ImageContent) -> dict[str, ImageContent]:
+    """Return by the name of each field that is not known the content with that one not known."""
+    unknown = [field.name for field in fields(content) if math.isnan(getattr(content, field.name))]
+    alone: dict[str, ImageContent] = {}
+    for name in unknown:
+        values: dict[str, Any] = {**dict.fromkeys(unknown, 0.0), name: UNKNOWN}
+        alone[name] = replace(content, **values)
+    return alone

@@ -12,7 +12,9 @@ from annotools.options import (
     Format,
     Root,
     Split,
+    check_outputs,
     parse_size,
+    refuse_replacing,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +78,9 @@ def draw(
         if layer not in LAYERS:
             raise typer.BadParameter(f"--show {layer}: use {', '.join(LAYERS)}")
     crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
+    check_outputs({"--out": out}, [root], picture="--out")
     dataset = read_dataset(format_name, root, split, allow_missing)
+    refuse_replacing({"--out": out}, dataset)
     folder = _open_folder(pseudo_labels, dataset)
     pictures = []
     for chosen in _choose_images(dataset, image, count, folder):

@@ -70,7 +70,7 @@ def queue_images(
         seed: of what is left to chance.
 
     Raises:
-        RecipeError: for a list that cannot be read, or names an image twice or one unpriced.
+        RecipeError: for a list that cannot be read, names no image, one twice or one unpriced.
     """
     if order == "random":
         return dict.fromkeys(kinds, random_order(prices, seed))
@@ -98,18 +98,21 @@ def read_image_list(path: Path, image_ids: Iterable[int | str]) -> tuple[int | s
     """Return the image ids of a text file, one a line; empty lines are left out.
 
     Raises:
-        RecipeError: when the file cannot be read, or names an image twice or one not in
+        RecipeError: when the file cannot be read, names no image, one twice or one not in
             `image_ids`.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise RecipeError(
-            f"order {str(path)!r}: cannot be read ({error}): use {', '.join(ORDERS)}, or a text "
+            f"order {str(path)!r}: cannot be read ({reason}): use {', '.join(ORDERS)}, or a text "
             "file of image ids"
         ) from error
     id_of = {str(image_id): image_id for image_id in image_ids}
     listed = [line for line in lines if line]
+    if not listed:
+        raise RecipeError(f"{path}: lists no image: write image ids into it, one a line")
     for line in listed:
         if line not in id_of:
             first = ", ".join(list(id_of)[:5])

@@ -14,7 +14,9 @@ from annotools.options import (
     JsonFile,
     Root,
     Split,
+    check_outputs,
     parse_size,
+    refuse_replacing,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +61,9 @@ def inspect(
     from annotools.summary import summarise
 
     crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
+    check_outputs({"--json": json_file}, [root])
     dataset = read_dataset(format_name, root, split, allow_missing)
+    refuse_replacing({"--json": json_file}, dataset)
     images = dataset.images[:max_images]
     labels = (dataset.read_label(i) for i in track(images, "counting", len(images)))
     vertices = (count_vertices(dataset, i) for i in track(images, "counting vertices", len(images)))
@@ -102,6 +106,8 @@ def check(
     from annotools.checks.dataset_checks import check_dataset
     from annotools.settings import as_table
 
+    described = [root / "panoptic.json", *root.glob("annotations/*.json")]
+    check_outputs({"--json": json_file}, [root, *described])
     chosen = tuple(dict.fromkeys(splits or ["train"]))
     report = check_dataset(format_name, root, chosen, tuple(against or ()))
     for problem in report.problems:

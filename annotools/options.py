@@ -1,9 +1,13 @@
 """Arguments and options that several commands have, and how their texts are read."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from annotools.records import Dataset
 
 DEFAULT_CROPS = {"cityscapes": "500x400"}
 """Crops whose tags are counted and drawn, by format: 15 an image in the paper; else the image."""
@@ -41,3 +45,50 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise typer.BadParameter(f"{text!r}: write width and height as 500x400")
     return int(width), int(height)
+
+
+def check_outputs(
+    outputs: Mapping[str, Path | None],
+    inputs: Iterable[Path | str | None],
+    picture: str | None = None,
+) -> None:
+    """Make sure that no file to write is another one, or one of those read.
+
+    Args:
+        outputs: files by the option that names them; None where it is not given.
+        inputs: files, texts that may be the path of one, or None.
+        picture: the option whose file is a picture, which is written as PNG.
+
+    Raises:
+        typer.BadParameter: when one is, or a picture has another suffix.
+    """
+    known = {Path(path).resolve(): "a file that is read" for path in inputs if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        other = known.setdefault(path.resolve(), f"the file of {option}")
+        if other != f"the file of {option}":
+            raise typer.BadParameter(f"{option} {path}: is {other} too: give it a name of its own")
+        if option == picture and path.suffix.lower() != ".png":
+            raise typer.BadParameter(f"{option} {path}: pictures are PNG: give a name in .png")
+
+
+def refuse_replacing(outputs: Mapping[str, Path | None], dataset: "Dataset") -> None:
+    """Make sure that no file to write is one of a dataset.
+
+    Args:
+        outputs: files by the option that names them; None where it is not given.
+        dataset: whose photos, labels and lists are kept.
+
+    Raises:
+        typer.BadParameter: when one is.
+    """
+    photos = (image.path for image in dataset.images if image.path is not None)
+    labels = (path for image in dataset.images for path in image.label_paths)
+    # A dataset has many files: only those of the same name are looked up.
+    options = {path.name: option for option, path in outputs.items() if path is not None}
+    for path in (*dataset.source_files, *photos, *labels):
+        option = options.get(path.name)
+        output = None if option is None else outputs[option]
+        if output is not None and output.resolve() == path.resolve():
+            raise typer.BadParameter(f"{option} {output}: is a file of the dataset: give another")

@@ -21,12 +21,16 @@ class BoughtKind:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetRow:
-    """What a budget buys: kinds in the order of the mix, hours spent, and hours left over."""
+    """What a budget buys: kinds in the order of the mix, hours spent, and hours left over.
+
+    `ran_out` is true where there was no further image to spend the rest on.
+    """
 
     budget_hours: float
     kinds: tuple[BoughtKind, ...]
     spent_hours: float
     left_hours: float
+    ran_out: bool
 
 
 def count_instances(dataset: Dataset, images: Sequence[Image]) -> dict[int | str, int]:
@@ -71,4 +75,5 @@ def summarise_allocation(
         ),
         spent_hours=bought.spent_seconds / 3600,
         left_hours=bought.left_seconds / 3600,
+        ran_out=bought.ran_out and bought.left_seconds > 0,
     )

@@ -16,7 +16,9 @@ from annotools.options import (
     JsonFile,
     Root,
     Split,
+    check_outputs,
     parse_size,
+    refuse_replacing,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +103,10 @@ def plan(
         times=times,
         crop_size_wh=parse_size(crops or DEFAULT_CROPS.get(format_name)),
     )
+    outputs = {f"--out for {h:g} h": _file_of(out, h) for h in hours} if out is not None else {}
+    check_outputs({**outputs, "--json": json_file}, [root, order, times])
     dataset = read_dataset(format_name, root, split, allow_missing)
+    refuse_replacing({**outputs, "--json": json_file}, dataset)
     rows = _buy(dataset, settings, hours, out)
     _print_rows(rows, f"{len(dataset.images)} images of {dataset.name}, {split}; times {times}")
     if json_file is not None:
@@ -193,7 +198,16 @@ def _print_rows(rows: "Sequence[BudgetRow]", title: str) -> None:
             table.add_row(budget, bought.kind, *cells)
             budget = ""
         table.add_row(budget, "left over", "", "", f"{row.left_hours:,.2f}", end_section=True)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row.ran_out:
+            console.print(
+                f"{row.budget_hours:g} h are more than there is to buy: no image is left, and "
+                f"{row.left_hours:,.2f} h are not spent.",
+                markup=False,
+                highlight=False,
+            )
 
 
 def _as_json(settings: "PlanSettings", rows: "Sequence[BudgetRow]") -> bytes:

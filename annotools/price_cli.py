@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.options import DEFAULT_CROPS, Crops, JsonFile, Split, parse_size
+from annotools.options import (
+    DEFAULT_CROPS,
+    AllowMissing,
+    Crops,
+    JsonFile,
+    Split,
+    check_outputs,
+    parse_size,
+    refuse_replacing,
+)
+from annotools.price_numbers import write_interval, write_number
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from annotools.content import ImageContent
     from annotools.price_list import PriceList
+    from annotools.records import Dataset
     from annotools.times import AnnotationTimes
     from annotools.uncertainty import BreakEven, Interval, Price, Swing
 
@@ -74,6 +85,7 @@ def price(
     all_break_evens: Annotated[
         bool, typer.Option("--break-even", help="Break-evens of all pairs of label kinds.")
     ] = False,
+    allow_missing: AllowMissing = False,
     json_file: JsonFile = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw hours and the saving to this file.")
@@ -94,12 +106,25 @@ def price(
     annotools price --statistics voc --times bearman2016 --break-even
     """  # noqa: D301
     from annotools.files import write_whole
+    from annotools.formats import read_dataset
     from annotools.price_list import as_json, make_price_list
 
+    outputs = {"--json": json_file, "--picture": picture}
+    check_outputs(outputs, [root, statistics, times], picture="--picture")
     table_of_times = _read_times(times, seconds or [])
-    content, num_images, name = _find_content(
-        root, format_name, statistics, split, parse_size(crops), max_images
-    )
+    if statistics is not None:
+        if root or format_name or crops or max_images or allow_missing:
+            raise typer.BadParameter(
+                "--statistics stands in place of ROOT, --format, --crops, --max-images and "
+                "--allow-missing"
+            )
+        content, num_images, name = _read_statistics(statistics)
+    elif root is None or format_name is None:
+        raise typer.BadParameter("give ROOT and --format, or --statistics")
+    else:
+        dataset = read_dataset(format_name, root, split, allow_missing)
+        refuse_replacing(outputs, dataset)
+        content, num_images, name = _measure(dataset, parse_size(crops), max_images)
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed
     )
@@ -128,33 +153,25 @@ def _read_times(name: str, seconds: Sequence[str]) -> "AnnotationTimes":
     return times
 
 
-def _find_content(
-    root: Path | None,
-    format_name: str | None,
-    statistics: str | None,
-    split: str,
-    crop_size_wh: tuple[int, int] | None,
-    max_images: int | None,
-) -> "tuple[ImageContent, int, str]":
+def _read_statistics(name_or_path: str) -> "tuple[ImageContent, int, str]":
     """Return the mean image, how many there are, and what they are called."""
     from annotools.content import read_statistics
-    from annotools.dataset_prices import measure_images
-    from annotools.formats import read_dataset
 
-    if statistics is not None:
-        if root or format_name or crop_size_wh or max_images:
-            raise typer.BadParameter(
-                "--statistics stands in place of ROOT, --format, --crops and --max-images"
-            )
-        published = read_statistics(statistics)
-        return published.content, published.num_images, f"{published.name} ({published.source})"
-    if root is None or format_name is None:
-        raise typer.BadParameter("give ROOT and --format, or --statistics")
-    dataset = read_dataset(format_name, root, split)
+    published = read_statistics(name_or_path)
+    return published.content, published.num_images, f"{published.name} ({published.source})"
+
+
+def _measure(
+    dataset: "Dataset", crop_size_wh: tuple[int, int] | None, max_images: int | None
+) -> "tuple[ImageContent, int, str]":
+    """Return the mean image, how many there are, and what they are called."""
+    from annotools.dataset_prices import measure_images
+
     images = dataset.images[:max_images]
-    crop_size_wh = crop_size_wh or parse_size(DEFAULT_CROPS.get(format_name))
+    crop_size_wh = crop_size_wh or parse_size(DEFAULT_CROPS.get(dataset.name))
     content = measure_images(dataset, images, crop_size_wh, with_vertices=True)
-    return content, len(images), f"{dataset.name}, {split}"
+    left_out = f" ({len(dataset.drops):,} left out)" if dataset.drops else ""
+    return content, len(images), f"{dataset.name}, {dataset.split}{left_out}"
 
 
 def _print(listed: "PriceList", name: str, *, all_break_evens: bool) -> None:
@@ -205,9 +222,9 @@ def _price_cells(row: "Price | None") -> list[str]:
     return [
         f"{row.seconds_per_image:,.1f}",
         f"{row.seconds_per_image / 60:,.2f}",
-        _number(row.hours) + _between(row.hours_interval),
-        _number(row.full_is_times, "x") + _between(row.full_is_times_interval),
-        _number(percent) + _between(row.ratio_interval, 100),
+        write_number(row.hours) + _between(row.hours_interval),
+        write_number(row.full_is_times, "x") + _between(row.full_is_times_interval),
+        write_number(percent) + _between(row.ratio_interval, 100),
     ]
 
 
@@ -216,7 +233,7 @@ def _swing_cells(listed: "PriceList", swing: "Swing") -> list[str]:
     return [
         swing.action,
         f"{time.low:g} to {time.high:g}",
-        f"{_number(swing.at_low, 'x')} to {_number(swing.at_high, 'x')}",
+        f"{write_number(swing.at_low, 'x')} to {write_number(swing.at_high, 'x')}",
         f"{100 * swing.variance_share:.0f} %",
     ]
 
@@ -233,24 +250,8 @@ def _shown_break_evens(listed: "PriceList", *, all_break_evens: bool) -> "list[B
 
 
 def _break_even_cells(row: "BreakEven") -> list[str]:
-    return [f"{row.first} = {row.second}", row.action, f"{row.now:g}", _number(row.seconds)]
-
-
-def _number(value: float | None, unit: str = "") -> str:
-    """Return four digits, or tenths of what is larger."""
-    if value is None:
-        return "–"
-    value = round(value, 9) + 0.0  # Rounding leaves a negative zero, which the sum turns positive.
-    return f"{value:,.1f}{unit}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".") + unit
+    return [f"{row.first} = {row.second}", row.action, f"{row.now:g}", write_number(row.seconds)]
 
 
 def _between(interval: "Interval | None", factor: float = 1) -> str:
-    if interval is None:
-        return ""
-    # Three digits are more than the ranges of the times can support.
-    low, high = (_round(factor * end) for end in (interval.low, interval.high))
-    return f" ({low}–{high})" if low != high else ""
-
-
-def _round(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "" if interval is None else write_interval(factor * interval.low, factor * interval.high)

@@ -25,6 +25,9 @@ from annotools.uncertainty import (
 HEADLINE_KINDS = ("boxes+tags", "boxes")
 """Whose saving is explained, the first that has a price; else the first kind but `full`."""
 
+_STATISTICS_KEYS = {"thing_tags": "thing_tags_per_crop", "stuff_tags": "stuff_tags_per_crop"}
+"""What `Statistics` calls fields of `ImageContent` that it calls otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PriceList:
@@ -126,11 +129,7 @@ def explain(listed: PriceList) -> Iterator[str]:
             f"These times mix {unchecked} without quality control with {checked} that includes it: "
             "that flatters what is made of the former. --times like-for-like does not mix."
         )
-    if any(row is None for row in listed.prices):
-        yield (
-            "– : no price, because the times lack an action of this label kind, or the statistics "
-            "a count."
-        )
+    yield from _explain_gaps(listed)
     yield from _explain_vertices(listed)
     yield f"Times {times.name}: {times.note}"
     for name in used:
@@ -165,6 +164,8 @@ def as_json(listed: PriceList) -> dict[str, Any]:
                 "kind": purchase.kind,
                 "all_questions": purchase.all_questions,
                 "actions": None if purchase.actions is None else dict(purchase.actions),
+                "missing_times": list(purchase.missing_times),
+                "missing_counts": list(purchase.missing_counts),
                 **{**empty, **(as_table(row) if row is not None else {"name": purchase.name})},
             }
             for purchase, row in zip(listed.purchases, listed.prices, strict=True)
@@ -174,6 +175,19 @@ def as_json(listed: PriceList) -> dict[str, Any]:
         "break_even": as_table(listed.break_evens),
         "actions": {name: as_table(listed.times.actions[name]) for name in used},
     }
+
+
+def _explain_gaps(listed: PriceList) -> Iterator[str]:
+    for purchase in listed.purchases:
+        reasons = []
+        if purchase.missing_times:
+            actions = ", ".join(purchase.missing_times)
+            reasons.append(f"times {listed.times.name} have no {actions}")
+        counts = [_STATISTICS_KEYS.get(n, n) for n in purchase.missing_counts if n != "vertices"]
+        if counts:
+            reasons.append(f"the statistics have no {', '.join(counts)}")
+        if reasons:
+            yield f"– {purchase.name}: no price, because {'; '.join(reasons)}."
 
 
 def _explain_vertices(listed: PriceList) -> Iterator[str]:

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from annotools.files import write_whole
+from annotools.price_numbers import write_number
 from annotools.uncertainty import Draws, Price, interval
 
 _BAR, _LINE = "#56B4E9", "#D55E00"
@@ -18,8 +20,9 @@ _BAR, _LINE = "#56B4E9", "#D55E00"
 def draw_prices(prices: Sequence[Price], saving: tuple[Price, Draws] | None, path: Path) -> None:
     """Write the PNG file with the hours of each purchase as bars, and one saving's distribution.
 
-    Bars are hours at the times as they are, on a logarithmic axis; lines reach over the middle
-    90 % of draws. Purchases that cost nothing have no bar. The file appears whole or not at all.
+    Bars are hours at the times as they are and begin at 0, so that their lengths compare as the
+    hours do, and the hours stand beside them as in the table; lines reach over the middle 90 % of
+    draws. The file appears whole or not at all.
 
     Args:
         prices: what to compare, one or more.
@@ -31,7 +34,7 @@ def draw_prices(prices: Sequence[Price], saving: tuple[Price, Draws] | None, pat
     figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, num_panels, squeeze=False)[0]
-    _draw_hours(panels[0], [row for row in prices if row.hours > 0])
+    _draw_hours(panels[0], prices)
     if saving is not None:
         _draw_saving(panels[1], *saving)
     buffer = io.BytesIO()
@@ -47,12 +50,13 @@ def _draw_hours(axes: Axes, prices: Sequence[Price]) -> None:
     axes.hlines(names, *ends.reshape(-1, 2).T, color="black", linewidth=1.2)
     for name, value, (_, high) in zip(names, hours, ends, strict=True):
         axes.annotate(
-            f"{value:,.4g}", (max(value, high), name), (4, 0), textcoords="offset points",
+            write_number(value), (max(value, high), name), (4, 0), textcoords="offset points",
             va="center", fontsize=8,
         )  # fmt: skip
-    if prices:
-        axes.set_xscale("log")
-    axes.margins(x=0.2)
+    # On the right there is room for the hours.
+    axes.set_xlim(0, 1.25 * max([1e-9, *hours, *ends.ravel()]))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.invert_yaxis()
     axes.set_xlabel("annotator hours; lines: 5 to 95 % over the ranges of the times")
     axes.spines[["top", "right"]].set_visible(False)

@@ -41,6 +41,14 @@ _MIN_AREA = 32
 """Objects of which fewer pixels are visible are void: no annotator would mark them."""
 
 
+MAX_SIDE = 4096
+"""Pixels: a scene of more does not fit the memory of a small machine while it is drawn."""
+
+MAX_SCENES = 1_000_000
+MAX_THINGS = 10_000
+MAX_STRENGTH = 1000
+
+
 @dataclass(frozen=True, kw_only=True)
 class SceneWorld:
     """The knobs of the world.
@@ -65,12 +73,22 @@ class SceneWorld:
     """Standard deviation of the sensor noise, in grey levels of 255."""
 
     def __post_init__(self) -> None:
-        if self.width < 32 or self.height < 32:
-            raise DatasetError(f"scene of {self.width} x {self.height} pixels: at least 32 x 32")
-        if not 0 <= self.min_things <= self.max_things:
-            raise DatasetError("min_things must lie between 0 and max_things")
-        if min(self.num_train, self.num_val, self.texture, self.noise) < 0:
-            raise DatasetError("num_train, num_val, texture and noise must not be negative")
+        if self.seed < 0:
+            raise DatasetError(f"seed = {self.seed}: give 0 or more")
+        if not (32 <= self.width <= MAX_SIDE and 32 <= self.height <= MAX_SIDE):
+            raise DatasetError(
+                f"scene of {self.width} x {self.height} pixels: at least 32 x 32, "
+                f"at most {MAX_SIDE} x {MAX_SIDE}"
+            )
+        if not 0 <= self.min_things <= self.max_things <= MAX_THINGS:
+            raise DatasetError(
+                "min_things must lie between 0 and max_things, and max_things not be over "
+                f"{MAX_THINGS}"
+            )
+        if not (0 <= self.num_train <= MAX_SCENES and 0 <= self.num_val <= MAX_SCENES):
+            raise DatasetError(f"num_train and num_val must lie between 0 and {MAX_SCENES}")
+        if not (0 <= self.texture < MAX_STRENGTH and 0 <= self.noise < MAX_STRENGTH):
+            raise DatasetError(f"texture and noise must lie between 0 and {MAX_STRENGTH}")
 
 
 @dataclass(frozen=True, kw_only=True)

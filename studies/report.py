@@ -22,8 +22,9 @@ SCORES = {
     "pq_stuff": "PQ stuff",
     "ap_vol": "AP_vol",
     "miou": "mIoU",
+    "miou_semantic": "mIoU semantic",
 }
-"""The scores that are shown, with their headings."""
+"""The scores that are shown, with their headings; the last is of the semantic network alone."""
 
 DASH = "–"
 """Stands for a score that is undefined."""
@@ -55,7 +56,10 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
 
 
 def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """Return the summary as text: means in percent, PQ as `mean (min–max)`, a dash if undefined."""
+    """Return the summary as text: means in percent, PQ as `mean (min–max)`, a dash if undefined.
+
+    Headings have their words below each other, so that the table fits a terminal.
+    """
     table = summary_table(results)
     readable = pd.DataFrame({"mix": table["mix"]})
     readable["budget (h)"] = [f"{hours:g}" for hours in table["budget_hours"]]
@@ -71,7 +75,7 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
         readable[heading] = [f"{images:.1f}".removesuffix(".0") for images in table[column]]
     if table["num_seeds"].nunique() > 1:
         readable["seeds"] = [str(number) for number in table["num_seeds"]]
-    return readable
+    return readable.rename(columns=lambda heading: heading.replace(" ", "\n"))
 
 
 def answer(results: Sequence[TrialResult]) -> str:
@@ -109,7 +113,8 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
         _markdown(readable_table(results)),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
-        f"{DASH} is a score that is undefined. Hours and images are means over seeds.",
+        f"{DASH} is a score that is undefined. Hours and images are means over seeds. mIoU is of "
+        "the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         _unspent(results),
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
@@ -154,7 +159,7 @@ def _question(study: Study) -> str:
     for name, mix in study.mixes.items():
         total = sum(mix.values())
         shares = ", ".join(f"{kind} {share / total:.0%}" for kind, share in mix.items())
-        lines.append(f"- {name}: {shares} of the hours")
+        lines.append(f"- {name}: {shares} of the {study.share_by}")
     return (
         f"Which labels give the best panoptic model of `{study.dataset.format}` "
         f"`{study.dataset.root.name}` for the same hours of annotation?\n\n" + "\n".join(lines)

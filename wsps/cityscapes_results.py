@@ -15,12 +15,16 @@ from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NA
 from annotools.errors import DatasetError
 from annotools.formats import cityscapes
 from annotools.formats.files import decode_map, read_bytes
-from annotools.label_maps import class_map, look_up
+from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
 from annotools.progress import track
 from annotools.records import Dataset, Image
 from wsps.evaluation.image_scores import ImageScores, PredictionScores
 from wsps.evaluation.mask_scores import ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels
+from wsps.prediction_files import check_folder
+
+_LABEL_IDS = sorted(label_id for label_id in LABEL_NAMES if label_id >= 0)
+"""What a label map may have; the official evaluation does not take the license plate's -1."""
 
 _IMAGE_ID = re.compile(r"[^_]+_\d+_\d+")
 
@@ -38,7 +42,7 @@ def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScore
 
     Raises:
         DatasetError: when a file is missing or damaged, an image has no or two files, or a map is
-            of another size than its truth.
+            of another size than its truth or has an id that no label has.
     """
     dataset = cityscapes.read(truth, split)
     path_of, num_unasked = _find_results(prediction, ".png", dataset)
@@ -88,8 +92,7 @@ def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionSc
 
 def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int | str, Path], int]:
     """Return the file of each image, and how many files are of images outside the truth."""
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder: give the folder of the results")
+    check_folder(folder, "give the folder of the results")
     path_of: dict[int | str, Path] = {}
     for path in sorted(folder.rglob(f"*{ending}")):
         match = _IMAGE_ID.match(path.name)
@@ -109,8 +112,14 @@ def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int
 
 def _read_classes(path: Path, image: Image) -> NDArray[np.uint8]:
     """Return (H, W) class indices, `IGNORE_INDEX` for labels that are not evaluated."""
+    runs = find_runs(_decode(path, image))
+    if (unknown := np.setdiff1d(runs.ids, _LABEL_IDS)).size:
+        raise DatasetError(
+            f"{path}: has the id {unknown[0]}, no label id of Cityscapes: write label ids, "
+            f"{_LABEL_IDS[0]} to {_LABEL_IDS[-1]}, not trainIds"
+        )
     class_index_of = CITYSCAPES_CATEGORIES.class_index_of
-    return look_up(_decode(path, image), class_index_of, IGNORE_INDEX).astype(np.uint8)
+    return draw_runs(replace_ids(runs, class_index_of, IGNORE_INDEX)).astype(np.uint8)
 
 
 def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:

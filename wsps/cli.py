@@ -1,7 +1,5 @@
 """Commands of the segmenter."""
 
-import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,26 +11,10 @@ from annotools.options import JsonFile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
-    from wsps.evaluation.report import Evaluation, ScoreRow
+    from wsps.evaluation.report import Evaluation
     from wsps.scoring import ScoringSettings
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
-
-PIPED_WIDTH = 160
-"""Columns of a table that goes to a file or another program."""
-
-HEADINGS = {
-    "pq": "PQ",
-    "sq": "SQ",
-    "dq": "DQ",
-    "ap_vol": "AP_vol",
-    "iou": "IoU",
-    "tp": "TP",
-    "fp": "FP",
-    "fn": "FN",
-}
 
 METRICS_OF_RESULTS = {"coco-instances": ("ap",), "cityscapes": ("miou", "ap")}
 """What can be measured of formats other than panoptic ones, one at a time; the first if absent."""
@@ -69,20 +51,30 @@ def evaluate(
     prediction_folder: Folder = None,
     truth_folder: Folder = None,
     compare: Annotated[
-        Path | None, typer.Option(help="A second prediction, its PNGs beside: the difference.")
+        Path | None, typer.Option(help="A second prediction: the difference to the first.")
     ] = None,
+    compare_folder: Folder = None,
     metrics: Annotated[
         list[str] | None,
-        typer.Option(help="pq, ap or miou; repeat it. If absent all, ap where scores are."),
+        typer.Option(help="Of pq,ap,miou: a list or repeated. If absent all, ap where scores are."),
     ] = None,
     crowds: Annotated[
         str, typer.Option(help="all, or official: one a category and image, as panopticapi has it.")
     ] = "all",
     thresholds: Annotated[
-        str, typer.Option(help="IoU of AP: voc (0.1 to 0.9) or cityscapes (0.50 to 0.95, COCO's).")
+        str,
+        typer.Option(
+            help="IoU of AP: voc (0.1 to 0.9), cityscapes (0.50 to 0.95, COCO's) or numbers, "
+            "0.5,0.75. AP_vol is the mean over them; AP at each is shown of up to four, and is in "
+            "the files of all."
+        ),
     ] = "cityscapes",
     rank: Annotated[
-        str, typer.Option(help="For AP, by detection, probability, or oracle: the true IoU.")
+        str,
+        typer.Option(
+            help='For AP: detection ("score" of each segment), probability ("probability" in '
+            "segments_info, which a file may have beside score) or oracle (IoU with the truth)."
+        ),
     ] = "detection",
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples of the images, for 95% intervals.")
@@ -106,6 +98,8 @@ def evaluate(
     annotools evaluate --prediction ours/panoptic.json --truth val/panoptic.json
     annotools evaluate --prediction ours.json --truth val.json --crowds official
       --json scores.json
+    annotools evaluate --prediction ours.json --truth val.json --metrics pq,ap
+      --thresholds 0.5,0.75
     annotools evaluate --prediction masks.json --truth COCO/annotations/instances_val2017.json
       --format coco-instances
     annotools evaluate --prediction results --truth Cityscapes --format cityscapes --split val
@@ -115,18 +109,23 @@ def evaluate(
     from wsps.evaluation.measures import METRICS
     from wsps.evaluation.ranking import RANKINGS
     from wsps.prediction_files import read_panoptic_task
-    from wsps.scoring import THRESHOLDS, ScoringSettings, evaluate_predictions
+    from wsps.score_output import check_outputs, print_evaluation, write_evaluation
+    from wsps.scoring import ScoringSettings, evaluate_predictions
 
     _check_choice("--format", format_name, FORMATS)
     _check_choice("--crowds", crowds, ("all", "official"))
-    _check_choice("--thresholds", thresholds, tuple(THRESHOLDS))
     _check_choice("--rank", rank, RANKINGS)
-    for metric in metrics or ():
+    chosen = [metric for text in metrics or () for metric in _split(text) or [text]]
+    for metric in chosen:
         _check_choice("--metrics", metric, METRICS)
+    if compare_folder is not None and compare is None:
+        raise typer.BadParameter("--compare-folder: give --compare too")
+    outputs = [path for path in (json_file, csv_file) if path is not None]
+    check_outputs(outputs, [path for path in (truth, prediction, compare) if path is not None])
     settings = ScoringSettings(
-        metrics=tuple(metric for metric in METRICS if metric in (metrics or ())),
+        metrics=tuple(metric for metric in METRICS if metric in chosen),
         ranking=rank,
-        thresholds=thresholds,
+        thresholds=_read_thresholds(thresholds),
         all_groups=crowds == "all",
         num_resamples=bootstrap,
         seed=seed,
@@ -142,11 +141,13 @@ def evaluate(
     else:
         evaluation = evaluate_predictions(
             read_panoptic_task(truth, prediction, truth_folder, prediction_folder),
-            read_panoptic_task(truth, compare, truth_folder) if compare is not None else None,
+            None
+            if compare is None
+            else read_panoptic_task(truth, compare, truth_folder, compare_folder),
             settings,
         )
-    _print(evaluation, settings)
-    _write(evaluation, settings, json_file, csv_file)
+    print_evaluation(evaluation, settings)
+    write_evaluation(evaluation, settings, json_file, csv_file)
 
 
 def _is_one_of(settings: "ScoringSettings", possible: tuple[str, ...]) -> bool:
@@ -180,84 +181,24 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise typer.BadParameter(f"{option} {value!r}: choose {', '.join(choices)}")
 
 
-def _print(evaluation: "Evaluation", settings: "ScoringSettings") -> None:
-    from rich.console import Console
+def _read_thresholds(text: str) -> tuple[float, ...]:
+    """Return the IoU that a name stands for, or those in a list."""
+    from wsps.scoring import THRESHOLDS
 
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    console.print(_score_table(evaluation.rows, f"{evaluation.num_images:,} images, in percent"))
-    if evaluation.differences:
-        title = "Second prediction minus first, in points"
-        console.print(_score_table(evaluation.differences, title))
-    for note in _notes(evaluation, settings):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-
-
-def _score_table(rows: "Sequence[ScoreRow]", title: str) -> "Table":
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("class")
-    table.add_column("kind")
-    for name in (*rows[0].rates, *rows[0].counts):
-        table.add_column(HEADINGS[name], justify="right")
-    for number, row in enumerate(rows):
-        rates = [_show_rate(value, row.intervals.get(name)) for name, value in row.rates.items()]
-        counts = [f"{count:,}" for count in row.counts.values()]
-        before_means = row.kind != "mean" and rows[number + 1].kind == "mean"
-        table.add_row(escape(row.name), row.kind, *rates, *counts, end_section=before_means)
-    return table
-
-
-def _show_rate(value: float | None, ends: tuple[float, float] | None) -> str:
-    if value is None:
-        return "–"
-    shown = f"{100 * value:.1f}"
-    return shown if ends is None else f"{shown} [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
-
-
-def _notes(evaluation: "Evaluation", settings: "ScoringSettings") -> list[str]:
-    effect = evaluation.crowd_effect
-    rule = "all crowds count" if settings.all_groups else "one crowd a category and image counts"
-    notes = []
-    if "pq" in evaluation.metrics:
-        notes.append(
-            f"Crowds: {rule}. The two rules differ in the PQ of {effect.num_classes} classes, by "
-            f"at most {100 * effect.most:.2f} points."
+    if text in THRESHOLDS:
+        return THRESHOLDS[text]
+    try:
+        found = tuple(float(number) for number in _split(text))
+    except ValueError:
+        found = ()
+    if not found or len(set(found)) < len(found) or not all(0 < iou <= 1 for iou in found):
+        raise typer.BadParameter(
+            f"--thresholds {text!r}: choose {', '.join(THRESHOLDS)}, or different numbers above 0 "
+            "and up to 1 such as 0.5,0.75"
         )
-    if settings.num_resamples:
-        notes.append(f"Intervals: 95% over {settings.num_resamples:,} resamples of the images.")
-    if not settings.metrics and "ap" not in evaluation.metrics:
-        notes.append("No AP: not every predicted segment has a score; --rank oracle needs none.")
-    if evaluation.num_unasked:
-        notes.append(f"{evaluation.num_unasked:,} predicted images are not in the truth.")
-    return notes
+    return found
 
 
-def _write(
-    evaluation: "Evaluation",
-    settings: "ScoringSettings",
-    json_file: Path | None,
-    csv_file: Path | None,
-) -> None:
-    from annotools.files import write_whole
-    from wsps.evaluation.report import rows_as_csv, rows_as_json
-
-    if json_file is not None:
-        content = {
-            "images": evaluation.num_images,
-            "metrics": evaluation.metrics,
-            "crowds": "all" if settings.all_groups else "official",
-            "classes_that_crowds_change": evaluation.crowd_effect.num_classes,
-            "largest_change": evaluation.crowd_effect.most,
-            "thresholds": settings.thresholds,
-            "rank": settings.ranking,
-            "resamples": settings.num_resamples,
-            "seed": settings.seed,
-            "rows": rows_as_json(evaluation.rows),
-            "differences": rows_as_json(evaluation.differences),
-        }
-        write_whole(json_file, (json.dumps(content, indent=1) + "\n").encode())
-    if csv_file is not None:
-        write_whole(csv_file, rows_as_csv(evaluation.rows).encode())
+def _split(text: str) -> list[str]:
+    """Return the items of a list with commas or spaces."""
+    return text.replace(",", " ").split()

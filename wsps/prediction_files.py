@@ -95,6 +95,7 @@ def read_panoptic_task(
     images = tuple(
         ImageToScore(
             image_id=entry.image_id,
+            prediction_file=prediction,
             read_truth=partial(_read_truth, entry),
             read_prediction=partial(_read_prediction, predicted_of[key], entry.image_id),
         )
@@ -127,8 +128,7 @@ def _read_entries(
     path: Path, content: Any, folder: Path | None, categories: CategorySet
 ) -> tuple[_Entry, ...]:
     folder = path.with_suffix("") if folder is None else folder
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder: give the folder of the PNGs of {path}")
+    check_folder(folder, f"give the folder of the PNGs of {path}")
     found = []
     for place, entry in entries(path, content, "annotations"):
         image_id = take_image_id(place, entry, "image_id")
@@ -171,6 +171,20 @@ def _read_segment(place: str, entry: dict[str, Any], categories: CategorySet) ->
         score=take_score(place, entry, "score"),
         probability=take_score(place, entry, "probability"),
     )
+
+
+def check_folder(folder: Path, remedy: str) -> None:
+    """Make sure that a folder is there.
+
+    Raises:
+        DatasetError: when it is not.
+    """
+    try:
+        is_there = folder.is_dir()
+    except OSError:  # a name that is too long
+        is_there = False
+    if not is_there:
+        raise DatasetError(f"{folder}: no such folder: {remedy}")
 
 
 def take_score(place: str, entry: Mapping[str, Any], key: str) -> float | None:

@@ -22,14 +22,15 @@ class ScoringSettings:
     """What to measure and how.
 
     `metrics` are of `METRICS`; empty for all, average precision only where each predicted segment
-    has a score. `ranking` is of `RANKINGS`, `thresholds` a key of `THRESHOLDS`. `all_groups` is
-    false for the reference's rule of one crowd of each category and image. `num_resamples` are
-    drawn for intervals, 0 for none.
+    has a score, or whenever `ranking`, of `RANKINGS`, is by probability. `thresholds` are IoU in
+    (0, 1], no two the same, such as the values of `THRESHOLDS`. `all_groups` is false for the
+    reference's rule of one crowd of each category and image. `num_resamples` are drawn for
+    intervals, 0 for none.
     """
 
     metrics: tuple[str, ...]
     ranking: str
-    thresholds: str
+    thresholds: tuple[float, ...]
     all_groups: bool
     num_resamples: int
     seed: int
@@ -58,7 +59,7 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
         settings: without metrics, all that can be had of every image.
     """
     first = sides[0]
-    categories, thresholds = first.categories, THRESHOLDS[settings.thresholds]
+    categories, thresholds = first.categories, settings.thresholds
     metrics = settings.metrics or _possible_metrics(sides)
     rule = settings.all_groups
     measured = [measure(s.images, categories, metrics, thresholds, all_groups=rule) for s in sides]
@@ -70,6 +71,10 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
             resample(s.images, categories, metrics, thresholds, draws, all_groups=rule)
             for s in sides
         ]
+    rows = [
+        score_rows(of_side, categories, resampled[place] if resampled else None)
+        for place, of_side in enumerate(measured)
+    ]
     differences: tuple[ScoreRow, ...] = ()
     if len(sides) > 1:
         pair = (resampled[0], resampled[1]) if resampled else None
@@ -78,14 +83,17 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
         num_images=len(first.images),
         num_unasked=first.num_unasked,
         metrics=metrics,
-        rows=score_rows(measured[0], categories, resampled[0] if resampled else None),
+        rows=rows[0],
+        second_rows=rows[1] if len(sides) > 1 else (),
         differences=differences,
-        crowd_effect=crowd_effect(first.images, categories),
+        crowd_effect=crowd_effect(sides),
     )
 
 
 def _score_all(task: ScoringTask, settings: ScoringSettings) -> PredictionScores:
-    need_scores = "ap" in settings.metrics
+    # Who names probabilities wants average precision by them.
+    is_wanted = not settings.metrics and settings.ranking == "probability"
+    need_scores = "ap" in settings.metrics or is_wanted
     function = partial(_score_numbered, task.categories, settings.ranking, need_scores)
     numbered = list(enumerate(task.images))
     found = run_parallel(function, numbered, settings.workers)

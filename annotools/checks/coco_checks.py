@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from annotools.checks.coco_file import CocoFile, image_id_of, is_possible_size, whole_number
+from annotools.checks.coco_file import (
+    CocoFile,
+    image_id_of,
+    is_possible_size,
+    text_of,
+    whole_number,
+)
 from annotools.checks.coco_mask_checks import (
     check_masks,
     check_one_label_an_image,
@@ -115,6 +121,11 @@ def _check_ids(coco: CocoFile) -> Iterator[Problem]:
         yield from find_repeated(ids, "id")
 
 
+def _check_category_names(coco: CocoFile) -> Iterator[Problem]:
+    names = [(place, text_of(entry, "name")) for place, entry in coco.list_entries("categories")]
+    yield from find_repeated(names, "name")
+
+
 def _check_references(coco: CocoFile) -> Iterator[Problem]:
     image_ids = {image_id_of(entry, "id") for _, entry in coco.list_entries("images")}
     category_ids = {whole_number(entry.get("id")) for _, entry in coco.list_entries("categories")}
@@ -158,6 +169,7 @@ COMMON_CHECKS: tuple[Callable[[CocoFile], Iterator[Problem]], ...] = (
     _check_sizes,
     _check_file_names,
     _check_ids,
+    _check_category_names,
     _check_references,
     _check_boxes,
 )

@@ -87,6 +87,12 @@ def image_id_of(entry: dict[str, Any], key: str) -> int | str | None:
     return value if isinstance(value, str) else whole_number(value)
 
 
+def text_of(entry: dict[str, Any], key: str) -> str | None:
+    """Return a value that is a text, None where it is missing or something else."""
+    value = entry.get(key)
+    return value if isinstance(value, str) else None
+
+
 def is_possible_size(width: int, height: int) -> bool:
     """Tell whether a picture may have this size in pixels."""
     return min(width, height) > 0 and width * height <= MAX_PIXELS

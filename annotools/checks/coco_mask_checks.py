@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.checks.coco_file import CocoFile, CocoObject, image_id_of, list_objects, whole_number
+from annotools.checks.coco_extents import check_extent, check_measured
+from annotools.checks.coco_file import (
+    CocoFile,
+    CocoObject,
+    image_id_of,
+    list_objects,
+    text_of,
+    whole_number,
+)
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import find_pixels
 from annotools.formats.files import check_inside, decode_map, take
 from annotools.label_maps import measure_segments
 from annotools.records import VOID, BoxXYXY
-
-TIGHT_PIXELS = 1.0
-"""How far a side of a box may lie from its mask, or from its polygons, which may lose a pixel."""
 
 
 def check_masks(coco: CocoFile) -> Iterator[Problem]:
@@ -36,7 +41,10 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
                 yield error_at(described.place, str(error))
                 continue
             masks.append(mask)
-            yield from _check_mask(described, mask, height)
+            if len(mask):
+                yield from check_extent(described, mask, height)
+            else:
+                yield warning_at(described.place, "its mask is empty: drop it or draw it again")
         yield from _check_overlap(f"{coco.path}: image {image_id}", masks)
 
 
@@ -45,15 +53,19 @@ def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
     listed = [(p, image_id_of(e, "image_id")) for p, e in coco.list_entries("annotations")]
     yield from find_repeated(listed, "image_id")
     labelled = {image_id for _, image_id in listed}
-    for place, entry in coco.list_entries("images"):
-        if image_id_of(entry, "id") not in labelled:
+    for _, entry in coco.list_entries("images"):
+        image_id = image_id_of(entry, "id")
+        if image_id is not None and image_id not in labelled:
+            place = f"{coco.path}: image {image_id!r}"
             yield error_at(place, "has no annotation: add its segments or drop the image")
 
 
 def check_segments(coco: CocoFile) -> Iterator[Problem]:
     """Yield where a panoptic file and its PNGs contradict each other."""
     folder = coco.path.with_suffix("")
-    for place, entry in coco.list_entries("annotations"):
+    listed = coco.list_entries("annotations")
+    yield from find_repeated([(p, text_of(e, "file_name")) for p, e in listed], "file_name")
+    for place, entry in listed:
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
         if not isinstance(entry.get("segments_info"), list):
             yield error_at(place, "segments_info is missing or not a list: give a panoptic file")
@@ -85,22 +97,6 @@ def find_repeated(listed: Sequence[tuple[str, int | str | None]], name: str) -> 
             yield error_at(place, f"{name} {value!r} is that of {first} too: give each its own")
 
 
-def _check_mask(described: CocoObject, mask: NDArray[np.int64], height: int) -> Iterator[Problem]:
-    """Check a mask: (P,), its pixels' places in the image read column by column, in order."""
-    if not len(mask):
-        yield warning_at(described.place, "its mask is empty: drop it or draw it again")
-        return
-    polygons = described.entry["segmentation"]
-    if isinstance(polygons, list):
-        xs = [x for polygon in polygons for x in polygon[::2]]
-        ys = [y for polygon in polygons for y in polygon[1::2]]
-        if _is_tight(described, (min(xs), min(ys), max(xs), max(ys))):
-            return
-    columns, rows = np.divmod(mask, height)
-    tight = (int(columns[0]), int(rows.min()), int(columns[-1]) + 1, int(rows.max()) + 1)
-    yield from _check_tight(described, tight)
-
-
 def _check_overlap(place: str, masks: Sequence[NDArray[np.int64]]) -> Iterator[Problem]:
     if not masks:
         return
@@ -111,23 +107,6 @@ def _check_overlap(place: str, masks: Sequence[NDArray[np.int64]]) -> Iterator[P
             f"overlapping annotations claim {num_twice} pixels twice or more: "
             "the one with the smaller mask gets them",
         )
-
-
-def _check_tight(described: CocoObject, tight: BoxXYXY) -> Iterator[Problem]:
-    if described.box_xyxy is not None and not _is_tight(described, tight):
-        x0, y0, x1, y1 = tight
-        yield error_at(
-            described.place,
-            f"bbox {described.entry['bbox']} is not tight: its mask fills "
-            f"{[x0, y0, x1 - x0, y1 - y0]}",
-        )
-
-
-def _is_tight(described: CocoObject, tight: tuple[float, float, float, float]) -> bool:
-    box = described.box_xyxy
-    return box is not None and (
-        max(abs(a - b) for a, b in zip(box, tight, strict=True)) <= TIGHT_PIXELS
-    )
 
 
 def _check_png(
@@ -142,8 +121,9 @@ def _check_png(
         yield error_at(path, "is not an RGB PNG with 8 bits a colour: write the ids as RGB")
         return
     height, width = pixels.shape[:2]
-    if size_wh not in (None, (width, height)):
-        yield error_at(path, f"is {width} x {height} pixels, its image {size_wh}: write it again")
+    if size_wh is not None and size_wh != (width, height):
+        given = "{} x {}".format(*size_wh)
+        yield error_at(path, f"is {width} x {height} pixels, its image {given}: write it again")
     segment_map = pixels.astype(np.int32) @ np.array([1, 256, 256**2], dtype=np.int32)
     yield from _check_segment_ids(path, measure_segments(segment_map), members)
 
@@ -167,4 +147,4 @@ def _check_segment_ids(
             yield error_at(place, f"segment id {segment_id} has no pixel in {path}: drop it")
         else:
             described = CocoObject(place=place, image_id=None, entry=entry)
-            yield from _check_tight(described, measured[segment_id][1])
+            yield from check_measured(described, *measured[segment_id])

@@ -55,11 +55,11 @@ def check_dataset(
     for split in dict.fromkeys(splits):
         file_problems = list(_check_files(format_name, root, split))
         problems += file_problems
-        dataset, reader_problems = _read(format_name, root, split, file_problems)
-        problems += reader_problems
+        dataset, read_problems = _read(format_name, root, split, file_problems)
         if dataset is not None:
             checked.append(dataset)
-            problems += _check_images(dataset)
+            read_problems += _check_images(dataset)
+        problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
         dataset, reader_problems = _read(format_name, root, split, [])
         problems += reader_problems
@@ -101,7 +101,21 @@ def _read(
     return dataset, [error_at(drop.place, drop.reason) for drop in missing]
 
 
+def _leave_out_repeated(
+    read_problems: Sequence[Problem], file_problems: Sequence[Problem]
+) -> Iterator[Problem]:
+    """Yield what reading shows, without errors at a place of which the files' checks have one."""
+    known = {problem.place for problem in file_problems if problem.severity == "error"}
+    for problem in read_problems:
+        parts = problem.message.split(": ")
+        places = {problem.place, *(": ".join(parts[:n]) for n in range(1, len(parts)))}
+        if problem.severity == "warning" or not known & places:
+            yield problem
+
+
 def _check_images(dataset: Dataset) -> Iterator[Problem]:
+    if not dataset.images and not dataset.drops:
+        yield error_at(f"split {dataset.split}", "has no image: give the path of one that has")
     if dataset.name not in FILE_CHECKS:
         names = [(f"image {i.image_id}", i.file_name) for i in dataset.images]
         yield from find_repeated(names, "file_name")
@@ -115,7 +129,8 @@ def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
     try:
         label = dataset.read_label(image)
     except (DatasetError, OSError) as error:
-        yield problem_of(error, image.label_paths[0] if image.label_paths else image.file_name)
+        named = (path for path in image.label_paths if str(error).startswith(f"{path}: "))
+        yield problem_of(error, next(named, image.file_name))
         return
     yield from _check_size(image, label.segment_map.shape, "label")
     if dataset.name in LABEL_CHECKS:

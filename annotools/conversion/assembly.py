@@ -12,6 +12,7 @@ from annotools.categories import CategorySet
 from annotools.conversion.image_outputs import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
 from annotools.conversion.json_streams import JsonList, open_whole, write_json_lists
 from annotools.conversion.manifest import (
+    GAPS,
     LISTED_PLACES,
     DropGroup,
     DropList,
@@ -101,6 +102,8 @@ def assemble(
         }
         for drop in dataset.drops:
             _note_drop(drop_file, drops, {"kind": "images", **vars(drop)})
+        for gap in dataset.gaps:
+            _note_drop(drop_file, drops, {"kind": GAPS, **vars(gap)})
         for number in range(num_shards):
             for part, text in _read_lines(shard_path(out, number)):
                 if part == "drop":

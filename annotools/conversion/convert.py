@@ -8,21 +8,27 @@ at the end, and the manifest comes last. The result does not depend on the numbe
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from annotools.categories import CategorySet
 from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
 from annotools.conversion.image_outputs import Wanted, image_files
 from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
-from annotools.conversion.output_folder import MANIFEST_FILE, finish_folder, start_folder
+from annotools.conversion.output_folder import (
+    MANIFEST_FILE,
+    check_apart,
+    finish_folder,
+    start_folder,
+)
 from annotools.conversion.shards import ShardMaker, Source, make_shards, open_source
 from annotools.errors import DatasetError
 from annotools.files import write_whole
 from annotools.formats.files import check_inside
-from annotools.formats.writers import image_entry, yolo_classes
+from annotools.formats.writers import image_entry, plain_name, yolo_classes
 from annotools.parallel import run_parallel
 from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, Image
@@ -31,7 +37,8 @@ from annotools.times import AnnotationTimes
 
 _NOTES = {
     "coco": "the area of a box is its own: masks are not known; iscrowd marks a group",
-    "voc": "VOC boxes count pixels from 1, last pixel included; difficult marks a group",
+    "voc": "VOC boxes count pixels from 1, last pixel included; difficult is 1 for "
+    "a group and else left out: labels do not tell what is difficult",
     "yolo": "YOLO counts the things from 0 in the order of classes.txt; groups are dropped",
     "tags": "tags.json has things and stuff; the price of boxes+tags is for the tags of stuff",
 }
@@ -69,24 +76,21 @@ def convert(
 
     Raises:
         DatasetError: when the source cannot be read, two of its images would have the same file,
-            a name leaves the folder, or the folder may not be written to.
+            two of its things the same name in boxes that know them by it, a name leaves the
+            folder, or the folder may not be written to.
         RecipeError: when the dataset does not have the categories asked for, or lacks images of
             the allocation.
         OSError: when a file cannot be written.
     """
     open_source.cache_clear()  # The files may have changed since the last conversion.
     dataset = open_source(source)
-    if wanted.allocation is not None:
-        wanted.allocation.check_images(image.image_id for image in dataset.images)
-    images = wanted.choose_images(dataset.images[: source.max_images])
-    if not images:
-        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to convert")
-    maker = ShardMaker(
-        source=source,
-        out=out,
-        keep_suffix=_check_names(images, wanted, out),
-    )
-    planned = _planned_files(images, wanted, keep_suffix=maker.keep_suffix)
+    check_apart(out, source.root, _source_files(source, dataset, dataset.images))
+    place = dataset.source_files[0] if dataset.source_files else source.root
+    images = _choose_images(dataset, wanted, source.max_images, place)
+    _check_class_names(dataset.categories, wanted, place)
+    keep_suffix = _check_names(images, wanted, out, place)
+    maker = ShardMaker(source=source, out=out, keep_suffix=keep_suffix)
+    planned = _planned_files(images, wanted, keep_suffix=keep_suffix)
     start_folder(out, _setup(source, wanted, images), planned, overwrite=overwrite)
     shards = make_shards(images, wanted)
     missing = [shard for shard in shards if not maker.is_done(shard)]
@@ -109,10 +113,37 @@ def convert(
     )
 
 
-def _check_names(images: Sequence[Image], wanted: Wanted, out: Path) -> bool:
+def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> Iterator[Path]:
+    """Yield the files from which the labels of images come."""
+    yield from (*source.root_files, *dataset.source_files)
+    for image in images:
+        yield from image.label_paths
+
+
+def _choose_images(
+    dataset: Dataset, wanted: Wanted, max_images: int | None, source_path: Path
+) -> tuple[Image, ...]:
+    """Return the images to convert, of which there is at least one."""
+    if wanted.allocation is not None:
+        wanted.allocation.check_images(image.image_id for image in dataset.images)
+    images = wanted.choose_images(dataset.images[:max_images])
+    if images:
+        return images
+    place = f"{source_path}: split {dataset.split} has no image"
+    if dataset.images and wanted.allocation is not None:
+        path = wanted.allocation.path
+        raise DatasetError(
+            f"{place} that {path} buys a label for: raise --max-images or plan again"
+        )
+    if dataset.drops:
+        raise DatasetError(f"{place} to convert, {len(dataset.drops)} lack a file: restore these")
+    raise DatasetError(f"{place} to convert: give a split or a file with images")
+
+
+def _check_names(images: Sequence[Image], wanted: Wanted, out: Path, source_path: Path) -> bool:
     """Return whether names of images need their suffix to tell their files apart."""
     for image in images:
-        place = f"image {image.image_id}"
+        place = f"{source_path}: image {image.image_id}"
         check_inside(place, image.file_name, out)
         try:
             os.fsencode(image.file_name)
@@ -125,10 +156,31 @@ def _check_names(images: Sequence[Image], wanted: Wanted, out: Path) -> bool:
     clash = _find_clash(images, wanted, keep_suffix=True)
     if clash is not None:
         raise DatasetError(
-            f"image {clash.image_id}: another image has the file name {clash.file_name!r} too: "
-            "give each its own"
+            f"{source_path}: image {clash.image_id}: another image has the file name "
+            f"{clash.file_name!r} too: give each its own"
         )
     return True
+
+
+def _check_class_names(categories: CategorySet, wanted: Wanted, source_path: Path) -> None:
+    """Make sure that things can be told apart in files of boxes that know them by name."""
+    if "boxes" not in wanted.parts or wanted.box_format == "coco":
+        return
+    id_of: dict[str, int] = {}
+    for index in categories.thing_indices:
+        category = categories.categories[index]
+        name = plain_name(category)
+        if not name:
+            raise DatasetError(
+                f"{source_path}: category {category.category_id} has no name, by which "
+                f"{wanted.box_format} boxes know it: name it, or write coco boxes"
+            )
+        if id_of.setdefault(name, category.category_id) != category.category_id:
+            raise DatasetError(
+                f"{source_path}: categories {id_of[name]} and {category.category_id} are both "
+                f"named {name!r}, by which {wanted.box_format} boxes know them: rename one, or "
+                "write coco boxes"
+            )
 
 
 def _find_clash(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool) -> Image | None:
@@ -172,8 +224,7 @@ def _describe(
     images: Sequence[Image],
     assembled: Assembled,
 ) -> dict[str, Any]:
-    label_files = (path for image in images for path in image.label_paths)
-    hashed = hash_files(source.root, [*source.root_files, *dataset.source_files, *label_files])
+    hashed = hash_files(source.root, _source_files(source, dataset, images))
     place = {"format": source.format_name, "root": str(source.root), "split": source.split}
     possible = dataset.images[: source.max_images]
     noted = [*wanted.parts, wanted.box_format] if "boxes" in wanted.parts else wanted.parts

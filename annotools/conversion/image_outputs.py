@@ -41,7 +41,8 @@ class Wanted:
     the one of `kinds` that it has there, and other images are left out.
 
     Raises:
-        RecipeError: for no kind, one given twice, an unknown kind or format of boxes.
+        RecipeError: for no kind, one given twice, an unknown kind or format of boxes, or crops
+            that are not those of the allocation's prices.
     """
 
     kinds: tuple[str, ...]
@@ -60,6 +61,14 @@ class Wanted:
         if self.box_format not in BOX_FORMATS:
             raise RecipeError(
                 f"unknown format of boxes {self.box_format!r}: use {', '.join(BOX_FORMATS)}"
+            )
+        if self.allocation is None:
+            return
+        planned = self.allocation.settings.crop_size_wh
+        if planned != self.crop_size_wh:
+            raise RecipeError(
+                f"{self.allocation.path}: its prices are for {_describe_crops(planned)}, not for "
+                f"{_describe_crops(self.crop_size_wh)}: leave out --crops, or plan again with them"
             )
 
     @property
@@ -150,6 +159,10 @@ def convert_image(
         _add_coarse(outputs, image, hurried, objects, categories)
         outputs.drops["coarse"] += hurried.drops[len(label.drops) :]
     return outputs
+
+
+def _describe_crops(crop_size_wh: tuple[int, int] | None) -> str:
+    return "whole images" if crop_size_wh is None else "crops of {}x{}".format(*crop_size_wh)
 
 
 def _add_panoptic(

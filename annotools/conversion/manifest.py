@@ -18,6 +18,9 @@ from annotools.times import AnnotationTimes
 LISTED_PLACES = 20
 """Places of a drop that the manifest names; where there are more, `drops.jsonl` has them all."""
 
+GAPS = "gap"
+"""Stands for the kind of a drop that is a missing file whose image has a lesser label for it."""
+
 _PACKAGES = ("annotools", "numpy", "opencv-python-headless", "pycocotools", "scipy")
 
 
@@ -25,8 +28,8 @@ _PACKAGES = ("annotools", "numpy", "opencv-python-headless", "pycocotools", "sci
 class DropGroup:
     """What was dropped for one reason: `places` are the first `LISTED_PLACES` of `count`.
 
-    `kind` is the label kind that lacks it, `all` for objects that no kind has, and `images` for
-    whole images.
+    `kind` is the label kind that lacks it, `all` for objects that no kind has, `images` for whole
+    images, and `GAPS`.
     """
 
     kind: str

@@ -8,7 +8,7 @@ removed.
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,27 @@ _PARTIAL_FILE = re.compile(r"state\.json|\d{6}\.jsonl")
 def shard_path(out: Path, number: int) -> Path:
     """Return where the partial result of a shard lies."""
     return out / PARTIAL_FOLDER / f"{number:06d}.jsonl"
+
+
+def check_apart(out: Path, root: Path, source_files: Iterable[Path]) -> None:
+    """Make sure that filling or clearing a folder cannot touch what is read.
+
+    Args:
+        out: the folder.
+        root: of the source.
+        source_files: that are read; some may lie outside the root.
+
+    Raises:
+        DatasetError: when the folder is the root, contains it, or holds one of the files.
+    """
+    folder = out.resolve()
+    if root.resolve().is_relative_to(folder):
+        raise DatasetError(f"{out}: is or contains the source {root}: give --out another folder")
+    if not out.is_dir():
+        return
+    for path in source_files:
+        if path.resolve().is_relative_to(folder):
+            raise DatasetError(f"{out}: holds {path} of the source: give --out another folder")
 
 
 def start_folder(

@@ -25,7 +25,7 @@ from annotools.formats.coco_entries import (
     take_flag,
     take_image_id,
 )
-from annotools.formats.files import entries, read_json, read_photo, take
+from annotools.formats.files import entries, read_json, read_photo, refuse_gaps, take
 from annotools.formats.polygons import count_corners
 from annotools.label_maps import build_label
 from annotools.records import Dataset, Drop, FullLabel, Image
@@ -74,8 +74,9 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
 
     Raises:
         DatasetError: for an annotation file that is missing, is not JSON, lacks a key or
-            contradicts itself. `read_label` raises it for an impossible mask, `read_photo` for a
-            photo that is missing, damaged or of another size than the file says.
+            contradicts itself, and for a photo that is missing from its folder unless allowed.
+            `read_label` raises it for an impossible mask, `read_photo` for a photo that is damaged
+            or of another size than the file says.
     """
     path = root / "annotations" / f"instances_{split}.json"
     content = read_json(path, others="instances_*.json")
@@ -87,7 +88,8 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         background_id=categories.background_id,
         of_image=_group_instances(path, content, categories, images, allow_missing),
     )
-    kept, drops = drop_without_photo(images) if allow_missing else (images, ())
+    kept, drops = drop_without_photo(images)
+    refuse_gaps(drops, allow_missing)
     return Dataset(
         name="coco-instances",
         split=split,

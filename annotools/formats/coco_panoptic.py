@@ -22,7 +22,15 @@ from annotools.formats.coco_entries import (
     take_flag,
     take_image_id,
 )
-from annotools.formats.files import check_inside, decode_map, entries, read_json, read_photo, take
+from annotools.formats.files import (
+    check_inside,
+    decode_map,
+    entries,
+    read_json,
+    read_photo,
+    refuse_gaps,
+    take,
+)
 from annotools.label_maps import build_label, look_up
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
 
@@ -67,9 +75,10 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
             as drops.
 
     Raises:
-        DatasetError: for a JSON that is missing or contradicts itself, and for an image without
-            annotation or PNG. `read_label` raises it for a PNG that is damaged, of another size
-            or has segments that the JSON has not, `read_photo` for a photo it cannot give.
+        DatasetError: for a JSON that is missing or contradicts itself, and, unless allowed, for
+            an image without annotation, PNG or, where there are photos, photo. `read_label`
+            raises it for a PNG that is damaged, of another size or has segments that the JSON has
+            not, `read_photo` for a photo it cannot give.
     """
     path, label_folder = root / "panoptic.json", root / "panoptic"
     if not path.is_file():
@@ -85,9 +94,9 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
             f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
             "restore it, or allow missing files"
         )
-    if allow_missing:
-        images, more_drops = drop_without_photo(images)
-        drops += more_drops
+    images, more_drops = drop_without_photo(images)
+    refuse_gaps(more_drops, allow_missing)
+    drops += more_drops
     return Dataset(
         name="coco-panoptic",
         split=split,

@@ -5,7 +5,6 @@ are refused before anything is decoded.
 """
 
 import json
-import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
+from annotools.formats.png_damage import has_all_pixels
 from annotools.records import Drop, Image, Photo
 
 Value = TypeVar("Value", int, str)
 
 MAX_PIXELS = 2**27
 """Pictures of more pixels (134 million) are taken for damage or malice."""
-
-_NAME = re.compile(r"[\w-][\w.-]*")
 
 _PNG_HEAD_BYTES = 33
 _JPEG_HEAD_BYTES = 2**18
@@ -103,30 +101,6 @@ def take(place: str, entry: dict[str, Any], key: str, kind: type[Value]) -> Valu
         name = "a whole number" if kind is int else "text"
         raise DatasetError(f"{place}: {key} is missing or not {name}: correct the file")
     return value
-
-
-def read_names(path: Path) -> tuple[str, ...]:
-    """Return the image names of a text file that lists one a line; empty lines do not count.
-
-    Raises:
-        DatasetError: when it cannot be read, a name could leave its folder or comes twice.
-    """
-    if not path.is_file():
-        present = ", ".join(sorted(p.name for p in path.parent.glob("*.txt"))) or "none"
-        raise DatasetError(f"{path}: no such file: check the path; the folder has {present}")
-    lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
-    names: dict[str, None] = {}
-    for number, name in enumerate(map(str.strip, lines), start=1):
-        if not name:
-            continue
-        if not _NAME.fullmatch(name):
-            raise DatasetError(f"{path}: line {number}: {name!r} is no image name: correct it")
-        if name in names:
-            raise DatasetError(f"{path}: line {number}: {name} comes twice: drop one")
-        names[name] = None
-    if not names:
-        raise DatasetError(f"{path}: lists no image: restore it")
-    return tuple(names)
 
 
 def refuse_gaps(gaps: Sequence[Drop], allow_missing: bool) -> None:
@@ -213,7 +187,9 @@ def decode_map(path: Path) -> NDArray[Any]:
         DatasetError: when the file is missing, damaged or not a PNG.
     """
     chunks = read_png_chunks(path)
-    pixels = cv2.imdecode(_bare_png(chunks), cv2.IMREAD_UNCHANGED)
+    # What OpenCV cannot decode it also complains about, on a line of its own.
+    is_whole = has_all_pixels(chunks)
+    pixels = cv2.imdecode(_bare_png(chunks), cv2.IMREAD_UNCHANGED) if is_whole else None
     if pixels is None:
         raise DatasetError(f"{path}: the PNG is damaged: copy it again")
     if pixels.ndim == 3:

@@ -16,7 +16,8 @@ import scipy.io
 from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
-from annotools.formats.files import MAX_PIXELS, read_bytes, read_names
+from annotools.formats.files import MAX_PIXELS, read_bytes
+from annotools.formats.image_lists import read_names
 
 _FOLDERS = ("SBD", "benchmark_RELEASE")
 

@@ -16,17 +16,13 @@ from numpy.typing import NDArray
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
 from annotools.formats import sbd
-from annotools.formats.files import (
-    decode_map,
-    read_names,
-    read_photo,
-    read_picture_size,
-    refuse_gaps,
-)
+from annotools.formats.files import decode_map, read_photo, read_picture_size, refuse_gaps
+from annotools.formats.image_lists import read_names
 from annotools.label_maps import build_label, look_up, measure_segments
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image
 
 _LISTS = Path("ImageSets", "Segmentation")
+_PHOTOS = "JPEGImages"
 _BACKGROUND, _VOID_VALUE = 0, 255
 
 _MIN_SHARE = 0.9
@@ -65,7 +61,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     """
     year = _find_year(root)
     sources, lists = _list_sources(year, split)
-    kept, drops, grouped = _find_gaps(sources)
+    kept, drops, grouped = _find_gaps(sources, year / _PHOTOS)
     refuse_gaps([*drops, *grouped], allow_missing)
     notes = ["pixels of no object are background, those of value 255 void"]
     num_from_sbd = sum(source.class_path.suffix == ".mat" for source in kept)
@@ -120,12 +116,12 @@ def _source_in_voc(year: Path, name: str) -> _Source:
         name=name,
         class_path=year / "SegmentationClass" / f"{name}.png",
         object_path=year / "SegmentationObject" / f"{name}.png",
-        photo_path=year / "JPEGImages" / f"{name}.jpg",
+        photo_path=year / _PHOTOS / f"{name}.jpg",
     )
 
 
 def _source_in_sbd(year: Path, folder: Path, name: str) -> _Source:
-    photo_path = year / "JPEGImages" / f"{name}.jpg"
+    photo_path = year / _PHOTOS / f"{name}.jpg"
     own_photo_path = folder / "img" / f"{name}.jpg"
     return _Source(
         name=name,
@@ -135,10 +131,12 @@ def _source_in_sbd(year: Path, folder: Path, name: str) -> _Source:
     )
 
 
-def _find_gaps(sources: list[_Source]) -> tuple[list[_Source], list[Drop], list[Drop]]:
+def _find_gaps(
+    sources: list[_Source], photo_folder: Path
+) -> tuple[list[_Source], list[Drop], list[Drop]]:
     """Return what can be read, what cannot, and which of the former have no object map."""
     kept, drops, grouped = [], [], []
-    has_photos = any(source.photo_path.parent.is_dir() for source in sources)
+    has_photos = photo_folder.is_dir() or any(source.photo_path.is_file() for source in sources)
     for source in sources:
         if not source.class_path.is_file():
             drops.append(Drop(place=str(source.class_path), reason="the class map is missing"))
@@ -163,7 +161,7 @@ def _describe(source: _Source) -> Image:
     label_paths = [p for p in (source.class_path, source.object_path) if p.is_file()]
     return Image(
         image_id=source.name,
-        file_name=source.photo_path.name,
+        file_name=f"{source.name}.jpg",
         width=width,
         height=height,
         path=photo_path,

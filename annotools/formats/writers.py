@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
-from annotools.categories import CategorySet
+from annotools.categories import Category, CategorySet
 from annotools.records import Box, Image, Outline, Point, Scribble, TaggedCrop
 
 Entry = dict[str, Any]
@@ -53,8 +53,8 @@ def voc_xml(image: Image, boxes: Iterable[Box], categories: CategorySet) -> byte
     """Return the Pascal VOC annotation file of an image.
 
     Coordinates count from 1 and the last pixel belongs to the box. A group is `difficult`, the
-    mark on which VOC's evaluation neither rewards nor punishes a detection. Characters that XML
-    cannot hold become U+FFFD.
+    mark on which VOC's evaluation neither rewards nor punishes a detection; of other objects a
+    label does not tell, and they lack the element. Characters that XML cannot hold become U+FFFD.
     """
     root = ElementTree.Element("annotation")
     _add(root, "filename", image.file_name)
@@ -66,7 +66,8 @@ def voc_xml(image: Image, boxes: Iterable[Box], categories: CategorySet) -> byte
         x0, y0, x1, y1 = box.box_xyxy
         thing = _add(root, "object")
         _add(thing, "name", categories.by_id(box.category_id).name)
-        _add(thing, "difficult", int(box.is_group))
+        if box.is_group:
+            _add(thing, "difficult", 1)
         corners = _add(thing, "bndbox")
         for tag, number in (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1)):
             _add(corners, tag, number)
@@ -101,8 +102,13 @@ def yolo_text(image: Image, boxes: Iterable[Box], categories: CategorySet) -> by
 
 def yolo_classes(categories: CategorySet) -> bytes:
     """Return YOLO's list of class names, one thing a line, in the order that `yolo_text` counts."""
-    names = (categories.categories[i].name for i in categories.thing_indices)
-    return "".join(f"{' '.join(name.split())}\n" for name in names).encode("utf-8", "replace")
+    names = (plain_name(categories.categories[i]) for i in categories.thing_indices)
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def plain_name(category: Category) -> str:
+    """Return a category's name in one line, without what UTF-8 cannot hold."""
+    return " ".join(category.name.split()).encode("utf-8", "replace").decode()
 
 
 def crop_entries(image: Image, crops: Iterable[TaggedCrop]) -> list[Entry]:

@@ -34,6 +34,13 @@ def test_the_kind_furthest_behind_its_share_is_bought_next():
     assert allocation.spent_by_kind == {"full": 120, "boxes": 80}
 
 
+@pytest.mark.parametrize(("seconds", "ran_out"), [(59, False), (60, True), (90, True)])
+def test_it_says_when_no_image_is_left(seconds, ran_out):
+    allocation = allocate({"full": 1}, seconds * SECOND, same_prices(3, full=20.0), seed=0)
+
+    assert allocation.ran_out == ran_out
+
+
 def test_ties_go_to_the_first_of_the_mix():
     prices = same_prices(1, full=5.0, boxes=5.0)
 

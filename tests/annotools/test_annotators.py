@@ -198,7 +198,7 @@ def test_clicks_are_off_and_stay_in_the_image() -> None:
     assert xy[:, 1].std() == pytest.approx(3, rel=0.08)
     assert xy[:, 1].mean() == pytest.approx(500, abs=0.3)
     assert annotate_points(points[7:], 0, PointHabits(shift=3), SIZE_WH, 0) == clicked[7:]
-    (far,) = annotate_points(points[:1], 0, PointHabits(shift=1e9), (2, 2), 0)
+    (far,) = annotate_points(points[:1], 0, PointHabits(shift=1e5), (2, 2), 0)
     assert far.x in (0, 1)
     assert far.y in (0, 1)
 
@@ -221,9 +221,10 @@ def test_habits_are_read_from_a_file(tmp_path: Path) -> None:
     [
         ("[boxes]\nmiss_rate = { small = 1.5 }", "boxes.miss_rate: small = 1.5: give a prob"),
         ("[boxes]\nduplicate_rate = -0.1", "boxes: duplicate_rate = -0.1: give a probability"),
-        ("[boxes]\ncorner_shift = nan", "boxes: corner_shift = nan: give zero or more"),
+        ("[boxes]\ncorner_shift = nan", "boxes: corner_shift = nan: give 0 to 100000"),
         ("[tags]\nfalse_rate = 2", "tags: false_rate = 2"),
         ("[points]\nshift = -1", "points: shift = -1"),
+        ("[points]\nshift = 1e308", r"points: shift = 1e\+308: give 0 to 100000"),
         ("[polygons]\nboundary_shift = inf", "polygons: boundary_shift = inf"),
         ("[lines]", "unknown setting lines"),
         ("[", "not valid TOML"),

@@ -106,7 +106,8 @@ def test_images_know_their_files_and_come_by_id(tmp_path):
     label_folder = tmp_path / "annotations" / "panoptic_val"
     for name in names.values():
         write_png(label_folder / name)
-    (tmp_path / "val").mkdir()
+    for name in ("sub dir/ü.jpg", *(image["file_name"] for image in images[1:])):
+        write_png(tmp_path / "val" / name)
     dataset = coco_panoptic.read(tmp_path, "val")
 
     assert (dataset.name, dataset.split) == ("coco-panoptic", "val")
@@ -181,13 +182,13 @@ def test_a_missing_png_annotation_or_photo_drops_the_image_only_when_allowed(tmp
     assert dataset.read_photo(dataset.images[0]).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_a_missing_photo_alone_is_found_when_it_is_read(tmp_path):
+def test_a_missing_photo_is_refused_where_there_is_a_folder_of_photos(tmp_path):
     write_dataset(tmp_path)
-    (tmp_path / "val").mkdir()
-    dataset = coco_panoptic.read(tmp_path, "val")
+    assert coco_panoptic.read(tmp_path, "val").images[0].path is None
 
-    with pytest.raises(DatasetError, match=r"a\.jpg: cannot be read"):
-        dataset.read_photo(dataset.images[0])
+    (tmp_path / "val").mkdir()
+    with pytest.raises(DatasetError, match=r"val/a\.jpg: the photo is missing: .* or allow"):
+        coco_panoptic.read(tmp_path, "val")
 
 
 def test_a_missing_json_says_which_splits_there_are(tmp_path):

@@ -108,6 +108,9 @@ def test_no_price_without_a_time_or_a_count() -> None:
     purchases = list_purchases(content, 1, ("scribbles", "tags", "boxes"), read_times("li2018"))
     assert [p.name for p in purchases] == ["scribbles", "tags", "boxes"]
     assert [p.actions for p in purchases] == [None, None, {"box": 17.9}]
+    present = ("thing_classes_present", "stuff_classes_present")
+    assert [p.missing_times for p in purchases] == [("scribble",), (), ()]
+    assert [p.missing_counts for p in purchases] == [present, ("thing_tags",), ()]
     (full,) = list_purchases(content, 1, ["full"], read_times("sam-assisted"))
     assert full.actions is None
 

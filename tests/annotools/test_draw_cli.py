@@ -68,3 +68,27 @@ def test_pseudo_labels_of_other_categories_are_refused(world: Path, folder: Path
     path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": []}))
     done = draw(world, "--pseudo-labels", folder)
     assert "classes are not those of this dataset" in str(done.exception)
+
+
+def test_sheets_of_another_suffix_or_over_the_dataset_are_refused(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for name, message in (("sheet.xyz", "pictures are PNG"), (world.name, "a file that is read")):
+        done = draw(world, "--out", world.with_name(name))
+        assert (done.exit_code, message in done.output) == (2, True), done.output
+    assert "num_train" in world.read_text()
+    assert draw(world, "--count", 1, "--out", world.with_name("sheet.PNG")).exit_code == 0
+
+
+def test_a_sheet_over_a_photo_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    folder = tmp_path / "gtFine" / "val" / "ulm"
+    folder.mkdir(parents=True)
+    path = folder / "ulm_000000_000019_gtFine_instanceIds.png"
+    cv2.imwrite(str(path), np.full((4, 5), 7, dtype=np.uint16))
+    written = path.read_bytes()
+    given = ["draw", str(tmp_path), "--format", "cityscapes", "--split", "val", "--out", str(path)]
+    done = CliRunner().invoke(app, given)
+    assert (done.exit_code, "is a file of the dataset" in done.output) == (2, True), done.output
+    assert path.read_bytes() == written

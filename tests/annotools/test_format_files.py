@@ -15,7 +15,6 @@ from annotools.formats.files import (
     MAX_PIXELS,
     decode_map,
     picture_size,
-    read_names,
     read_photo,
     read_picture_size,
     refuse_gaps,
@@ -136,6 +135,47 @@ def test_pixels_that_end_early_are_refused(tmp_path, colour, capfd):
 
     with pytest.raises(DatasetError, match="the PNG is damaged"):
         decode(tmp_path, data)
+    assert capfd.readouterr().err == ""
+
+
+HEAD = struct.pack(">IIBBBBB", 9, 7, 8, GREY, 0, 0, 0)
+SCAN = zlib.compress(b"".join(b"\0" + bytes(row) for row in PIXELS))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"IHDR", HEAD), (b"IDAT", b"")],
+        [(b"IHDR", HEAD), (b"IDAT", SCAN[:-1] + b"!")],
+        [(b"IHDR", HEAD), (b"IDAT", b"no deflated data")],
+        [(b"IHDR", HEAD), (b"IDAT", zlib.compress(b"\5" + bytes(69)))],
+        [(b"IHDR", HEAD[:8] + b"\3" + HEAD[9:]), (b"IDAT", SCAN)],
+        [(b"IHDR", HEAD[:9] + b"\5" + HEAD[10:]), (b"IDAT", SCAN)],
+        [(b"IHDR", HEAD[:10] + b"\1" + HEAD[11:]), (b"IDAT", SCAN)],
+        [(b"IHDR", HEAD[:12] + b"\2"), (b"IDAT", SCAN)],
+        [(b"IHDR", HEAD[:12] + b"\1"), (b"IDAT", SCAN)],
+        [(b"IHDR", HEAD), (b"IHDR", HEAD), (b"IDAT", SCAN)],
+        [(b"IHDR", HEAD + b"\0"), (b"IDAT", SCAN)],
+    ],
+)
+def test_damage_behind_right_checksums_is_refused_in_silence(tmp_path, chunks, capfd):
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in [*chunks, (b"IEND", b"")])
+
+    with pytest.raises(DatasetError, match="the PNG is damaged: copy it again"):
+        decode(tmp_path, data)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 5), (5, 2), (8, 8), (9, 17)])
+def test_interlaced_maps_of_any_size_hold_what_the_passes_hold(tmp_path, width, height):
+    starts = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)]
+    starts += [(0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    pixels = np.arange(width * height, dtype=np.uint8).reshape(height, width)
+    passes = [pixels[y::dy, x::dx] for x, y, dx, dy in starts]
+    rows = [row for part in passes if part.size for row in part]
+
+    data = make_png(width, height, 8, GREY, rows, interlace=1)
+    assert decode(tmp_path, data).tolist() == pixels.tolist()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -224,15 +264,6 @@ def test_a_damaged_photo_is_refused(tmp_path):
     path.write_bytes(data)
     with pytest.raises(DatasetError, match=r"a\.png: the PNG is damaged \(a checksum is wrong\)"):
         read_photo(Image(image_id=1, file_name="a.png", width=9, height=7, path=path))
-
-
-def test_names_are_stripped_and_keep_their_order(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(b" b-2 \r\n\r\n2007_000032\na.1")
-    assert read_names(path) == ("b-2", "2007_000032", "a.1")
-    path.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(DatasetError, match="is no image name"):
-        read_names(path)
 
 
 def test_gaps_are_counted_in_one_line():

@@ -104,7 +104,12 @@ def test_numbers_are_found_by_their_text(tmp_path: Path) -> None:
     [
         ("5\n8\n", "no image '8' can be bought; the first are 5, 6"),
         ("5\n6\n5\n", "image '5' is listed twice"),
-        (None, "cannot be read .*use random, cheapest, most-categories, or a text file"),
+        (" \n\n", r"list\.txt: lists no image: write image ids into it, one a line"),
+        (
+            None,
+            r"cannot be read \(No such file or directory\): use random, cheapest, "
+            "most-categories, or a text file",
+        ),
     ],
 )
 def test_impossible_lists_are_refused(tmp_path: Path, content: str | None, message: str) -> None:

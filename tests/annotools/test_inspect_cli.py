@@ -148,3 +148,16 @@ def test_without_photos_labels_are_drawn_on_grey(tmp_path: Path) -> None:
     sheet = cv2.imread(str(out))
     assert sheet is not None
     assert np.unique(sheet[:, : sheet.shape[1] // 2 - 4]).tolist() == [128]
+
+
+@pytest.mark.parametrize("command", ["inspect", "check"])
+def test_a_table_over_the_dataset_is_refused(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    write_coco(tmp_path)
+    path = tmp_path / "annotations" / "instances_val.json"
+    written = path.read_bytes()
+    done = run(command, tmp_path, "--format", "coco-instances", "--split", "val", "--json", path)
+    assert (done.exit_code, "--json" in done.output) == (2, True), done.output
+    assert path.read_bytes() == written

@@ -72,6 +72,36 @@ def test_order_and_basis_of_shares_are_followed(world: Path, tmp_path: Path) -> 
     ]
 
 
+def test_a_budget_that_images_run_out_of_says_so(world: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.json"
+    budgets = ("--budget", 2, "--budget", 6, "--budget", 9)
+    done = plan(world, "--mix", "full=1", *budgets, "--json", table)
+    # Four full images take 6 h.
+    said = [line for line in done.stdout.splitlines() if "more than there is to buy" in line]
+    assert said == [
+        "9 h are more than there is to buy: no image is left, and 3.00 h are not spent."
+    ]
+    rows = json.loads(table.read_text())["budgets"]
+    assert [row["ran_out"] for row in rows] == [False, False, True]
+
+
+def test_files_that_would_be_replaced_are_refused(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    out, order = tmp_path / "p.json", tmp_path / "order.txt"
+    order.write_text("1\n")
+    for arguments, message in (
+        (("--out", out, "--json", out), "is the file of --out for 1 h too"),
+        (("--out", tmp_path / "p{budget}.json", "--json", tmp_path / "p1.json"), "is the file of"),
+        (("--order", order, "--out", order), "is a file that is read too"),
+        (("--json", world), "is a file that is read too"),
+    ):
+        done = plan(world, "--mix", "full=1", "--budget", 1, *arguments)
+        assert (done.exit_code, message in done.output) == (2, True), done.output
+    assert (out.exists(), order.read_text()) == (False, "1\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from annotools.cli import app
-from annotools.errors import RecipeError, TimesError
+from annotools.errors import DatasetError, RecipeError, TimesError
 from tests.real_data import real_data
 
 TRAIN, TRAINVAL = ("--statistics", "cityscapes-train"), ("--statistics", "cityscapes-trainval")
@@ -292,6 +294,32 @@ def test_vertices_that_nobody_knows_are_a_dash_with_the_reason(
     assert rows["full by vertex"]["hours"] == 100
 
 
+def test_images_without_a_file_are_left_out_if_allowed(tmp_path: Path) -> None:
+    dataset = write_coco(tmp_path)
+    (tmp_path / "val").mkdir()
+    photo = np.zeros((5, 6, 3), dtype=np.uint8)
+    assert cv2.imwrite(str(tmp_path / "val" / "1.png"), photo)
+    done = CliRunner().invoke(app, ["price", *dataset])
+    assert isinstance(done.exception, DatasetError)
+    printed = run_price(*dataset, "--allow-missing")
+    assert printed.startswith("1 images of coco-instances, val (1 left out); times li2018")
+
+
+def test_what_a_price_would_need_is_named(tmp_path: Path) -> None:
+    printed = run_price(*TRAIN, "--kinds", "points", "--kinds", "tags", "--kinds", "boxes")
+    assert (
+        "– points: no price, because times li2018 have no point_first, point_further; "
+        "the statistics have no thing_classes_present, stuff_classes_present."
+    ) in printed
+    assert "– tags: no price, because the statistics have no thing_tags_per_crop." in printed
+    assert "– boxes" not in printed
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\nnote = ""\n[actions]\n')
+    printed = run_price(*TRAIN, "--times", str(own))
+    assert "– full: no price, because times own have no full_image.\n" in printed
+    assert "– boxes+tags: no price, because times own have no box, tag.\n" in printed
+
+
 def dashes_of(kind: str, printed: str) -> list[str]:
     (line,) = [line for line in printed.splitlines() if line.strip().startswith(f"{kind}  ")]
     return line.strip().removeprefix(kind).split()
@@ -312,12 +340,35 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
         [*TRAIN, "--format", "voc"],
         [*TRAIN, "--max-images", "2"],
         [*TRAIN, "--crops", "4x4"],
+        [*TRAIN, "--allow-missing"],
         [*TRAIN, "--seconds", "box"],
         [*TRAIN, "--seconds", "box=fast"],
     ],
 )
 def test_wrong_use(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["price", *arguments]).exit_code == 2
+
+
+def test_files_that_would_be_replaced_are_refused(
+    tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    own, same = tmp_path / "own.toml", tmp_path / "same.png"
+    own.write_text('inherit = "li2018"\n')
+    dataset = write_coco(tmp_path)
+    labels = tmp_path / "annotations" / "." / "instances_val.json"
+    scenes = (str(world), "--format", "scenes")
+    for arguments, message in (
+        ((*TRAIN, "--picture", tmp_path / "x.txt"), "pictures are PNG: give a name in .png"),
+        ((*TRAIN, "--picture", same, "--json", same), "is the file of --json too"),
+        ((*TRAIN, "--times", own, "--json", own), "is a file that is read too"),
+        ((*scenes, "--json", world), "is a file that is read too"),
+        ((*dataset, "--json", labels), "is a file of the dataset"),
+    ):
+        done = CliRunner().invoke(app, ["price", *map(str, arguments)])
+        assert (done.exit_code, message in done.output) == (2, True), done.output
+    assert not same.exists()
+    assert json.loads(labels.read_text())["categories"] == [{"id": 3, "name": "car"}]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def test_missing_files_are_refused_or_listed(tmp_path):
         voc.read(year, "trainaug")
     dataset = voc.read(year, "trainaug", allow_missing=True)
     assert [image.image_id for image in dataset.images] == ["t", "v", "w"]
+    assert [gap.place for gap in dataset.gaps] == [str(folder / "inst" / "t.mat")]
     label = dataset.read_label(dataset.images[0])
     assert [(s.category_id, s.is_group) for s in label.segments] == [
         (DOG, True),

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,10 +81,23 @@ def test_without_texture_and_noise_a_surface_is_flat():
 
 
 @pytest.mark.parametrize(
-    "knobs", [{"width": 31}, {"min_things": 3, "max_things": 2}, {"noise": -1.0}]
+    ("knobs", "message"),
+    [
+        ({"width": 31}, "scene of 31 x 96 pixels: at least 32 x 32"),
+        ({"width": 1_000_000}, "scene of 1000000 x 96 pixels: .* at most 4096 x 4096"),
+        ({"height": 4097}, "at most 4096 x 4096"),
+        ({"seed": -1}, "seed = -1: give 0 or more"),
+        ({"min_things": 3, "max_things": 2}, "min_things must lie between"),
+        ({"max_things": 10_001}, "max_things not be over 10000"),
+        ({"num_train": -1}, "num_train and num_val must lie"),
+        ({"num_val": 10**9}, "num_train and num_val must lie"),
+        ({"noise": -1.0}, "texture and noise must lie"),
+        ({"texture": float("inf")}, "texture and noise must lie"),
+        ({"noise": float("nan")}, "texture and noise must lie"),
+    ],
 )
-def test_an_impossible_world_is_refused(knobs: dict[str, int]):
-    with pytest.raises(DatasetError):
+def test_an_impossible_world_is_refused(knobs: dict[str, Any], message: str):
+    with pytest.raises(DatasetError, match=message):
         SceneWorld(**knobs)
 
 

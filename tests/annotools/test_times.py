@@ -139,6 +139,14 @@ def test_quality_control_factor_of_derived_times():
     ]
 
 
+def test_no_end_of_a_range_with_quality_control_is_a_time_without():
+    times = read_times("like-for-like").actions
+
+    assert (times["box"].low, times["box"].seconds, times["box"].high) == (35, 35, 42)
+    assert times["mask"].low == times["mask"].seconds
+    assert not any("without" in time.source for time in times.values())
+
+
 @pytest.mark.parametrize("as_type", [str, Path])
 def test_own_file(tmp_path, as_type):
     times = read_times(as_type(write_times(tmp_path)))

@@ -152,6 +152,29 @@ def test_images_come_as_listed(tmp_path):
     assert dataset.drops == ()
 
 
+@pytest.mark.parametrize("photo", [True, False])
+def test_names_may_have_folders_and_signs(tmp_path, photo):
+    names = ["x/y 1", "a, b+c@d (2)", "straße.v2"]
+    for name in names:
+        write_image(tmp_path, name, photo=photo)
+    write_list(tmp_path, "train", *names)
+    dataset = voc.read(tmp_path, "train")
+
+    assert [image.image_id for image in dataset.images] == names
+    assert [image.file_name for image in dataset.images] == [f"{name}.jpg" for name in names]
+    assert [image.path is not None for image in dataset.images] == [photo] * 3
+    assert all(len(dataset.read_label(image).segments) == 2 for image in dataset.images)
+
+
+def test_a_photo_missing_from_a_subfolder_is_noticed(tmp_path):
+    write_image(tmp_path, "x/a", photo=False)
+    write_list(tmp_path, "train", "x/a")
+    (tmp_path / "JPEGImages").mkdir()
+
+    with pytest.raises(DatasetError, match=r"JPEGImages/x/a\.jpg: the photo is missing"):
+        voc.read(tmp_path, "train")
+
+
 def test_labels_alone_are_enough(tmp_path):
     write_image(tmp_path, "a", photo=False)
     write_list(tmp_path, "train", "a")
@@ -182,8 +205,13 @@ def test_a_split_that_is_not_there_lists_those_that_are(tmp_path):
     ("names", "message"),
     [
         (["a", "../b"], r"line 2: '\.\./b' is no image name"),
-        (["a 1"], "line 1: 'a 1' is no image name"),
-        (["/etc/passwd"], "is no image name"),
+        (["/etc/passwd"], "is no image name: give a name without suffix, relative to"),
+        (["C:a"], "is no image name"),
+        (["a/../../b"], "is no image name"),
+        (["a\0b"], "is no image name"),
+        (["./a"], "is no image name"),
+        (["."], "is no image name"),
+        (["a/"], "is no image name"),
         (["a", "b", "a"], "line 3: a comes twice"),
         ([""], "lists no image"),
     ],
@@ -209,6 +237,9 @@ def test_missing_files_are_refused_or_listed(tmp_path):
     assert [(d.place.rpartition("/")[2], d.reason) for d in dataset.drops] == [
         ("b.png", "the class map is missing"),
         ("c.jpg", "the photo is missing"),
+    ]
+    assert [(gap.place, gap.reason) for gap in dataset.gaps] == [
+        (str(tmp_path / "SegmentationObject" / "d.png"), "the object map is missing")
     ]
     assert dataset.notes[-1] == "things are groups in 1 images that have no object map"
     label = dataset.read_label(dataset.images[1])

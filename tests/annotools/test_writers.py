@@ -28,7 +28,7 @@ def test_voc_boxes_count_from_1_and_include_the_last_pixel():
     assert root.findtext("filename") == "a/b c.jpg"
     assert [root.findtext(f"size/{tag}") for tag in ("width", "height")] == ["40", "20"]
     found = [[e.text for e in thing.iter() if (e.text or "").strip()] for thing in root[3:]]
-    assert found == [["bus", "0", "5", "3", "14", "7"], ["car", "1", "1", "1", "40", "20"]]
+    assert found == [["bus", "5", "3", "14", "7"], ["car", "1", "1", "1", "40", "20"]]
 
 
 def test_voc_xml_of_ugly_names_can_be_read():

@@ -57,7 +57,7 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     out, table = tmp_path / "run", tmp_path / "table.json"
     done = invoke("study", "run", recipe, "--out", out, "--workers", 1, "--json", table)
     assert done.exit_code == 0, done.output
-    assert "PQ things" in done.stdout
+    assert "semantic" in done.stdout
     assert str(out / "quality_vs_cost.png") in done.stdout
     assert str(out / "report.md") in done.stdout
     content = json.loads(table.read_text())

@@ -32,14 +32,25 @@ def test_summary_has_mean_and_range_over_seeds() -> None:
 def test_undefined_is_a_dash_and_never_zero() -> None:
     results = [make_result("full", 2, 0, 0.2, pq_stuff=None), make_result("a", 2, 0, 0.0)]
     assert np.isnan(summary_table(results)["pq_stuff_mean"].iloc[0])
-    assert readable_table(results)["PQ stuff"].tolist() == ["–", "0.0"]
+    assert readable_table(results)["PQ\nstuff"].tolist() == ["–", "0.0"]
 
 
 def test_readable_scores_are_percent_with_their_range() -> None:
     table = readable_table(trials("full", 2.5, 0.2, 0.4) + trials("boxes", 2.5, 0.1234))
     assert table["PQ"].tolist() == ["30.0 (20.0–40.0)", "12.3"]
-    assert table["budget (h)"].tolist() == ["2.5", "2.5"]
-    assert table["images full"].tolist() == ["3", "3"]
+    assert table["budget\n(h)"].tolist() == ["2.5", "2.5"]
+    assert table["images\nfull"].tolist() == ["3", "3"]
+
+
+def test_a_table_of_two_label_kinds_has_120_columns_at_most() -> None:
+    images = {"boxes+tags": 1234.5, "full": 100}
+    results = [
+        make_result("half and half", 18, seed, pq, images=images, miou_semantic=pq)
+        for seed, pq in enumerate((0.401, 0.449))
+    ]
+    columns = readable_table(results).astype(str).items()
+    widths = [max(map(len, [*str(name).split("\n"), *cells])) for name, cells in columns]
+    assert sum(widths) + 2 * (len(widths) + 1) <= 120
 
 
 def test_answer_names_leader_lead_and_that_ranges_are_apart() -> None:
@@ -97,14 +108,15 @@ def test_answer_passes_over_budgets_that_one_mix_alone_has_finished() -> None:
 def test_report_has_all_that_a_reader_asks(tmp_path: Path) -> None:
     study = make_study(tmp_path, mixes={"full": {"full": 1}, "a|b": {"full": 1, "boxes": 3}})
     results = trials("full", 3, 0.4) + trials("a|b", 3, 0.3)
-    results[1] = make_result("a|b", 3, 0, 0.3, spent_hours=1.5)
+    results[1] = make_result("a|b", 3, 0, 0.3, spent_hours=1.5, miou_semantic=0.25)
     folder = tmp_path / "my run"
     write_report(study, results, folder)
     text = (folder / "report.md").read_text()
     assert f"**{answer(results)}**" in text
     assert "- a|b: full 25%, boxes 75% of the hours" in text
     assert "](quality_vs_cost.png)" in text
-    assert r"| a\|b | 3 | 30.0 | 15.0 | 60.0 | 30.0 | 30.0 | 1.50 | 3 |" in text
+    assert r"| a\|b | 3 | 30.0 | 15.0 | 60.0 | 30.0 | 30.0 | 25.0 | 1.50 | 3 |" in text
+    assert "| mIoU | mIoU semantic |" in text
     assert "more than a tenth was left over: a|b 1.50 of 3 h." in text
     assert "Times `li2018`" in text
     assert "| box | 7 | 6–35 | instance | Papadopoulos" in text
@@ -113,6 +125,12 @@ def test_report_has_all_that_a_reader_asks(tmp_path: Path) -> None:
     assert "Only" not in text
     assert pd.read_csv(folder / "results.csv")["pq"].tolist() == [0.4, 0.3]
     assert (folder / "quality_vs_cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_shares_are_of_what_the_study_says(tmp_path: Path) -> None:
+    study = make_study(tmp_path, mixes={"half": {"full": 1, "none": 1}}, share_by="images")
+    write_report(study, trials("half", 3, 0.4), tmp_path)
+    assert "- half: full 50%, none 50% of the images" in (tmp_path / "report.md").read_text()
 
 
 def test_report_of_unfinished_trials_says_so(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wsps.scoring import ScoringSettings
+from wsps.scoring import THRESHOLDS, ScoringSettings
 
 
 def make_settings(**changes: Any) -> ScoringSettings:
@@ -10,7 +10,7 @@ def make_settings(**changes: Any) -> ScoringSettings:
     settings: dict[str, Any] = {
         "metrics": (),
         "ranking": "detection",
-        "thresholds": "cityscapes",
+        "thresholds": THRESHOLDS["cityscapes"],
         "all_groups": True,
         "num_resamples": 0,
         "seed": 0,

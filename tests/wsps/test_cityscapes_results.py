@@ -8,7 +8,7 @@ from tests.real_data import real_data
 from tests.wsps.scoring_settings import make_settings
 from wsps.cityscapes_results import score_semantic, score_thing_masks
 from wsps.cli import app
-from wsps.scoring import report_scores
+from wsps.scoring import THRESHOLDS, report_scores
 
 IMAGE = "ulm_000000_000001"
 ROAD, SKY, CAR, DYNAMIC, CARAVAN = 7, 23, 26, 5, 29
@@ -47,7 +47,7 @@ def write_masks(root, *lines):
 
 def precision(root):
     scores = score_thing_masks(root / "city" / "gtFine", "val", root / "results")
-    found = report_scores([scores], make_settings(thresholds="voc"))
+    found = report_scores([scores], make_settings(thresholds=THRESHOLDS["voc"]))
     return {row.name: row.rates["ap_vol"] for row in found.rows}
 
 
@@ -83,6 +83,13 @@ def test_a_wrong_set_of_maps_is_named(root, files, message):
     for folder, shape in files.items():
         write_labels(root, np.zeros(shape), f"{folder}{IMAGE}.png")
     with pytest.raises(DatasetError, match=message):
+        semantic(root)
+
+
+@pytest.mark.parametrize("wrong", [34, 200, 255])
+def test_an_id_that_no_label_has_is_named(root, wrong):
+    write_labels(root, [[ROAD, ROAD, SKY, 0], [CAR, CAR, CAR, wrong]])
+    with pytest.raises(DatasetError, match=rf"ours.png: has the id {wrong}, .* ids, 0 to 33, not"):
         semantic(root)
 
 

@@ -29,7 +29,7 @@ def result(segmentation=None, score=0.5, category_id=4, image_id=1):
     return found | {"segmentation": mask(0) if segmentation is None else segmentation}
 
 
-def evaluate(folder, results, thresholds="cityscapes"):
+def evaluate(folder, results):
     truth = folder / "annotations" / "instances_val.json"
     truth.parent.mkdir()
     annotation = {"image_id": 1, "category_id": 4, "segmentation": mask(0, 1), "iscrowd": 0}
@@ -38,7 +38,7 @@ def evaluate(folder, results, thresholds="cityscapes"):
     truth.write_text(json.dumps(content | {"categories": [{"id": 4, "name": "cat"}]}))
     path = folder / "results.json"
     path.write_text(json.dumps(results))
-    found = report_scores([score_instances(truth, path)], make_settings(thresholds=thresholds))
+    found = report_scores([score_instances(truth, path)], make_settings())
     return {row.name: row.rates["ap_vol"] for row in found.rows}
 
 

@@ -43,7 +43,8 @@ def test_labels_scores_and_groups_in_the_order_of_the_file(tmp_path):
     assert draw_runs(true_label.runs).tolist() == label().segment_map.tolist()
     assert set(true_label.segments) == set(label(groups=[3]).segments)
     assert predicted.scores == scores[1]
-    assert predicted.ranks("probability") == {1: 0.5, 2: 0.25, 3: 0.75}
+    assert predicted.ranks("detection") == scores[1]
+    assert predicted.ranks("probability") == {3: 0.75}
 
 
 @pytest.mark.parametrize(("true_id", "predicted_id"), [(1, "1"), ("1", 1), ("a", "a"), (7, 7)])
@@ -71,6 +72,8 @@ def test_a_folder_may_have_another_name(tmp_path):
     assert task.images[0].read_prediction().label.image_id == 1
     with pytest.raises(DatasetError, match="prediction: no such folder"):
         read_panoptic_task(truth, prediction)
+    with pytest.raises(DatasetError, match="aaa: no such folder: give the folder of the PNGs"):
+        read_panoptic_task(truth, prediction, prediction_folder=tmp_path / ("a" * 300))
 
 
 @pytest.mark.parametrize(

@@ -67,16 +67,28 @@ def test_the_rules_for_crowds_differ_as_said(tmp_path):
         ours = evaluate_predictions(task, None, SETTINGS)
         official = evaluate_predictions(task, None, replace(SETTINGS, all_groups=False))
         changes = [
-            math.nan if None in (a.rates["pq"], b.rates["pq"]) else a.rates["pq"] - b.rates["pq"]
-            for a, b in zip(ours.rows[:6], official.rows[:6], strict=True)
-            if a.rates["pq"] != b.rates["pq"]
+            math.nan if None in (a.rates[name], b.rates[name]) else a.rates[name] - b.rates[name]
+            for a, b in zip(ours.rows, official.rows, strict=True)
+            for name in ("pq", "sq", "dq")
+            if a.rates[name] != b.rates[name]
         ]
         assert ours.crowd_effect == official.crowd_effect
-        assert ours.crowd_effect.num_classes == len(changes)
+        assert ours.crowd_effect.num_scores == len(changes)
         most = max((abs(c) for c in changes if not math.isnan(c)), default=0)
         assert ours.crowd_effect.most == most
         differing += len(changes)
     assert differing
+
+
+def test_the_rules_for_crowds_are_compared_on_both_predictions(tmp_path):
+    truth, prediction = write_random_pair(tmp_path, CATEGORIES, 0)
+    task, copy = read_panoptic_task(truth, prediction), read_panoptic_task(truth, truth)
+    first, second = (evaluate_predictions(t, None, SETTINGS).crowd_effect for t in (task, copy))
+    assert min(first.num_scores, second.num_scores) > 0
+    for pair in ((task, copy), (copy, task)):
+        both = evaluate_predictions(*pair, SETTINGS).crowd_effect
+        assert both.num_scores == first.num_scores + second.num_scores
+        assert both.most == max(first.most, second.most)
 
 
 def test_panoptic_quality_does_not_move_by_a_bit_when_the_ranking_changes(tmp_path):
@@ -133,6 +145,8 @@ def test_a_difference_is_the_second_minus_the_first(tmp_path):
     task, perfect = read_panoptic_task(truth, prediction), read_panoptic_task(truth, truth)
     found = evaluate_predictions(task, perfect, replace(SETTINGS, num_resamples=100))
     best = evaluate_predictions(perfect, None, SETTINGS)
+    assert [row.rates for row in found.second_rows] == [row.rates for row in best.rows]
+    assert found.second_rows[-3].intervals["iou"] == (1, 1)
     for difference, first, second in zip(found.differences, found.rows, best.rows, strict=True):
         if None not in (first.rates["iou"], second.rates["iou"]):
             assert difference.rates["iou"] == second.rates["iou"] - first.rates["iou"]

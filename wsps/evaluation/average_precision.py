@@ -140,6 +140,11 @@ def score_segments(
     )
 
 
+def rate_name(threshold: float) -> str:
+    """Return the name of AP^r at one IoU threshold among the rates of an evaluation: `ap_0.5`."""
+    return f"ap_{threshold}"
+
+
 def average_precision(
     images: Sequence[ScoredImage],
     categories: CategorySet,

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.random_streams import stream
-from wsps.evaluation.average_precision import ScoredImage, resampled_precision
+from wsps.evaluation.average_precision import (
+    ScoredImage,
+    rate_name,
+    resampled_precision,
+)
 from wsps.evaluation.class_means import classes_to_average, ratio
 from wsps.evaluation.mean_iou import PixelCounts
 from wsps.evaluation.panoptic_quality import PanopticCounts
@@ -79,7 +83,7 @@ def resample_precision(
     categories: CategorySet,
     thresholds: Sequence[float],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the average precision of each resample, the mean over some thresholds.
+    """Return the average precision of each resample: at each threshold, and the mean over all.
 
     It is that of `average_precision`, an image drawn twice being there twice; the copies of an
     image take their turns together.
@@ -90,9 +94,11 @@ def resample_precision(
         categories: the dataset's.
         thresholds: IoU in (0, 1].
     """
-    volume = resampled_precision(scored, resamples, len(categories), thresholds).mean(axis=1)
+    precision = resampled_precision(scored, resamples, len(categories), thresholds)  # (N, R, K)
+    rates = {"ap_vol": precision.mean(axis=1)}
+    rates |= {rate_name(t): precision[:, place] for place, t in enumerate(thresholds)}
     groups = classes_to_average(categories, include_background=False)
-    return {"ap_vol": _append_means(volume, groups)}
+    return {name: _append_means(values, groups) for name, values in rates.items()}
 
 
 def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.errors import DatasetError
 from annotools.label_maps import draw_runs, replace_ids
 from wsps.evaluation.average_precision import ScoredImage, score_segments
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
 from wsps.evaluation.overlaps import Overlaps, measure_overlaps
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
-from wsps.evaluation.ranking import rank_by_detection, rank_by_oracle
+from wsps.evaluation.ranking import rank_by_given, rank_by_oracle
 from wsps.evaluation.run_labels import AnyLabel, RunLabel
 
 
@@ -28,22 +30,20 @@ class PredictedLabel:
     scores: Mapping[int, float]
     probabilities: Mapping[int, float]
 
-    def ranks(self, ranking: str) -> dict[int, float]:
-        """Return what the file gives to rank segments by; a segment may have nothing.
-
-        By `probability`, a segment without one is ranked by its score.
-        """
-        given = dict(self.scores)
-        if ranking == "probability":
-            given.update(self.probabilities)
-        return given
+    def ranks(self, ranking: str) -> Mapping[int, float]:
+        """Return what the file gives to rank segments by; a segment may have nothing."""
+        return self.probabilities if ranking == "probability" else self.scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageToScore:
-    """One image and the functions that read its truth and its prediction."""
+    """One image and the functions that read its truth and its prediction.
+
+    `prediction_file` lists the image's predicted segments.
+    """
 
     image_id: int | str
+    prediction_file: Path
     read_truth: Callable[[], AnyLabel]
     read_prediction: Callable[[], PredictedLabel]
 
@@ -128,18 +128,21 @@ def score_one(
 
     Raises:
         DatasetError: when a file is wrong, the prediction does not fit the truth, or a score is
-            missing.
+            missing; the file is named.
     """
     truth, predicted = image.read_truth(), image.read_prediction()
     label = predicted.label
-    overlaps = measure_overlaps(truth, label, categories)
-    scores: Mapping[int, float] | None = None
-    if ranking == "oracle":
-        scores = rank_by_oracle(overlaps, label)
-    else:
-        given = predicted.ranks(ranking)
-        if need_scores or all(s.segment_id in given for s in label.segments):
-            scores = rank_by_detection(label, given)
+    try:
+        overlaps = measure_overlaps(truth, label, categories)
+        scores: Mapping[int, float] | None = None
+        if ranking == "oracle":
+            scores = rank_by_oracle(overlaps, label)
+        else:
+            given = predicted.ranks(ranking)
+            if need_scores or all(s.segment_id in given for s in label.segments):
+                scores = rank_by_given(label, given, ranking)
+    except DatasetError as error:
+        raise DatasetError(f"{image.prediction_file}: {error}") from error
     return _score_overlaps(overlaps, label, scores, len(categories))
 
 

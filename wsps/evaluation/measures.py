@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from wsps.evaluation.average_precision import ScoredImage, average_precision
+from wsps.evaluation.average_precision import ScoredImage, average_precision, rate_name
 from wsps.evaluation.bootstrap import (
     resample_iou,
     resample_precision,
     resample_quality,
 )
 from wsps.evaluation.class_means import classes_to_average, mean_of_defined
-from wsps.evaluation.image_scores import ImageScores
+from wsps.evaluation.image_scores import ImageScores, PredictionScores
 from wsps.evaluation.mean_iou import PixelCounts, mean_iou
 from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
 
@@ -24,12 +24,13 @@ METRICS = ("pq", "ap", "miou")
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdEffect:
-    """On how many classes PQ is another with the reference's crowd rule, and by how much at most.
+    """How many PQ, SQ and DQ are others with the reference's crowd rule, and by how much at most.
 
-    The reference implementation honours one crowd of each category and image.
+    Those of classes and of means count alike. The reference implementation honours one crowd of
+    each category and image.
     """
 
-    num_classes: int
+    num_scores: int
     most: float
 
 
@@ -80,19 +81,15 @@ def total_counts(
     return sum(_counts(images, all_groups), PanopticCounts.zero(len(categories)))
 
 
-def crowd_effect(images: Sequence[ImageScores], categories: CategorySet) -> CrowdEffect:
-    """Return what the reference's crowd rule changes: nothing where no segments are counted."""
-    if any(image.counts is None for image in images):
-        return CrowdEffect(num_classes=0, most=0.0)
-    ours, official = (
-        panoptic_quality(total_counts(images, categories, all_groups=rule), categories).pq
-        for rule in (True, False)
-    )
-    differs = ~np.isclose(ours, official, rtol=0, atol=0, equal_nan=True)
-    most = np.abs(ours - official)[differs]
-    return CrowdEffect(
-        num_classes=int(differs.sum()), most=float(np.nan_to_num(most).max(initial=0))
-    )
+def crowd_effect(sides: Sequence[PredictionScores]) -> CrowdEffect:
+    """Return what the reference's crowd rule changes in the scores of all these predictions.
+
+    It changes nothing where no segments are counted. A score that one rule leaves undefined
+    differs, by no known amount.
+    """
+    changes = [_crowd_changes(s) for s in sides if all(i.counts is not None for i in s.images)]
+    found = np.concatenate([np.empty(0), *changes])
+    return CrowdEffect(num_scores=found.size, most=float(np.nan_to_num(found).max(initial=0)))
 
 
 def resample(
@@ -130,6 +127,19 @@ def _counts(images: Sequence[ImageScores], all_groups: bool) -> list[PanopticCou
     return [c for c in counts if c is not None]
 
 
+def _crowd_changes(side: PredictionScores) -> NDArray[np.float64]:
+    """Return by how much each score that the rules of crowds give differently differs."""
+    ours, official = (
+        _panoptic_rates(
+            total_counts(side.images, side.categories, all_groups=rule), side.categories
+        )
+        for rule in (True, False)
+    )
+    one, other = np.concatenate([*ours.values()]), np.concatenate([*official.values()])
+    differs = ~np.isclose(one, other, rtol=0, atol=0, equal_nan=True)
+    return np.asarray(np.abs(one - other)[differs])
+
+
 def _scored(images: Sequence[ImageScores]) -> list[ScoredImage]:
     assert all(image.scored is not None for image in images)
     return [image.scored for image in images if image.scored is not None]
@@ -144,8 +154,12 @@ def _precision_rates(
     scored: Sequence[ScoredImage], categories: CategorySet, thresholds: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
     precision = average_precision(scored, categories, thresholds)
-    volumes = (precision.all.volume, precision.things.volume, precision.stuff.volume)
-    return {"ap_vol": np.array([*precision.volume, *volumes])}
+    means = (precision.all, precision.things, precision.stuff)
+    rates = {"ap_vol": np.array([*precision.volume, *(mean.volume for mean in means)])}
+    for place, threshold in enumerate(thresholds):
+        of_means = (mean.at_threshold[place] for mean in means)
+        rates[rate_name(threshold)] = np.array([*precision.at_threshold[place], *of_means])
+    return rates
 
 
 def _panoptic_rates(

@@ -16,20 +16,30 @@ from wsps.evaluation.run_labels import AnyLabel
 RANKINGS = ("detection", "probability", "oracle")
 """By the detector's score, by the mean class probability, or by the IoU with the truth."""
 
+KEYS = {"detection": "score", "probability": "probability"}
+"""What a prediction's file calls the number of a segment that a ranking is by."""
 
-def rank_by_detection(prediction: AnyLabel, scores: Mapping[int, float]) -> dict[int, float]:
-    """Return the score given to each segment.
+
+def rank_by_given(
+    prediction: AnyLabel, given: Mapping[int, float], ranking: str
+) -> dict[int, float]:
+    """Return the number given to each segment.
+
+    Args:
+        prediction: of the image.
+        given: by segment id, in [0, 1].
+        ranking: a key of `KEYS`, for messages.
 
     Raises:
         DatasetError: when a segment has none.
     """
     for segment in prediction.segments:
-        if segment.segment_id not in scores:
+        if segment.segment_id not in given:
             raise DatasetError(
                 f"image {prediction.image_id}: segment {segment.segment_id} of the prediction has "
-                "no score: give each segment one, or rank by the oracle"
+                f"no {KEYS[ranking]}: give each segment one in [0, 1], or take --rank oracle"
             )
-    return {s.segment_id: scores[s.segment_id] for s in prediction.segments}
+    return {s.segment_id: given[s.segment_id] for s in prediction.segments}
 
 
 def rank_by_oracle(overlaps: Overlaps, prediction: AnyLabel) -> dict[int, float]:

@@ -43,14 +43,15 @@ class ScoreRow:
 class Evaluation:
     """What was found on `num_images` images: a row for each class, then the three means.
 
-    `differences` are of the second prediction minus the first, empty without a second one.
-    `num_unasked` counts predicted images that the truth does not have.
+    `second_rows` are the second prediction's, `differences` the second minus the first; both are
+    empty without a second one. `num_unasked` counts predicted images that the truth does not have.
     """
 
     num_images: int
     num_unasked: int
     metrics: tuple[str, ...]
     rows: tuple[ScoreRow, ...]
+    second_rows: tuple[ScoreRow, ...]
     differences: tuple[ScoreRow, ...]
     crowd_effect: CrowdEffect
 
@@ -92,16 +93,27 @@ def rows_as_json(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
     ]
 
 
-def rows_as_csv(rows: Sequence[ScoreRow]) -> str:
-    """Return a table with a heading; an undefined score is an empty field."""
+def evaluation_as_csv(evaluation: Evaluation) -> str:
+    """Return a table with a heading; what is undefined, or no count, is an empty field.
+
+    Of a comparison the first column says what a row is of: `first`, `second` or `difference`.
+    """
+    parts = {"first": evaluation.rows}
+    if is_comparison := bool(evaluation.differences):
+        parts |= {"second": evaluation.second_rows, "difference": evaluation.differences}
+    first, rows = evaluation.rows[0], [row for part in parts.values() for row in part]
     bounded = sorted({name for row in rows for name in row.intervals})
-    heads = [*rows[0].rates, *rows[0].counts, *(f"{n}_{end}" for n in bounded for end in _ENDS)]
+    heads = ["name", "kind", *first.rates, *first.counts]
+    heads += [f"{name}_{end}" for name in bounded for end in _ENDS]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "kind", *heads])
-    for row in rows:
-        ends = [end for name in bounded for end in row.intervals.get(name, (None, None))]
-        writer.writerow([row.name, row.kind, *row.rates.values(), *row.counts.values(), *ends])
+    writer.writerow(["of", *heads] if is_comparison else heads)
+    for part, of_part in parts.items():
+        for row in of_part:
+            ends = [end for name in bounded for end in row.intervals.get(name, (None, None))]
+            counts = [row.counts.get(name) for name in first.counts]
+            fields = [row.name, row.kind, *row.rates.values(), *counts, *ends]
+            writer.writerow([part, *fields] if is_comparison else fields)
     return text.getvalue()
 
 

@@ -15,6 +15,7 @@ from tests.real_data import real_data
 
 WIDTH, HEIGHT = 8, 6
 SQUARE = [1, 1, 4, 1, 4, 3, 1, 3]  # columns 1 to 3, rows 1 and 2
+RUNS = {"size": [HEIGHT, WIDTH], "counts": [7, 2, 4, 2, 4, 2, 27]}  # the same pixels
 CAR, SKY = 3, 7
 
 
@@ -132,8 +133,72 @@ def test_wrong_annotations(tmp_path: Path, changes: dict[str, Any], message: str
 def test_a_box_within_a_pixel_of_its_polygon_is_tight(tmp_path: Path) -> None:
     # The mask loses what is less than half of the pixels in columns 1 and 4.
     polygon = [1.9, 1, 4.4, 1, 4.4, 3, 1.9, 3]
-    write_instances(tmp_path, annotations=[annotation(segmentation=[polygon], bbox=[1, 1, 4.4, 2])])
+    write_instances(tmp_path, annotations=[annotation(segmentation=[polygon], bbox=[1, 1, 4, 2])])
     assert find("coco-instances", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"area": 6},
+        {"area": 6.9},
+        # Traced through the centres of 4 columns and 3 rows of pixels.
+        {"bbox": [1, 1, 4, 3], "area": 12},
+        {"segmentation": RUNS, "area": 6},
+        # COCO's own crowds are like this.
+        {"segmentation": RUNS, "bbox": [1, 1, 2, 1], "area": 9, "iscrowd": 1},
+        {"segmentation": RUNS, "area": 9, "iscrowd": 1},
+    ],
+)
+def test_boxes_and_areas_that_fit_their_mask(tmp_path: Path, changes: dict[str, Any]) -> None:
+    write_instances(tmp_path, annotations=[annotation(**changes)])
+    assert find("coco-instances", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bbox": [2, 2, 3, 2]}, "bbox [2, 2, 3, 2] is not tight: its mask fills [1, 1, 3, 2]"),
+        ({"bbox": [0, 0, 3, 2]}, "is not tight"),
+        ({"bbox": [1, 1, 3, 3]}, "is not tight"),
+        ({"segmentation": RUNS, "bbox": [1, 1, 3, 2.1]}, "is not tight"),
+        ({"segmentation": RUNS, "bbox": [1, 1, 2, 1]}, "is not tight"),
+        ({"segmentation": RUNS, "bbox": [2, 2, 3, 2], "iscrowd": 1}, "is not tight"),
+        ({"segmentation": RUNS, "area": 6.5}, "area 6.5 is not that of its mask: give 6"),
+        ({"area": 8}, "area 8 is not that of its mask: give 6"),
+        ({"area": "6"}, "area is not a number of pixels in an image: give 6"),
+        ({"area": 10**400}, "area is not a number of pixels"),
+        ({"area": float("nan")}, "area is not a number of pixels"),
+    ],
+)
+def test_boxes_and_areas_that_do_not_fit(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    write_instances(tmp_path, annotations=[annotation(**changes)])
+    assert only(
+        find("coco-instances", tmp_path), "error instances_val.json: annotations[0]", message
+    )
+
+
+def test_a_percent_of_a_large_outline_is_near_enough(tmp_path: Path) -> None:
+    lists = {"images": [image_entry(width=40, height=40)]}
+    polygon = [0.5, 0.5, 30.5, 0.5, 30.5, 20.5, 0.5, 20.5]  # encloses 600
+    for area, num_problems in ((606, 0), (593.9, 1), (700, 1)):
+        wrong = annotation(segmentation=[polygon], bbox=[0.5, 0.5, 30, 20], area=area)
+        write_instances(tmp_path, annotations=[wrong], **lists)
+        assert len(find("coco-instances", tmp_path)) == num_problems
+
+
+def test_a_mask_that_cannot_be_is_listed_once(tmp_path: Path) -> None:
+    write_instances(
+        tmp_path, annotations=[annotation(segmentation={"size": [6, 8], "counts": [1]})]
+    )
+    assert only(find("coco-instances", tmp_path), "run lengths add up to 1")
+
+
+def test_a_dataset_without_an_image(tmp_path: Path) -> None:
+    write_instances(tmp_path, images=[], annotations=[])
+    assert only(find("coco-instances", tmp_path), "error split val: has no image")
 
 
 def test_every_problem_is_listed_and_not_only_the_first(tmp_path: Path) -> None:
@@ -150,6 +215,10 @@ def test_every_problem_is_listed_and_not_only_the_first(tmp_path: Path) -> None:
     [
         ({"images": [image_entry(), image_entry(file_name="b.png")]}, "images[1]: id 1 is that of"),
         ({"categories": [{"id": CAR, "name": "car"}] * 2}, "categories[1]: id 3 is that of"),
+        (
+            {"categories": [{"id": CAR, "name": "car"}, {"id": SKY, "name": "car"}]},
+            "categories[1]: name 'car' is that of",
+        ),
         ({"annotations": [annotation(), annotation()]}, "annotations[1]: id 5 is that of"),
         ({"images": [image_entry(), image_entry(id=2)]}, "file_name 'a.png' is that of"),
         ({"images": [image_entry(width=0)]}, "size 0 x 6"),
@@ -188,6 +257,11 @@ SKY_SEGMENT = segment(id=300, category_id=SKY, bbox=[0, 0, 8, 6])
         ([SKY_SEGMENT, segment(), segment()], "segments_info[2]: segment id 2 is that of"),
         ([SKY_SEGMENT, segment(category_id=1)], "segments_info[1]: unknown category 1"),
         ([SKY_SEGMENT, segment(bbox=[1, 1, 1, 2])], "is not tight: its mask fills [1, 1, 3, 2]"),
+        ([SKY_SEGMENT, segment(bbox=[1, 1, 3, 3])], "bbox [1, 1, 3, 3] is not tight: its mask"),
+        (
+            [SKY_SEGMENT, segment(area=7)],
+            "segments_info[1]: area 7 is not that of its mask: give 6",
+        ),
         ([SKY_SEGMENT, segment(id="2")], "id '2': give a whole number"),
         (None, "segments_info is missing"),
     ],
@@ -200,20 +274,49 @@ def test_wrong_segments(tmp_path: Path, segments: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"file_name": "b.png"}, "b.png: cannot be read"),
-        ({"file_name": "../../a.png"}, "leaves the photo folder"),
-        ({"image_id": 2}, "images[0]: has no annotation"),
+        ({"file_name": "b.png"}, "error b.png: cannot be read"),
+        ({"segments_info": [SKY_SEGMENT]}, "error a.png: segment id 2 (6 pixels) is not in segm"),
     ],
 )
-def test_wrong_panoptic_annotations(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_panoptic_annotation_is_listed_once(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     write_panoptic(tmp_path, **changes)
-    assert any(message in problem for problem in find("coco-panoptic", tmp_path))
+    assert only(find("coco-panoptic", tmp_path), message)
 
 
-def test_panoptic_png_of_another_size(tmp_path: Path) -> None:
+def test_a_panoptic_annotation_that_is_missing_is_listed_once(tmp_path: Path) -> None:
     write_panoptic(tmp_path)
-    write_photo(tmp_path / "annotations" / "panoptic_val" / "a.png", width=7)
-    assert any("a.png: is 7 x 6 pixels" in p for p in find("coco-panoptic", tmp_path))
+    path = tmp_path / "annotations" / "panoptic_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    assert only(find("coco-panoptic", tmp_path), "panoptic_val.json: image 1: has no annotation")
+
+
+def test_a_file_name_that_leaves_its_folder(tmp_path: Path) -> None:
+    write_panoptic(tmp_path, file_name="../../a.png")
+    problems = find("coco-panoptic", tmp_path)
+    assert any("leaves the photo folder" in problem for problem in problems)
+
+
+def test_two_images_with_one_png(tmp_path: Path) -> None:
+    write_panoptic(tmp_path)
+    path = tmp_path / "annotations" / "panoptic_val.json"
+    content = json.loads(path.read_text())
+    content["images"].append(image_entry(id=2, file_name="b.png"))
+    content["annotations"].append(content["annotations"][0] | {"image_id": 2})
+    path.write_text(json.dumps(content))
+    assert only(find("coco-panoptic", tmp_path), "annotations[1]: file_name 'a.png' is that of")
+
+
+def test_panoptic_png_of_another_size_is_listed_once(tmp_path: Path) -> None:
+    write_panoptic(tmp_path)
+    path = tmp_path / "annotations" / "panoptic_val" / "a.png"
+    pixels = cv2.imread(str(path))
+    assert pixels is not None
+    cv2.imwrite(str(path), pixels[:, :7])
+    problems = find("coco-panoptic", tmp_path)
+    assert len([problem for problem in problems if "a.png: " in problem]) == 1
+    assert "error a.png: is 7 x 6 pixels, its image 8 x 6" in problems[0]
 
 
 def test_splits_that_share_a_name_or_a_photo(tmp_path: Path) -> None:
@@ -254,7 +357,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(["id", "image_id", "file_name", "width", "height", "bbox", "name",
-                         "category_id", "segmentation", "segments_info", "counts", "size"]),
+                         "category_id", "area", "segmentation", "segments_info", "counts", "size"]),
         inner,
         max_size=5,
     ),
@@ -296,6 +399,12 @@ def test_real_files_have_only_what_is_known(tmp_path: Path) -> None:
     path = root / "annotations" / "panoptic_val2017" / "000000142238.png"
     path.write_bytes(path.read_bytes()[:5000])
     assert only(find("coco-panoptic", root, "val2017"), path.name, "truncated")
+
+
+def test_real_instances_have_no_error() -> None:
+    report = check_dataset("coco-instances", real_data("coco"), ["train2017"])
+    assert report.images == 215
+    assert [problem for problem in report.problems if problem.severity == "error"] == []
 
 
 def test_missing_object_maps_are_listed_file_by_file() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import scipy.io
 from typer.testing import CliRunner
 
 from annotools.category_tables.voc import VOC_CATEGORIES
@@ -35,7 +36,7 @@ def write_maps(year: Path, things: Things, void_border: int = 0) -> None:
     (lists / "val.txt").write_text("a\n")
 
 
-def write_xml(year: Path, things: Things, difficult: int = 0) -> None:
+def write_xml(year: Path, things: Things, difficult: int = 0, size: str = "") -> None:
     objects = [
         f"<object><name>{VOC_CATEGORIES.by_id(class_id).name}</name>"
         f"<difficult>{difficult}</difficult><bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin>"
@@ -44,7 +45,7 @@ def write_xml(year: Path, things: Things, difficult: int = 0) -> None:
     ]
     (year / "Annotations").mkdir(exist_ok=True)
     path = year / "Annotations" / "a.xml"
-    path.write_text(f"<annotation>{''.join(objects)}</annotation>")
+    path.write_text(f"<annotation>{size}{''.join(objects)}</annotation>")
 
 
 def find(year: Path) -> list[str]:
@@ -185,6 +186,46 @@ def test_images_without_both_files_are_not_held_against_each_other(tmp_path: Pat
     (tmp_path / "SegmentationObject" / "a.png").unlink()
     (problem,) = find(tmp_path)
     assert "the object map is missing" in problem
+
+
+def test_an_annotation_file_that_others_have_is_missed(tmp_path: Path) -> None:
+    write_maps(tmp_path, BOTH)
+    (tmp_path / "Annotations").mkdir()
+    assert find(tmp_path) == [
+        "warning Annotations/a.xml: the annotation file is missing: masks alone are read"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "problem"),
+    [
+        ("<size><width>120</width><height> 80 </height></size>", None),
+        ("<size><width>80</width><height>120</height></size>", "80 x 120, its image 120 x 80"),
+        ("<size><width>120</width></size>", "120 x none, its image 120 x 80"),
+    ],
+)
+def test_the_size_in_an_annotation_file(tmp_path: Path, size: str, problem: str | None) -> None:
+    write_maps(tmp_path, BOTH)
+    write_xml(tmp_path, BOTH, size=size)
+    message = f"error Annotations/a.xml: size is {problem}: correct it"
+    assert find(tmp_path) == ([] if problem is None else [message])
+
+
+def test_a_damaged_map_of_sbd_is_the_one_that_is_named(tmp_path: Path) -> None:
+    year, sbd = tmp_path / "VOCdevkit" / "VOC2012", tmp_path / "SBD" / "dataset"
+    write_maps(year, BOTH)
+    for folder, name in (("cls", "GTcls"), ("inst", "GTinst")):
+        (sbd / folder).mkdir(parents=True)
+        pixels = np.zeros((4, 5), dtype=np.uint8)
+        scipy.io.savemat(sbd / folder / "s1.mat", {name: {"Segmentation": pixels}})
+    for split, listed in {"train": "s1", "val": "a"}.items():
+        (sbd / f"{split}.txt").write_text(listed)
+    (year / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n")
+    (year / "ImageSets" / "Segmentation" / "val.txt").write_text("b\n")
+    path = sbd / "inst" / "s1.mat"
+    path.write_bytes(b"no matrix")
+    (problem,) = check_dataset("voc", year, ["trainaug"]).problems
+    assert (problem.place, problem.message[:17]) == (str(path), "not a MATLAB file")
 
 
 def test_damaged_maps_are_listed_alone(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
     def make(
         labels: Sequence[tuple[str, FullLabel]],
         categories: CategorySet = CATEGORIES,
+        gaps: tuple[Drop, ...] = (),
         **changes: Any,
     ) -> Source:
         images = []
@@ -56,6 +57,7 @@ def in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
             read_label=lambda image: labels[int(image.image_id)][1],
             read_photo=lambda image: np.zeros((image.height, image.width, 3), dtype=np.uint8),
             drops=(Drop(place="c.png", reason="the photo is missing"),),
+            gaps=gaps,
             notes=("a note",),
         )
         monkeypatch.setitem(READERS, "memory", lambda root, split, allow_missing: dataset)
@@ -254,12 +256,55 @@ def test_a_suffix_is_kept_where_it_tells_names_apart(in_memory: Memory, tmp_path
     assert written == {"a.png.png", "a.jpg.png", "b.png.png"}
 
 
+def test_a_conversion_never_removes_what_it_reads(in_memory: Memory, tmp_path: Path):
+    root = tmp_path / "bought"
+    run(in_memory([("a.png", STREET)]), root, "full")
+    before = contents(root)
+    again = Source(format_name="coco-panoptic", root=root, split="train")
+    for out in (root, root / "panoptic", tmp_path):
+        with pytest.raises(DatasetError, match="give --out another folder"):
+            run(again, out, "full", "boxes", overwrite=True)
+    assert contents(root) == before
+    run(again, root / "boxes", "boxes", overwrite=True)
+    assert contents(root).items() > before.items()
+
+
+def test_missing_files_that_make_a_label_lesser_are_listed(in_memory: Memory, tmp_path: Path):
+    gaps = tuple(Drop(place=f"{n}.png", reason="the object map is missing") for n in range(21))
+    result = run(in_memory([("a.png", STREET)], gaps=gaps), tmp_path / "out", "boxes")
+    (gap,) = (group for group in result.drops if group.kind == "gap")
+    assert (gap.count, gap.places[0], gap.reason) == (21, "0.png", "the object map is missing")
+    lines = map(json.loads, (tmp_path / "out" / "drops.jsonl").read_text().splitlines())
+    listed = [line["place"] for line in lines if line["kind"] == "gap"]
+    assert listed == [f"{n}.png" for n in range(21)]
+    assert result.kinds[0].dropped == 2
+
+
+@pytest.mark.parametrize("box_format", ["voc", "yolo"])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("car", " car\n"), "categories 30 and 40 are both named 'car', by which"),
+        (("car", " "), "category 40 has no name, by which"),
+    ],
+)
+def test_boxes_known_by_name_need_names_apart(
+    in_memory: Memory, tmp_path: Path, box_format: str, names: tuple[str, str], message: str
+):
+    source = in_memory([("a.png", STREET)], categories=make_categories(things=names))
+    with pytest.raises(DatasetError, match=rf"in: {message} {box_format} boxes know"):
+        run(source, tmp_path / "out", "boxes", box_format=box_format)
+    assert not (tmp_path / "out").exists()
+    run(source, tmp_path / "tags", "tags", box_format=box_format)
+    run(source, tmp_path / "coco", "boxes")
+
+
 def test_the_same_name_twice_is_refused_only_where_it_names_a_file(
     in_memory: Memory, tmp_path: Path
 ):
     source = in_memory([("a.png", EMPTY), ("./a.png", EMPTY)])
     run(source, tmp_path / "boxes", "boxes")
-    with pytest.raises(DatasetError, match=r"image 1: .*'\./a\.png' too"):
+    with pytest.raises(DatasetError, match=r"in: image 1: .*'\./a\.png' too: give each"):
         run(source, tmp_path / "full", "full")
 
 
@@ -268,7 +313,7 @@ def test_the_same_name_twice_is_refused_only_where_it_names_a_file(
 )
 def test_hostile_names_write_nothing(in_memory: Memory, tmp_path: Path, name: str):
     source = in_memory([("good.png", EMPTY), (name, EMPTY)])
-    with pytest.raises(DatasetError, match="image 1: file_name"):
+    with pytest.raises(DatasetError, match="in: image 1: file_name"):
         run(source, tmp_path / "out", "full")
     assert contents(tmp_path) == {}
 
@@ -279,7 +324,8 @@ def test_a_name_that_no_disk_can_hold_is_refused(in_memory: Memory, tmp_path: Pa
 
 
 def test_no_image_and_no_possible_kind_are_refused(in_memory: Memory, tmp_path: Path):
-    with pytest.raises(DatasetError, match="split train has no image"):
+    message = r"in: split train has no image to convert, 1 lack a file: restore these"
+    with pytest.raises(DatasetError, match=message):
         run(in_memory([]), tmp_path / "out", "boxes")
     for kinds, message in [((), "label kinds ()"), (("x",), "'x'"), (("tags",) * 2, "each once")]:
         with pytest.raises(RecipeError, match=message.replace("(", r"\(").replace(")", r"\)")):
@@ -424,8 +470,19 @@ def test_the_command_prints_and_writes_its_table(tmp_path: Path):
     assert done.exit_code == 0
     assert "boxes.json" in done.stdout
     assert "stuff has no box" in done.stdout
+    assert "missing files" not in done.stdout
     assert [row["kind"] for row in read(table)["kinds"]] == ["boxes", "tags"]
     assert len(read(out / "tags.json")["crops"]) == 8
+
+
+def test_the_command_says_how_many_files_are_missing(in_memory: Memory, tmp_path: Path):
+    gap = Drop(place="SegmentationObject/a.png", reason="the object map is missing")
+    source = in_memory([("a.png", STREET)], gaps=(gap, gap))
+    arguments = ["convert", str(source.root), "--format", "memory", "--to", "boxes"]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert (
+        "missing files: 2, the object map is missing; SegmentationObject/a.png, ..." in done.stdout
+    )
 
 
 def test_real_cityscapes_has_the_crops_of_the_paper(tmp_path: Path):

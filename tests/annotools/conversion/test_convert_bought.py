@@ -20,6 +20,7 @@ from annotools.records import LABEL_KINDS
 from annotools.times import read_times
 
 KIND_OF = {5: "boxes", 1: "full", 7: "boxes", 0: "boxes+tags", 2: "none"}
+CROP_SIZE_WH = (24, 48)
 BLIND = Annotator(
     boxes=BoxHabits(miss_rate=MissRates(small=1, medium=1, large=1)), tags=Tags(miss_rate=1)
 )
@@ -43,7 +44,12 @@ def source(tmp_path: Path) -> Source:
 def allocation(kind_of: Mapping[int | str, str]) -> StoredAllocation:
     mix = dict.fromkeys(("boxes", "boxes+tags", "full", "none"), 1.0)
     settings = PlanSettings(
-        format="scenes", root=Path("w.toml"), split="train", mix=mix, budget_hours=5
+        format="scenes",
+        root=Path("w.toml"),
+        split="train",
+        mix=mix,
+        budget_hours=5,
+        crop_size_wh=CROP_SIZE_WH,
     )
     return StoredAllocation(
         path=Path("plan.json"),
@@ -62,7 +68,7 @@ def run(
 ) -> Conversion:
     stored = None if kind_of is None else allocation(kind_of)
     kinds = kinds or (stored.bought_kinds if stored else LABEL_KINDS)
-    wanted = Wanted(kinds=kinds, allocation=stored, crop_size_wh=(24, 48), **options)
+    wanted = Wanted(kinds=kinds, allocation=stored, crop_size_wh=CROP_SIZE_WH, **options)
     return convert(source, wanted, read_times("li2018"), out)
 
 
@@ -129,7 +135,9 @@ def test_a_kind_beyond_the_limit_is_empty(source: Source, tmp_path: Path) -> Non
 def test_images_that_the_dataset_lacks_are_refused(source: Source, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"plan\.json: 1 images are not in the dataset \(99\)"):
         run(source, tmp_path / "out", kind_of={99: "full", 1: "full"})
-    with pytest.raises(DatasetError, match="no image to convert"):
+    with pytest.raises(
+        DatasetError, match=r"world\.toml: split train has no image that plan\.json"
+    ):
         run(source, tmp_path / "out", "full", kind_of={1: "none"})
 
 
@@ -137,7 +145,12 @@ def test_workers_and_other_kinds_change_nothing(source: Source, tmp_path: Path) 
     contents = []
     for workers in (1, 2):
         stored = allocation(dict.fromkeys(range(40), "boxes") | KIND_OF)
-        wanted = Wanted(kinds=stored.bought_kinds, allocation=stored, annotator=CARELESS)
+        wanted = Wanted(
+            kinds=stored.bought_kinds,
+            allocation=stored,
+            annotator=CARELESS,
+            crop_size_wh=CROP_SIZE_WH,
+        )
         out = tmp_path / str(workers)
         convert(source, wanted, read_times("li2018"), out, workers)
         contents.append({p.name: p.read_bytes() for p in out.rglob("*.*")})
@@ -217,6 +230,13 @@ def test_the_command_takes_allocation_and_annotator(source: Source, tmp_path: Pa
         done = invoke("convert", *dataset, *arguments, "--out", tmp_path / "x")
         assert done.exit_code == 2
         assert "either --to or --labels" in done.output
+    done = invoke("convert", *dataset, "--labels", plan, "--crops", "9x8", "--out", tmp_path / "x")
+    assert isinstance(done.exception, RecipeError)
+    assert str(done.exception) == (
+        f"{plan}: its prices are for crops of 24x48, not for crops of 9x8: "
+        "leave out --crops, or plan again with them"
+    )
+    assert not (tmp_path / "x").exists()
     make_plan(0)
     done = invoke("convert", *dataset, "--labels", plan, "--out", tmp_path / "x")
     assert isinstance(done.exception, RecipeError)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from annotools.conversion.output_folder import finish_folder, shard_path, start_folder
+from annotools.conversion.output_folder import check_apart, finish_folder, shard_path, start_folder
 from annotools.errors import DatasetError
 
 SETUP = {"kinds": ["boxes"], "seed": 0}
@@ -130,3 +130,26 @@ def test_a_run_killed_before_it_noted_its_setup_is_no_obstacle(tmp_path: Path):
 def test_a_file_is_no_folder(tmp_path: Path):
     with pytest.raises(DatasetError, match="is a file"):
         start_folder(write(tmp_path / "out"), SETUP, PLANNED, overwrite=True)
+
+
+def test_a_folder_that_holds_what_is_read_is_refused(tmp_path: Path):
+    root = tmp_path / "in"
+    label = write(root / "panoptic/a.png")
+    (tmp_path / "link").symlink_to(root)
+    for out in (root, tmp_path, root / ".." / "in", tmp_path / "link"):
+        with pytest.raises(DatasetError, match=r"is or contains the source .*in: give --out"):
+            check_apart(out, root, [])
+    with pytest.raises(DatasetError, match=r"panoptic: holds .*a\.png of the source: give --out"):
+        check_apart(root / "panoptic", root, [label])
+    (root / "weak").mkdir()
+    for out in (root / "weak", root / "new", tmp_path / "out"):
+        check_apart(out, root, [label])
+
+
+def test_a_folder_may_not_hold_what_a_link_of_the_source_leads_to(tmp_path: Path):
+    out = tmp_path / "out"
+    (tmp_path / "in").mkdir()
+    label = tmp_path / "in" / "a.png"
+    label.symlink_to(write(out / "panoptic/a.png"))
+    with pytest.raises(DatasetError, match=r"out: holds .*in/a\.png"):
+        check_apart(out, tmp_path / "in", [label])

@@ -64,7 +64,8 @@ def without_ties(image):
 def test_average_precision_of_a_resample_is_that_of_its_images_with_copies(seed):
     _, _, scored = measured_images(seed)
     resamples = draw_resamples(NUM_IMAGES, 70, seed)
-    (found,) = resample_precision(scored, resamples, CATEGORIES, CITYSCAPES_THRESHOLDS).values()
+    rates = resample_precision(scored, resamples, CATEGORIES, CITYSCAPES_THRESHOLDS)
+    found = rates["ap_vol"]
     assert len(np.unique(found[:, 4].round(3))) > 20
     for number, times in enumerate(resamples.astype(int)):
         drawn = [scored[i] for i in np.repeat(np.arange(NUM_IMAGES), times)]
@@ -73,6 +74,9 @@ def test_average_precision_of_a_resample_is_that_of_its_images_with_copies(seed)
         )
         means = [m.volume for m in (precision.all, precision.things, precision.stuff)]
         np.testing.assert_allclose(found[number], [*precision.volume, *means], atol=1e-12)
+        means = [m.at_threshold[5] for m in (precision.all, precision.things, precision.stuff)]
+        expected = [*precision.at_threshold[5], *means]
+        np.testing.assert_allclose(rates["ap_0.75"][number], expected, atol=1e-12)
 
 
 def test_what_never_occurs_is_undefined_and_left_out_of_means():

@@ -3,7 +3,7 @@ import pytest
 from annotools.errors import DatasetError
 from tests.builders import make_categories, make_label
 from wsps.evaluation.overlaps import measure_overlaps
-from wsps.evaluation.ranking import rank_by_detection, rank_by_oracle
+from wsps.evaluation.ranking import rank_by_given, rank_by_oracle
 
 CATEGORIES = make_categories()
 ROAD, SKY, CAR = 10, 20, 30
@@ -11,9 +11,10 @@ ROAD, SKY, CAR = 10, 20, 30
 
 def test_the_score_given_is_kept_and_a_missing_one_is_named():
     label = make_label([[1, 2]], {1: CAR, 2: ROAD})
-    assert rank_by_detection(label, {1: 0.5, 2: 0.25, 9: 1.0}) == {1: 0.5, 2: 0.25}
+    scores = {1: 0.5, 2: 0.25, 9: 1.0}
+    assert rank_by_given(label, scores, "detection") == {1: 0.5, 2: 0.25}
     with pytest.raises(DatasetError, match="image 1: segment 2 of the prediction has no score"):
-        rank_by_detection(label, {1: 0.5})
+        rank_by_given(label, {1: 0.5}, "detection")
 
 
 def rank(truth, prediction):
