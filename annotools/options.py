@@ -1,5 +1,6 @@
 """Arguments and options that several commands have, and how their texts are read."""
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,7 +53,7 @@ def check_outputs(
     inputs: Iterable[Path | str | None],
     picture: str | None = None,
 ) -> None:
-    """Make sure that no file to write is another one, or one of those read.
+    """Make sure, before any work, that files can be written and are no others of the command.
 
     Args:
         outputs: files by the option that names them; None where it is not given.
@@ -60,7 +61,7 @@ def check_outputs(
         picture: the option whose file is a picture, which is written as PNG.
 
     Raises:
-        typer.BadParameter: when one is, or a picture has another suffix.
+        typer.BadParameter: when one is not so, or a picture has another suffix.
     """
     known = {Path(path).resolve(): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():
@@ -71,6 +72,7 @@ def check_outputs(
             raise typer.BadParameter(f"{option} {path}: is {other} too: give it a name of its own")
         if option == picture and path.suffix.lower() != ".png":
             raise typer.BadParameter(f"{option} {path}: pictures are PNG: give a name in .png")
+        _check_writable(option, path)
 
 
 def refuse_replacing(outputs: Mapping[str, Path | None], dataset: "Dataset") -> None:
@@ -92,3 +94,16 @@ def refuse_replacing(outputs: Mapping[str, Path | None], dataset: "Dataset") -> 
         output = None if option is None else outputs[option]
         if output is not None and output.resolve() == path.resolve():
             raise typer.BadParameter(f"{option} {output}: is a file of the dataset: give another")
+
+
+def _check_writable(option: str, path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise typer.BadParameter(f"{option} {path}: is a folder: name a file in it")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{option} {path}: cannot be written ({error.strerror}): name another file"
+        ) from error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.options import JsonFile
+from annotools.options import JsonFile, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def evaluate(
     from wsps.evaluation.measures import METRICS
     from wsps.evaluation.ranking import RANKINGS
     from wsps.prediction_files import read_panoptic_task
-    from wsps.score_output import check_outputs, print_evaluation, write_evaluation
+    from wsps.score_output import print_evaluation, write_evaluation
     from wsps.scoring import ScoringSettings, evaluate_predictions
 
     _check_choice("--format", format_name, FORMATS)
@@ -120,8 +120,7 @@ def evaluate(
         _check_choice("--metrics", metric, METRICS)
     if compare_folder is not None and compare is None:
         raise typer.BadParameter("--compare-folder: give --compare too")
-    outputs = [path for path in (json_file, csv_file) if path is not None]
-    check_outputs(outputs, [path for path in (truth, prediction, compare) if path is not None])
+    check_outputs({"--json": json_file, "--csv": csv_file}, [truth, prediction, compare])
     settings = ScoringSettings(
         metrics=tuple(metric for metric in METRICS if metric in chosen),
         ranking=rank,

@@ -15,6 +15,7 @@ from annotools.options import (
     JsonFile,
     Root,
     Split,
+    check_outputs,
     parse_size,
 )
 
@@ -104,6 +105,7 @@ def pseudo_label(
     from wsps.labelling.label_split import label_split
     from wsps.labelling.split_report import LabelRequest
 
+    check_outputs({"--json": json_file}, [root, labels, recipe_file])
     chosen = _read_labels(labels)
     request = LabelRequest(
         source=Source(

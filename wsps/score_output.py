@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from annotools.errors import AnnotationError
 from annotools.files import write_whole
 from wsps.evaluation.average_precision import rate_name
 from wsps.evaluation.report import Evaluation, ScoreRow, evaluation_as_csv, rows_as_json
@@ -33,29 +31,6 @@ HEADINGS = {
     "fp": "FP",
     "fn": "FN",
 }
-
-
-def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Make sure, before any work, that files can be written and none of them replaces an input.
-
-    Raises:
-        AnnotationError: when one cannot, is an input or comes twice.
-    """
-    taken = {path.resolve() for path in inputs}
-    for path in outputs:
-        try:
-            if path.resolve() in taken:
-                raise AnnotationError(f"{path}: is another file of this command: name a new one")
-            if path.is_dir():
-                raise AnnotationError(f"{path}: is a folder: name a file in it")
-            folder = next(parent for parent in path.absolute().parents if parent.exists())
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}."):
-                pass
-        except OSError as error:
-            raise AnnotationError(
-                f"{path}: cannot be written ({error.strerror}): name another file"
-            ) from error
-        taken.add(path.resolve())
 
 
 def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
