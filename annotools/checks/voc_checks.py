@@ -42,9 +42,12 @@ def check_boxes(image: Image, label: FullLabel) -> Iterator[Problem]:
     folder of annotation files beside it, as SBD's, nor of a difficult object without a segment:
     the maps may have void in its place.
     """
-    xml_path = image.label_paths[0].parent.parent / "Annotations" / f"{image.image_id}.xml"
+    name = str(image.image_id)
+    # A name may have folders of its own below that of the class maps.
+    folder = image.label_paths[0].parents[1 + name.count("/")] / "Annotations"
+    xml_path = folder / f"{name}.xml"
     if not xml_path.is_file():
-        if xml_path.parent.is_dir():
+        if folder.is_dir():
             yield warning_at(xml_path, "the annotation file is missing: masks alone are read")
         return
     try:

@@ -68,6 +68,17 @@ def test_boxes_in_any_order_pair_up_with_masks_inside_their_void_border(tmp_path
     assert find(tmp_path) == []
 
 
+def test_names_may_have_folders(tmp_path: Path) -> None:
+    write_maps(tmp_path, [(PERSON, PERSON_BOX)])
+    write_xml(tmp_path, [(DOG, PERSON_BOX)])
+    for folder in ("SegmentationClass", "SegmentationObject", "Annotations"):
+        (tmp_path / folder / "sub").mkdir()
+        for path in (tmp_path / folder).glob("a.*"):
+            path.rename(tmp_path / folder / "sub" / path.name)
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("sub/a\n")
+    assert any(line.startswith("error Annotations/sub/a.xml") for line in find(tmp_path))
+
+
 @pytest.mark.parametrize("side", range(4))
 def test_a_side_that_is_far_off_is_a_warning(tmp_path: Path, side: int) -> None:
     def moved(pixels: int) -> tuple[int, tuple[int, ...]]:
