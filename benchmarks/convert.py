@@ -30,7 +30,8 @@ import typer
 
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES
 from annotools.formats import read_dataset
-from annotools.formats.coco_panoptic import category_entries, encode_segment_map, panoptic_entry
+from annotools.formats.coco_panoptic import category_entries, panoptic_entry
+from annotools.formats.panoptic_png import encode_segment_map
 from annotools.parallel import available_processors
 from annotools.records import Dataset, FullLabel
 from annotools.scenes import SCENE_CATEGORIES, SceneWorld, draw_scene

@@ -38,8 +38,9 @@ from hotcoco.panoptic import PanopticEval
 from PIL import Image as PillowImage
 
 from annotools.formats import read_dataset
-from annotools.formats.coco_panoptic import category_entries, encode_segment_map, panoptic_entry
+from annotools.formats.coco_panoptic import category_entries, panoptic_entry
 from annotools.formats.files import read_png_chunks
+from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.png_runs import find_png_runs
 from annotools.label_maps import build_label
 from annotools.parallel import run_parallel

@@ -10,7 +10,8 @@ from annotools.categories import CategorySet
 from annotools.costs import count_actions
 from annotools.errors import RecipeError
 from annotools.formats import writers
-from annotools.formats.coco_panoptic import encode_segment_map, panoptic_entry
+from annotools.formats.coco_panoptic import panoptic_entry
+from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.writers import Entry
 from annotools.hurried_outlines import MISSED, annotate_full
 from annotools.records import LABEL_KINDS, Box, Drop, FullLabel, Image, Segment

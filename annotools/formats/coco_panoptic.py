@@ -1,17 +1,10 @@
-"""COCO panoptic files: one JSON per split and one PNG per image; reading, and parts for writing.
+"""COCO panoptic files: one JSON per split and one PNG per image; reading, and parts for writing."""
 
-A pixel of the PNG holds its segment's id as R + 256 G + 256 * 256 B, 0 where unlabelled. The JSON
-names each segment's category.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import cv2
-import numpy as np
 
 from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError
@@ -24,26 +17,15 @@ from annotools.formats.coco_entries import (
 )
 from annotools.formats.files import (
     check_inside,
-    decode_map,
     entries,
     read_json,
     read_photo,
     refuse_gaps,
     take,
 )
-from annotools.label_maps import build_label, look_up
+from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
+from annotools.label_maps import build_label
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
-
-END_OF_IDS = 2**24
-"""The first segment id that the three bytes of a pixel cannot hold."""
-
-# Rows of label maps repeat those above. Unfiltered, they are written a fifth faster than with the
-# best filter and read two to three times as fast; files are up to twice as large.
-_PNG_OPTIONS = (
-    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
-    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,42 +91,6 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     )
 
 
-def encode_segment_map(segment_map: SegmentMap) -> bytes:
-    """Return the PNG of a segment map.
-
-    Ids are kept where all fit three bytes; otherwise they become 1..N in their order, here and in
-    `panoptic_entry` alike.
-
-    Args:
-        segment_map: (H, W), `VOID` where unlabelled.
-    """
-    if segment_map.max() >= END_OF_IDS:
-        ids = np.unique(segment_map).tolist()
-        segment_map = look_up(segment_map, _written_ids(ids), default=VOID)
-    # Little-endian integers are R, G, B and a zero in memory.
-    rgb0 = np.ascontiguousarray(segment_map, dtype="<i4").view(np.uint8)  # (H, 4 W)
-    bgr = cv2.cvtColor(rgb0.reshape(*segment_map.shape, 4), cv2.COLOR_RGBA2BGR)  # (H, W, 3)
-    done, png = cv2.imencode(".png", bgr, _PNG_OPTIONS)
-    assert done
-    return bytes(png)
-
-
-def decode_segment_map(path: Path) -> SegmentMap:
-    """Return the segment map that a PNG holds: (H, W), `VOID` where unlabelled.
-
-    Raises:
-        DatasetError: when it cannot be read or is no RGB picture of 8 bits a colour.
-    """
-    pixels = decode_map(path)
-    if pixels.ndim != 3 or pixels.dtype != np.uint8:
-        raise DatasetError(f"{path}: is not RGB with 8 bits a colour: give a COCO panoptic PNG")
-    # Blue comes first in what OpenCV decodes: seen that way round, the array is contiguous.
-    rgba = cv2.cvtColor(np.ascontiguousarray(pixels[:, :, ::-1]), cv2.COLOR_BGR2RGBA)
-    segment_map: SegmentMap = rgba.view("<i4").reshape(pixels.shape[:2])
-    segment_map &= END_OF_IDS - 1  # without the opaque alpha
-    return segment_map
-
-
 def panoptic_entry(label: FullLabel, image: Image, file_name: str) -> dict[str, Any]:
     """Return an image's object for the list `annotations`.
 
@@ -153,7 +99,7 @@ def panoptic_entry(label: FullLabel, image: Image, file_name: str) -> dict[str, 
         image: whose id is in the list `images`.
         file_name: of the PNG that `encode_segment_map` gave, in the folder of the PNGs.
     """
-    written_id = _written_ids(s.segment_id for s in label.segments)
+    written_id = written_ids(s.segment_id for s in label.segments)
     segments_info = [
         {
             "id": written_id[s.segment_id],
@@ -179,13 +125,6 @@ def category_entries(categories: CategorySet) -> list[dict[str, Any]]:
         | (background if c.category_id == categories.background_id else {})
         for c in categories.categories
     ]
-
-
-def _written_ids(segment_ids: Iterable[int]) -> dict[int, int]:
-    """Return the id in the PNG by segment id."""
-    ordered = sorted(set(segment_ids) - {VOID})
-    fits = not ordered or ordered[-1] < END_OF_IDS
-    return dict(zip(ordered, ordered if fits else range(1, len(ordered) + 1), strict=True))
 
 
 def read_categories(path: Path, content: Any) -> CategorySet:

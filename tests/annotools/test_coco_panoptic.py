@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from annotools.categories import CategorySet, distinct_colour
 from annotools.errors import DatasetError
-from annotools.formats import coco_panoptic
+from annotools.formats import coco_panoptic, panoptic_png
 from annotools.label_maps import build_label
 from annotools.records import Drop, Image
 from tests.builders import make_categories, make_label
@@ -286,7 +286,7 @@ def write_label(root, label, categories):
     )
     path = root / "panoptic" / "sub dir" / "a.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(coco_panoptic.encode_segment_map(label.segment_map))
+    path.write_bytes(panoptic_png.encode_segment_map(label.segment_map))
 
 
 def test_written_entries():
@@ -319,7 +319,7 @@ def test_written_entries():
 
 
 def test_written_pixels_are_red_then_green_then_blue():
-    png = coco_panoptic.encode_segment_map(np.array([[1 + 2 * 256 + 3 * 256**2]], dtype=np.int32))
+    png = panoptic_png.encode_segment_map(np.array([[1 + 2 * 256 + 3 * 256**2]], dtype=np.int32))
 
     pixels = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     assert pixels.tolist() == [[[3, 2, 1]]]  # blue, green, red

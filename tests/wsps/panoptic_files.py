@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from annotools.categories import CategorySet
-from annotools.formats.coco_panoptic import category_entries, encode_segment_map
+from annotools.formats.coco_panoptic import category_entries
+from annotools.formats.panoptic_png import encode_segment_map
 from annotools.label_maps import build_label
 from annotools.records import FullLabel
 
