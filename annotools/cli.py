@@ -108,8 +108,8 @@ def convert(
     from annotools.allocation_file import read_allocation
     from annotools.annotators import read_annotator
     from annotools.conversion.convert import convert as convert_source
-    from annotools.conversion.image_outputs import Wanted
     from annotools.conversion.shards import Source
+    from annotools.conversion.wanted import Wanted
     from annotools.files import write_whole
     from annotools.times import read_times
 

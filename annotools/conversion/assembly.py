@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO
 
 from annotools.categories import CategorySet
-from annotools.conversion.image_outputs import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
 from annotools.conversion.json_streams import JsonList, open_whole, write_json_lists
 from annotools.conversion.manifest import (
     GAPS,
@@ -22,6 +21,7 @@ from annotools.conversion.manifest import (
 )
 from annotools.conversion.output_folder import shard_path
 from annotools.conversion.shards import Tally, read_tally
+from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
 from annotools.formats.coco_panoptic import category_entries
 from annotools.formats.writers import image_entry
 from annotools.records import Dataset, Image

@@ -16,7 +16,7 @@ from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
-from annotools.conversion.image_outputs import Wanted, image_files
+from annotools.conversion.image_outputs import image_files
 from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
 from annotools.conversion.output_folder import (
     MANIFEST_FILE,
@@ -25,6 +25,7 @@ from annotools.conversion.output_folder import (
     start_folder,
 )
 from annotools.conversion.shards import ShardMaker, Source, make_shards, open_source
+from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError
 from annotools.files import write_whole
 from annotools.formats.files import check_inside

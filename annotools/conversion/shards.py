@@ -14,15 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from annotools.conversion.image_outputs import (
-    PARTS_OF,
-    ImageOutputs,
-    Wanted,
-    convert_image,
-    image_files,
-)
+from annotools.conversion.image_outputs import ImageOutputs, convert_image, image_files
 from annotools.conversion.json_streams import open_whole
 from annotools.conversion.output_folder import shard_path
+from annotools.conversion.wanted import PARTS_OF, Wanted
 from annotools.files import write_whole
 from annotools.formats import read_dataset
 from annotools.recategorise import recategorise

@@ -16,8 +16,8 @@ from annotools.categories import CategorySet
 from annotools.cli import app
 from annotools.conversion import assembly, shards
 from annotools.conversion.convert import Conversion, convert
-from annotools.conversion.image_outputs import Wanted
 from annotools.conversion.shards import Source
+from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import READERS, coco_panoptic
 from annotools.label_maps import build_label

@@ -12,8 +12,8 @@ from annotools.annotators import Annotator, BoxHabits, MissRates, PointHabits, P
 from annotools.annotators import TagHabits as Tags
 from annotools.cli import app
 from annotools.conversion.convert import Conversion, convert
-from annotools.conversion.image_outputs import Wanted
 from annotools.conversion.shards import Source
+from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import coco_panoptic, read_dataset
 from annotools.records import LABEL_KINDS

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from annotools.categories import CategorySet
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.conversion.convert import convert
-from annotools.conversion.image_outputs import Wanted
 from annotools.conversion.shards import Source
+from annotools.conversion.wanted import Wanted
 from annotools.formats import READERS, coco_panoptic, read_dataset, writers
 from annotools.formats.voc_boxes import read_xml_boxes
 from annotools.label_maps import build_label
