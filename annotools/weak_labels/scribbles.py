@@ -4,10 +4,8 @@ A stroke is a path through nodes, pixels of a square grid that lie deep enough i
 for the straight lines to their eight neighbours on the grid to stay inside too.
 """
 
-from collections.abc import Sequence
 from math import sqrt
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -15,7 +13,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, dijk
 
 from annotools.categories import CategorySet
 from annotools.random_streams import stream
-from annotools.records import VOID, FullLabel, Scribble, Segment, SegmentMap
+from annotools.records import FullLabel, Scribble, Segment
 from annotools.weak_labels.points import STEP_DEPTH, border_distance, depth_of
 
 TRIMMED_SHARE = (0.05, 0.15)
@@ -30,9 +28,9 @@ def scribbles_of(label: FullLabel, categories: CategorySet, seed: int) -> tuple[
 
     The stroke leads along the middle of the segment's largest part, between the two ends that
     are farthest apart inside it, and stops short of each by a random share of its length within
-    `TRIMMED_SHARE`. Its polyline, drawn one pixel wide with `rasterise_scribbles`, never leaves
-    the segment. All lines between its points are horizontal, vertical or diagonal; a segment of
-    one pixel has a stroke of one point. The draw depends on seed, image and segment alone.
+    `TRIMMED_SHARE`. Its polyline, drawn one pixel wide, never leaves the segment. All lines
+    between its points are horizontal, vertical or diagonal; a segment of one pixel has a stroke
+    of one point. The draw depends on seed, image and segment alone.
 
     Raises:
         DatasetError: for a segment whose category is not in the set.
@@ -50,16 +48,6 @@ def scribbles_of(label: FullLabel, categories: CategorySet, seed: int) -> tuple[
         )
         scribbles.append(scribble)
     return tuple(scribbles)
-
-
-def rasterise_scribbles(scribbles: Sequence[Scribble], size_hw: tuple[int, int]) -> SegmentMap:
-    """Return the (H, W) map with each stroke's pixels, one pixel wide, `VOID` elsewhere."""
-    segment_map = np.full(size_hw, VOID, dtype=np.int32)
-    for scribble in scribbles:
-        points = np.array(scribble.points_xy, dtype=np.int32)
-        cv2.polylines(segment_map, [points], isClosed=False, color=scribble.segment_id)
-        segment_map[points[:, 1], points[:, 0]] = scribble.segment_id  # For strokes of one point.
-    return segment_map
 
 
 def _stroke(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
-from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.overlaps import Overlaps
 from wsps.evaluation.run_labels import AnyLabel
 
 VOC_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
@@ -82,28 +82,6 @@ class AveragePrecision:
         assert are_rates(self.volume), self.volume
 
 
-def score_image(
-    truth: AnyLabel,
-    prediction: AnyLabel,
-    scores: Mapping[int, float],
-    categories: CategorySet,
-) -> ScoredImage:
-    """Measure what one image contributes to average precision, as `score_segments` says.
-
-    Args:
-        truth: the image's label.
-        prediction: the same image as predicted; void where nothing is.
-        scores: confidence in [0, 1] by predicted segment id.
-        categories: the dataset's.
-
-    Raises:
-        DatasetError: when the prediction does not fit the truth or contradicts itself, or when
-            a predicted segment has no score in [0, 1].
-    """
-    overlaps = measure_overlaps(truth, prediction, categories)
-    return score_segments(overlaps, prediction, scores, len(categories))
-
-
 def score_segments(
     overlaps: Overlaps,
     prediction: AnyLabel,
@@ -166,7 +144,7 @@ def average_precision(
     samples the same curve at 101 recalls).
 
     Args:
-        images: what `score_image` measured, in the order that decides equal scores.
+        images: what `score_segments` measured, in the order that decides equal scores.
         categories: the dataset's.
         thresholds: IoU in (0, 1], at least one, such as `VOC_THRESHOLDS`.
         include_background: whether the background category, in a set that has one, counts in
@@ -205,7 +183,7 @@ def resampled_precision(
     The copies of an image in a resample take their turns together.
 
     Args:
-        images: what `score_image` measured, in the order that decides equal scores.
+        images: what `score_segments` measured, in the order that decides equal scores.
         times: (N, I), how often each resample has each image.
         num_classes: K.
         thresholds: R, IoU in (0, 1].

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
-from wsps.evaluation.overlaps import Overlaps, measure_overlaps
-from wsps.evaluation.run_labels import AnyLabel
+from wsps.evaluation.overlaps import Overlaps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,28 +81,6 @@ class PanopticQuality:
         assert are_rates(self.dq), self.dq
 
 
-def count_image(
-    truth: AnyLabel,
-    prediction: AnyLabel,
-    categories: CategorySet,
-    *,
-    all_groups: bool = True,
-) -> PanopticCounts:
-    """Count the matched and unmatched segments of one image, as `count_segments` says.
-
-    Args:
-        truth: the image's label.
-        prediction: the same image as predicted; void where nothing is.
-        categories: the dataset's.
-        all_groups: of `count_segments`.
-
-    Raises:
-        DatasetError: when the prediction does not fit the truth or contradicts itself.
-    """
-    overlaps = measure_overlaps(truth, prediction, categories)
-    return count_segments(overlaps, len(categories), all_groups=all_groups)
-
-
 def count_segments(
     overlaps: Overlaps, num_classes: int, *, all_groups: bool = True
 ) -> PanopticCounts:
@@ -152,7 +129,7 @@ def panoptic_quality(
     in the reference implementation; a class that never occurs has no score and does not.
 
     Args:
-        counts: the sum of `count_image` over the images.
+        counts: the sum of `count_segments` over the images.
         categories: the dataset's.
         include_background: whether the background category, in a set that has one, counts in
             the means over all and over stuff; its own score is there either way.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from annotools.errors import DatasetError
 from annotools.label_maps import look_up
 from annotools.records import Scribble
-from annotools.weak_labels.scribbles import rasterise_scribbles, scribbles_of
+from annotools.weak_labels.scribbles import scribbles_of
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 from tests.segment_maps import CAR, label_of, paint_ellipses, segment_maps
@@ -16,6 +16,15 @@ ROAD = 10
 CATEGORIES = make_categories()
 
 maps = segment_maps(5)
+
+
+def rasterise_scribbles(scribbles, size_hw):
+    segment_map = np.zeros(size_hw, dtype=np.int32)
+    for scribble in scribbles:
+        points = np.array(scribble.points_xy, dtype=np.int32)
+        cv2.polylines(segment_map, [points], isClosed=False, color=scribble.segment_id)
+        segment_map[points[:, 1], points[:, 0]] = scribble.segment_id  # For strokes of one point.
+    return segment_map
 
 
 def paint_bar(length, width, degrees):

@@ -12,13 +12,13 @@ from annotools.errors import DatasetError
 from annotools.label_maps import build_label
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
+from tests.wsps.evaluation.one_image import score_image
 from wsps.evaluation.average_precision import (
     CITYSCAPES_THRESHOLDS,
     VOC_THRESHOLDS,
     MeanPrecision,
     ScoredImage,
     average_precision,
-    score_image,
 )
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road",))

@@ -5,8 +5,9 @@ import pytest
 
 from annotools.label_maps import class_map
 from tests.builders import make_categories
+from tests.wsps.evaluation.one_image import count_image, score_image
 from tests.wsps.panoptic_files import random_label
-from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, average_precision, score_image
+from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, average_precision
 from wsps.evaluation.bootstrap import (
     draw_resamples,
     interval,
@@ -15,7 +16,7 @@ from wsps.evaluation.bootstrap import (
     resample_quality,
 )
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
-from wsps.evaluation.panoptic_quality import PanopticCounts, count_image, panoptic_quality
+from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
 
 CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), background=True)
 NUM_IMAGES = 6

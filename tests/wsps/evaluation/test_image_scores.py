@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from annotools.errors import DatasetError
 from annotools.label_maps import class_map
 from tests.builders import make_categories, make_label
+from tests.wsps.evaluation.one_image import count_image, score_image
 from tests.wsps.panoptic_files import random_label
-from wsps.evaluation.average_precision import score_image
 from wsps.evaluation.image_scores import count_class_map, score_label
 from wsps.evaluation.mean_iou import count_pixels
-from wsps.evaluation.panoptic_quality import count_image
 from wsps.evaluation.run_labels import to_runs
 
 CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), background=True)

@@ -10,11 +10,11 @@ from hypothesis.extra.numpy import arrays
 from annotools.label_maps import build_label
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
+from tests.wsps.evaluation.one_image import count_image
 from wsps.evaluation.panoptic_quality import (
     MeanQuality,
     PanopticCounts,
     PanopticQuality,
-    count_image,
     panoptic_quality,
 )
 
