@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from annotools.allocation_file import StoredAllocation
-    from wsps.labelling.quality import TagPrecision
+    from wsps.labelling.quality import QualityRow, TagPrecision
     from wsps.labelling.split_report import KindQuality, LabelledSplit
     from wsps.recipe import Recipe
 
@@ -64,7 +64,16 @@ def pseudo_label(
             help="Replace a setting of the recipe, as tags.cam_threshold=0.4; repeat it.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the classifier of tags.")] = 0,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Times that a network learns from the labels and makes the next ones; replaces "
+            "refinement.rounds of the recipe, which is 0 by default.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is trained.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that label images.")] = 1,
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Label only the first so many images.")
@@ -88,8 +97,13 @@ def pseudo_label(
     DIR gets semantic/NAME.png, 8-bit class indices, 255 for unknown; instances/NAME.png, 16-bit
     instance numbers, 0 for none; manifest.json, with the category of each class index; and
     quality.json. A run that was stopped goes on where it was when it is repeated. With tags, a
-    classifier is trained first. These are the labels of the first training; the rounds of a
-    recipe are for studies.
+    classifier is trained first.
+
+    In a round of iterative ground truth, as in studies, a semantic network learns from the labels
+    so far, and what it sees, cleaned up with boxes, tags and masks, is the next label of every
+    image without a full one, also of images that an allocation lists as none. --rounds says how
+    many; without it refinement.rounds of the recipe does, which used to be for studies alone.
+    DIR/rounds/0, DIR/rounds/1 and so on keep the labels before, each with its own manifest.json.
 
     [bold]Examples[/bold]
 
@@ -99,6 +113,8 @@ def pseudo_label(
     annotools pseudo-label CITYSCAPES --format cityscapes --labels plan.json --out semi
     annotools pseudo-label world.toml --format scenes --labels tags --crops 48x40
       --set tags.cam_threshold=0.4 --set classifier.steps=400 --out tags
+    annotools pseudo-label world.toml --format scenes --labels boxes+tags --crops 48x40
+      --rounds 1 --out better
     """  # noqa: D301
     from annotools.conversion.shards import Source
     from annotools.files import write_whole
@@ -116,7 +132,9 @@ def pseudo_label(
             max_images=max_images,
         ),
         labels=chosen,
-        recipe=_read_recipe(recipe_file, changes or (), crops, chosen, format_name),
+        recipe=_replace_rounds(
+            _read_recipe(recipe_file, changes or (), crops, chosen, format_name), rounds
+        ),
         seed=seed,
         held_out_split=val_split,
         box_labels=box_labels,
@@ -172,13 +190,21 @@ def _read_recipe(
     return decide_completeness(recipe, format_name)
 
 
+def _replace_rounds(recipe: "Recipe", rounds: int | None) -> "Recipe":
+    from dataclasses import replace
+
+    if rounds is None:
+        return recipe
+    return replace(recipe, refinement=replace(recipe.refinement, rounds=rounds))
+
+
 def _print(result: "LabelledSplit", out: Path) -> None:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     for found in result.kinds:
         console.print(_quality_table(found, result.tags))
-    for line in (*_notes(result), str(out / "manifest.json")):
+    for line in (*_round_lines(result.rounds), *_notes(result), str(out / "manifest.json")):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -188,7 +214,8 @@ def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> 
     from rich.table import Table
 
     shown = tags if "tags" in found.kind else {}
-    title = f"{found.images:,} images labelled from {found.kind}, in percent"
+    origin = "by the network alone" if found.kind == "none" else f"from {found.kind}"
+    title = f"{found.images:,} images labelled {origin}, in percent"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("class")
     table.add_column("kind")
@@ -213,13 +240,34 @@ def _show_rate(rate: float | None) -> str:
     return "–" if rate is None or rate != rate else f"{100 * rate:.1f}"
 
 
+def _round_lines(rounds: "Sequence[Sequence[KindQuality]]") -> list[str]:
+    """Return a line for each round and kind: what became of the labels, over all pixels."""
+    lines = []
+    for number, kinds in enumerate(rounds[1:], start=1):
+        before = {found.kind: _overall(found) for found in rounds[number - 1]}
+        for found in kinds:
+            parts = []
+            for name in ("precision", "recall", "coverage"):
+                rate = _show_rate(getattr(_overall(found), name))
+                if found.kind in before:
+                    rate = f"{_show_rate(getattr(before[found.kind], name))} -> {rate}"
+                parts.append(f"{name} {rate} %")
+            lines.append(f"round {number}, {found.kind}: {', '.join(parts)}")
+    return lines
+
+
+def _overall(found: "KindQuality") -> "QualityRow":
+    return next(row for row in found.rows if row.kind == "all")
+
+
 def _notes(result: "LabelledSplit") -> list[str]:
     counts = dict(result.images)
     total = counts.pop("in")
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
     notes = [f"{total:,} images: {', '.join(parts)}."]
     if result.num_resumed:
-        notes.append(f"{result.num_resumed:,} were done by an earlier run.")
+        what = " labels of all rounds" if len(result.rounds) > 1 else ""
+        notes.append(f"{result.num_resumed:,}{what} were done by an earlier run.")
     for split, tags in result.tags.items():
         notes.append(
             f"AP of tags: how well the classifier ranks the {tags.num_crops:,} crops of {split}; "

@@ -51,16 +51,48 @@ def example_from_prediction(
         recipe: its refinement, and the size of photos.
     """
     photo = image.read_photo()
-    pseudo = label_from_prediction(
+    pseudo = label_by_network(
         photo,
-        class_probabilities(network, photo, recipe.max_side),
+        network,
         from_boxes=image.read_box_label() if image.read_box_label is not None else None,
         weak=image.weak,
+        round_number=round_number,
+        categories=categories,
+        recipe=recipe,
+    )
+    return reduce_example(example_from_weak(photo, pseudo, image.weak, categories), recipe.max_side)
+
+
+def label_by_network(
+    photo: Photo,
+    network: PSPNet,
+    *,
+    from_boxes: PseudoLabel | None,
+    weak: WeakLabel,
+    round_number: int,
+    categories: CategorySet,
+    recipe: Recipe,
+) -> PseudoLabel:
+    """Return the label that the network gives a photo, as far as `weak` lets it: (H, W) maps.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        network: as trained before this round, in evaluation mode.
+        from_boxes: label from boxes, None where nobody drew any.
+        weak: empty where nothing was bought.
+        round_number: from 1.
+        categories: of the dataset.
+        recipe: its refinement, and the size of photos.
+    """
+    return label_from_prediction(
+        photo,
+        class_probabilities(network, photo, recipe.max_side),
+        from_boxes=from_boxes,
+        weak=weak,
         categories=categories,
         settings=recipe.refinement,
         round_number=round_number,
     )
-    return reduce_example(example_from_weak(photo, pseudo, image.weak, categories), recipe.max_side)
 
 
 @torch.no_grad()

@@ -51,12 +51,12 @@ def train_model(
     groups = [group for group in groups if len(group) > 0]
     if not groups:
         raise DatasetError("nothing to train on: no image has a label")
-    model = build_model(recipe, categories, stream_seed(seed, "weights"), device)
-    train_semantic(model, draw_batches(groups, recipe, seed, "semantic", device))
+    model = start_model(categories, recipe, seed, device)
+    train_semantic(model.semantic, groups, recipe, seed, 0)
     if relabel is not None:
         for number in range(1, recipe.refinement.rounds + 1):
             groups = relabel(copy.deepcopy(model.semantic).eval(), number)
-            train_semantic(model, draw_batches(groups, recipe, seed, f"semantic-{number}", device))
+            train_semantic(model.semantic, groups, recipe, seed, number)
     boxed = [group for group in groups if group[0].has_boxes]
     if boxed:
         model.detector.start_from(model.semantic.trunk.backbone)
@@ -65,15 +65,43 @@ def train_model(
     return model
 
 
-def train_semantic(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
-    """Train the semantic network by cross-entropy over labelled pixels; return the losses."""
-    model.semantic.train()
+def start_model(
+    categories: CategorySet, recipe: Recipe, seed: int, device: torch.device
+) -> PanopticModel:
+    """Return the model that training begins with; its random weights come from the seed.
+
+    Raises:
+        RecipeError: when the recipe's backbone does not exist or its weights do not fit.
+    """
+    return build_model(recipe, categories, stream_seed(seed, "weights"), device)
+
+
+def train_semantic(
+    network: PSPNet, groups: Groups, recipe: Recipe, seed: int, round_number: int
+) -> list[float]:
+    """Train the semantic network on the labels of a round and return the losses.
+
+    They are cross-entropies over labelled pixels.
+
+    Args:
+        network: as the round before left it, on the device where to train.
+        groups: examples by label kind, as for `train_model`; at least one, and none empty.
+        recipe: how long and how to train.
+        seed: of order and augmentation.
+        round_number: 0 for the labels that are there before the first training.
+
+    Raises:
+        RecipeError: when the loss is no longer finite.
+    """
+    network.train()
+    stage = "semantic" if round_number == 0 else f"semantic-{round_number}"
+    batches = draw_batches(groups, recipe, seed, stage, next(network.parameters()).device)
 
     def loss_of(batch: Batch) -> Tensor:
-        return semantic_loss(model.semantic(batch.images), batch.classes)
+        return semantic_loss(network(batch.images), batch.classes)
 
-    parameters = model.semantic.parameters()
-    return descend(parameters, batches, loss_of, model.recipe, model.recipe.semantic, "semantic")
+    name = f"semantic on labels of round {round_number}"
+    return descend(network.parameters(), batches, loss_of, recipe, recipe.semantic, name)
 
 
 def train_detector(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:

@@ -1,66 +1,37 @@
-import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
 from annotools.formats.label_folder import read_maps
 from annotools.label_maps import class_map, instance_map
 from annotools.weak_labels.weaken import weaken
+from tests.wsps.pseudo_label_runs import (
+    QUICK,
+    contents,
+    make_world,
+    read_json,
+    run,
+    run_well,
+    write_allocation,
+)
 from wsps.labelling import image_task
-from wsps.pseudo_label_cli import app
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.merge import merge_with_boxes
 from wsps.pseudo_labels.tags import TaggedPhotos, label_from_tags, train_classifier
 from wsps.recipe import Recipe, StageSettings
 
-QUICK = ("--set", "classifier.steps=2", "--set", "batch_size=2", "--crops", "32x32")
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
-    path = tmp_path / "world.toml"
-    path.write_text("width = 64\nheight = 64\nnum_train = 4\nnum_val = 2\n")
-    return path
-
-
-def run(world: Path, labels: object, out: Path, *arguments: object) -> Result:
-    given = [world, "--format", "scenes", "--labels", labels, "--out", out, *arguments]
-    return CliRunner().invoke(app, [str(argument) for argument in given])
-
-
-def run_well(world: Path, labels: object, out: Path, *arguments: object) -> dict[str, Any]:
-    table = world.with_name("table.json")
-    done = run(world, labels, out, *arguments, "--json", table)
-    assert done.exit_code == 0, done.output + repr(done.exception)
-    return json.loads(table.read_text())
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    paths = (path for path in out.rglob("*.*") if path.is_file() and ".state" not in path.parts)
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
-
-
-def write_allocation(path: Path, kind_of: Mapping[int, str], **settings: object) -> Path:
-    mix = dict.fromkeys(kind_of.values(), 1)
-    asked = {"format": "scenes", "root": "w", "split": "train", "mix": mix, "budget_hours": 9}
-    images = [{"id": i, "kind": kind, "seconds": 1} for i, kind in kind_of.items()]
-    content = {"written_by": "annotools plan", "settings": asked | settings, "images": images}
-    path.write_text(json.dumps(content))
-    return path
+    return make_world(tmp_path)
 
 
 def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(

@@ -47,7 +47,7 @@ def losses_of_a_run(seed: int) -> tuple[list[float], list[float], list[float]]:
         return draw_batches([full_examples(4)], RECIPE, seed, stage, CPU)
 
     return (
-        train_semantic(model, batches("semantic")),
+        train_semantic(model.semantic, [full_examples(4)], RECIPE, seed, 0),
         train_detector(model, batches("detector")),
         train_instance(model, batches("instance")),
     )

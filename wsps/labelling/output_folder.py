@@ -1,22 +1,51 @@
 """The folder that a run fills with pseudo-labels: whose it is, what is done, what may be removed.
 
-`.state` in it says with which settings and which files it is filled, and from what each image's
-label was made, so that the same run does what is missing and nothing twice.
+Labels of the last round lie in the folder itself, those of the rounds before in `rounds/0`,
+`rounds/1` and so on. `.state` says with which settings and which files it is filled, and from what
+each label was made, so that the same run does what is missing and nothing twice.
 """
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
 from annotools.files import files_under, leftover_of, remove_files, write_whole
+from annotools.formats.label_folder import MANIFEST_FILE, map_files
 
 STATE_FOLDER = ".state"
 WRITTEN_BY = "annotools pseudo-label"
 
 _SETUP_FILE = "setup.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFolder:
+    """Where the labels of one round go, of all that are made in `out`; `number` is from 0."""
+
+    out: Path
+    number: int
+    is_last: bool
+
+    @property
+    def path(self) -> Path:
+        """The folder of its maps and its manifest."""
+        return self.out if self.is_last else self.out / "rounds" / str(self.number)
+
+    def list_files(self, names: Iterable[str]) -> list[str]:
+        """Return all that is written there for images of these names, relative to `out`."""
+        listed = [MANIFEST_FILE, *(file_name for name in names for file_name in map_files(name))]
+        place = self.path.relative_to(self.out)
+        return [(place / file_name).as_posix() for file_name in listed]
+
+
+def round_folders(out: Path, num_rounds: int) -> tuple[RoundFolder, ...]:
+    """Return the folder of the first labels and of those of each round after, in order."""
+    numbers = range(num_rounds + 1)
+    return tuple(RoundFolder(out=out, number=n, is_last=n == num_rounds) for n in numbers)
 
 
 def start_folder(
@@ -53,23 +82,32 @@ def start_folder(
     write_whole(out / STATE_FOLDER / _SETUP_FILE, json.dumps(content).encode())
 
 
-def is_made(out: Path, name: str, files: Sequence[str], key: str) -> bool:
-    """Return whether the files of an image are there, made with this key."""
-    path = _key_path(out, name)
+def is_made(folder: RoundFolder, name: str, key: str) -> bool:
+    """Return whether the maps of an image are there, made with this key."""
+    path = _key_path(folder, name)
     return (
         path.is_file()
         and path.read_text(encoding="utf-8") == key
-        and all((out / file_name).is_file() for file_name in files)
+        and all((folder.path / file_name).is_file() for file_name in map_files(name))
     )
 
 
-def mark_made(out: Path, name: str, key: str) -> None:
-    """Remember from what the files of an image were made; they are there by then.
+def mark_made(folder: RoundFolder, name: str, key: str) -> None:
+    """Remember from what the maps of an image were made; they are there by then.
 
     Raises:
         OSError: when that cannot be written.
     """
-    write_whole(_key_path(out, name), key.encode())
+    write_whole(_key_path(folder, name), key.encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file that people may read.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def remove_leftovers(out: Path, planned: Sequence[str]) -> None:
@@ -78,8 +116,8 @@ def remove_leftovers(out: Path, planned: Sequence[str]) -> None:
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
 
 
-def _key_path(out: Path, name: str) -> Path:
-    return out / STATE_FOLDER / "keys" / f"{name}.txt"
+def _key_path(folder: RoundFolder, name: str) -> Path:
+    return folder.out / STATE_FOLDER / "keys" / str(folder.number) / f"{name}.txt"
 
 
 def _read_setup(out: Path) -> dict[str, Any] | None:

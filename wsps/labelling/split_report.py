@@ -30,9 +30,10 @@ class LabelRequest:
     """What to label, and how.
 
     Of `source` everything but `categories` is used. `labels` is a weak kind for every image, or
-    an allocation. `recipe` has the settings, the size of the tagged crops among them; `seed` is
-    the classifier's, and the tags of `held_out_split` measure it, None for none. In `box_labels`
-    labels from boxes are kept for others to use, None for nowhere.
+    an allocation. `recipe` has the settings, the size of the tagged crops and the number of rounds
+    among them; `seed` is that of all training, and the tags of `held_out_split` measure the
+    classifier, None for none. In `box_labels` labels from boxes are kept for others to use, None
+    for nowhere.
     """
 
     source: Source
@@ -45,7 +46,7 @@ class LabelRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class KindQuality:
-    """The labels made from one weak kind, of so many images: what `quality_rows` gives."""
+    """The labels of the images of one kind but `full`, so many: what `quality_rows` gives."""
 
     kind: str
     images: int
@@ -56,19 +57,25 @@ class KindQuality:
 class LabelledSplit:
     """What a run came to.
 
-    `images` are counted by what became of them; `in` is the sum of all others. `num_resumed` were
-    done by an earlier run. `tags` is by split: the labelled one, and the held-out one if it was
-    asked for; empty without tags.
+    `images` are counted by what became of them; `in` is the sum of all others. `num_resumed`
+    labels, of all rounds, were done by an earlier run. `rounds` has the quality of the first labels
+    and of those of each round after. `tags` is by split: the labelled one, and the held-out one
+    if it was asked for; empty without tags.
     """
 
     images: Mapping[str, int]
     num_resumed: int
-    kinds: tuple[KindQuality, ...]
+    rounds: tuple[tuple[KindQuality, ...], ...]
     tags: Mapping[str, TagPrecision]
 
     def __post_init__(self) -> None:
         counted = dict(self.images)
         assert counted.pop("in") == sum(counted.values()), self.images
+
+    @property
+    def kinds(self) -> tuple[KindQuality, ...]:
+        """The quality of the last labels."""
+        return self.rounds[-1]
 
 
 def count_images(
@@ -93,9 +100,9 @@ def count_images(
 
 
 def describe(
-    result: LabelledSplit, request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]
+    request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask], round_number: int
 ) -> dict[str, Any]:
-    """Return the manifest of a folder of pseudo-labels."""
+    """Return the manifest of the pseudo-labels of a round, from 0."""
     source, labels = request.source, request.labels
     kinds = Counter(task.kind for task in tasks)
     return {
@@ -109,8 +116,9 @@ def describe(
         "labels_from": labels if isinstance(labels, str) else as_table(labels.settings),
         "recipe": as_table(request.recipe),
         "seed": request.seed,
+        "round": round_number,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
-        "images": dict(result.images),
+        "images": count_images(request, dataset, tasks),
         "kinds": dict(sorted(kinds.items())),
         "ignore": IGNORE_INDEX,
         "classes": describe_classes(dataset.categories),
@@ -127,10 +135,11 @@ def quality_as_json(result: LabelledSplit, categories: CategorySet) -> dict[str,
     """Return how good the labels are: rates in [0, 1], null where undefined."""
     names = [category.name for category in categories.categories]
     return {
-        "kinds": {
-            found.kind: {"images": found.images, "rows": as_table(found.rows)}
-            for found in result.kinds
-        },
+        "kinds": _kinds_as_json(result.kinds),
+        "rounds": [
+            {"round": number, "kinds": _kinds_as_json(kinds)}
+            for number, kinds in enumerate(result.rounds)
+        ],
         "tags": {
             split: {
                 "crops": tags.num_crops,
@@ -140,6 +149,10 @@ def quality_as_json(result: LabelledSplit, categories: CategorySet) -> dict[str,
             for split, tags in result.tags.items()
         },
     }
+
+
+def _kinds_as_json(kinds: Sequence[KindQuality]) -> dict[str, Any]:
+    return {found.kind: {"images": found.images, "rows": as_table(found.rows)} for found in kinds}
 
 
 def _defined(value: float) -> float | None:

@@ -4,28 +4,24 @@ Torch is loaded by the functions that need it: a worker that labels from boxes d
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.files import write_whole
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from annotools.settings import as_table
 from wsps.labelling.quality import CropScores
+from wsps.labelling.stored_weights import choose_device, load_weights, store_weights
 from wsps.recipe import Recipe
 
 if TYPE_CHECKING:
-    import torch
-
     from wsps.networks.classifier import CropClassifier
 
 CLASSIFIER_SETTINGS = (
@@ -53,8 +49,8 @@ class StoredClassifier:
         from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags
 
         tagged = TaggedPhoto(photo=photo, weak=weak)
-        classifier, device = _load(self, len(categories))
-        return label_from_tags(classifier, tagged, categories, self.recipe, device)
+        classifier = _load(self, len(categories))
+        return label_from_tags(classifier, tagged, categories, self.recipe, choose_device())
 
     def score(self, photo: Photo, weak: WeakLabel, categories: CategorySet) -> CropScores:
         """Return how the classifier scores the crops of a photo, beside their tags."""
@@ -62,9 +58,9 @@ class StoredClassifier:
 
         present, asked = tag_targets(weak, categories)
         tagged = TaggedPhoto(photo=photo, weak=weak)
-        classifier, device = _load(self, len(categories))
+        classifier = _load(self, len(categories))
         return CropScores(
-            scores=score_crops(classifier, tagged, self.recipe.max_side, device),
+            scores=score_crops(classifier, tagged, self.recipe.max_side, choose_device()),
             present=present.numpy() > 0,
             asked=asked.numpy() > 0,
         )
@@ -95,18 +91,14 @@ def store_classifier(
         RecipeError: for settings that cannot be trained with.
         OSError: when the file cannot be written.
     """
-    import torch
-
     from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
 
-    key = _key([weak_of[image.image_id] for image in images], stamps, recipe, seed)
-    if _stored_key(path) != key:
+    def train() -> "CropClassifier":
         photos = TaggedPhotos(dataset, images, weak_of)
-        classifier = train_classifier(photos, dataset.categories, recipe, seed, _device())
-        state = {name: values.cpu() for name, values in classifier.state_dict().items()}
-        content = io.BytesIO()
-        torch.save({"key": key, "state": state}, content)
-        write_whole(path, content.getvalue())
+        return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
+
+    key = _key([weak_of[image.image_id] for image in images], stamps, recipe, seed)
+    store_weights(path, key, train)
     return StoredClassifier(path=path, key=key, recipe=recipe)
 
 
@@ -118,31 +110,11 @@ def _key(weak_labels: Sequence[WeakLabel], stamps: Sequence[str], recipe: Recipe
     return total.hexdigest()
 
 
-def _stored_key(path: Path) -> str | None:
-    """Return what the classifier of a file was trained from, None for a missing or damaged file."""
-    import torch
-
-    try:
-        stored: dict[str, str] = torch.load(path, weights_only=True)
-        return stored["key"]
-    except (OSError, RuntimeError, EOFError, UnpicklingError, KeyError):
-        return None
-
-
 @lru_cache(maxsize=1)
-def _load(stored: StoredClassifier, num_classes: int) -> "tuple[CropClassifier, torch.device]":
-    """Return the classifier in evaluation mode, and the device it is on."""
-    import torch
-
+def _load(stored: StoredClassifier, num_classes: int) -> "CropClassifier":
+    """Return the classifier in evaluation mode."""
     from wsps.networks.backbone import build_backbone
     from wsps.networks.classifier import CropClassifier
 
     classifier = CropClassifier(build_backbone(stored.recipe.backbone), num_classes)
-    classifier.load_state_dict(torch.load(stored.path, weights_only=True)["state"])
-    return classifier.to(_device()).eval(), _device()
-
-
-def _device() -> "torch.device":
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_weights(stored.path, classifier)

@@ -1,0 +1,49 @@
+"""Runs of `annotools pseudo-label` on four scenes in one line, for tests."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from wsps.pseudo_label_cli import app
+
+QUICK = ("--set", "classifier.steps=2", "--set", "batch_size=2", "--crops", "32x32")
+
+
+def make_world(folder: Path) -> Path:
+    """Four scenes to label, and two held out."""
+    path = folder / "world.toml"
+    path.write_text("width = 64\nheight = 64\nnum_train = 4\nnum_val = 2\n")
+    return path
+
+
+def run(world: Path, labels: object, out: Path, *arguments: object) -> Result:
+    given = [world, "--format", "scenes", "--labels", labels, "--out", out, *arguments]
+    return CliRunner().invoke(app, [str(argument) for argument in given])
+
+
+def run_well(world: Path, labels: object, out: Path, *arguments: object) -> dict[str, Any]:
+    table = world.with_name("table.json")
+    done = run(world, labels, out, *arguments, "--json", table)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return json.loads(table.read_text())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    paths = (path for path in out.rglob("*.*") if path.is_file() and ".state" not in path.parts)
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
+
+
+def write_allocation(path: Path, kind_of: Mapping[int, str], **settings: object) -> Path:
+    mix = dict.fromkeys(kind_of.values(), 1)
+    asked = {"format": "scenes", "root": "w", "split": "train", "mix": mix, "budget_hours": 9}
+    images = [{"id": i, "kind": kind, "seconds": 1} for i, kind in kind_of.items()]
+    content = {"written_by": "annotools plan", "settings": asked | settings, "images": images}
+    path.write_text(json.dumps(content))
+    return path
