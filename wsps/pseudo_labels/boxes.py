@@ -12,16 +12,16 @@ from annotools.records import Box, BoxXYXY, Photo
 from wsps.pseudo_labels.methods import METHODS, BoxMethod
 from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.rivals import subtract_rivals
-from wsps.pseudo_labels.windows import cut_window, ellipse_in, enlarge_to_box
+from wsps.pseudo_labels.windows import ellipse_in
 from wsps.recipe import DEFAULT_BOX_METHOD
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 """Raised whenever labels from boxes change, so that older files are not taken for them."""
 
 MIN_SIDE = 8
 """Shorter side in pixels from which on a box has room for colours and edges."""
 
-MIN_SCORE = 0.6
+MIN_SCORE = 0.44
 """Score less the strongest rival's from which on a pixel is certain, whatever the dataset."""
 
 MIN_FOUND_SHARE = 0.02
@@ -99,8 +99,7 @@ def score_box(
     """
     if _is_small(place):
         return ellipse_in(_whole(place), 1.0).astype(np.float32)
-    window = cut_window(photo, place)
-    return enlarge_to_box(method(window, others), window)
+    return method(photo, place, others)
 
 
 def label_from_boxes(

@@ -12,10 +12,10 @@ from wsps.pseudo_labels.windows import Window
 NUM_REGIONS = (8, 16, 32, 64, 128)
 """Numbers of regions into which each hierarchy is cut: its scales."""
 
-BLUR_SIGMAS = (0, 1)
-"""Blurs before colour differences are taken, in pixels of the window: one hierarchy each.
+BLUR_SIGMA = 1
+"""Blur of one of the hierarchies, in pixels of the window.
 
-Fine texture breaks up the unblurred one, narrow parts are lost to the blurred one."""
+Fine texture breaks up the others, narrow parts are lost to the blurred one."""
 
 MIN_INSIDE = 0.95
 """Share of a region's pixels in the box from which on the region can be part of the object."""
@@ -48,17 +48,30 @@ def grouping_votes(window: Window) -> NDArray[np.float32]:
 def _partitions(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.int64]]:
     """Region numbers (H, W), hierarchy by hierarchy, coarse to fine."""
     height, width = pixels.shape[:2]
-    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     graph = hg.get_4_adjacency_graph((height, width))
-    for sigma in BLUR_SIGMAS:
-        blurred = cv2.GaussianBlur(lab, (0, 0), sigma) if sigma else lab
-        colours = blurred.reshape(-1, 3).astype(np.float64)
-        differences = hg.weight_graph(graph, colours, hg.WeightFunction.L2)
-        tree, altitudes = hg.watershed_hierarchy_by_volume(graph, differences)
+    for weights in _edge_weights(pixels, graph):
+        tree, altitudes = hg.watershed_hierarchy_by_volume(graph, weights)
         cuts = hg.HorizontalCutExplorer(tree, altitudes)
         for number in NUM_REGIONS:
             cut = cuts.horizontal_cut_from_num_regions(number)
             yield cut.labelisation_leaves(tree).reshape(height, width)
+
+
+def _edge_weights(
+    pixels: NDArray[np.uint8], graph: hg.UndirectedGraph
+) -> Iterator[NDArray[np.float64]]:
+    """How unlike neighbouring pixels are, (E,) of the graph's edges, in one way after another.
+
+    The difference of their colours, the same after a blur, and the mean of the colour gradients at
+    both, which is wide where an edge is soft.
+    """
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    for colours in (lab, cv2.GaussianBlur(lab, (0, 0), BLUR_SIGMA)):
+        vertices = colours.reshape(-1, 3).astype(np.float64)
+        yield hg.weight_graph(graph, vertices, hg.WeightFunction.L2)
+    slopes = np.stack([cv2.Scharr(lab, cv2.CV_32F, 1, 0), cv2.Scharr(lab, cv2.CV_32F, 0, 1)])
+    gradient = np.sqrt((slopes.astype(np.float64) ** 2).sum(axis=(0, 3)))
+    yield hg.weight_graph(graph, gradient.ravel(), hg.WeightFunction.mean)
 
 
 def _largest_union(

@@ -5,50 +5,71 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.records import BoxXYXY
+from annotools.records import BoxXYXY, Photo
+from wsps.pseudo_labels.box_crf import sharpen_box
+from wsps.pseudo_labels.feet import doubt_feet
 from wsps.pseudo_labels.grabcut import grabcut_from_votes, grabcut_mask
 from wsps.pseudo_labels.grouping import grouping_votes
-from wsps.pseudo_labels.windows import Window
+from wsps.pseudo_labels.windows import Window, cut_window, enlarge_to_box
 from wsps.recipe import DEFAULT_BOX_METHOD
 
-BoxMethod = Callable[[Window, Sequence[BoxXYXY]], NDArray[np.float32]]
-"""From the window of a box, and the boxes of the photo's other instances in the photo's pixels, to
-how surely each pixel is the object: (H, W) in [0, 1], 0 outside the box; a mask is 0 and 1."""
+BoxMethod = Callable[[Photo, BoxXYXY, Sequence[BoxXYXY]], NDArray[np.float32]]
+"""From a photo, a box within it and the boxes of its other instances to how surely each pixel of
+the box is its object: (H, W) of the box, in [0, 1]; a mask is 0 and 1."""
 
 
-def agree(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.float32]:
-    """Return the mean of grouping's votes and of GrabCut from two starts.
+def find_agreed(photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]) -> NDArray[np.float32]:
+    """Return how far GrabCut and grouping agree, after a dense CRF.
 
-    One start is the box, the other what grouping found. Neither GrabCut nor grouping alone brings
-    a pixel above one half.
-
-    Deviation from the paper: it takes a pixel if two masks agree. Scores let other instances weigh
-    in, and one threshold trades precision for recall.
+    Deviation from the paper: it takes a pixel if two masks agree. Scores let the CRF and other
+    instances weigh in, and one threshold trades precision for recall.
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
+    window = cut_window(photo, place)
+    scores = enlarge_to_box(agreement(window, others), window)
+    return sharpen_box(photo, place, doubt_feet(scores, place, photo.shape[0]))
+
+
+def agreement(window: Window, others: Sequence[BoxXYXY]) -> NDArray[np.float32]:
+    """Return the mean of grouping's votes and of GrabCut from two starts: (H, W), in [0, 1].
+
+    One start is the box, the other what grouping found. Neither GrabCut nor grouping alone brings
+    a pixel above one half.
+    """
     votes = grouping_votes(window)
-    cuts = (grabcut_mask(window, other_boxes), grabcut_from_votes(window, votes))
+    cuts = (grabcut_mask(window, others), grabcut_from_votes(window, votes))
     return np.asarray((np.mean(cuts, axis=0) + votes) / 2, dtype=np.float32)
 
 
-def cut_colours(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.float32]:
+def cut_colours(photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]) -> NDArray[np.float32]:
     """Return GrabCut's mask from the box."""
-    return grabcut_mask(window, other_boxes).astype(np.float32)
+    window = cut_window(photo, place)
+    return enlarge_to_box(grabcut_mask(window, others).astype(np.float32), window)
 
 
-def group_regions(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.float32]:  # noqa: ARG001
+def group_regions(
+    photo: Photo,
+    place: BoxXYXY,
+    others: Sequence[BoxXYXY],  # noqa: ARG001
+) -> NDArray[np.float32]:
     """Return grouping's votes."""
-    return grouping_votes(window)
+    window = cut_window(photo, place)
+    return enlarge_to_box(grouping_votes(window), window)
 
 
-def fill_box(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.float32]:  # noqa: ARG001
+def fill_box(
+    photo: Photo,  # noqa: ARG001
+    place: BoxXYXY,
+    others: Sequence[BoxXYXY],  # noqa: ARG001
+) -> NDArray[np.float32]:
     """Return the whole box."""
-    return window.inside(window.box_xyxy).astype(np.float32)
+    x0, y0, x1, y1 = place
+    return np.ones((y1 - y0, x1 - x0), dtype=np.float32)
 
 
 METHODS: dict[str, BoxMethod] = {
-    DEFAULT_BOX_METHOD: agree,
+    DEFAULT_BOX_METHOD: find_agreed,
     "grabcut": cut_colours,
     "grouping": group_regions,
     "box": fill_box,

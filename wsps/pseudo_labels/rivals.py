@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from annotools.records import BoxXYXY
 
-LARGER_RIVAL_SHARE = 0.5
+LARGER_RIVAL_SHARE = 0.6
 """What the claim of a box that is not smaller counts, beside 1 for a smaller one's.
 
 Where two boxes overlap, the pixels are the smaller one's more often, but far from always."""

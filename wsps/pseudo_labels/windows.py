@@ -14,17 +14,19 @@ CONTEXT_SHARE = 0.2
 MIN_CONTEXT = 3
 """Context on each side of a box in pixels, however small the box."""
 
-MAX_WINDOW_SIDE = 96
-"""Longest side of a window in its own pixels. Masks of real objects are no better at 128."""
+MAX_WINDOW_PIXELS = 96 * 96
+"""Most pixels of a window. Masks of real objects are no better with more."""
+
+MIN_WINDOW_SIDE = 8
+"""Shortest side of a window in its own pixels, for boxes that are long and thin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A box with its context, shrunk to at most `MAX_WINDOW_SIDE` a side.
+    """A box with its context, shrunk to about `MAX_WINDOW_PIXELS` at most.
 
     `pixels` is (H, W, 3) RGB in the window's own pixels, `bounds_xyxy` its place in the photo and
-    `box_xyxy` the annotated box, both in the photo's pixels. The two sides shrink independently,
-    so that a long thin box keeps its width.
+    `box_xyxy` the annotated box, both in the photo's pixels. Both sides shrink alike.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,16 +41,23 @@ class Window:
         return rows[:, None] & columns[None, :]
 
 
-def cut_window(photo: Photo, box_xyxy: BoxXYXY) -> Window:
-    """Return the window of a box that lies within the photo and is not empty."""
+def cut_window(photo: Photo, box_xyxy: BoxXYXY, context_share: float = CONTEXT_SHARE) -> Window:
+    """Return the window of a box.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        box_xyxy: within the photo and not empty.
+        context_share: context on each side, as a share of that side of the box.
+    """
     height, width = photo.shape[:2]
     x0, y0, x1, y1 = box_xyxy
-    margin_x = max(MIN_CONTEXT, round(CONTEXT_SHARE * (x1 - x0)))
-    margin_y = max(MIN_CONTEXT, round(CONTEXT_SHARE * (y1 - y0)))
+    margin_x = max(MIN_CONTEXT, round(context_share * (x1 - x0)))
+    margin_y = max(MIN_CONTEXT, round(context_share * (y1 - y0)))
     left, top = max(0, x0 - margin_x), max(0, y0 - margin_y)
     right, bottom = min(width, x1 + margin_x), min(height, y1 + margin_y)
     pixels: NDArray[np.uint8] = photo[top:bottom, left:right]
-    size_wh = min(right - left, MAX_WINDOW_SIDE), min(bottom - top, MAX_WINDOW_SIDE)
+    scale = min(1.0, (MAX_WINDOW_PIXELS / ((right - left) * (bottom - top))) ** 0.5)
+    size_wh = _shrink(right - left, scale), _shrink(bottom - top, scale)
     if size_wh != (right - left, bottom - top):
         shrunk = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
         pixels = np.asarray(shrunk, dtype=np.uint8)
@@ -57,6 +66,24 @@ def cut_window(photo: Photo, box_xyxy: BoxXYXY) -> Window:
         bounds_xyxy=(left, top, right, bottom),
         box_xyxy=box_xyxy,
     )
+
+
+def shrink_to_window(scores: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    """Return scores of the box in the window's pixels, 0 around the box.
+
+    Args:
+        scores: (H, W) of the box, in the photo's pixels.
+        window: of the box.
+    """
+    left, top, right, bottom = window.bounds_xyxy
+    x0, y0, x1, y1 = window.box_xyxy
+    placed = np.zeros((bottom - top, right - left), dtype=np.float32)
+    placed[y0 - top : y1 - top, x0 - left : x1 - left] = scores
+    height, width = window.pixels.shape[:2]
+    if placed.shape == (height, width):
+        return placed
+    shrunk = cv2.resize(placed, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, dtype=np.float32)
 
 
 def enlarge_to_box(scores: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
@@ -85,6 +112,10 @@ def ellipse_in(inside: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
     rows = _offsets_from_centre(np.asarray(inside.any(axis=1)), share)
     columns = _offsets_from_centre(np.asarray(inside.any(axis=0)), share)
     return (rows[:, None] ** 2 + columns[None, :] ** 2 <= 1) & inside
+
+
+def _shrink(side: int, scale: float) -> int:
+    return min(side, max(MIN_WINDOW_SIDE, round(scale * side)))
 
 
 def _covered(start: int, stop: int, first: int, last: int, size: int) -> NDArray[np.bool_]:

@@ -169,7 +169,7 @@ def test_other_methods_are_chosen_by_name() -> None:
     assert list(found) == ["agreed", "grabcut", "grouping", "box"]
     assert found["box"].mask.all()
     cross = photo[10:50, 10:50, 0] > 150
-    assert (found["grouping"].mask == cross).mean() > 0.98
+    assert (found["grouping"].mask == cross).mean() > 0.94
     # GrabCut's sure core reaches into the corners between the arms.
     assert cross.sum() <= found["grabcut"].mask.sum() < found["box"].mask.sum()
 

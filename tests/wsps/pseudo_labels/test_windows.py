@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from wsps.pseudo_labels.windows import MAX_WINDOW_SIDE, cut_window, ellipse_in, enlarge_to_box
+from wsps.pseudo_labels.windows import (
+    MIN_WINDOW_SIDE,
+    cut_window,
+    ellipse_in,
+    enlarge_to_box,
+    shrink_to_window,
+)
 
 
 def test_context_is_a_fifth_of_the_box_and_stops_at_the_photo() -> None:
@@ -16,9 +22,24 @@ def test_small_box_has_three_pixels_of_context() -> None:
     assert window.bounds_xyxy == (17, 17, 33, 31)
 
 
-def test_long_thin_box_keeps_its_width() -> None:
-    window = cut_window(np.zeros((1000, 100, 3), dtype=np.uint8), (40, 100, 50, 900))
-    assert window.pixels.shape == (MAX_WINDOW_SIDE, 16, 3)
+def test_context_can_be_another_share() -> None:
+    window = cut_window(np.zeros((60, 90, 3), dtype=np.uint8), (20, 20, 40, 30), 0.5)
+    assert window.bounds_xyxy == (10, 15, 50, 35)
+
+
+def test_both_sides_shrink_alike() -> None:
+    # 1400 x 1400 pixels with context: 9216 are 96 x 96.
+    window = cut_window(np.zeros((2000, 2000, 3), dtype=np.uint8), (500, 500, 1500, 1500))
+    assert window.pixels.shape == (96, 96, 3)
+    # 1400 x 350: the scale is (9216 / 490000) ** 0.5 = 0.137.
+    window = cut_window(np.zeros((2000, 2000, 3), dtype=np.uint8), (500, 500, 1500, 750))
+    assert window.pixels.shape == (48, 192, 3)
+
+
+def test_long_thin_box_keeps_a_few_rows() -> None:
+    window = cut_window(np.zeros((40, 9000, 3), dtype=np.uint8), (0, 10, 9000, 20))
+    assert window.pixels.shape[0] == MIN_WINDOW_SIDE
+    assert window.inside((0, 10, 9000, 20)).any()
 
 
 @pytest.mark.parametrize("box", [(10, 10, 30, 25), (0, 0, 300, 200), (37, 11, 290, 160)])
@@ -38,6 +59,22 @@ def test_unshrunk_window_gives_the_box_exactly() -> None:
     assert enlarged.shape == (12, 10)
     assert np.argwhere(enlarged).tolist() == [[0, 0]]
     assert enlarged[0, 0] == 0.25
+
+
+def test_unshrunk_window_takes_scores_as_they_are() -> None:
+    window = cut_window(np.zeros((40, 40, 3), dtype=np.uint8), (10, 10, 12, 11))
+    shrunk = shrink_to_window(np.array([[0.25, 1.0]], dtype=np.float32), window)
+    expected = np.zeros((7, 8), dtype=np.float32)
+    expected[3, 3:5] = 0.25, 1
+    np.testing.assert_array_equal(shrunk, expected)
+
+
+def test_scores_shrink_to_the_box_in_the_window() -> None:
+    box = (37, 11, 290, 160)
+    window = cut_window(np.zeros((200, 300, 3), dtype=np.uint8), box)
+    shrunk = shrink_to_window(np.ones((149, 253), dtype=np.float32), window)
+    assert shrunk.shape == window.pixels.shape[:2]
+    assert ((shrunk > 0.5) == window.inside(box)).mean() > 0.97
 
 
 def test_box_outside_the_window_covers_nothing() -> None:
