@@ -80,13 +80,13 @@ class CrfSettings:
     bilateral_weight: float = 4.0
     """Of neighbours with a similar colour."""
     bilateral_sigma_xy: float = 67.0
-    """Their reach in pixels of the photo; 67 is a seventh of a VOC photo's width."""
+    """Their reach in pixels of the photo that the network sees; 67 is a seventh of VOC's width."""
     bilateral_sigma_rgb: float = 3.0
     """Their reach in colour, of 0 to 255 a channel."""
     gaussian_weight: float = 3.0
     """Of neighbours with any colour."""
     gaussian_sigma_xy: float = 1.0
-    """Their reach in pixels of the photo."""
+    """Their reach in pixels of the photo that the network sees."""
 
     def __post_init__(self) -> None:
         if self.iterations < 0:

@@ -6,7 +6,6 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -97,7 +96,7 @@ def label_by_network(
 
 @torch.no_grad()
 def class_probabilities(network: PSPNet, photo: Photo, max_side: int | None) -> NDArray[np.float32]:
-    """Return the probability of each class at each pixel of the photo: (K, H, W).
+    """Return the probability of each class at each pixel that the network sees: (K, H, W).
 
     Args:
         network: in evaluation mode.
@@ -106,9 +105,5 @@ def class_probabilities(network: PSPNet, photo: Photo, max_side: int | None) -> 
     """
     device = next(network.parameters()).device
     image = normalise(reduce_photo(photo, max_side)).to(device)
-    probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()  # (K, h, w)
-    size_wh = photo.shape[1], photo.shape[0]
-    if probabilities.shape[1:] == photo.shape[:2]:
-        return np.asarray(probabilities, dtype=np.float32)
-    enlarged = [cv2.resize(p, size_wh, interpolation=cv2.INTER_LINEAR) for p in probabilities]
-    return np.stack(enlarged).astype(np.float32, copy=False)
+    probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
+    return np.asarray(probabilities, dtype=np.float32)

@@ -37,13 +37,13 @@ def photo(height: int = 8, width: int = 16) -> np.ndarray:
     return np.zeros((height, width, 3), dtype=np.uint8)
 
 
-def test_probabilities_have_the_photos_size_and_sum_to_one():
-    for max_side in (None, 8):
+def test_probabilities_are_of_the_photo_that_the_network_sees_and_sum_to_one():
+    for max_side, height, width in ((None, 8, 16), (8, 4, 8)):
         probabilities = class_probabilities(LeftAndRight(20.0), photo(), max_side)
-        assert probabilities.shape == (len(SCENE_CATEGORIES), 8, 16)
+        assert probabilities.shape == (len(SCENE_CATEGORIES), height, width)
         np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
-        assert (probabilities[ROAD_INDEX, :, :6] > 0.99).all()
-        assert (probabilities[CAR_INDEX, :, 10:] > 0.99).all()
+        assert (probabilities[ROAD_INDEX, :, : width // 2] > 0.99).all()
+        assert (probabilities[CAR_INDEX, :, width // 2 :] > 0.99).all()
 
 
 @pytest.mark.parametrize(("car_logit", "expected"), [(20.0, CAR_INDEX), (1.0, IGNORE_INDEX)])

@@ -48,3 +48,15 @@ def test_the_crf_decides_by_the_photo_what_the_network_left_open():
     made = label(*blurred_prediction(), settings)
     row = [ROAD] * 6 + [CAR] * 3 + [NO] * 3
     assert made.classes.tolist() == [row] * 8
+
+
+def test_a_prediction_on_a_reduced_photo_is_enlarged():
+    photo, _ = blurred_prediction()
+    probabilities = np.zeros((3, 4, 6), dtype=np.float32)
+    probabilities[ROAD, :, :3] = probabilities[CAR, :, 3:] = 1.0
+    with_crf = replace(WITHOUT_CRF, crf=CrfSettings(gaussian_weight=0.0))
+    for settings in (WITHOUT_CRF, with_crf):
+        made = label(photo, probabilities, replace(settings, fill_below=0.0))
+        # Between the classes a quarter of each, so neither is certain.
+        row = [ROAD] * 5 + [NO, NO] + [CAR] * 2 + [NO] * 3
+        assert made.classes.tolist() == [row] * 8
