@@ -23,7 +23,7 @@ MIN_WINDOW_SIDE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A box with its context, shrunk to about `MAX_WINDOW_PIXELS` at most.
+    """A box with its context, shrunk so that every box costs about the same.
 
     `pixels` is (H, W, 3) RGB in the window's own pixels, `bounds_xyxy` its place in the photo and
     `box_xyxy` the annotated box, both in the photo's pixels. Both sides shrink alike.
@@ -41,13 +41,19 @@ class Window:
         return rows[:, None] & columns[None, :]
 
 
-def cut_window(photo: Photo, box_xyxy: BoxXYXY, context_share: float = CONTEXT_SHARE) -> Window:
+def cut_window(
+    photo: Photo,
+    box_xyxy: BoxXYXY,
+    context_share: float = CONTEXT_SHARE,
+    max_pixels: int = MAX_WINDOW_PIXELS,
+) -> Window:
     """Return the window of a box.
 
     Args:
         photo: (H, W, 3) RGB.
         box_xyxy: within the photo and not empty.
         context_share: context on each side, as a share of that side of the box.
+        max_pixels: a larger window is shrunk to about as many.
     """
     height, width = photo.shape[:2]
     x0, y0, x1, y1 = box_xyxy
@@ -56,7 +62,7 @@ def cut_window(photo: Photo, box_xyxy: BoxXYXY, context_share: float = CONTEXT_S
     left, top = max(0, x0 - margin_x), max(0, y0 - margin_y)
     right, bottom = min(width, x1 + margin_x), min(height, y1 + margin_y)
     pixels: NDArray[np.uint8] = photo[top:bottom, left:right]
-    scale = min(1.0, (MAX_WINDOW_PIXELS / ((right - left) * (bottom - top))) ** 0.5)
+    scale = min(1.0, (max_pixels / ((right - left) * (bottom - top))) ** 0.5)
     size_wh = _shrink(right - left, scale), _shrink(bottom - top, scale)
     if size_wh != (right - left, bottom - top):
         shrunk = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)

@@ -34,6 +34,10 @@ def test_both_sides_shrink_alike() -> None:
     # 1400 x 350: the scale is (9216 / 490000) ** 0.5 = 0.137.
     window = cut_window(np.zeros((2000, 2000, 3), dtype=np.uint8), (500, 500, 1500, 750))
     assert window.pixels.shape == (48, 192, 3)
+    window = cut_window(
+        np.zeros((90, 90, 3), dtype=np.uint8), (20, 20, 70, 70), 0.2, max_pixels=49 * 49
+    )
+    assert window.pixels.shape == (49, 49, 3)
 
 
 def test_long_thin_box_keeps_a_few_rows() -> None:
