@@ -8,12 +8,12 @@ from wsps.crf.dense_crf import sharpen
 from wsps.pseudo_labels.windows import cut_window, enlarge_to_box, shrink_to_window
 from wsps.recipe import CrfSettings
 
-CONTEXT_SHARE = 0.5
+CRF_CONTEXT_SHARE = 0.5
 """Context on each side of a box, as a share of that side of the box.
 
 More than to find the object: what is like the background far around is background as well."""
 
-MAX_PIXELS = 64 * 64
+MAX_CRF_PIXELS = 64 * 64
 """Most pixels of the window that the CRF works on. With more it takes longer and is no better."""
 
 MAX_TRUST = 0.9
@@ -38,7 +38,7 @@ def sharpen_box(
 
     Paper: Li, Arnab, Torr 2018, sec. 3.4.
     """
-    window = cut_window(photo, box_xyxy, CONTEXT_SHARE, MAX_PIXELS)
+    window = cut_window(photo, box_xyxy, CRF_CONTEXT_SHARE, MAX_CRF_PIXELS)
     probability = 1 - MAX_TRUST + (2 * MAX_TRUST - 1) * shrink_to_window(scores, window)
     sharpened = sharpen(window.pixels, np.stack([1 - probability, probability]), CrfSettings())[1]
     return np.asarray((enlarge_to_box(sharpened, window) + scores) / 2, dtype=np.float32)

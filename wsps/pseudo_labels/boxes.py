@@ -1,4 +1,4 @@
-"""Annotated boxes to a label map: the pixels on which GrabCut and grouping agree."""
+"""Annotated boxes to a label map: the pixels that surely are one object's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import RecipeError
 from annotools.records import Box, BoxXYXY, Photo
-from wsps.pseudo_labels.methods import METHODS, BoxMethod
+from wsps.pseudo_labels.methods import METHODS
 from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.rivals import subtract_rivals
-from wsps.pseudo_labels.windows import ellipse_in
+from wsps.pseudo_labels.windows import area_of, ellipse_in
 from wsps.recipe import DEFAULT_BOX_METHOD
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Raised whenever labels from boxes change, so that older files are not taken for them."""
 
 MIN_SIDE = 8
 """Shorter side in pixels from which on a box has room for colours and edges."""
 
 MIN_SCORE = 0.44
-"""Score less the strongest rival's from which on a pixel is certain, whatever the dataset."""
+"""Score less the strongest rival's from which on a pixel is certain, whatever the dataset.
+
+Of two instances that are equally sure of a pixel, neither keeps that much."""
 
 MIN_FOUND_SHARE = 0.02
 """Share of the box below which the pixels found are too few to stand for the object.
@@ -61,7 +63,7 @@ def masks_from_boxes(
         method: a key of `METHODS`.
 
     Raises:
-        RecipeError: for an unknown method.
+        RecipeError: for an unknown method, or one that does not keep to `BoxMethod`.
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
@@ -71,10 +73,7 @@ def masks_from_boxes(
     clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
     present = [(box, place) for box, place in clipped if not _is_empty(place)]
     places = [place for _, place in present]
-    scores = [
-        score_box(photo, place, places[:i] + places[i + 1 :], METHODS[method])
-        for i, place in enumerate(places)
-    ]
+    scores = [score_box(photo, places, i, method) for i in range(len(places))]
     masks = []
     certain = subtract_rivals(places, scores)
     for (box, place), own, left_over in zip(present, scores, certain, strict=True):
@@ -85,7 +84,7 @@ def masks_from_boxes(
 
 
 def score_box(
-    photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY], method: BoxMethod
+    photo: Photo, places: Sequence[BoxXYXY], number: int, method: str
 ) -> NDArray[np.float32]:
     """Return how surely each pixel of a box is its object: (H, W) of the box, in [0, 1].
 
@@ -93,13 +92,25 @@ def score_box(
 
     Args:
         photo: (H, W, 3) RGB.
-        place: a box within the photo, not empty.
-        others: boxes of the photo's other instances.
-        method: finds the object.
+        places: boxes of the photo's instances, within it and not empty.
+        number: which of them, from 0.
+        method: a key of `METHODS`.
+
+    Raises:
+        RecipeError: when the method returns anything else.
     """
+    place, others = places[number], [*places[:number], *places[number + 1 :]]
     if _is_small(place):
         return ellipse_in(_whole(place), 1.0).astype(np.float32)
-    return method(photo, place, others)
+    scores = np.asarray(METHODS[method](photo, place, others), dtype=np.float32)
+    shape = _whole(place).shape
+    # A library's rounding may exceed 1 by a little.
+    if scores.shape != shape or not (scores.min() >= 0 and scores.max() <= 1 + 1e-3):
+        raise RecipeError(
+            f"box_method {method!r} gave {scores.shape} scores up to {scores.max():g} for the box "
+            f"{place}: return {shape} in [0, 1]"
+        )
+    return scores
 
 
 def label_from_boxes(
@@ -132,7 +143,7 @@ def label_from_boxes(
     for box in boxes:
         classes[_slices(_clip(box.box_xyxy, photo))] = IGNORE_INDEX
     masks = masks_from_boxes(photo, boxes, method)
-    numbered = sorted(enumerate(masks, start=1), key=lambda pair: -_area(pair[1].box_xyxy))
+    numbered = sorted(enumerate(masks, start=1), key=lambda pair: -area_of(pair[1].box_xyxy))
     for number, box_mask in numbered:
         class_index = categories.class_index_of[box_mask.box.category_id]
         classes[_slices(box_mask.box_xyxy)][box_mask.mask] = class_index
@@ -164,10 +175,12 @@ def _choose_mask(
         own: (H, W) of the box, its scores.
         left_over: (H, W), its scores less its rivals'.
     """
-    for is_fallback, scores in enumerate((left_over, own)):
-        found = np.asarray(scores >= MIN_SCORE, dtype=bool)
-        if found.mean() >= MIN_FOUND_SHARE:
-            return found, bool(is_fallback)
+    certain = np.asarray(left_over >= MIN_SCORE, dtype=bool)
+    if certain.mean() >= MIN_FOUND_SHARE:
+        return certain, False
+    alone = np.asarray(own >= MIN_SCORE, dtype=bool)
+    if alone.mean() >= MIN_FOUND_SHARE:
+        return alone, True
     return ellipse_in(np.ones(own.shape, dtype=bool), CENTRE_SHARE), True
 
 
@@ -199,11 +212,6 @@ def _clip(box_xyxy: BoxXYXY, photo: Photo) -> BoxXYXY:
 def _is_empty(box_xyxy: BoxXYXY) -> bool:
     x0, y0, x1, y1 = box_xyxy
     return x1 <= x0 or y1 <= y0
-
-
-def _area(box_xyxy: BoxXYXY) -> int:
-    x0, y0, x1, y1 = box_xyxy
-    return (x1 - x0) * (y1 - y0)
 
 
 def _slices(box_xyxy: BoxXYXY) -> tuple[slice, slice]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.records import BoxXYXY
-from wsps.pseudo_labels.windows import Window, ellipse_in
+from wsps.pseudo_labels.windows import Window, area_of, ellipse_in
 
 CORE_SHARE = 0.8
 """Axes of the central ellipse that surely is object, as a share of the box's sides.
@@ -86,7 +86,7 @@ def _in_front(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.bool
     """Where smaller boxes lie."""
     in_front = np.zeros(window.pixels.shape[:2], dtype=bool)
     for box in other_boxes:
-        if _area(box) < _area(window.box_xyxy):
+        if area_of(box) < area_of(window.box_xyxy):
             in_front |= window.inside(box)
     return in_front
 
@@ -101,8 +101,3 @@ def _trimap(inside: NDArray[np.bool_], in_front: NDArray[np.bool_]) -> NDArray[n
     if not in_front[core].all():
         trimap[in_front & inside] = cv2.GC_PR_BGD
     return trimap
-
-
-def _area(box_xyxy: BoxXYXY) -> int:
-    x0, y0, x1, y1 = box_xyxy
-    return (x1 - x0) * (y1 - y0)

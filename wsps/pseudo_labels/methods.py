@@ -19,10 +19,10 @@ the box is its object: (H, W) of the box, in [0, 1]; a mask is 0 and 1."""
 
 
 def find_agreed(photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]) -> NDArray[np.float32]:
-    """Return how far GrabCut and grouping agree, after a dense CRF.
+    """Return how sure GrabCut, grouping and a dense CRF are together.
 
-    Deviation from the paper: it takes a pixel if two masks agree. Scores let the CRF and other
-    instances weigh in, and one threshold trades precision for recall.
+    Deviation from the paper: it takes a pixel if the masks of GrabCut and grouping agree. Scores
+    let the CRF and other instances weigh in, and one threshold trades precision for recall.
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
@@ -34,8 +34,8 @@ def find_agreed(photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]) -> NDAr
 def agreement(window: Window, others: Sequence[BoxXYXY]) -> NDArray[np.float32]:
     """Return the mean of grouping's votes and of GrabCut from two starts: (H, W), in [0, 1].
 
-    One start is the box, the other what grouping found. Neither GrabCut nor grouping alone brings
-    a pixel above one half.
+    One start is the box, the other what grouping found. So GrabCut from the box counts a quarter,
+    and where grouping is sure of a pixel that GrabCut denies, the pixel has three quarters.
     """
     votes = grouping_votes(window)
     cuts = (grabcut_mask(window, others), grabcut_from_votes(window, votes))

@@ -120,6 +120,12 @@ def ellipse_in(inside: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
     return (rows[:, None] ** 2 + columns[None, :] ** 2 <= 1) & inside
 
 
+def area_of(box_xyxy: BoxXYXY) -> int:
+    """Return the pixels of a box that is not empty."""
+    x0, y0, x1, y1 = box_xyxy
+    return (x1 - x0) * (y1 - y0)
+
+
 def _shrink(side: int, scale: float) -> int:
     return min(side, max(MIN_WINDOW_SIDE, round(scale * side)))
 

@@ -174,6 +174,25 @@ def test_other_methods_are_chosen_by_name() -> None:
     assert cross.sum() <= found["grabcut"].mask.sum() < found["box"].mask.sum()
 
 
+def test_two_pixels_in_a_hundred_are_enough_to_stand_for_an_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find(count):
+        scores = np.zeros((10, 10), dtype=np.float32)
+        scores.ravel()[:count] = 1
+        return lambda photo, place, others: scores
+
+    photo = np.zeros((20, 20, 3), dtype=np.uint8)
+    monkeypatch.setitem(METHODS, "two", find(2))
+    monkeypatch.setitem(METHODS, "one", find(1))
+    (two,) = masks_from_boxes(photo, [car(5, 5, 15, 15)], method="two")
+    assert two.mask.sum() == 2
+    assert not two.is_fallback
+    (one,) = masks_from_boxes(photo, [car(5, 5, 15, 15)], method="one")
+    assert one.is_fallback
+    assert one.mask[5, 5]
+
+
 def test_objects_that_leave_each_other_nothing_keep_what_they_would_have_alone() -> None:
     photo = red_cross_photo()
     place = (10, 10, 50, 50)

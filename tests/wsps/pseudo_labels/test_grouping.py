@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from annotools.records import BoxXYXY
+from wsps.pseudo_labels import grouping
 from wsps.pseudo_labels.grouping import grouping_votes
 from wsps.pseudo_labels.windows import cut_window
 
@@ -54,3 +55,18 @@ def test_nothing_is_found_where_no_region_lies_in_the_box() -> None:
     photo = np.zeros((60, 60, 3), dtype=np.uint8)
     photo[:, ::2] = 255
     assert not grouping_votes(cut_window(photo, (20, 20, 30, 30))).any()
+
+
+def test_a_proposal_that_fills_the_box_half_has_a_quarter_of_the_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Two proposals: the whole box of 4 x 2, and its left half.
+    whole = np.zeros((8, 10), dtype=np.int64)
+    whole[3:5, 3:7] = 1
+    half = np.zeros((8, 10), dtype=np.int64)
+    half[3:5, 3:5] = 1
+    monkeypatch.setattr(grouping, "_partitions", lambda pixels: iter([whole, half]))
+    window = cut_window(np.zeros((8, 10, 3), dtype=np.uint8), (3, 3, 7, 5))
+    votes = grouping_votes(window)
+    assert window.pixels.shape == (8, 10, 3)
+    np.testing.assert_allclose(votes[3], [0, 0, 0, 1, 1, 0.8, 0.8, 0, 0, 0], rtol=1e-6)
