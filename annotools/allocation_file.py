@@ -73,6 +73,19 @@ class StoredAllocation:
                 f"it was made for {self.settings.root}, split {self.settings.split}"
             )
 
+    def check_crops(self, crop_size_wh: tuple[int, int] | None) -> None:
+        """Make sure that the tags to be made are those that were priced.
+
+        Raises:
+            RecipeError: when their crops are others.
+        """
+        planned = self.settings.crop_size_wh
+        if planned != crop_size_wh:
+            raise RecipeError(
+                f"{self.path}: its prices are for {_describe_crops(planned)}, not for "
+                f"{_describe_crops(crop_size_wh)}: leave out --crops, or plan again with them"
+            )
+
 
 def write_allocation(
     path: Path,
@@ -141,3 +154,7 @@ def _read_image(entry: Any, mix: Mapping[str, float]) -> tuple[int | str, str, f
     if not isinstance(image_id, int | str) or kind not in mix:
         raise RecipeError(f"image {image_id!r} has the kind {kind!r}, which is not in the mix")
     return image_id, kind, seconds
+
+
+def _describe_crops(crop_size_wh: tuple[int, int] | None) -> str:
+    return "whole images" if crop_size_wh is None else "crops of {}x{}".format(*crop_size_wh)

@@ -76,7 +76,10 @@ def pseudo_label(
     seed: Annotated[int, typer.Option(min=0, help="Of all that is trained.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that label images.")] = 1,
     max_images: Annotated[
-        int | None, typer.Option(min=1, help="Label only the first so many images.")
+        int | None,
+        typer.Option(
+            min=1, help="Label only the first so many images; another number starts anew."
+        ),
     ] = None,
     box_labels: Annotated[
         Path | None,
@@ -102,7 +105,7 @@ def pseudo_label(
     In a round of iterative ground truth, as in studies, a semantic network learns from the labels
     so far, and what it sees, cleaned up with boxes, tags and masks, is the next label of every
     image without a full one, also of images that an allocation lists as none. --rounds says how
-    many; without it refinement.rounds of the recipe does, which used to be for studies alone.
+    many; without it refinement.rounds of the recipe does.
     DIR/rounds/0, DIR/rounds/1 and so on keep the labels before, each with its own manifest.json.
 
     [bold]Examples[/bold]
@@ -180,7 +183,8 @@ def _read_recipe(
         raise RecipeError(f"{path}: recipe is not a table: correct it")
     for change in changes:
         table = set_by_path(table, change)
-    recipe = read_settings(Recipe, table, where="--set" if path is None else str(path))
+    sources = ([] if path is None else [str(path)]) + (["--set"] if changes else [])
+    recipe = read_settings(Recipe, table, where=" with ".join(sources) or "the defaults")
     size_wh = parse_size(crops) or recipe.tags.crop_size_wh
     if size_wh is None and not isinstance(labels, str):
         size_wh = labels.settings.crop_size_wh

@@ -52,14 +52,8 @@ class Wanted:
             raise RecipeError(
                 f"unknown format of boxes {self.box_format!r}: use {', '.join(BOX_FORMATS)}"
             )
-        if self.allocation is None:
-            return
-        planned = self.allocation.settings.crop_size_wh
-        if planned != self.crop_size_wh:
-            raise RecipeError(
-                f"{self.allocation.path}: its prices are for {_describe_crops(planned)}, not for "
-                f"{_describe_crops(self.crop_size_wh)}: leave out --crops, or plan again with them"
-            )
+        if self.allocation is not None:
+            self.allocation.check_crops(self.crop_size_wh)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -78,7 +72,3 @@ class Wanted:
         if self.allocation is None:
             return self
         return replace(self, kinds=(self.allocation.kind_of[image.image_id],), allocation=None)
-
-
-def _describe_crops(crop_size_wh: tuple[int, int] | None) -> str:
-    return "whole images" if crop_size_wh is None else "crops of {}x{}".format(*crop_size_wh)

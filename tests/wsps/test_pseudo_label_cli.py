@@ -21,7 +21,8 @@ from tests.wsps.pseudo_label_runs import (
     run_well,
     write_allocation,
 )
-from wsps.labelling import image_task
+from wsps.labelling import image_task, label_makers
+from wsps.pseudo_labels import label_store
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.merge import merge_with_boxes
@@ -98,15 +99,14 @@ def test_an_allocation_gives_each_image_its_kind(world: Path, tmp_path: Path) ->
     assert read_json(out / "manifest.json")["kinds"] == {"boxes": 1, "full": 1}
 
 
-def test_an_allocation_brings_its_crops_unless_others_are_asked_for(
-    world: Path, tmp_path: Path
-) -> None:
+def test_an_allocation_brings_the_crops_that_it_prices(world: Path, tmp_path: Path) -> None:
     labels = write_allocation(tmp_path / "plan.json", {0: "tags"}, crop_size_wh=[32, 64])
     quick = ("--set", "classifier.steps=0")
     content = run_well(world, labels, tmp_path / "a", *quick)
     assert content["tags"]["train"]["crops"] == 2
-    content = run_well(world, labels, tmp_path / "b", *quick, "--crops", "64x64")
-    assert content["tags"]["train"]["crops"] == 1
+    done = run(world, labels, tmp_path / "b", *quick, "--crops", "64x64")
+    assert "prices are for crops of 32x64, not for crops of 64x64" in str(done.exception)
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_run_that_was_stopped_goes_on(
@@ -187,6 +187,19 @@ def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) 
     ).sum()
 
 
+def test_labels_of_another_version_of_the_method_are_made_again(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, stored = tmp_path / "out", tmp_path / "box_labels"
+    arguments = ("boxes", out, "--box-labels", stored)
+    run_well(world, *arguments)
+    assert run_well(world, *arguments)["resumed"] == 4
+    for module in (label_makers, label_store):
+        monkeypatch.setattr(module, "METHOD_VERSION", 0)
+    assert run_well(world, *arguments)["resumed"] == 0
+    assert len(list(stored.iterdir())) == 8
+
+
 def test_the_recipe_of_a_study_is_used(world: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text(
@@ -220,13 +233,17 @@ def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path
     foreign = write_allocation(tmp_path / "foreign.json", {9: "boxes"})
     points = write_allocation(tmp_path / "points.json", {0: "points"})
     nothing = write_allocation(tmp_path / "nothing.json", {0: "none"})
+    full = write_allocation(tmp_path / "full.json", {0: "full"})
     for labels, more, error, message in (
         (foreign, (), RecipeError, "1 images are not in the dataset"),
         (points, (), RecipeError, "the kind 'points', which gives no label"),
-        (nothing, (), DatasetError, "no image to label"),
+        (nothing, ("--rounds", 1), RecipeError, "nothing.json: no image has a label"),
+        (full, ("--rounds", 1), RecipeError, "leave out --rounds"),
+        ("boxes", ("--box-labels", world), DatasetError, "world.toml: is a file"),
+        ("boxes", ("--box-labels", out / "b"), DatasetError, "give --box-labels another folder"),
         ("boxes", ("--val-split", "val"), RecipeError, "no image has tags"),
         ("boxes", ("--split", "test"), DatasetError, "no split 'test'"),
-        ("tags", ("--set", "tags.cam=1"), RecipeError, "unknown setting tags.cam"),
+        ("tags", ("--set", "tags.cam=1"), RecipeError, "--set: unknown setting tags.cam"),
         ("tags", ("--val-split", "vla"), DatasetError, "no split 'vla'"),
         ("boxes", ("--set", "box_method=nope"), RecipeError, "use agreed, grabcut, grouping, box"),
         ("tags", ("--set", "tags.cam_threshold=7"), RecipeError, "cam_threshold must be above 0"),

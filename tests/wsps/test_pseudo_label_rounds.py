@@ -52,7 +52,8 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[tup
 
 def test_each_kind_goes_through_the_rounds(world: Path, tmp_path: Path) -> None:
     kinds = {0: "full", 1: "boxes", 2: "tags", 3: "none"}
-    labels, out = write_allocation(tmp_path / "plan.json", kinds), tmp_path / "out"
+    labels = write_allocation(tmp_path / "plan.json", kinds, crop_size_wh=[32, 32])
+    out = tmp_path / "out"
     content = run_well(world, labels, out, *TWO_STEPS, "--rounds", 2)
     folders = [out / "rounds/0", out / "rounds/1", out]
     assert [read_json(folder / "manifest.json")["round"] for folder in folders] == [0, 1, 2]
@@ -199,7 +200,8 @@ def test_other_rounds_are_refused_or_started_over(world: Path, tmp_path: Path) -
 
 def test_each_round_has_a_line_and_can_be_drawn(world: Path, tmp_path: Path) -> None:
     kinds = {0: "full", 1: "boxes", 2: "none"}
-    labels, out = write_allocation(tmp_path / "plan.json", kinds), tmp_path / "out"
+    labels = write_allocation(tmp_path / "plan.json", kinds, crop_size_wh=[32, 32])
+    out = tmp_path / "out"
     done = run(world, labels, out, *ROUND)
     first, last = (found["kinds"] for found in read_json(out / "quality.json")["rounds"])
 

@@ -40,14 +40,14 @@ class FirstLabels:
         Raises:
             DatasetError: when the photo cannot be read.
         """
-        photo, categories = dataset.read_photo(image), dataset.categories
-        from_boxes = from_tags = None
+        categories, from_boxes, from_tags = dataset.categories, None, None
         if weak.has_boxes and self.box_labels is not None:
             from_boxes = self.box_labels.label(dataset, image, weak.boxes)
         elif weak.has_boxes:
+            photo = dataset.read_photo(image)
             from_boxes = label_from_boxes(photo, weak.boxes, categories, self.box_method)
         if self.classifier is not None and weak.crops:
-            from_tags = self.classifier.label(photo, weak, categories)
+            from_tags = self.classifier.label(dataset.read_photo(image), weak, categories)
         return label_image(from_boxes, from_tags, weak, categories, self.refinement)
 
     def score_tags(self, dataset: Dataset, image: Image, weak: WeakLabel) -> CropScores | None:

@@ -1,4 +1,4 @@
-"""Pseudo-labels of a whole split: a folder of label maps, and how good they are.
+"""The pseudo-labels of a split from start to end.
 
 The classifier of tags is trained first, in this process; then the images are labelled, by several
 processes if asked, in as many rounds as the recipe has. What a run that was stopped has done is
@@ -40,7 +40,7 @@ from wsps.labelling.split_report import (
 from wsps.labelling.stored_classifier import CLASSIFIER_SETTINGS
 from wsps.labelling.stored_network import NETWORK_SETTINGS
 from wsps.labelling.tag_classifier import measure_tags, prepare_classifier
-from wsps.labelling.tasks import check_request, labelled_at_first, make_tasks, tagged
+from wsps.labelling.tasks import check_folders, check_request, labelled_at_first, make_tasks, tagged
 
 
 def label_split(
@@ -65,6 +65,7 @@ def label_split(
     dataset = open_source(request.source)
     tasks = make_tasks(request, dataset, out)
     check_request(request, dataset, tasks)
+    check_folders(out, request.box_labels)
     planned = _plan_files(request, tasks, out)
     start_folder(out, _setup(request, tasks), planned, overwrite=overwrite)
     classifier = prepare_classifier(request, dataset, tasks, out, workers)

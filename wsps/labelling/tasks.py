@@ -40,16 +40,32 @@ def check_request(request: LabelRequest, dataset: Dataset, tasks: Sequence[Image
     Raises:
         DatasetError: when no image has a label at first, a photo is missing, or the held-out
             split does not fit.
-        RecipeError: for a box method or a backbone that does not exist, or a held-out split
-            without tags.
+        RecipeError: for a box method or a backbone that does not exist, a held-out split without
+            tags, rounds without a weak label, or other crops than those of the allocation.
     """
-    if not labelled_at_first(tasks):
-        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to label")
+    _check_kinds(request, dataset, tasks)
     _check_photos(request, dataset, tasks)
     _check_held_out(request, dataset, tasks)
     if request.recipe.box_method not in METHODS:
         raise unknown_method(request.recipe.box_method)
     _check_networks(request.recipe)
+
+
+def check_folders(out: Path, box_labels: Path | None) -> None:
+    """Make sure that labels from boxes are not kept among the files that a run writes or removes.
+
+    Raises:
+        DatasetError: when they would be, or their folder is a file.
+    """
+    if box_labels is None:
+        return
+    if box_labels.exists() and not box_labels.is_dir():
+        raise DatasetError(f"{box_labels}: is a file: give --box-labels a folder")
+    if box_labels.resolve().is_relative_to(out.resolve()):
+        raise DatasetError(
+            f"{box_labels}: lies in {out}, whose files are all written by one run: give "
+            "--box-labels another folder"
+        )
 
 
 def labelled_at_first(tasks: Sequence[ImageTask]) -> list[ImageTask]:
@@ -86,6 +102,24 @@ def _choose_kinds(request: LabelRequest, dataset: Dataset) -> dict[int | str, st
     if request.recipe.refinement.rounds > 0:
         return kind_of
     return {image_id: kind for image_id, kind in kind_of.items() if kind != NO_LABEL}
+
+
+def _check_kinds(request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]) -> None:
+    tags_are_asked = bool(tagged(tasks))
+    if not isinstance(request.labels, str):
+        if tags_are_asked:
+            request.labels.check_crops(request.recipe.tags.crop_size_wh)
+        if not labelled_at_first(tasks):
+            raise RecipeError(
+                f"{request.labels.path}: no image has a label in split {dataset.split}: plan with "
+                f"one of {', '.join(TRAINABLE_KINDS)}"
+            )
+    if not labelled_at_first(tasks):
+        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to label")
+    if request.recipe.refinement.rounds > 0 and all(task.kind == "full" for task in tasks):
+        raise RecipeError(
+            "every image has a full label, and a round changes none: leave out --rounds"
+        )
 
 
 def _check_photos(request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]) -> None:
