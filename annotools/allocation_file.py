@@ -83,7 +83,7 @@ class StoredAllocation:
         if planned != crop_size_wh:
             raise RecipeError(
                 f"{self.path}: its prices are for {_describe_crops(planned)}, not for "
-                f"{_describe_crops(crop_size_wh)}: leave out --crops, or plan again with them"
+                f"{_describe_crops(crop_size_wh)}: use the former, or plan again"
             )
 
 

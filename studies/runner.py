@@ -105,6 +105,8 @@ def _allocated_trials(
             "study's TOML file, with another --out"
         )
     stored.check_images(image.image_id for image in images)
+    if any("tags" in kind for kind in stored.bought_kinds):
+        stored.check_crops(study.recipe.tags.crop_size_wh)
     return tuple(
         _plan_trial(
             study, folder, path.stem, budget_hours, seed, stored.kind_of, stored.spent_hours

@@ -84,7 +84,7 @@ def test_the_labels_of_each_round_are_those_that_a_study_trains_on(tmp_path: Pat
     store = BoxLabelStore(folder=tmp_path / "box_labels", source=("scenes", world, "train"))
     bought = buy_labels(dataset, KIND_OF, Annotator(), store, RECIPE, SEED)
     expected = maps_of_a_study(bought)
-    plan = write_allocation(tmp_path / "plan.json", KIND_OF)
+    plan = write_allocation(tmp_path / "plan.json", KIND_OF, crop_size_wh=[32, 32])
     request = LabelRequest(
         source=Source(format_name="scenes", root=world, split="train"),
         labels=read_allocation(plan),

@@ -210,6 +210,20 @@ def test_an_allocation_is_one_trial_a_seed(tmp_path: Path) -> None:
         runner.plan_trials(study, tmp_path / "run")
 
 
+def test_an_allocation_with_tags_of_other_crops_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "given.json"
+    study = make_study(tmp_path, allocation=str(path))
+    recipe = replace(study.recipe, tags=replace(study.recipe.tags, crop_size_wh=(9, 8)))
+    for kind, is_refused in (("boxes", False), ("boxes+tags", True)):
+        plan_for(study, path, {kind: 1.0}, 1.5)
+        other = take_allocation(replace(study, recipe=recipe))
+        if is_refused:
+            with pytest.raises(RecipeError, match=r"whole images, not for crops of 9x8"):
+                runner.plan_trials(other, tmp_path / "run")
+        else:
+            assert runner.plan_trials(other, tmp_path / "run")
+
+
 def test_an_allocation_without_labels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "given.json"
     study = make_study(tmp_path, allocation=str(path))

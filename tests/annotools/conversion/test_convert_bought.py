@@ -234,7 +234,7 @@ def test_the_command_takes_allocation_and_annotator(source: Source, tmp_path: Pa
     assert isinstance(done.exception, RecipeError)
     assert str(done.exception) == (
         f"{plan}: its prices are for crops of 24x48, not for crops of 9x8: "
-        "leave out --crops, or plan again with them"
+        "use the former, or plan again"
     )
     assert not (tmp_path / "x").exists()
     make_plan(0)
