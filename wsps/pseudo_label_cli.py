@@ -268,7 +268,7 @@ def _notes(result: "LabelledSplit") -> list[str]:
     counts = dict(result.images)
     total = counts.pop("in")
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
-    notes = [f"{total:,} images: {', '.join(parts)}."]
+    notes = [f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}."]
     if result.num_resumed:
         what = " labels of all rounds" if len(result.rounds) > 1 else ""
         notes.append(f"{result.num_resumed:,}{what} were done by an earlier run.")
