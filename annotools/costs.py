@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from annotools.categories import CategorySet
 from annotools.content import ImageContent, measure_content
-from annotools.records import LABEL_KINDS, FullLabel
+from annotools.records import LABEL_KINDS, TAGGED_KINDS, FullLabel
 from annotools.times import AnnotationTimes, missing_time
 
 PRICE_KINDS = (
@@ -50,7 +50,7 @@ def count_actions(
     """
     if kind not in LABEL_KINDS:
         raise ValueError(f"no label kind {kind!r}: give one of {', '.join(LABEL_KINDS)}")
-    with_tags = kind in ("tags", "boxes+tags")
+    with_tags = kind in TAGGED_KINDS
     content = measure_content(label, categories, crop_size_wh, with_tags=with_tags)
     return {action: round(count) for action, count in actions_for(content, kind).items()}
 

@@ -28,6 +28,9 @@ BoxXYXY = tuple[int, int, int, int]
 LABEL_KINDS = ("full", "boxes", "tags", "boxes+tags", "points", "scribbles", "coarse")
 """What can be bought for an image."""
 
+TAGGED_KINDS = ("tags", "boxes+tags")
+"""Those of them that have tags."""
+
 NO_LABEL = "none"
 """Stands for the kind of an image that is used without a label: it costs nothing."""
 

@@ -14,7 +14,7 @@ from annotools.formats import read_dataset
 from annotools.image_orders import count_categories, queue_images
 from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
-from annotools.records import NO_LABEL, Image
+from annotools.records import NO_LABEL, TAGGED_KINDS, Image
 from annotools.times import read_times
 from studies.folder import check_folder, store_study
 from studies.results import TrialResult, read_result
@@ -105,7 +105,7 @@ def _allocated_trials(
             "study's TOML file, with another --out"
         )
     stored.check_images(image.image_id for image in images)
-    if any("tags" in kind for kind in stored.bought_kinds):
+    if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
         stored.check_crops(study.recipe.tags.crop_size_wh)
     return tuple(
         _plan_trial(

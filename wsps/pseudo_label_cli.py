@@ -217,7 +217,9 @@ def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> 
     from rich.markup import escape
     from rich.table import Table
 
-    shown = tags if "tags" in found.kind else {}
+    from annotools.records import TAGGED_KINDS
+
+    shown = tags if found.kind in TAGGED_KINDS else {}
     origin = "by the network alone" if found.kind == "none" else f"from {found.kind}"
     title = f"{found.images:,} images labelled {origin}, in percent"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")

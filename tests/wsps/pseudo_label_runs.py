@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
+from wsps.labelling import image_task
 from wsps.pseudo_label_cli import app
 
 QUICK = ("--set", "classifier.steps=2", "--set", "batch_size=2", "--crops", "32x32")
@@ -29,6 +31,19 @@ def run_well(world: Path, labels: object, out: Path, *arguments: object) -> dict
     done = run(world, labels, out, *arguments, "--json", table)
     assert done.exit_code == 0, done.output + repr(done.exception)
     return json.loads(table.read_text())
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the disk be full when the maps of this image, counted from 1, are written."""
+    write_maps, written = image_task.write_maps, []
+
+    def stop(folder: Path, name: str, *maps: Any) -> None:
+        written.append(name)
+        if len(written) == number:
+            raise OSError(28, "No space left on device", name)
+        write_maps(folder, name, *maps)
+
+    monkeypatch.setattr(image_task, "write_maps", stop)
 
 
 def read_json(path: Path) -> Any:

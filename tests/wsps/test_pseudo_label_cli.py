@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +18,10 @@ from tests.wsps.pseudo_label_runs import (
     read_json,
     run,
     run_well,
+    stop_at,
     write_allocation,
 )
-from wsps.labelling import image_task, label_makers
+from wsps.labelling import label_makers
 from wsps.pseudo_labels import label_store
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
@@ -114,18 +114,10 @@ def test_a_run_that_was_stopped_goes_on(
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     run_well(world, "tags", whole, *QUICK)
-    write_maps, written = image_task.write_maps, []
-
-    def stop_at_third(folder: Path, name: str, *maps: Any) -> None:
-        written.append(name)
-        if len(written) == 3:
-            raise OSError(28, "No space left on device", name)
-        write_maps(folder, name, *maps)
-
-    monkeypatch.setattr(image_task, "write_maps", stop_at_third)
-    assert isinstance(run(world, "tags", out, *QUICK).exception, OSError)
+    with monkeypatch.context() as full_disk:
+        stop_at(full_disk, 3)
+        assert isinstance(run(world, "tags", out, *QUICK).exception, OSError)
     assert not (out / "manifest.json").exists()
-    monkeypatch.setattr(image_task, "write_maps", write_maps)
     assert run_well(world, "tags", out, *QUICK)["resumed"] == 2
     assert contents(out) == contents(whole)
 

@@ -18,10 +18,10 @@ from tests.wsps.pseudo_label_runs import (
     read_json,
     run,
     run_well,
+    stop_at,
     write_allocation,
 )
 from wsps import training
-from wsps.labelling import image_task
 from wsps.pseudo_labels import label_store
 
 TWO_STEPS = (
@@ -92,18 +92,10 @@ def test_a_run_that_was_stopped_goes_on(
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     run_well(world, "boxes", whole, *ROUND)
-    write_maps, written = image_task.write_maps, []
-
-    def stop(folder: Path, name: str, *maps: Any) -> None:
-        written.append(name)
-        if len(written) == number:
-            raise OSError(28, "No space left on device", name)
-        write_maps(folder, name, *maps)
-
-    monkeypatch.setattr(image_task, "write_maps", stop)
-    assert isinstance(run(world, "boxes", out, *ROUND).exception, OSError)
+    with monkeypatch.context() as full_disk:
+        stop_at(full_disk, number)
+        assert isinstance(run(world, "boxes", out, *ROUND).exception, OSError)
     assert not (out / "manifest.json").exists()
-    monkeypatch.setattr(image_task, "write_maps", write_maps)
     trained = counted(monkeypatch, training, "train_semantic")
     assert run_well(world, "boxes", out, *ROUND)["resumed"] == number - 1
     assert len(trained) == (0 if number > 4 else 1)

@@ -75,8 +75,9 @@ class ImageLabeller:
         classes = self._made_classes(task, key)
         is_new = classes is None
         if classes is None:
-            made = _full(label, categories)
-            if weak is not None:
+            if weak is None:
+                made = _full(label, categories)
+            else:
                 made = self.maker.label(dataset, image, weak)
             write_maps(self.folder.path, task.name, made.classes, made.instances)
             mark_made(self.folder, task.name, key)

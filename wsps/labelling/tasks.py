@@ -11,7 +11,7 @@ from annotools.conversion.shards import Source, open_source
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats.files import read_photo
 from annotools.formats.label_folder import name_images
-from annotools.records import NO_LABEL, Dataset
+from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset
 from wsps.labelling.image_task import ImageTask
 from wsps.labelling.split_report import LabelRequest
 from wsps.pseudo_labels.boxes import unknown_method
@@ -75,7 +75,7 @@ def labelled_at_first(tasks: Sequence[ImageTask]) -> list[ImageTask]:
 
 def tagged(tasks: Sequence[ImageTask]) -> list[ImageTask]:
     """Return the images that have tags."""
-    return [task for task in tasks if task.kind in ("tags", "boxes+tags")]
+    return [task for task in tasks if task.kind in TAGGED_KINDS]
 
 
 def held_out_source(request: LabelRequest) -> Source:
@@ -105,17 +105,16 @@ def _choose_kinds(request: LabelRequest, dataset: Dataset) -> dict[int | str, st
 
 
 def _check_kinds(request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]) -> None:
-    tags_are_asked = bool(tagged(tasks))
-    if not isinstance(request.labels, str):
-        if tags_are_asked:
-            request.labels.check_crops(request.recipe.tags.crop_size_wh)
-        if not labelled_at_first(tasks):
-            raise RecipeError(
-                f"{request.labels.path}: no image has a label in split {dataset.split}: plan with "
-                f"one of {', '.join(TRAINABLE_KINDS)}"
-            )
+    labels = request.labels
     if not labelled_at_first(tasks):
-        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to label")
+        if isinstance(labels, str):
+            raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to label")
+        raise RecipeError(
+            f"{labels.path}: no image has a label in split {dataset.split}: plan with one of "
+            f"{', '.join(TRAINABLE_KINDS)}"
+        )
+    if not isinstance(labels, str) and tagged(tasks):
+        labels.check_crops(request.recipe.tags.crop_size_wh)
     if request.recipe.refinement.rounds > 0 and all(task.kind == "full" for task in tasks):
         raise RecipeError(
             "every image has a full label, and a round changes none: leave out --rounds"

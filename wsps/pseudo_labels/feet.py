@@ -19,7 +19,8 @@ def doubt_feet(
 ) -> NDArray[np.float32]:
     """Return the scores of a box, less sure in its lowest rows.
 
-    A box that reaches the photo's lower edge keeps its scores: the object goes on beyond it.
+    A box that reaches the photo's lower edge keeps its scores: the object goes on beyond it. The
+    paper has nothing like it.
 
     Args:
         scores: (H, W) of the box.

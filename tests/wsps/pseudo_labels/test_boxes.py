@@ -169,7 +169,10 @@ def test_other_methods_are_chosen_by_name() -> None:
     assert list(found) == ["agreed", "grabcut", "grouping", "box"]
     assert found["box"].mask.all()
     cross = photo[10:50, 10:50, 0] > 150
-    assert (found["grouping"].mask == cross).mean() > 0.94
+    assert (found["agreed"].mask != cross).sum() <= 2
+    # Grouping alone takes some of the noise between the arms with the cross, and all of the cross.
+    assert found["grouping"].mask[cross].all()
+    assert found["grouping"].mask.sum() < 1.1 * cross.sum()
     # GrabCut's sure core reaches into the corners between the arms.
     assert cross.sum() <= found["grabcut"].mask.sum() < found["box"].mask.sum()
 
