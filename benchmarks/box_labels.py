@@ -69,7 +69,8 @@ def main(
         num_boxes += len(results[-1])
     if num_boxes == 0:
         raise typer.BadParameter(f"no object of {min_area} pixels in {len(results)} images")
-    machine = describe_machine(("annotools", "numpy", "opencv-python-headless", "higra"))
+    packages = ("annotools", "numpy", "opencv-python-headless", "higra", "pydensecrf2")
+    machine = describe_machine(packages)
     typer.echo(f"{num_boxes} boxes of {len(results)} images, half: {half}. {machine}\n")
     figures = summarise(results)
     for name, value in figures.items():
