@@ -14,7 +14,7 @@ from annotools.formats import read_dataset
 from annotools.formats.coco_panoptic import category_entries, panoptic_entry
 from annotools.label_maps import build_label
 from annotools.records import VOID, Dataset, FullLabel
-from wsps.prediction_files import ScoringTask, read_panoptic_task
+from wsps.scoring.panoptic_files import ScoringTask, read_panoptic_task
 
 BEND_PIXELS = 4
 """How far outlines of predictions are from those of the truth, at most."""

@@ -34,7 +34,7 @@ from annotools.formats.coco_panoptic import category_entries, panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
 from annotools.parallel import available_processors
 from annotools.records import Dataset, FullLabel
-from annotools.scenes import SCENE_CATEGORIES, SceneWorld, draw_scene
+from annotools.scenes.world import SCENE_CATEGORIES, SceneWorld, draw_scene
 from annotools.weak_labels.weaken import weaken
 
 SPLIT = "train"

@@ -40,8 +40,8 @@ from PIL import Image as PillowImage
 
 from annotools.categories import CategorySet
 from annotools.formats import read_dataset
-from annotools.formats.files import read_png_chunks
 from annotools.formats.panoptic_png import encode_segment_map
+from annotools.formats.pictures import read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.parallel import run_parallel
 from annotools.records import FullLabel

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from annotools.costs import actions_for, paid_actions
-from annotools.dataset_prices import measure_images
 from annotools.errors import RecipeError
 from annotools.formats import read_dataset
-from annotools.times import AnnotationTimes, missing_time, read_times
+from annotools.prices.actions import actions_for, paid_actions
+from annotools.prices.dataset_prices import measure_images
+from annotools.prices.times import AnnotationTimes, missing_time, read_times
 from studies.results import TrialResult
 from studies.study import Study
 

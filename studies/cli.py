@@ -10,9 +10,8 @@ import typer
 
 import annotools.cli
 import wsps.cli
-from annotools.options import JsonFile
-from studies import break_even_cli
-from wsps import pseudo_label_cli
+from annotools.commands.options import JsonFile
+from studies.commands import break_even as break_even_cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,6 @@ app = typer.Typer(
 )
 study_app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 app.add_typer(annotools.cli.app)
-app.add_typer(pseudo_label_cli.app)
 app.add_typer(wsps.cli.app)
 study_app.add_typer(break_even_cli.app)
 app.add_typer(study_app, name="study", help="Run a study, or write its report again.")

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from annotools.annotators import Annotator, annotate_weak
-from annotools.hurried_outlines import annotate_full
 from annotools.records import NO_LABEL, Dataset, Image, WeakLabel
+from annotools.weak_labels.annotators import Annotator, annotate_weak
+from annotools.weak_labels.outlines import annotate_full
 from annotools.weak_labels.weaken import weaken
 from wsps.data import Examples, TrainingExample, reduce_example
 from wsps.examples import example_from_full, example_from_weak

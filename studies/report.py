@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from annotools.files import write_whole
-from annotools.times import AnnotationTimes, read_times
+from annotools.prices.times import AnnotationTimes, read_times
 from studies.folder import STUDY_FILE
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame

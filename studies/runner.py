@@ -6,16 +6,16 @@ from pathlib import Path
 
 import torch
 
-from annotools.allocation import allocate
-from annotools.allocation_file import read_allocation
-from annotools.dataset_prices import price_images
+from annotools.allocation.allocate import allocate
+from annotools.allocation.image_orders import count_categories, queue_images
+from annotools.allocation.plan_file import read_allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
-from annotools.image_orders import count_categories, queue_images
 from annotools.parallel import available_processors, run_parallel
+from annotools.prices.dataset_prices import price_images
+from annotools.prices.times import read_times
 from annotools.progress import track
 from annotools.records import NO_LABEL, TAGGED_KINDS, Image
-from annotools.times import read_times
 from studies.folder import check_folder, store_study
 from studies.results import TrialResult, read_result
 from studies.study import Study, take_allocation

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from annotools.allocation_file import read_allocation
-from annotools.annotators import read_annotator
+from annotools.allocation.image_orders import ORDERS
+from annotools.allocation.plan_file import read_allocation
 from annotools.errors import RecipeError
-from annotools.image_orders import ORDERS
+from annotools.prices.times import read_times
 from annotools.records import NO_LABEL
 from annotools.settings import as_table, read_settings, read_toml, set_by_path
-from annotools.times import read_times
+from annotools.weak_labels.annotators import read_annotator
 from wsps.recipe import TRAINABLE_KINDS, Recipe
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from annotools.annotators import Annotator, read_annotator
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset
 from annotools.records import NO_LABEL, Dataset
+from annotools.weak_labels.annotators import Annotator, read_annotator
 from studies.purchases import Purchase, buy_labels, first_examples, relabelled_examples
 from studies.results import TrialResult, write_result
 from studies.study import DatasetSettings, Study
@@ -34,7 +34,7 @@ from wsps.inference import predict
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.recipe import decide_completeness
-from wsps.training import train_model
+from wsps.training.stages import train_model
 
 AP_THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotools.checks.coco_file import CocoObject
 from annotools.checks.problems import Problem, error_at
-from annotools.formats.files import MAX_PIXELS
+from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import BoxXYXY
 
 POLYGON_PIXELS = 1 - 1e-6

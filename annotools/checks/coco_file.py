@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from annotools.formats.files import MAX_PIXELS
+from annotools.formats.pictures import MAX_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,23 +18,23 @@ from annotools.categories import CategorySet
 from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
 from annotools.conversion.image_outputs import image_files
 from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
-from annotools.conversion.output_folder import (
+from annotools.conversion.shards import ShardMaker, Source, make_shards, open_source
+from annotools.conversion.wanted import Wanted
+from annotools.errors import DatasetError
+from annotools.files import write_whole
+from annotools.formats.pictures import check_inside
+from annotools.formats.weak_json import image_entry, plain_name, yolo_classes
+from annotools.parallel import run_parallel
+from annotools.prices.times import AnnotationTimes
+from annotools.progress import track
+from annotools.records import NO_LABEL, Dataset, Image
+from annotools.settings import as_table
+from annotools.work_folder import (
     MANIFEST_FILE,
     check_apart,
     finish_folder,
     start_folder,
 )
-from annotools.conversion.shards import ShardMaker, Source, make_shards, open_source
-from annotools.conversion.wanted import Wanted
-from annotools.errors import DatasetError
-from annotools.files import write_whole
-from annotools.formats.files import check_inside
-from annotools.formats.writers import image_entry, plain_name, yolo_classes
-from annotools.parallel import run_parallel
-from annotools.progress import track
-from annotools.records import NO_LABEL, Dataset, Image
-from annotools.settings import as_table
-from annotools.times import AnnotationTimes
 
 _NOTES = {
     "coco": "the area of a box is its own: masks are not known; iscrowd marks a group",

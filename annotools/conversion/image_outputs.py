@@ -4,17 +4,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from annotools.annotators import Annotator, annotate_boxes, annotate_points, annotate_weak
 from annotools.categories import CategorySet
 from annotools.conversion.wanted import BOX_SUFFIXES, PRICED_KINDS, Wanted
-from annotools.costs import count_actions
-from annotools.formats import writers
+from annotools.formats import weak_json as writers
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
-from annotools.formats.writers import Entry
-from annotools.hurried_outlines import MISSED, annotate_full
+from annotools.formats.weak_json import Entry
+from annotools.prices.actions import count_actions
 from annotools.records import Box, Drop, FullLabel, Image, Segment
+from annotools.weak_labels.annotators import (
+    Annotator,
+    annotate_boxes,
+    annotate_points,
+    annotate_weak,
+)
 from annotools.weak_labels.coarse import outlines_of
+from annotools.weak_labels.outlines import MISSED, annotate_full
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of
 from annotools.weak_labels.weaken import weaken

@@ -9,11 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotools.conversion.output_folder import WRITTEN_BY
-from annotools.costs import price_seconds
 from annotools.errors import DatasetError, TimesError
+from annotools.prices.actions import price_seconds
+from annotools.prices.times import AnnotationTimes
 from annotools.settings import as_table
-from annotools.times import AnnotationTimes
+from annotools.work_folder import WRITTEN_BY
 
 LISTED_PLACES = 20
 """Places of a drop that the manifest names; where there are more, `drops.jsonl` has them all."""

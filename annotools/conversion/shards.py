@@ -16,13 +16,13 @@ from typing import IO, Any
 
 from annotools.conversion.image_outputs import ImageOutputs, convert_image, image_files
 from annotools.conversion.json_streams import open_whole
-from annotools.conversion.output_folder import shard_path
 from annotools.conversion.wanted import PARTS_OF, Wanted
 from annotools.files import write_whole
 from annotools.formats import read_dataset
 from annotools.recategorise import recategorise
 from annotools.records import Dataset, Image
 from annotools.settings import as_table
+from annotools.work_folder import shard_path
 
 SHARD_IMAGES = 16
 """Images in a shard: what a killed run loses, times its workers."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from annotools.allocation_file import StoredAllocation
-from annotools.annotators import Annotator
+from annotools.allocation.plan_file import StoredAllocation
 from annotools.errors import RecipeError
 from annotools.records import LABEL_KINDS, Image
+from annotools.weak_labels.annotators import Annotator
 from annotools.weak_labels.weaken import WEAK_KINDS
 
 BOX_FORMATS = ("coco", "voc", "yolo")

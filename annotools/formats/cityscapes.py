@@ -22,7 +22,7 @@ from annotools.category_tables.cityscapes import (
 )
 from annotools.errors import DatasetError
 from annotools.formats.cityscapes_polygons import read_objects, read_polygon_size
-from annotools.formats.files import (
+from annotools.formats.pictures import (
     decode_map,
     read_photo,
     read_picture_size,

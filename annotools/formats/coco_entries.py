@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.formats.files import MAX_PIXELS, check_inside, entries, take
+from annotools.formats.pictures import MAX_PIXELS, check_inside, entries, take
 from annotools.records import Drop, Image
 
 

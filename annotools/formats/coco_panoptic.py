@@ -15,7 +15,8 @@ from annotools.formats.coco_entries import (
     take_flag,
     take_image_id,
 )
-from annotools.formats.files import (
+from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
+from annotools.formats.pictures import (
     check_inside,
     entries,
     read_json,
@@ -23,7 +24,6 @@ from annotools.formats.files import (
     refuse_gaps,
     take,
 )
-from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
 from annotools.label_maps import build_label
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from annotools.errors import DatasetError
-from annotools.formats.files import decode_map
+from annotools.formats.pictures import decode_map
 from annotools.label_maps import look_up
 from annotools.records import VOID, SegmentMap
 

@@ -16,8 +16,8 @@ import scipy.io
 from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
-from annotools.formats.files import MAX_PIXELS, read_bytes
 from annotools.formats.image_lists import read_names
+from annotools.formats.pictures import MAX_PIXELS, read_bytes
 
 _FOLDERS = ("SBD", "benchmark_RELEASE")
 

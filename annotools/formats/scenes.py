@@ -1,6 +1,6 @@
 """Format `scenes`: a world of procedural street scenes, drawn when they are asked for.
 
-ROOT is a TOML file with the knobs of `annotools.scenes.SceneWorld` (all optional). Splits are
+ROOT is a TOML file with the knobs of `annotools.scenes.world.SceneWorld` (all optional). Splits are
 `train` and `val`; they share no scene.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label
 from annotools.records import Dataset, FullLabel, Image, Photo
-from annotools.scenes import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
+from annotools.scenes.world import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
 from annotools.settings import read_settings, read_toml
 
 

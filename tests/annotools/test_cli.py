@@ -37,7 +37,7 @@ def test_no_dataset_module_imports_torch() -> None:
         "    importlib.import_module(m.name)"
     )
     loaded = loaded_after(statement)
-    assert "annotools.drawing" in loaded
+    assert "annotools.drawing.labels" in loaded
     assert "torch" not in loaded
 
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from annotools.errors import RecipeError, TimesError
-from annotools.times import read_times
+from annotools.prices.times import read_times
 from studies.break_even import (
     Curve,
     break_even_of_study,

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from annotools.annotators import Annotator, read_annotator
 from annotools.categories import IGNORE_INDEX
 from annotools.formats import read_dataset
-from annotools.scenes import SKY
+from annotools.scenes.world import SKY
+from annotools.weak_labels.annotators import Annotator, read_annotator
 from studies.purchases import Purchase, buy_labels, first_examples, relabelled_examples
 from studies.study import Study
 from tests.studies.study_builders import make_study

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from annotools.allocation_file import read_allocation
-from annotools.annotators import Annotator
+from annotools.allocation.plan_file import read_allocation
 from annotools.conversion.shards import Source
 from annotools.formats import read_dataset
-from annotools.formats.label_folder import read_maps
+from annotools.formats.panoptic_folder import read_maps
+from annotools.weak_labels.annotators import Annotator
 from studies.purchases import Purchase, buy_labels, first_examples, relabelled_examples
 from tests.wsps.pseudo_label_runs import write_allocation
 from wsps.data import TrainingExample
-from wsps.labelling.label_split import label_split
-from wsps.labelling.split_report import LabelRequest
 from wsps.networks.pspnet import PSPNet
+from wsps.pseudo_labels.label_split import label_split
 from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.pseudo_labels.request import LabelRequest
 from wsps.recipe import (
     CrfSettings,
     Recipe,
@@ -25,7 +25,7 @@ from wsps.recipe import (
     StageSettings,
     TagSettings,
 )
-from wsps.training import train_model
+from wsps.training.stages import train_model
 
 KIND_OF: dict[int | str, str] = {
     0: "full",

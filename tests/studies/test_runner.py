@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from annotools.allocation import allocate
-from annotools.allocation_file import PlanSettings, read_allocation, write_allocation
+from annotools.allocation.allocate import allocate
+from annotools.allocation.image_orders import count_categories
+from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
-from annotools.image_orders import count_categories
 from studies import runner
 from studies.results import TrialResult, write_result
 from studies.study import Study, take_allocation

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from annotools.allocation import allocate
-from annotools.allocation_file import PlanSettings, write_allocation
+from annotools.allocation.allocate import allocate
+from annotools.allocation.plan_file import PlanSettings, write_allocation
 from annotools.errors import RecipeError
 from studies.study import Study, load_study
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from wsps.labelling import image_task
-from wsps.pseudo_label_cli import app
+from wsps.commands.pseudo_label import app
+from wsps.pseudo_labels import label_images as image_task
 
 QUICK = ("--set", "classifier.steps=2", "--set", "batch_size=2", "--crops", "32x32")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wsps.scoring import THRESHOLDS, ScoringSettings
+from wsps.scoring.evaluate import THRESHOLDS, ScoringSettings
 
 
 def make_settings(**changes: Any) -> ScoringSettings:

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from annotools.formats.scenes import world_dataset
-from annotools.scenes import SceneWorld
+from annotools.scenes.world import SceneWorld
 from wsps.examples import example_from_full
 from wsps.inference import predict
 from wsps.recipe import Recipe, StageSettings
 from wsps.self_training import class_probabilities
-from wsps.training import train_model
+from wsps.training.stages import train_model
 
 pytestmark = [
     pytest.mark.gpu,

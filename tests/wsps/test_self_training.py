@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, WeakLabel
-from annotools.scenes import CAR, ROAD, SCENE_CATEGORIES, SIGN
+from annotools.scenes.world import CAR, ROAD, SCENE_CATEGORIES, SIGN
 from wsps.pseudo_labels.records import PseudoLabel
 from wsps.recipe import CrfSettings, Recipe, RefinementSettings
 from wsps.self_training import UnlabelledPixels, class_probabilities, example_from_prediction

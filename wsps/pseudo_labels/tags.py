@@ -16,11 +16,11 @@ from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.data import normalise, reduction
-from wsps.descent import descend
-from wsps.losses import tag_loss
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
 from wsps.recipe import Recipe
+from wsps.training.loop import descend
+from wsps.training.losses import tag_loss
 
 
 @dataclass(frozen=True, kw_only=True)

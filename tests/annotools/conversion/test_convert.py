@@ -21,8 +21,8 @@ from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import READERS, coco_panoptic
 from annotools.label_maps import build_label
+from annotools.prices.times import read_times
 from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image
-from annotools.times import read_times
 from annotools.weak_labels.weaken import weaken
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data

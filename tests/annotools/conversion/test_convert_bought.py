@@ -7,17 +7,23 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from annotools.allocation_file import PlanSettings, StoredAllocation
-from annotools.annotators import Annotator, BoxHabits, MissRates, PointHabits, PolygonHabits
-from annotools.annotators import TagHabits as Tags
+from annotools.allocation.plan_file import PlanSettings, StoredAllocation
 from annotools.cli import app
 from annotools.conversion.convert import Conversion, convert
 from annotools.conversion.shards import Source
 from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import coco_panoptic, read_dataset
+from annotools.prices.times import read_times
 from annotools.records import LABEL_KINDS
-from annotools.times import read_times
+from annotools.weak_labels.annotators import (
+    Annotator,
+    BoxHabits,
+    MissRates,
+    PointHabits,
+    PolygonHabits,
+)
+from annotools.weak_labels.annotators import TagHabits as Tags
 
 KIND_OF = {5: "boxes", 1: "full", 7: "boxes", 0: "boxes+tags", 2: "none"}
 CROP_SIZE_WH = (24, 48)

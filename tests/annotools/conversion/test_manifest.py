@@ -14,7 +14,7 @@ from annotools.conversion.manifest import (
     reconcile,
 )
 from annotools.errors import DatasetError
-from annotools.times import read_times
+from annotools.prices.times import read_times
 
 
 def make_row(**changes: int) -> KindSummary:

@@ -16,9 +16,11 @@ from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.conversion.convert import convert
 from annotools.conversion.shards import Source
 from annotools.conversion.wanted import Wanted
-from annotools.formats import READERS, coco_panoptic, read_dataset, writers
+from annotools.formats import READERS, coco_panoptic, read_dataset
+from annotools.formats import weak_json as writers
 from annotools.formats.voc_boxes import read_xml_boxes
 from annotools.label_maps import build_label
+from annotools.prices.times import read_times
 from annotools.records import (
     Box,
     BoxXYXY,
@@ -30,7 +32,6 @@ from annotools.records import (
     Scribble,
     TaggedCrop,
 )
-from annotools.times import read_times
 from annotools.weak_labels.coarse import outlines_of
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of

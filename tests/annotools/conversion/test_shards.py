@@ -1,7 +1,7 @@
 import pickle
 from pathlib import Path
 
-from annotools.allocation_file import PlanSettings, StoredAllocation
+from annotools.allocation.plan_file import PlanSettings, StoredAllocation
 from annotools.conversion.shards import SHARD_IMAGES, make_shards
 from annotools.conversion.wanted import Wanted
 from annotools.records import Image

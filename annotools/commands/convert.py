@@ -1,0 +1,184 @@
+"""The command that writes the cheaper labels one could have bought."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotools.commands.options import (
+    DEFAULT_CROPS,
+    AllowMissing,
+    Crops,
+    Format,
+    JsonFile,
+    Root,
+    Split,
+    parse_size,
+)
+
+if TYPE_CHECKING:
+    from annotools.allocation.plan_file import StoredAllocation
+    from annotools.conversion.convert import Conversion
+
+app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+
+MAX_SHOWN_REASONS = 10
+"""Reasons for drops that are printed, the most frequent first."""
+
+Times = Annotated[
+    str | None,
+    typer.Option(
+        help="Annotation times: a preset, or your own file.toml; if absent those of --labels, "
+        "else li2018."
+    ),
+]
+
+
+@app.command()
+def convert(
+    root: Root,
+    format_name: Format,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="KIND",
+            help="Label kind: full, boxes, tags, boxes+tags, points, scribbles or coarse; "
+            "repeat it.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Give each image the kind it has in an allocation of `annotools plan`, instead "
+            "of --to.",
+        ),
+    ] = None,
+    annotator: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
+        ),
+    ] = None,
+    split: Split = "train",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read labels.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove what a conversion wrote to DIR before.")
+    ] = False,
+    crops: Crops = None,
+    box_format: Annotated[
+        str, typer.Option(metavar="coco|voc|yolo", help="How boxes are written.")
+    ] = "coco",
+    categories: Annotated[
+        str | None,
+        typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
+    ] = None,
+    allow_missing: AllowMissing = False,
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Convert only the first so many images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of points, scribbles and mistakes.")] = 0,
+    times: Times = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Write the cheaper labels one could have bought: all kinds in one pass.
+
+    A run that was stopped goes on where it was when it is repeated. The manifest in the folder
+    says where everything came from, what was left out, and what it costs.
+
+    [bold]Examples[/bold]
+
+    \b
+    annotools convert CITYSCAPES --format cityscapes --to boxes --to tags --out weak
+    annotools convert COCO --format coco-instances --split val --to boxes --box-format yolo
+      --categories voc --out voc-boxes --workers 8
+    annotools convert CITYSCAPES --format cityscapes --labels plan.json --annotator hurried.toml
+      --out bought
+    """  # noqa: D301
+    from dataclasses import asdict
+
+    from annotools.allocation.plan_file import read_allocation
+    from annotools.conversion.convert import convert as convert_source
+    from annotools.conversion.shards import Source
+    from annotools.conversion.wanted import Wanted
+    from annotools.files import write_whole
+    from annotools.prices.times import read_times
+    from annotools.weak_labels.annotators import read_annotator
+
+    if (labels is None) == (not kinds):
+        raise typer.BadParameter("give either --to or --labels")
+    allocation = read_allocation(labels) if labels is not None else None
+    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
+    if allocation is not None:
+        kinds = list(_bought_kinds(allocation))
+        crop_size_wh = parse_size(crops) or allocation.settings.crop_size_wh
+        times = times or allocation.settings.times
+    conversion = convert_source(
+        Source(
+            format_name=format_name,
+            root=root,
+            split=split,
+            allow_missing=allow_missing,
+            categories=categories,
+            max_images=max_images,
+        ),
+        Wanted(
+            kinds=tuple(dict.fromkeys(kinds or ())),
+            box_format=box_format,
+            crop_size_wh=crop_size_wh,
+            seed=seed,
+            annotator=None if annotator is None else read_annotator(annotator),
+            allocation=allocation,
+        ),
+        read_times(times or "li2018"),
+        out,
+        workers,
+        overwrite=overwrite,
+    )
+    _print_conversion(conversion, out)
+    if json_file is not None:
+        write_whole(json_file, (json.dumps(asdict(conversion), indent=1) + "\n").encode())
+
+
+def _bought_kinds(allocation: "StoredAllocation") -> tuple[str, ...]:
+    from annotools.errors import RecipeError
+
+    if not allocation.bought_kinds:
+        raise RecipeError(f"{allocation.path}: it buys no label: plan with a larger budget")
+    return allocation.bought_kinds
+
+
+def _print_conversion(conversion: "Conversion", out: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from annotools.conversion.manifest import GAPS
+
+    title = f"{conversion.num_images} images, {conversion.num_objects} objects"
+    if conversion.num_resumed:
+        title += f"; {conversion.num_resumed} images were done before"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("label kind")
+    table.add_column("files")
+    for heading in ("entries", "objects dropped", "hours"):
+        table.add_column(heading, justify="right")
+    for row in conversion.kinds:
+        hours = "–" if row.hours is None else f"{row.hours:,.2f}"
+        files = ", ".join(row.files)
+        table.add_row(row.kind, files, f"{row.entries:,}", f"{row.dropped:,}", hours)
+    console = Console()
+    console.print(table)
+    drops = sorted(conversion.drops, key=lambda group: (group.kind != GAPS, -group.count))
+    lines = [
+        f"{'missing files' if group.kind == GAPS else f'dropped from {group.kind}'}: "
+        f"{group.count:,}, {group.reason}; {group.places[0]}" + (", ..." if group.count > 1 else "")
+        for group in drops[:MAX_SHOWN_REASONS]
+    ]
+    if len(drops) > MAX_SHOWN_REASONS:
+        lines.append(f"dropped for {len(drops) - MAX_SHOWN_REASONS} other reasons: see")
+    for line in (*lines, str(out / "manifest.json")):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,152 @@
+"""The command that draws datasets: photos beside what was annotated on them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotools.commands.options import (
+    DEFAULT_CROPS,
+    AllowMissing,
+    Crops,
+    Format,
+    Root,
+    Split,
+    check_outputs,
+    parse_size,
+    refuse_replacing,
+)
+
+if TYPE_CHECKING:
+    from annotools.formats.panoptic_folder import LabelFolder
+    from annotools.records import Dataset, Image, Photo
+
+app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+
+MIN_DRAWN_WIDTH = 640
+"""Pixels up to which small photos are enlarged, so that names can be read on them."""
+
+_GREY = 128
+
+
+@app.command()
+def draw(
+    root: Root,
+    format_name: Format,
+    out: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    split: Split = "train",
+    image: Annotated[
+        list[str] | None, typer.Option(help="Id of an image to draw; repeat it.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="Draw the first so many, where no --image is given.")
+    ] = 4,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="segments, boxes, tags, points, scribbles or coarse; repeat it. "
+            "Segments and boxes if absent.",
+        ),
+    ] = None,
+    pseudo_labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder of `annotools pseudo-label`: its labels in a third column.",
+        ),
+    ] = None,
+    crops: Crops = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
+    allow_missing: AllowMissing = False,
+) -> None:
+    """Draw images beside their labels: segments, boxes, tags on crops, points, strokes, names.
+
+    [bold]Examples[/bold]
+
+    \b
+    annotools draw DATA --format coco-instances --split val --count 6 --out sheet.png
+    annotools draw world.toml --format scenes --image 3 --show tags --crops 48x40 --out tags.png
+    annotools draw CITYSCAPES --format cityscapes --pseudo-labels pseudo --out beside.png
+    """  # noqa: D301
+    from annotools.drawing.labels import LAYERS, contact_sheet, draw_label, encode_png
+    from annotools.files import write_whole
+    from annotools.formats import read_dataset
+
+    layers = show or ["segments", "boxes"]
+    for layer in layers:
+        if layer not in LAYERS:
+            raise typer.BadParameter(f"--show {layer}: use {', '.join(LAYERS)}")
+    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
+    check_outputs({"--out": out}, [root], picture="--out")
+    dataset = read_dataset(format_name, root, split, allow_missing)
+    refuse_replacing({"--out": out}, dataset)
+    folder = _open_folder(pseudo_labels, dataset)
+    pictures = []
+    for chosen in _choose_images(dataset, image, count, folder):
+        photo = _photo_or_grey(dataset, chosen)
+        factor = max(1, -(-MIN_DRAWN_WIDTH // chosen.width))
+        drawn = draw_label(
+            photo,
+            dataset.read_label(chosen),
+            dataset.categories,
+            layers,
+            crop_size_wh=crop_size_wh,
+            seed=seed,
+            factor=factor,
+        )
+        pictures += [photo.repeat(factor, axis=0).repeat(factor, axis=1), drawn]
+        if folder is not None:
+            made = folder.read_label(chosen, dataset.categories)
+            pictures.append(
+                draw_label(photo, made, dataset.categories, ["segments"], factor=factor)
+            )
+    columns = 2 if folder is None else 3
+    write_whole(out, encode_png(contact_sheet(pictures, columns)))
+    typer.echo(out)
+
+
+def _open_folder(path: Path | None, dataset: "Dataset") -> "LabelFolder | None":
+    from annotools.formats.panoptic_folder import read_label_folder
+
+    if path is None:
+        return None
+    folder = read_label_folder(path)
+    folder.check_categories(dataset.categories)
+    return folder
+
+
+def _choose_images(
+    dataset: "Dataset", ids: list[str] | None, count: int, folder: "LabelFolder | None"
+) -> "list[Image]":
+    """Return the images with these ids, else the first ones, of which the folder has a label."""
+    from annotools.errors import DatasetError
+
+    if not dataset.images:
+        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image")
+    if not ids:
+        drawable = [i for i in dataset.images if folder is None or i.image_id in folder.name_of]
+        if not drawable:
+            raise DatasetError(
+                f"{dataset.name}: --pseudo-labels has no image of split {dataset.split}: give "
+                "its --split"
+            )
+        return drawable[:count]
+    image_of = {str(image.image_id): image for image in dataset.images}
+    for image_id in ids:
+        if image_id not in image_of:
+            first = ", ".join(list(image_of)[:5])
+            raise DatasetError(f"{dataset.name} has no image {image_id!r}; its first are {first}")
+    return [image_of[image_id] for image_id in ids]
+
+
+def _photo_or_grey(dataset: "Dataset", image: "Image") -> "Photo":
+    """Return an image's photo, all grey where the dataset came without photos."""
+    import numpy as np
+
+    from annotools.formats.pictures import read_photo
+
+    # Without a path the reader of photo files has nothing to read; other readers draw theirs.
+    if image.path is None and dataset.read_photo is read_photo:
+        return np.full((image.height, image.width, 3), _GREY, dtype=np.uint8)
+    return dataset.read_photo(image)

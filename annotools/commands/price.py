@@ -1,0 +1,257 @@
+"""The command that prices labels: what they cost, how sure that is, and what it hangs on."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotools.commands.options import (
+    DEFAULT_CROPS,
+    AllowMissing,
+    Crops,
+    JsonFile,
+    Split,
+    check_outputs,
+    parse_size,
+    refuse_replacing,
+)
+from annotools.prices.price_numbers import write_interval, write_number
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from annotools.prices.image_content import ImageContent
+    from annotools.prices.intervals import BreakEven, Interval, Price, Swing
+    from annotools.prices.price_list import PriceList
+    from annotools.prices.times import AnnotationTimes
+    from annotools.records import Dataset
+
+app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or another program."""
+
+
+@app.command()
+def price(
+    root: Annotated[
+        Path | None, typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes."),
+    ] = None,
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="In place of a dataset its means per image: cityscapes-train, "
+            "cityscapes-trainval, voc, or your own file.toml.",
+        ),
+    ] = None,
+    split: Split = "train",
+    times: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="li2018, bearman2016, like-for-like, sam-assisted, or your own file.toml. None "
+            "shipped has a time of a vertex; your own may.",
+        ),
+    ] = "li2018",
+    seconds: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ACTION=S", help="Your own time of an action, certain; repeat it."),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="full, 'full by vertex', boxes, tags, 'tags of stuff', boxes+tags, points, "
+            "'one point a class', scribbles or coarse; repeat it. All if absent, 'full by vertex' "
+            "only where a vertex has a time.",
+        ),
+    ] = None,
+    crops: Crops = None,
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Price only the first so many images.")
+    ] = None,
+    coarse_images: Annotated[
+        int,
+        typer.Option(min=0, help="Further images like these, for which full means a coarse label."),
+    ] = 0,
+    all_break_evens: Annotated[
+        bool, typer.Option("--break-even", help="Break-evens of all pairs of label kinds.")
+    ] = False,
+    allow_missing: AllowMissing = False,
+    json_file: JsonFile = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw hours and the saving to this file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws behind the intervals.")] = 0,
+) -> None:
+    """Show what labelling a dataset costs, by label kind, how sure that is, and what it hangs on.
+
+    Intervals hold 90 % of what other annotators would take, from the ranges in the table of times.
+
+    [bold]Examples[/bold]
+
+    \b
+    annotools price DATA --format coco-instances --kinds full --kinds boxes
+    annotools price world.toml --format scenes --crops 48x40 --json prices.json
+    annotools price --statistics cityscapes-train --seconds box=35 --picture prices.png
+    annotools price --statistics cityscapes-train --coarse-images 19998
+    annotools price --statistics voc --times bearman2016 --break-even
+    """  # noqa: D301
+    from annotools.files import write_whole
+    from annotools.formats import read_dataset
+    from annotools.prices.price_list import as_json, make_price_list
+
+    outputs = {"--json": json_file, "--picture": picture}
+    check_outputs(outputs, [root, statistics, times], picture="--picture")
+    table_of_times = _read_times(times, seconds or [])
+    if statistics is not None:
+        if root or format_name or crops or max_images or allow_missing:
+            raise typer.BadParameter(
+                "--statistics stands in place of ROOT, --format, --crops, --max-images and "
+                "--allow-missing"
+            )
+        content, num_images, name = _read_statistics(statistics)
+    elif root is None or format_name is None:
+        raise typer.BadParameter("give ROOT and --format, or --statistics")
+    else:
+        dataset = read_dataset(format_name, root, split, allow_missing)
+        refuse_replacing(outputs, dataset)
+        content, num_images, name = _measure(dataset, parse_size(crops), max_images)
+    listed = make_price_list(
+        content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed
+    )
+    _print(listed, name, all_break_evens=all_break_evens)
+    if json_file is not None:
+        text = json.dumps({"dataset": name, **as_json(listed)}, indent=1) + "\n"
+        write_whole(json_file, text.encode())
+    if picture is not None:
+        from annotools.prices.plots import draw_prices
+
+        draw_prices([row for row in listed.prices if row], listed.headline, picture)
+        typer.echo(picture)
+
+
+def _read_times(name: str, seconds: Sequence[str]) -> "AnnotationTimes":
+    from annotools.prices.times import fix_time, read_times
+
+    times = read_times(name)
+    for assignment in seconds:
+        action, _, text = assignment.partition("=")
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise typer.BadParameter(f"--seconds {assignment}: write it as box=12") from error
+        times = fix_time(times, action, value)
+    return times
+
+
+def _read_statistics(name_or_path: str) -> "tuple[ImageContent, int, str]":
+    """Return the mean image, how many there are, and what they are called."""
+    from annotools.prices.image_content import read_statistics
+
+    published = read_statistics(name_or_path)
+    return published.content, published.num_images, f"{published.name} ({published.source})"
+
+
+def _measure(
+    dataset: "Dataset", crop_size_wh: tuple[int, int] | None, max_images: int | None
+) -> "tuple[ImageContent, int, str]":
+    """Return the mean image, how many there are, and what they are called."""
+    from annotools.prices.dataset_prices import measure_images
+
+    images = dataset.images[:max_images]
+    crop_size_wh = crop_size_wh or parse_size(DEFAULT_CROPS.get(dataset.name))
+    content = measure_images(dataset, images, crop_size_wh, with_vertices=True)
+    left_out = f" ({len(dataset.drops):,} left out)" if dataset.drops else ""
+    return content, len(images), f"{dataset.name}, {dataset.split}{left_out}"
+
+
+def _print(listed: "PriceList", name: str, *, all_break_evens: bool) -> None:
+    from rich.console import Console
+
+    from annotools.prices.price_list import explain
+
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    number = f"{listed.num_images:,} images" + (
+        f" and {listed.num_coarse_images:,} coarse ones" if listed.num_coarse_images else ""
+    )
+    rows = [
+        [purchase.name, *_price_cells(row)]
+        for purchase, row in zip(listed.purchases, listed.prices, strict=True)
+    ]
+    console.print(f"{number} of {name}; times {listed.times.name}", markup=False, highlight=False)
+    heads: tuple[str, ...]
+    heads = ("label kind", "s/image", "min/image", "hours", "full costs", "% of full")
+    console.print(_table(heads, rows))
+    if listed.swings:
+        heads = ("what the saving hangs on", "range (s)", "full costs", "share of spread")
+        console.print(_table(heads, [_swing_cells(listed, swing) for swing in listed.swings]))
+    break_evens = _shown_break_evens(listed, all_break_evens=all_break_evens)
+    if break_evens:
+        heads = ("costs the same", "action", "now (s)", "at (s)")
+        console.print(_table(heads, [_break_even_cells(row) for row in break_evens]))
+    for line in explain(listed):
+        console.print(line, markup=False, highlight=False)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(heads[0])
+    for head in heads[1:]:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _price_cells(row: "Price | None") -> list[str]:
+    if row is None:
+        return ["–"] * 5
+    percent = None if row.ratio_to_full is None else 100 * row.ratio_to_full
+    return [
+        f"{row.seconds_per_image:,.1f}",
+        f"{row.seconds_per_image / 60:,.2f}",
+        write_number(row.hours) + _between(row.hours_interval),
+        write_number(row.full_is_times, "x") + _between(row.full_is_times_interval),
+        write_number(percent) + _between(row.ratio_interval, 100),
+    ]
+
+
+def _swing_cells(listed: "PriceList", swing: "Swing") -> list[str]:
+    time = listed.times.actions[swing.action]
+    return [
+        swing.action,
+        f"{time.low:g} to {time.high:g}",
+        f"{write_number(swing.at_low, 'x')} to {write_number(swing.at_high, 'x')}",
+        f"{100 * swing.variance_share:.0f} %",
+    ]
+
+
+def _shown_break_evens(listed: "PriceList", *, all_break_evens: bool) -> "list[BreakEven]":
+    """Return all, or those that decide whether the explained saving is one."""
+    if all_break_evens:
+        return list(listed.break_evens)
+    return [
+        row
+        for row in listed.break_evens
+        if row.first == "full" and row.second == listed.headline_name
+    ]
+
+
+def _break_even_cells(row: "BreakEven") -> list[str]:
+    return [f"{row.first} = {row.second}", row.action, f"{row.now:g}", write_number(row.seconds)]
+
+
+def _between(interval: "Interval | None", factor: float = 1) -> str:
+    return "" if interval is None else write_interval(factor * interval.low, factor * interval.high)

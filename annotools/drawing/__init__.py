@@ -1,0 +1,1 @@
+"""Images drawn beside their labels."""

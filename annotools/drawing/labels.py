@@ -1,0 +1,262 @@
+"""Pictures of labels, to look at: what was annotated, over the photo; contact sheets."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.drawing.lettering import Name, write_block, write_names
+from annotools.label_maps import build_label, class_map
+from annotools.records import FullLabel, Photo, Segment, SegmentMap
+from annotools.weak_labels.coarse import outlines_of
+from annotools.weak_labels.points import points_of
+from annotools.weak_labels.scribbles import scribbles_of
+from annotools.weak_labels.weaken import weaken
+
+GAP = 4
+"""Pixels of white between the pictures of a contact sheet."""
+
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Canvas:
+    """A picture in the making and what is drawn into it.
+
+    `label` is the source's, `large` has every pixel `factor` times along both axes, as `picture`
+    does. `names` are those to be written at last, by segment id; the last layer that names a
+    segment says where.
+    """
+
+    picture: Photo
+    label: FullLabel
+    large: FullLabel
+    factor: int
+    categories: CategorySet
+    crop_size_wh: tuple[int, int] | None
+    seed: int
+    names: dict[int, Name] = field(default_factory=dict)
+
+    @property
+    def line(self) -> int:
+        """Width in pixels of a line that can be seen on the picture as a whole."""
+        height, width, _ = self.picture.shape
+        return max(1, round(int(max(height, width)) / 1200))
+
+    def enlarged(self, points_xy: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
+        """Return pixels of the label as those in the middle of their place here: (P, 2)."""
+        return np.array(points_xy, dtype=np.int32) * self.factor + self.factor // 2
+
+    def name(self, segment_id: int, category_id: int, left: int, top: int, note: str = "") -> None:
+        """Ask for a segment's name at a place of the picture."""
+        category = self.categories.by_id(category_id)
+        self.names[segment_id] = Name(
+            text=category.name + note, colour=category.colour, left=left, top=top
+        )
+
+
+def draw_label(
+    photo: Photo,
+    label: FullLabel,
+    categories: CategorySet,
+    layers: Sequence[str] = ("segments", "boxes"),
+    *,
+    crop_size_wh: tuple[int, int] | None = None,
+    seed: int = 0,
+    factor: int = 1,
+) -> Photo:
+    """Return the photo with what was annotated over it.
+
+    - `segments`: tinted in their category's colour and outlined in white, void darkened;
+    - `coarse`: the outlines an annotator in a hurry draws, tinted;
+    - `boxes`: of the things; `scribbles` and `points`: of all segments;
+    - `tags`: the grid of crops, and in the upper left of each crop the categories present.
+
+    Every annotated segment has its name, unless there is no room for it; large ones go first.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        label: of the photo.
+        categories: the dataset's.
+        layers: some of `LAYERS`; they are drawn in its order.
+        crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
+        seed: of points and scribbles.
+        factor: how many times each pixel is repeated along both axes before drawing.
+    """
+    large_photo, large = enlarge(photo, label, factor)
+    canvas = _Canvas(
+        picture=np.ascontiguousarray(large_photo),
+        label=label,
+        large=large,
+        factor=factor,
+        categories=categories,
+        crop_size_wh=crop_size_wh,
+        seed=seed,
+    )
+    for layer, draw in LAYERS.items():
+        if layer in layers:
+            draw(canvas)
+    by_size = sorted(label.segments, key=lambda segment: -segment.area)
+    ids = [segment.segment_id for segment in by_size]
+    write_names(canvas.picture, [canvas.names[i] for i in ids if i in canvas.names])
+    if "tags" in layers:
+        _write_tags(canvas)
+    return canvas.picture
+
+
+def enlarge(photo: Photo, label: FullLabel, factor: int) -> tuple[Photo, FullLabel]:
+    """Return photo and label with every pixel repeated `factor` times along both axes."""
+    category_of = {s.segment_id: s.category_id for s in label.segments}
+    groups = [s.segment_id for s in label.segments if s.is_group]
+    segment_map = label.segment_map.repeat(factor, axis=0).repeat(factor, axis=1)
+    larger = build_label(label.image_id, segment_map, category_of, groups)
+    return photo.repeat(factor, axis=0).repeat(factor, axis=1), larger
+
+
+def contact_sheet(pictures: Sequence[Photo], columns: int) -> Photo:
+    """Return the pictures in rows of `columns`, each at the upper left of its cell, on white.
+
+    All cells are as high as the highest picture and as wide as the widest, with `GAP` between.
+
+    Raises:
+        ValueError: without pictures or columns.
+    """
+    if not pictures or columns < 1:
+        raise ValueError(f"{len(pictures)} pictures in {columns} columns: give at least one each")
+    columns = min(columns, len(pictures))
+    num_rows = -(-len(pictures) // columns)
+    height = max(picture.shape[0] for picture in pictures) + GAP
+    width = max(picture.shape[1] for picture in pictures) + GAP
+    sheet = np.full((num_rows * height - GAP, columns * width - GAP, 3), 255, dtype=np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * height, place % columns * width
+        sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return sheet
+
+
+def encode_png(picture: Photo) -> bytes:
+    """Return the content of a PNG file."""
+    _, content = cv2.imencode(".png", picture[..., ::-1])
+    return content.tobytes()
+
+
+def _draw_segments(canvas: _Canvas) -> None:
+    colours = np.zeros((256, 3), dtype=np.uint16)  # Void stays black.
+    colours[: len(canvas.categories)] = canvas.categories.palette
+    canvas.picture[:] = (canvas.picture + colours[class_map(canvas.large, canvas.categories)]) // 2
+    canvas.picture[_borders(canvas.large.segment_map)] = _WHITE
+    for segment in canvas.large.segments:
+        x, y = _deepest_point(canvas.large.segment_map, segment)
+        canvas.name(segment.segment_id, segment.category_id, x, y)
+
+
+def _draw_coarse(canvas: _Canvas) -> None:
+    outlines, _ = outlines_of(canvas.label, canvas.categories)
+    for outline in outlines:
+        colour = canvas.categories.by_id(outline.category_id).colour
+        polygons = [canvas.enlarged(polygon) for polygon in outline.polygons_xy]
+        filled = canvas.picture.copy()
+        for polygon in polygons:
+            cv2.fillPoly(filled, [polygon], colour)
+        canvas.picture[:] = (canvas.picture.astype(np.uint16) + filled) // 2
+        cv2.polylines(canvas.picture, polygons, isClosed=True, color=_WHITE, thickness=canvas.line)
+        x, y = polygons[0].mean(axis=0).astype(int).tolist()
+        canvas.name(outline.segment_id, outline.category_id, x, y)
+
+
+def _draw_boxes(canvas: _Canvas) -> None:
+    for segment in sorted(canvas.large.segments, key=lambda segment: -segment.area):
+        category = canvas.categories.by_id(segment.category_id)
+        if category.is_thing:
+            x0, y0, x1, y1 = segment.box_xyxy
+            rim = canvas.line
+            # Dark colours would be lost on dark photos without a rim inside.
+            for inset, ink in ((rim, _WHITE), (0, category.colour)):
+                corners = (x0 + inset, y0 + inset), (x1 - 1 - inset, y1 - 1 - inset)
+                cv2.rectangle(canvas.picture, *corners, ink, rim)
+            note = " (group)" if segment.is_group else ""
+            canvas.name(segment.segment_id, segment.category_id, x0, y0, note)
+
+
+def _draw_scribbles(canvas: _Canvas) -> None:
+    for scribble in scribbles_of(canvas.label, canvas.categories, canvas.seed):
+        colour = canvas.categories.by_id(scribble.category_id).colour
+        stroke = [canvas.enlarged(scribble.points_xy)]
+        for ink, width in ((_WHITE, 5), (_BLACK, 4), (colour, 3)):
+            cv2.polylines(
+                canvas.picture, stroke, isClosed=False, color=ink, thickness=width * canvas.line
+            )
+        x, y = stroke[0][len(stroke[0]) // 2].tolist()
+        canvas.name(scribble.segment_id, scribble.category_id, x, y)
+
+
+def _draw_points(canvas: _Canvas) -> None:
+    for point in points_of(canvas.label, canvas.categories, canvas.seed):
+        colour = canvas.categories.by_id(point.category_id).colour
+        x, y = canvas.enlarged([(point.x, point.y)])[0].tolist()
+        for ink, radius in ((_WHITE, 6), (_BLACK, 5), (colour, 4)):
+            cv2.circle(canvas.picture, (x, y), radius * canvas.line, ink, cv2.FILLED, cv2.LINE_AA)
+        canvas.name(point.segment_id, point.category_id, x + 7 * canvas.line, y)
+
+
+def _draw_grid(canvas: _Canvas) -> None:
+    """Draw the crops, which overlap: heavy lines where they begin, light ones where they end."""
+    line = canvas.line
+    for crop in weaken(canvas.label, canvas.categories, "tags", canvas.crop_size_wh).crops:
+        x0, y0, x1, y1 = (canvas.factor * side for side in crop.box_xyxy)
+        cv2.rectangle(canvas.picture, (x0, y0), (x1 - 1, y1 - 1), _WHITE, 1)
+        for ink, width in ((_BLACK, 4 * line), (_WHITE, 2 * line)):
+            cv2.line(canvas.picture, (x0, y0), (x1 - 1, y0), ink, width)
+            cv2.line(canvas.picture, (x0, y0), (x0, y1 - 1), ink, width)
+
+
+def _write_tags(canvas: _Canvas) -> None:
+    """Write each crop's categories where no later crop begins, so that no two blocks meet."""
+    crops = weaken(canvas.label, canvas.categories, "tags", canvas.crop_size_wh).crops
+    lefts = {crop.box_xyxy[0] for crop in crops}
+    tops = {crop.box_xyxy[1] for crop in crops}
+    for crop in crops:
+        x0, y0, x1, y1 = crop.box_xyxy
+        x1 = min((x for x in lefts if x > x0), default=x1)
+        y1 = min((y for y in tops if y > y0), default=y1)
+        margin = 3 * canvas.line
+        area = (
+            canvas.factor * x0 + margin,
+            canvas.factor * y0 + margin,
+            canvas.factor * x1 - margin,
+            canvas.factor * y1 - margin,
+        )
+        tagged = [canvas.categories.by_id(i) for i in crop.category_ids]
+        names = [Name(text=c.name, colour=c.colour, left=area[0], top=area[1]) for c in tagged]
+        write_block(canvas.picture, names, area)
+
+
+def _borders(segment_map: SegmentMap) -> NDArray[np.bool_]:
+    """Return (H, W), true on pixels whose right or lower neighbour is of another segment."""
+    borders = np.zeros(segment_map.shape, dtype=bool)
+    borders[:, :-1] |= segment_map[:, 1:] != segment_map[:, :-1]
+    borders[:-1] |= segment_map[1:] != segment_map[:-1]
+    return borders
+
+
+def _deepest_point(segment_map: SegmentMap, segment: Segment) -> tuple[int, int]:
+    """Return (x, y) of the segment's pixel that is farthest from everything else."""
+    x0, y0, x1, y1 = segment.box_xyxy
+    mask = np.pad(segment_map[y0:y1, x0:x1] == segment.segment_id, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return x0 + int(x), y0 + int(y)
+
+
+LAYERS: dict[str, Callable[[_Canvas], None]] = {
+    "segments": _draw_segments,
+    "coarse": _draw_coarse,
+    "boxes": _draw_boxes,
+    "scribbles": _draw_scribbles,
+    "points": _draw_points,
+    "tags": _draw_grid,
+}
+"""What can be shown, in the order in which it is drawn."""

@@ -1,0 +1,1 @@
+"""What labels cost: actions, their times, and prices with intervals."""

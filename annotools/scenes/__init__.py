@@ -1,0 +1,1 @@
+"""The built-in world: procedural street scenes with exact labels."""

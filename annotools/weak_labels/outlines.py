@@ -1,0 +1,74 @@
+"""Full labels as hurried annotators draw them: fewer vertices, borders that are off."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.label_maps import build_label
+from annotools.random_streams import stream
+from annotools.records import VOID, Drop, FullLabel, Segment, SegmentMap
+from annotools.weak_labels.annotators import Annotator, PolygonHabits
+
+MISSED = "missed by the annotator"
+"""The reason for the drop of an object that a simulated annotator does not give."""
+
+
+def annotate_full(
+    label: FullLabel, categories: CategorySet, annotator: Annotator, seed: int
+) -> FullLabel:
+    """Return the full label that this annotator draws instead of the perfect one.
+
+    Each segment is redrawn as polygons: the borders of its parts and of their holes, simplified
+    to as few vertices as stay within `tolerance` (Douglas and Peucker), each vertex then moved by
+    `boundary_shift`, kept inside the image. Larger segments are drawn first, so that overlaps go
+    to the smaller. Pixels that no polygon holds become void; where the background is all that is
+    left over, it is not drawn, and takes these but for pixels that were void before. Segments
+    with no pixel left are in the drops, the background aside.
+
+    Args:
+        label: the perfect label.
+        categories: the dataset's.
+        annotator: who is asked.
+        seed: of the mistakes, keyed by image and segment.
+    """
+    if annotator.polygons == PolygonHabits():
+        return label
+    category_of = {segment.segment_id: segment.category_id for segment in label.segments}
+    background = [s for s in label.segments if s.category_id == categories.background_id]
+    drawn = [s for s in label.segments if s.category_id != categories.background_id]
+    segment_map = np.full(label.segment_map.shape, VOID, dtype=np.int32)
+    for segment in background:
+        segment_map[label.segment_map != VOID] = segment.segment_id
+    for segment in sorted(drawn, key=lambda segment: -segment.area):
+        _redraw(segment_map, segment, label, annotator.polygons, seed)
+    left = set(np.unique(segment_map).tolist())
+    missed = tuple(
+        Drop(place=f"image {label.image_id}: segment {segment.segment_id}", reason=MISSED)
+        for segment in drawn
+        if segment.segment_id not in left
+    )
+    groups = [segment.segment_id for segment in label.segments if segment.is_group]
+    return build_label(label.image_id, segment_map, category_of, groups, label.drops + missed)
+
+
+def _redraw(
+    segment_map: SegmentMap, segment: Segment, label: FullLabel, habits: PolygonHabits, seed: int
+) -> None:
+    generator = stream(seed, "annotator", "polygons", label.image_id, segment.segment_id)
+    last_xy = np.array(segment_map.shape[::-1]) - 1
+    polygons = []
+    for contour in _contours(segment, label.segment_map):
+        polygon = cv2.approxPolyDP(contour, habits.tolerance, closed=True)[:, 0]  # (V, 2)
+        moved = np.rint(generator.normal(polygon, habits.boundary_shift))
+        polygons.append(np.clip(moved, 0, last_xy).astype(np.int32))
+    # Filled together, so that holes stay open.
+    cv2.fillPoly(segment_map, polygons, segment.segment_id)
+
+
+def _contours(segment: Segment, segment_map: SegmentMap) -> list[NDArray[np.int32]]:
+    """Return the borders of a segment's parts and holes: (V, 1, 2) pixels x, y of its own."""
+    x0, y0, x1, y1 = segment.box_xyxy
+    mask = (segment_map[y0:y1, x0:x1] == segment.segment_id).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
+    return [contour.astype(np.int32) for contour in contours]

@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from annotools.cli import app
+from annotools.drawing.labels import GAP
+from annotools.errors import DatasetError
+from annotools.formats import read_dataset
+from annotools.formats.panoptic_folder import describe_classes, describe_labels, write_maps
+from annotools.label_maps import class_map, instance_map
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    path = tmp_path / "world.toml"
+    path.write_text("width = 640\nheight = 64\nnum_train = 3\nnum_val = 2\n")
+    return path
+
+
+@pytest.fixture
+def folder(world: Path, tmp_path: Path) -> Path:
+    dataset = read_dataset("scenes", world, "train")
+    image, categories = dataset.images[1], dataset.categories
+    label = dataset.read_label(image)
+    folder = tmp_path / "labels"
+    maps = class_map(label, categories), instance_map(label, categories)
+    write_maps(folder, "train_000001", *maps)
+    labels = describe_labels([image.image_id], ["train_000001"], ["full"])
+    manifest = {"classes": describe_classes(categories), "labels": labels}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def draw(world: Path, *arguments: object) -> Result:
+    out = world.with_name("sheet.png")
+    given = ["draw", world, "--format", "scenes", "--out", out, *arguments]
+    return CliRunner().invoke(app, [str(argument) for argument in given])
+
+
+def test_pseudo_labels_stand_beside_the_labels(world: Path, folder: Path) -> None:
+    done = draw(world, "--pseudo-labels", folder, "--show", "segments")
+    assert done.exit_code == 0, done.output
+    sheet = cv2.imread(str(world.with_name("sheet.png")))
+    assert sheet.shape == (64, 3 * 640 + 2 * GAP, 3)
+    photo, truth, made = (sheet[:, k * (640 + GAP) :][:, :640] for k in range(3))
+    # The full label as pseudo-label gives the same picture, but for where names stand.
+    assert np.mean(truth == made) > 0.9
+    assert np.mean(photo == made) < 0.2
+
+
+def test_images_without_a_pseudo_label_are_refused(world: Path, folder: Path) -> None:
+    done = draw(world, "--pseudo-labels", folder, "--image", 0)
+    assert isinstance(done.exception, DatasetError)
+    assert "no label of image 0" in str(done.exception)
+    done = draw(world, "--pseudo-labels", folder, "--split", "val")
+    assert "its image 1 is train_000001, not val_000001.png" in str(done.exception)
+    world.write_text("width = 640\nheight = 64\nnum_train = 1\n")
+    done = draw(world, "--pseudo-labels", folder)
+    assert "no image of split train" in str(done.exception)
+
+
+def test_pseudo_labels_of_other_categories_are_refused(world: Path, folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": []}))
+    done = draw(world, "--pseudo-labels", folder)
+    assert "classes are not those of this dataset" in str(done.exception)
+
+
+def test_sheets_of_another_suffix_or_over_the_dataset_are_refused(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for name, message in (("sheet.xyz", "pictures are PNG"), (world.name, "a file that is read")):
+        done = draw(world, "--out", world.with_name(name))
+        assert (done.exit_code, message in done.output) == (2, True), done.output
+    assert "num_train" in world.read_text()
+    assert draw(world, "--count", 1, "--out", world.with_name("sheet.PNG")).exit_code == 0
+
+
+def test_a_sheet_over_a_photo_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    folder = tmp_path / "gtFine" / "val" / "ulm"
+    folder.mkdir(parents=True)
+    path = folder / "ulm_000000_000019_gtFine_instanceIds.png"
+    cv2.imwrite(str(path), np.full((4, 5), 7, dtype=np.uint16))
+    written = path.read_bytes()
+    given = ["draw", str(tmp_path), "--format", "cityscapes", "--split", "val", "--out", str(path)]
+    done = CliRunner().invoke(app, given)
+    assert (done.exit_code, "is a file of the dataset" in done.output) == (2, True), done.output
+    assert path.read_bytes() == written

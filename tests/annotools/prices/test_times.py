@@ -1,0 +1,312 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from annotools.errors import TimesError
+from annotools.prices.times import (
+    ACTIONS,
+    PRESETS_FOLDER,
+    ActionTime,
+    AnnotationTimes,
+    fix_time,
+    read_times,
+    unchecked_beside_checked,
+)
+
+BOX = ActionTime(
+    seconds=7.0,
+    low=6.0,
+    high=35.0,
+    unit="instance",
+    source="a paper",
+    measured=True,
+    quality_control=False,
+)
+LINES = {
+    "seconds": "7",
+    "low": "6.0",
+    "high": "35",
+    "unit": '"instance"',
+    "source": '"a paper"',
+    "measured": "true",
+    "quality_control": "false",
+}
+
+
+def write_times(folder: Path, head='name = "mine"\nnote = ""', action="box", **changes) -> Path:
+    lines = {**LINES, **changes}
+    body = "\n".join(f"{key} = {value}" for key, value in lines.items() if value)
+    path = folder / "my times.toml"
+    path.write_text(f"{head}\n[actions.{action}]\n{body}\n", encoding="utf-8")
+    return path
+
+
+PRESETS = sorted(path.stem for path in PRESETS_FOLDER.glob("*.toml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        (
+            "li2018",
+            {
+                "box": 7,
+                "tag": 1,
+                "tag_question": 1,
+                "mask": 79.2,
+                "full_image": 90 * 60,
+                "coarse_image": 7 * 60,
+            },
+        ),
+        (
+            "bearman2016",
+            {
+                "box": 7,
+                "tag": 1,
+                "tag_question": 1,
+                "point_first": 2.4,
+                "point_further": 0.9,
+                "scribble": 10.9,
+                "mask": 79,
+            },
+        ),
+        (
+            "like-for-like",
+            {
+                "box": 35,
+                "tag": 1.35,
+                "tag_question": 1.35,
+                "mask": 106.6,
+                "full_image": 90 * 60,
+                "coarse_image": 7 * 60,
+            },
+        ),
+        ("sam-assisted", {"box": 7, "tag": 1, "tag_question": 1, "mask": 14}),
+    ],
+)
+def test_presets(name, seconds):
+    times = read_times(name)
+
+    assert times.name == name
+    assert {action: time.seconds for action, time in times.actions.items()} == seconds
+    assert times.asks_absent_classes == (name == "bearman2016")
+    assert all(time.source for time in times.actions.values())
+
+
+def test_all_presets_are_tested_and_together_have_every_action():
+    assert PRESETS == ["bearman2016", "li2018", "like-for-like", "sam-assisted"]
+    # No time of a vertex is published.
+    assert {a for name in PRESETS for a in read_times(name).actions} == {*ACTIONS} - {"vertex"}
+
+
+def test_times_from_memory_say_so():
+    remembered = [
+        (name, action)
+        for name in PRESETS
+        for action, time in read_times(name).actions.items()
+        if "remembered, not confirmed" in time.source
+    ]
+
+    points = ("point_first", "point_further", "scribble")
+    assert remembered == [("bearman2016", action) for action in points]
+
+
+def test_mixing_quality_control_is_seen_from_the_flags():
+    paper = read_times("li2018")
+
+    assert unchecked_beside_checked(paper, ["full_image", "tag", "box"]) == (
+        ("box", "tag"),
+        ("full_image",),
+    )
+    assert unchecked_beside_checked(paper, ["box", "mask"]) is None
+    assert unchecked_beside_checked(paper, ["full_image", "coarse_image"]) is None
+    assert unchecked_beside_checked(read_times("like-for-like"), ACTIONS) is None
+
+
+def test_quality_control_factor_of_derived_times():
+    times = read_times("like-for-like").actions
+    paper = read_times("li2018").actions
+
+    assert times["tag"].seconds == pytest.approx(paper["tag"].seconds * 35 / 26, abs=0.005)
+    assert times["mask"].seconds == pytest.approx(paper["mask"].seconds * 35 / 26, abs=0.05)
+    assert [name for name, time in times.items() if not time.measured] == [
+        "tag",
+        "tag_question",
+        "mask",
+        "coarse_image",
+    ]
+
+
+def test_no_end_of_a_range_with_quality_control_is_a_time_without():
+    times = read_times("like-for-like").actions
+
+    assert (times["box"].low, times["box"].seconds, times["box"].high) == (35, 35, 42)
+    assert times["mask"].low == times["mask"].seconds
+    assert not any("without" in time.source for time in times.values())
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_own_file(tmp_path, as_type):
+    times = read_times(as_type(write_times(tmp_path)))
+
+    assert times == AnnotationTimes(name="mine", note="", actions={"box": BOX})
+    assert type(times.actions["box"].seconds) is float
+
+
+def test_unknown_preset_lists_the_known_ones():
+    with pytest.raises(TimesError, match=r"'lee2018': there is .*li2018.*ends in \.toml"):
+        read_times("lee2018")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(TimesError, match=r"none\.toml: cannot be read \(No such file"):
+        read_times(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe"])
+def test_file_that_is_not_toml(tmp_path, content):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(TimesError, match=r"bad\.toml: not valid TOML"):
+        read_times(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seconds": "true"}, r"actions\.box: seconds = True: give a number"),
+        ({"seconds": '"7"'}, r"actions\.box: seconds = '7': give a number"),
+        ({"seconds": "-1", "low": "-2"}, r"actions\.box: seconds = -1\.0: give a time of zero"),
+        ({"low": "-0.1"}, r"actions\.box: low = -0\.1: give a time of zero or more"),
+        ({"high": "inf"}, r"actions\.box: high = inf: give a time"),
+        ({"seconds": "nan"}, r"actions\.box: seconds = nan: give a time"),
+        ({"low": "0"}, r"actions\.box: low = 0: give the shortest plausible time, or 0 for all"),
+        ({"low": "7.5"}, r"actions\.box: low = 7\.5 is above seconds = 7\.0"),
+        ({"high": "6.5"}, r"actions\.box: high = 6\.5 is below seconds = 7\.0"),
+        ({"unit": "3"}, r"actions\.box: unit = 3: give text"),
+        ({"measured": "1"}, r"actions\.box: measured = 1: give true or false"),
+        ({"source": ""}, r"actions\.box: 'source' is missing"),
+        ({"second": "7"}, r"actions\.box: unknown key 'second': use seconds, low"),
+        ({"action": "bix"}, r"unknown action 'bix' in actions: use box, tag, tag_question"),
+        ({"head": 'name = "mine"'}, r"my times\.toml: 'note' is missing"),
+        ({"head": 'name = "x"\nnote = ""\nunits = "s"'}, r"my times\.toml: unknown key 'units'"),
+        ({"head": 'name = 3\nnote = ""'}, r"my times\.toml: name = 3: give text"),
+    ],
+)
+def test_mistakes_are_named_with_file_and_key(tmp_path, changes, message):
+    path = write_times(tmp_path, **changes)
+
+    with pytest.raises(TimesError, match=message) as caught:
+        read_times(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("actions", ["actions = 3", "actions = {box = 7}"])
+def test_actions_must_be_tables(tmp_path, actions):
+    path = tmp_path / "flat.toml"
+    path.write_text(f'name = "x"\nnote = ""\n{actions}\n', encoding="utf-8")
+
+    with pytest.raises(TimesError, match="give a table"):
+        read_times(path)
+
+
+def test_a_time_without_spread_is_a_time():
+    assert replace(BOX, seconds=0.0, low=0.0, high=0.0).high == 0
+    with pytest.raises(TimesError, match="seconds = inf"):
+        replace(BOX, seconds=math.inf, high=math.inf)
+
+
+def write_heir(folder: Path, text: str, name="heir.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_heir_changes_a_line(tmp_path):
+    times = read_times(write_heir(tmp_path, 'inherit = "li2018"\n[actions.box]\nseconds = 12'))
+    paper = read_times("li2018")
+
+    assert times.name == "heir"
+    assert times.note == "As li2018, but for box."
+    box = times.actions["box"]
+    assert (box.seconds, box.low, box.high, box.measured) == (12, 6, 35, False)
+    assert box.source.startswith("heir.toml, in place of 7 s: Papadopoulos")
+    assert {**times.actions, "box": paper.actions["box"]} == dict(paper.actions)
+
+
+def test_an_heir_keeps_the_source_of_what_it_does_not_change(tmp_path):
+    path = write_heir(tmp_path, 'inherit = "li2018"\n[actions.box]\nseconds = 7\nhigh = 40')
+    old = read_times("li2018").actions["box"]
+
+    assert read_times(path).actions["box"] == replace(old, high=40.0)
+
+
+def test_an_heir_may_say_everything_and_add_actions(tmp_path):
+    base = write_times(tmp_path)
+    lines = "\n".join(f"{key} = {value}" for key, value in LINES.items())
+    path = write_heir(
+        tmp_path,
+        f'inherit = "{base.name}"\nname = "x"\nnote = "y"\nasks_absent_classes = true\n'
+        f"[actions.tag_question]\n{lines}\n"
+        '[actions.box]\nseconds = 8\nsource = "ours"\nmeasured = true',
+    )
+    times = read_times(path)
+
+    assert (times.name, times.note, times.asks_absent_classes) == ("x", "y", True)
+    assert times.actions["tag_question"] == BOX
+    assert times.actions["box"] == replace(BOX, seconds=8.0, source="ours")
+
+
+def test_an_heir_inherits_that_absent_classes_are_asked(tmp_path):
+    times = read_times(write_heir(tmp_path, 'inherit = "bearman2016"'))
+
+    assert times.asks_absent_classes
+    assert times.note == "As bearman2016, but for its name."
+    assert times.actions == read_times("bearman2016").actions
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('inherit = "li2018"\n[actions.box]\nseconds = 42', r"actions\.box: high = 35\.0 is below"),
+        ('inherit = "li2018"\n[actions.box]\nseconds = 3', r"actions\.box: low = 6\.0 is above"),
+        ('inherit = "li2018"\n[actions.scribble]\nseconds = 3', r"scribble: 'low' is missing"),
+        ('inherit = "li2018"\n[actions.box]\nsecond = 3', r"box: unknown key 'second'"),
+        ('inherit = "lee"', "no preset of annotation times 'lee'"),
+        ("inherit = 3", "inherit = 3: give text"),
+        ('inherit = "heir.toml"', "inherit leads back to this file"),
+        ('inherit = "li2018"\nasks_absent_classes = 1', "asks_absent_classes = 1: give true"),
+        (
+            'name = "x"\nnote = ""\nasks_absent_classes = true\n[actions]',
+            r"heir\.toml: asks_absent_classes = True: add a table \[actions\.tag_question\]",
+        ),
+    ],
+)
+def test_mistakes_of_heirs(tmp_path, text, message):
+    with pytest.raises(TimesError, match=message):
+        read_times(write_heir(tmp_path, text))
+
+
+def test_circles_of_heirs_are_refused(tmp_path):
+    write_heir(tmp_path, 'inherit = "b.toml"', "a.toml")
+    write_heir(tmp_path, 'inherit = "a.toml"', "b.toml")
+
+    with pytest.raises(TimesError, match=r"a\.toml: inherit leads back to this file: break"):
+        read_times(tmp_path / "a.toml")
+
+
+def test_a_time_of_your_own_is_certain():
+    paper = read_times("li2018")
+    times = fix_time(paper, "box", 42.0)
+
+    assert (times.actions["box"].low, times.actions["box"].high) == (42, 42)
+    assert times.actions["box"].source == "your own"
+    assert times.actions["tag"] == paper.actions["tag"]
+    with pytest.raises(TimesError, match=r"no action 'scribble': use box, tag"):
+        fix_time(paper, "scribble", 42.0)
+    with pytest.raises(TimesError, match=r"^box: seconds = -1\.0: give a time of zero"):
+        fix_time(paper, "box", -1.0)

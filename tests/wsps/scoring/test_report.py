@@ -1,0 +1,96 @@
+import numpy as np
+
+from tests.builders import make_categories
+from wsps.evaluation.measures import CrowdEffect, Measured
+from wsps.scoring.report import (
+    Evaluation,
+    difference_rows,
+    evaluation_as_csv,
+    rows_as_json,
+    score_rows,
+)
+
+CATEGORIES = make_categories(stuff=("road",))
+MEASURED = Measured(
+    rates={"pq": np.array([0.5, np.nan, 0.5, np.nan, 0.5]), "ap_vol": np.full(5, 0.25)},
+    counts={"tp": np.array([2, 0, 2, 0, 2])},
+)
+
+
+def resampled(pq: float, ap: float = 0.25) -> dict[str, np.ndarray]:
+    rates = np.full((10, 5), pq)
+    rates[:, 1] = np.nan
+    return {"pq": rates, "ap_vol": np.full((10, 5), ap)}
+
+
+def as_csv(rows, second_rows=(), differences=()):
+    return evaluation_as_csv(
+        Evaluation(
+            num_images=1,
+            num_unasked=0,
+            metrics=("pq", "ap"),
+            rows=rows,
+            second_rows=second_rows,
+            differences=differences,
+            crowd_effect=CrowdEffect(num_scores=0, most=0.0),
+        )
+    )
+
+
+def test_undefined_is_null_in_json_and_empty_in_csv():
+    rows = score_rows(MEASURED, CATEGORIES, None)
+    assert [(row.name, row.kind) for row in rows] == [
+        ("road", "stuff"),
+        ("car", "thing"),
+        *((name, "mean") for name in ("all", "things", "stuff")),
+    ]
+    assert rows_as_json(rows)[1] == {
+        "name": "car",
+        "kind": "thing",
+        "pq": None,
+        "ap_vol": 0.25,
+        "tp": 0,
+        "intervals": {},
+    }
+    assert as_csv(rows).splitlines()[:3] == [
+        "name,kind,pq,ap_vol,tp",
+        "road,stuff,0.5,0.25,2",
+        "car,thing,,0.25,0",
+    ]
+
+
+def test_intervals_go_to_rates_that_some_resample_defines():
+    rows = score_rows(MEASURED, CATEGORIES, resampled(0.75))
+    assert rows[0].intervals == {"pq": (0.75, 0.75), "ap_vol": (0.25, 0.25)}
+    assert rows[1].intervals == {"ap_vol": (0.25, 0.25)}
+    assert as_csv(rows).splitlines()[:3] == [
+        "name,kind,pq,ap_vol,tp,ap_vol_low,ap_vol_high,pq_low,pq_high",
+        "road,stuff,0.5,0.25,2,0.25,0.25,0.75,0.75",
+        "car,thing,,0.25,0,0.25,0.25,,",
+    ]
+
+
+def test_a_difference_is_second_minus_first_in_the_same_resamples():
+    rates = {"pq": np.array([0.75, 0.5, 0.75, 0.5, np.nan])}
+    second = Measured(rates=rates | {"ap_vol": np.zeros(5)}, counts={})
+    pair = (resampled(0.25), resampled(0.75, ap=0.0))
+    rows = difference_rows(MEASURED, second, CATEGORIES, pair)
+    assert [row.rates["pq"] for row in rows] == [0.25, None, 0.25, None, None]
+    assert rows[0].rates["ap_vol"] == -0.25
+    assert rows[0].intervals == {"pq": (0.5, 0.5), "ap_vol": (-0.25, -0.25)}
+    assert rows[0].counts == {}
+
+
+def test_csv_of_a_comparison_has_both_and_their_difference():
+    second = Measured(rates={"pq": np.ones(5), "ap_vol": np.ones(5)}, counts=MEASURED.counts)
+    pair = (resampled(0.25), resampled(0.75))
+    lines = as_csv(
+        score_rows(MEASURED, CATEGORIES, None),
+        score_rows(second, CATEGORIES, None),
+        difference_rows(MEASURED, second, CATEGORIES, pair),
+    ).splitlines()
+    assert lines[0] == "of,name,kind,pq,ap_vol,tp,ap_vol_low,ap_vol_high,pq_low,pq_high"
+    assert len(lines) == 1 + 3 * 5
+    assert lines[1] == "first,road,stuff,0.5,0.25,2,,,,"
+    assert lines[6] == "second,road,stuff,1.0,1.0,2,,,,"
+    assert lines[11] == "difference,road,stuff,0.5,0.75,,0.0,0.0,0.5,0.5"

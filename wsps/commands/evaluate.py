@@ -1,0 +1,203 @@
+"""The command that scores predictions."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotools.commands.options import JsonFile, check_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsps.scoring.evaluate import ScoringSettings
+    from wsps.scoring.report import Evaluation
+
+app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+
+METRICS_OF_RESULTS = {"coco-instances": ("ap",), "cityscapes": ("miou", "ap")}
+"""What can be measured of formats other than panoptic ones, one at a time; the first if absent."""
+
+ALL_THERE_IS = {
+    "coco-instances": "AP by detection score is all",
+    "cityscapes": "either IoU or AP by detection score is all",
+}
+
+FORMATS = ("coco-panoptic", *METRICS_OF_RESULTS)
+
+Folder = Annotated[
+    Path | None, typer.Option(help="Its PNGs; the JSON's path without .json if absent.")
+]
+
+
+@app.command()
+def evaluate(
+    prediction: Annotated[
+        Path, typer.Option(help="JSON of the prediction; of cityscapes, the folder of results.")
+    ],
+    truth: Annotated[
+        Path, typer.Option(help="JSON of the truth; of cityscapes, its root, gtFine or gtCoarse.")
+    ],
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="coco-panoptic, coco-instances (AP of masks alone), or cityscapes: what its "
+            "benchmark takes, label maps (miou) or, with --metrics ap, text files that list masks.",
+        ),
+    ] = "coco-panoptic",
+    split: Annotated[str, typer.Option(help="Of a cityscapes truth.")] = "val",
+    prediction_folder: Folder = None,
+    truth_folder: Folder = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="A second prediction: the difference to the first.")
+    ] = None,
+    compare_folder: Folder = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Of pq,ap,miou: a list or repeated. If absent all, ap where scores are."),
+    ] = None,
+    crowds: Annotated[
+        str, typer.Option(help="all, or official: one a category and image, as panopticapi has it.")
+    ] = "all",
+    thresholds: Annotated[
+        str,
+        typer.Option(
+            help="IoU of AP: voc (0.1 to 0.9), cityscapes (0.50 to 0.95, COCO's) or numbers, "
+            "0.5,0.75. AP_vol is the mean over them; AP at each is shown of up to four, and is in "
+            "the files of all."
+        ),
+    ] = "cityscapes",
+    rank: Annotated[
+        str,
+        typer.Option(
+            help='For AP: detection ("score" of each segment), probability ("probability" in '
+            "segments_info, which a file may have beside score) or oracle (IoU with the truth)."
+        ),
+    ] = "detection",
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Resamples of the images, for 95% intervals.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read and measure.")] = 1,
+    json_file: JsonFile = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the scores to this file as well.")
+    ] = None,
+) -> None:
+    """Score a prediction: panoptic quality, average precision, mean IoU.
+
+    Prediction and truth are COCO panoptic files, anybody's, or of another --format. AP needs a
+    score in [0, 1] on each predicted segment ("score" in segments_info), or --rank oracle. Means
+    leave undefined out.
+
+    [bold]Examples[/bold]
+
+    \b
+    annotools evaluate --prediction ours/panoptic.json --truth val/panoptic.json
+    annotools evaluate --prediction ours.json --truth val.json --crowds official
+      --json scores.json
+    annotools evaluate --prediction ours.json --truth val.json --metrics pq,ap
+      --thresholds 0.5,0.75
+    annotools evaluate --prediction masks.json --truth COCO/annotations/instances_val2017.json
+      --format coco-instances
+    annotools evaluate --prediction results --truth Cityscapes --format cityscapes --split val
+    annotools evaluate --prediction old.json --truth val.json --compare new.json
+      --bootstrap 1000
+    """  # noqa: D301
+    from wsps.commands.score_tables import print_evaluation, write_evaluation
+    from wsps.evaluation.measures import METRICS
+    from wsps.evaluation.ranking import RANKINGS
+    from wsps.scoring.evaluate import ScoringSettings, evaluate_predictions
+    from wsps.scoring.panoptic_files import read_panoptic_task
+
+    _check_choice("--format", format_name, FORMATS)
+    _check_choice("--crowds", crowds, ("all", "official"))
+    _check_choice("--rank", rank, RANKINGS)
+    chosen = [metric for text in metrics or () for metric in _split(text) or [text]]
+    for metric in chosen:
+        _check_choice("--metrics", metric, METRICS)
+    if compare_folder is not None and compare is None:
+        raise typer.BadParameter("--compare-folder: give --compare too")
+    check_outputs({"--json": json_file, "--csv": csv_file}, [truth, prediction, compare])
+    settings = ScoringSettings(
+        metrics=tuple(metric for metric in METRICS if metric in chosen),
+        ranking=rank,
+        thresholds=_read_thresholds(thresholds),
+        all_groups=crowds == "all",
+        num_resamples=bootstrap,
+        seed=seed,
+        workers=workers,
+    )
+    if format_name != "coco-panoptic":
+        possible = METRICS_OF_RESULTS[format_name]
+        if not _is_one_of(settings, possible):
+            raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
+        settings = replace(settings, metrics=settings.metrics or possible[:1])
+        predictions = [prediction] if compare is None else [prediction, compare]
+        evaluation = _evaluate_results(format_name, truth, split, predictions, settings)
+    else:
+        evaluation = evaluate_predictions(
+            read_panoptic_task(truth, prediction, truth_folder, prediction_folder),
+            None
+            if compare is None
+            else read_panoptic_task(truth, compare, truth_folder, compare_folder),
+            settings,
+        )
+    print_evaluation(evaluation, settings)
+    write_evaluation(evaluation, settings, json_file, csv_file)
+
+
+def _is_one_of(settings: "ScoringSettings", possible: tuple[str, ...]) -> bool:
+    """Return whether at most one metric is asked for, a possible one, by detection score."""
+    is_one = len(settings.metrics) <= 1 and set(settings.metrics) <= set(possible)
+    return is_one and settings.ranking == "detection"
+
+
+def _evaluate_results(
+    format_name: str,
+    truth: Path,
+    split: str,
+    predictions: "Sequence[Path]",
+    settings: "ScoringSettings",
+) -> "Evaluation":
+    from wsps.scoring.cityscapes_results import score_semantic, score_thing_masks
+    from wsps.scoring.evaluate import report_scores
+    from wsps.scoring.instance_results import score_instances
+
+    if format_name == "coco-instances":
+        sides = [score_instances(truth, path) for path in predictions]
+    elif settings.metrics == ("ap",):
+        sides = [score_thing_masks(truth, split, path) for path in predictions]
+    else:
+        sides = [score_semantic(truth, split, path) for path in predictions]
+    return report_scores(sides, settings)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise typer.BadParameter(f"{option} {value!r}: choose {', '.join(choices)}")
+
+
+def _read_thresholds(text: str) -> tuple[float, ...]:
+    """Return the IoU that a name stands for, or those in a list."""
+    from wsps.scoring.evaluate import THRESHOLDS
+
+    if text in THRESHOLDS:
+        return THRESHOLDS[text]
+    try:
+        found = tuple(float(number) for number in _split(text))
+    except ValueError:
+        found = ()
+    if not found or len(set(found)) < len(found) or not all(0 < iou <= 1 for iou in found):
+        raise typer.BadParameter(
+            f"--thresholds {text!r}: choose {', '.join(THRESHOLDS)}, or different numbers above 0 "
+            "and up to 1 such as 0.5,0.75"
+        )
+    return found
+
+
+def _split(text: str) -> list[str]:
+    """Return the items of a list with commas or spaces."""
+    return text.replace(",", " ").split()

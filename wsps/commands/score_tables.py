@@ -1,0 +1,129 @@
+"""What an evaluation found, as tables on the terminal and as files."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from annotools.files import write_whole
+from wsps.evaluation.average_precision import rate_name
+from wsps.scoring.evaluate import ScoringSettings
+from wsps.scoring.report import Evaluation, ScoreRow, evaluation_as_csv, rows_as_json
+
+PIPED_WIDTH = 260
+"""Columns of a table that goes to a file or another program: intervals of all scores fit."""
+
+MOST_THRESHOLDS = 4
+"""So many columns of AP at single thresholds fit beside the other scores."""
+
+HEADINGS = {
+    "pq": "PQ",
+    "sq": "SQ",
+    "dq": "DQ",
+    "ap_vol": "AP_vol",
+    "iou": "IoU",
+    "tp": "TP",
+    "fp": "FP",
+    "fn": "FN",
+}
+
+
+def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
+    """Print a table of the scores, one of differences, and what is to be known of them."""
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    headings = _headings(settings.thresholds)
+    title = f"{evaluation.num_images:,} images, in percent"
+    console.print(_score_table(evaluation.rows, title, headings))
+    if evaluation.differences:
+        title = "Second prediction minus first, in points"
+        console.print(_score_table(evaluation.differences, title, headings))
+    for note in _notes(evaluation, settings):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    settings: ScoringSettings,
+    json_file: Path | None,
+    csv_file: Path | None,
+) -> None:
+    """Write the scores to the files that are given.
+
+    Raises:
+        OSError: when one cannot be written.
+    """
+    if json_file is not None:
+        content = {
+            "images": evaluation.num_images,
+            "metrics": evaluation.metrics,
+            "crowds": "all" if settings.all_groups else "official",
+            "scores_that_crowds_change": evaluation.crowd_effect.num_scores,
+            "largest_change": evaluation.crowd_effect.most,
+            "thresholds": settings.thresholds,
+            "rank": settings.ranking,
+            "resamples": settings.num_resamples,
+            "seed": settings.seed,
+            "rows": rows_as_json(evaluation.rows),
+            "second_rows": rows_as_json(evaluation.second_rows),
+            "differences": rows_as_json(evaluation.differences),
+        }
+        write_whole(json_file, (json.dumps(content, indent=1) + "\n").encode())
+    if csv_file is not None:
+        write_whole(csv_file, evaluation_as_csv(evaluation).encode())
+
+
+def _headings(thresholds: Sequence[float]) -> dict[str, str]:
+    """Return the names of what is shown, with headings; long lists of thresholds are not."""
+    single = thresholds if len(thresholds) <= MOST_THRESHOLDS else ()
+    headings = {}
+    for name, heading in HEADINGS.items():
+        headings[name] = heading
+        if name == "ap_vol":
+            headings |= {rate_name(threshold): f"AP {threshold}" for threshold in single}
+    return headings
+
+
+def _score_table(rows: Sequence[ScoreRow], title: str, headings: dict[str, str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("class")
+    table.add_column("kind")
+    rates = [name for name in rows[0].rates if name in headings]
+    for name in (*rates, *rows[0].counts):
+        table.add_column(headings[name], justify="right")
+    for number, row in enumerate(rows):
+        shown = [_show_rate(row.rates[name], row.intervals.get(name)) for name in rates]
+        counts = [f"{count:,}" for count in row.counts.values()]
+        before_means = row.kind != "mean" and rows[number + 1].kind == "mean"
+        table.add_row(escape(row.name), row.kind, *shown, *counts, end_section=before_means)
+    return table
+
+
+def _show_rate(value: float | None, ends: tuple[float, float] | None) -> str:
+    if value is None:
+        return "–"
+    shown = f"{100 * value:.1f}"
+    return shown if ends is None else f"{shown} [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+
+
+def _notes(evaluation: Evaluation, settings: ScoringSettings) -> list[str]:
+    effect = evaluation.crowd_effect
+    rule = "all crowds count" if settings.all_groups else "one crowd a category and image counts"
+    both = ", of both predictions" if evaluation.differences else ""
+    notes = []
+    if "pq" in evaluation.metrics:
+        notes.append(
+            f"Crowds: {rule}. The two rules differ in {effect.num_scores} scores (PQ, SQ, DQ of "
+            f"classes and means{both}), by at most {100 * effect.most:.2f} points."
+        )
+    if settings.num_resamples:
+        notes.append(f"Intervals: 95% over {settings.num_resamples:,} resamples of the images.")
+    if not settings.metrics and "ap" not in evaluation.metrics:
+        notes.append("No AP: not every predicted segment has a score; --rank oracle needs none.")
+    if evaluation.num_unasked:
+        notes.append(f"{evaluation.num_unasked:,} predicted images are not in the truth.")
+    return notes

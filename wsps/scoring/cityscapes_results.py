@@ -1,0 +1,168 @@
+"""Score the two kinds of results that the Cityscapes benchmark takes, against a Cityscapes truth.
+
+Names of result files start with the image's id, CITY_SEQ_FRAME; files lie at any depth, and files
+of other names do not count.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import IGNORE_INDEX
+from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NAMES
+from annotools.errors import DatasetError
+from annotools.formats import cityscapes
+from annotools.formats.pictures import decode_map, read_bytes
+from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
+from annotools.progress import track
+from annotools.records import Dataset, Image
+from wsps.evaluation.image_scores import ImageScores, PredictionScores
+from wsps.evaluation.mask_scores import ScoredMask, score_masks
+from wsps.evaluation.mean_iou import count_pixels
+from wsps.scoring.panoptic_files import check_folder
+
+_LABEL_IDS = sorted(label_id for label_id in LABEL_NAMES if label_id >= 0)
+"""What a label map may have; the official evaluation does not take the license plate's -1."""
+
+_IMAGE_ID = re.compile(r"[^_]+_\d+_\d+")
+
+
+def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScores:
+    """Count the pixels of label maps by true and predicted class, of the 19 evaluated ones.
+
+    Pixels whose true label is not evaluated do not count; a predicted label that is not evaluated
+    is a miss of the true class.
+
+    Args:
+        truth: the Cityscapes root, or its `gtFine` or `gtCoarse`.
+        split: a folder in it.
+        prediction: a folder with a PNG of label ids, not trainIds, for each image of the truth.
+
+    Raises:
+        DatasetError: when a file is missing or damaged, an image has no or two files, or a map is
+            of another size than its truth or has an id that no label has.
+    """
+    dataset = cityscapes.read(truth, split)
+    path_of, num_unasked = _find_results(prediction, ".png", dataset)
+    counted = []
+    for image in track(dataset.images, "scoring", len(dataset.images)):
+        found = _read_classes(path_of[image.image_id], image)
+        true = class_map(dataset.read_label(image), CITYSCAPES_CATEGORIES)
+        pixels = count_pixels(true, found, len(CITYSCAPES_CATEGORIES), image.image_id)
+        counted.append(ImageScores(pixels=pixels))
+    return PredictionScores(
+        categories=CITYSCAPES_CATEGORIES, images=tuple(counted), num_unasked=num_unasked
+    )
+
+
+def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionScores:
+    """Measure what masks of things, which may overlap, contribute to average precision.
+
+    The rules are those of `score_masks` and `average_precision`. The official evaluation leaves
+    out true instances of fewer than 100 pixels, counts void in IoU, ignores a mask on void or a
+    group by the IoU threshold instead of the half, and sums precision without interpolation: its
+    figures are not the same. As there, masks without a pixel and masks of other labels than the
+    evaluated things are left out.
+
+    Args:
+        truth: the Cityscapes root, or its `gtFine` or `gtCoarse`.
+        split: a folder in it.
+        prediction: a folder with a text file for each image of the truth. Its lines are
+            `MASK.png LABEL_ID SCORE`: a path from the text file's folder to a PNG that is nonzero
+            on the object, a label id and a score in [0, 1].
+
+    Raises:
+        DatasetError: when a file is missing or damaged, an image has no or two text files, or a
+            line is wrong: its mask is outside `prediction` or of another size than the truth,
+            its label is unknown, or its score is none.
+    """
+    dataset = cityscapes.read(truth, split)
+    path_of, num_unasked = _find_results(prediction, ".txt", dataset)
+    scored = []
+    for image in track(dataset.images, "scoring", len(dataset.images)):
+        masks = _read_masks(path_of[image.image_id], image, prediction)
+        label = dataset.read_label(image)
+        scored.append(ImageScores(scored=score_masks(label, masks, CITYSCAPES_CATEGORIES)))
+    return PredictionScores(
+        categories=CITYSCAPES_CATEGORIES, images=tuple(scored), num_unasked=num_unasked
+    )
+
+
+def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int | str, Path], int]:
+    """Return the file of each image, and how many files are of images outside the truth."""
+    check_folder(folder, "give the folder of the results")
+    path_of: dict[int | str, Path] = {}
+    for path in sorted(folder.rglob(f"*{ending}")):
+        match = _IMAGE_ID.match(path.name)
+        if match is None:
+            continue
+        other = path_of.setdefault(match[0], path)
+        if other != path:
+            raise DatasetError(f"{path}: {other} is of image {match[0]} too: keep one of them")
+    asked = [image.image_id for image in dataset.images]
+    if missing := [image_id for image_id in asked if image_id not in path_of]:
+        raise DatasetError(
+            f"{folder}: image {missing[0]} has no file {missing[0]}*{ending} (images without one: "
+            f"{len(missing)} of {len(asked)}): predict every image of {dataset.split}"
+        )
+    return path_of, len(path_of.keys() - set(asked))
+
+
+def _read_classes(path: Path, image: Image) -> NDArray[np.uint8]:
+    """Return (H, W) class indices, `IGNORE_INDEX` for labels that are not evaluated."""
+    runs = find_runs(_decode(path, image))
+    if (unknown := np.setdiff1d(runs.ids, _LABEL_IDS)).size:
+        raise DatasetError(
+            f"{path}: has the id {unknown[0]}, no label id of Cityscapes: write label ids, "
+            f"{_LABEL_IDS[0]} to {_LABEL_IDS[-1]}, not trainIds"
+        )
+    class_index_of = CITYSCAPES_CATEGORIES.class_index_of
+    return draw_runs(replace_ids(runs, class_index_of, IGNORE_INDEX)).astype(np.uint8)
+
+
+def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:
+    lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    things = {c.category_id for c in CITYSCAPES_CATEGORIES.categories if c.is_thing}
+    masks = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        name, label_id, score = _split_line(f"{path}: line {number}", line)
+        mask_path = path.parent / name
+        if "\0" in name or not mask_path.resolve().is_relative_to(folder.resolve()):
+            raise DatasetError(f"{path}: line {number}: {name!r} is outside {folder}: move it")
+        if label_id not in things:
+            continue
+        pixels = np.flatnonzero(_decode(mask_path, image))
+        if pixels.size:
+            masks.append(ScoredMask(category_id=label_id, score=score, pixels=pixels))
+    return masks
+
+
+def _split_line(place: str, line: str) -> tuple[str, int, float]:
+    """Return mask, label id and score; the mask's name may have spaces."""
+    try:
+        name, label_text, score_text = line.strip().rsplit(maxsplit=2)
+        label_id, score = float(label_text), float(score_text)
+    except ValueError as error:
+        raise DatasetError(
+            f"{place}: {line!r} is not MASK.png LABEL_ID SCORE: correct it"
+        ) from error
+    # Result files of some tools write label ids as 26.0, which the official evaluation reads.
+    if label_id not in LABEL_NAMES:
+        raise DatasetError(f"{place}: {label_text} is no label id of Cityscapes: correct it")
+    if not 0 <= score <= 1:
+        raise DatasetError(f"{place}: score {score_text}: give a number in [0, 1]")
+    return name, int(label_id), score
+
+
+def _decode(path: Path, image: Image) -> NDArray[np.integer]:
+    pixels = decode_map(path)
+    if pixels.shape != (image.height, image.width):
+        raise DatasetError(
+            f"{path}: has pixels of shape {pixels.shape}, not {image.height} rows of "
+            f"{image.width} numbers as the truth of image {image.image_id}: write it so"
+        )
+    return pixels

@@ -1,0 +1,122 @@
+"""Score one prediction, or compare two, on the images of a truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from annotools.categories import CategorySet
+from annotools.parallel import run_parallel
+from annotools.progress import track
+from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, VOC_THRESHOLDS
+from wsps.evaluation.bootstrap import draw_resamples
+from wsps.evaluation.image_scores import ImageScores, ImageToScore, PredictionScores, score_one
+from wsps.evaluation.measures import METRICS, crowd_effect, measure, resample
+from wsps.scoring.panoptic_files import ScoringTask
+from wsps.scoring.report import Evaluation, ScoreRow, difference_rows, score_rows
+
+THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringSettings:
+    """What to measure and how.
+
+    `metrics` are of `METRICS`; empty for all, average precision only where each predicted segment
+    has a score, or whenever `ranking`, of `RANKINGS`, is by probability. `thresholds` are IoU in
+    (0, 1], no two the same, such as the values of `THRESHOLDS`. `all_groups` is false for the
+    reference's rule of one crowd of each category and image. `num_resamples` are drawn for
+    intervals, 0 for none.
+    """
+
+    metrics: tuple[str, ...]
+    ranking: str
+    thresholds: tuple[float, ...]
+    all_groups: bool
+    num_resamples: int
+    seed: int
+    workers: int
+
+
+def evaluate_predictions(
+    task: ScoringTask, other: ScoringTask | None, settings: ScoringSettings
+) -> Evaluation:
+    """Score a prediction; with another one of the same truth, the difference other minus first.
+
+    Raises:
+        DatasetError: when a file is wrong, a prediction does not fit the truth, or average
+            precision is asked for and a segment has no score.
+    """
+    tasks = [task] if other is None else [task, other]
+    return report_scores([_score_all(t, settings) for t in tasks], settings)
+
+
+def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) -> Evaluation:
+    """Return what one prediction scores, or one and the difference of a second to it.
+
+    Args:
+        sides: one or two predictions of the same truth; what the metrics need is measured of
+            each image.
+        settings: without metrics, all that can be had of every image.
+    """
+    first = sides[0]
+    categories, thresholds = first.categories, settings.thresholds
+    metrics = settings.metrics or _possible_metrics(sides)
+    rule = settings.all_groups
+    measured = [measure(s.images, categories, metrics, thresholds, all_groups=rule) for s in sides]
+    resampled = []
+    if settings.num_resamples:
+        # Differences are between scores of the same resamples.
+        draws = draw_resamples(len(first.images), settings.num_resamples, settings.seed)
+        resampled = [
+            resample(s.images, categories, metrics, thresholds, draws, all_groups=rule)
+            for s in sides
+        ]
+    rows = [
+        score_rows(of_side, categories, resampled[place] if resampled else None)
+        for place, of_side in enumerate(measured)
+    ]
+    differences: tuple[ScoreRow, ...] = ()
+    if len(sides) > 1:
+        pair = (resampled[0], resampled[1]) if resampled else None
+        differences = difference_rows(measured[0], measured[1], categories, pair)
+    return Evaluation(
+        num_images=len(first.images),
+        num_unasked=first.num_unasked,
+        metrics=metrics,
+        rows=rows[0],
+        second_rows=rows[1] if len(sides) > 1 else (),
+        differences=differences,
+        crowd_effect=crowd_effect(sides),
+    )
+
+
+def _score_all(task: ScoringTask, settings: ScoringSettings) -> PredictionScores:
+    # Who names probabilities wants average precision by them.
+    is_wanted = not settings.metrics and settings.ranking == "probability"
+    need_scores = "ap" in settings.metrics or is_wanted
+    function = partial(_score_numbered, task.categories, settings.ranking, need_scores)
+    numbered = list(enumerate(task.images))
+    found = run_parallel(function, numbered, settings.workers)
+    scores_of = dict(track(found, "scoring", len(numbered)))
+    return PredictionScores(
+        categories=task.categories,
+        images=tuple(scores_of[number] for number in range(len(numbered))),
+        num_unasked=task.num_unasked,
+    )
+
+
+def _score_numbered(
+    categories: CategorySet, ranking: str, need_scores: bool, numbered: tuple[int, ImageToScore]
+) -> tuple[int, ImageScores]:
+    number, image = numbered
+    return number, score_one(categories, ranking, need_scores, image)
+
+
+def _possible_metrics(sides: Sequence[PredictionScores]) -> tuple[str, ...]:
+    images = [image for side in sides for image in side.images]
+    is_possible = {
+        "pq": all(image.counts is not None for image in images),
+        "ap": all(image.scored is not None for image in images),
+        "miou": all(image.pixels is not None for image in images),
+    }
+    return tuple(metric for metric in METRICS if is_possible[metric])

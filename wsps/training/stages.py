@@ -1,0 +1,168 @@
+"""Training: the semantic network, the detector, then semantics and instances end to end.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.random_streams import stream, stream_seed
+from wsps.data import Batch, TrainingExample, augment, collate
+from wsps.networks.model import PanopticModel, build_model
+from wsps.networks.pspnet import PSPNet
+from wsps.recipe import Recipe
+from wsps.training.loop import descend
+from wsps.training.losses import instance_loss, semantic_loss
+
+Groups = Sequence[Sequence[TrainingExample]]
+"""Examples by label kind."""
+
+
+def train_model(
+    groups: Groups,
+    categories: CategorySet,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    relabel: Callable[[PSPNet, int], Groups] | None = None,
+) -> PanopticModel:
+    """Return a trained panoptic model.
+
+    Args:
+        groups: examples by label kind; each kind is drawn equally often, so that a few full labels
+            are not lost among many weak ones.
+        categories: of the dataset.
+        recipe: how long and how to train, and for how many rounds.
+        seed: of weights, order and augmentation.
+        device: where to train.
+        relabel: returns the groups of a round, given its number from 1 and the semantic network
+            as trained so far, which stays as it is; without it there are no rounds.
+
+    Raises:
+        DatasetError: when there is no example at all.
+        RecipeError: when the recipe's backbone or optimizer does not exist.
+    """
+    groups = [group for group in groups if len(group) > 0]
+    if not groups:
+        raise DatasetError("nothing to train on: no image has a label")
+    model = start_model(categories, recipe, seed, device)
+    train_semantic(model.semantic, groups, recipe, seed, 0)
+    if relabel is not None:
+        for number in range(1, recipe.refinement.rounds + 1):
+            groups = relabel(copy.deepcopy(model.semantic).eval(), number)
+            train_semantic(model.semantic, groups, recipe, seed, number)
+    boxed = [group for group in groups if group[0].has_boxes]
+    if boxed:
+        model.detector.start_from(model.semantic.trunk.backbone)
+        train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
+        train_instance(model, draw_batches(boxed, recipe, seed, "instance", device))
+    return model
+
+
+def start_model(
+    categories: CategorySet, recipe: Recipe, seed: int, device: torch.device
+) -> PanopticModel:
+    """Return the model that training begins with; its random weights come from the seed.
+
+    Raises:
+        RecipeError: when the recipe's backbone does not exist or its weights do not fit.
+    """
+    return build_model(recipe, categories, stream_seed(seed, "weights"), device)
+
+
+def train_semantic(
+    network: PSPNet, groups: Groups, recipe: Recipe, seed: int, round_number: int
+) -> list[float]:
+    """Train the semantic network on the labels of a round and return the losses.
+
+    They are cross-entropies over labelled pixels.
+
+    Args:
+        network: as the round before left it, on the device where to train.
+        groups: examples by label kind, as for `train_model`; at least one, and none empty.
+        recipe: how long and how to train.
+        seed: of order and augmentation.
+        round_number: 0 for the labels that are there before the first training.
+
+    Raises:
+        RecipeError: when the loss is no longer finite.
+    """
+    network.train()
+    stage = "semantic" if round_number == 0 else f"semantic-{round_number}"
+    batches = draw_batches(groups, recipe, seed, stage, next(network.parameters()).device)
+
+    def loss_of(batch: Batch) -> Tensor:
+        return semantic_loss(network(batch.images), batch.classes)
+
+    name = f"semantic on labels of round {round_number}"
+    return descend(network.parameters(), batches, loss_of, recipe, recipe.semantic, name)
+
+
+def train_detector(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
+    """Train the detector on boxes; return the losses."""
+    model.detector.train()
+
+    def loss_of(batch: Batch) -> Tensor:
+        return model.detector.loss(batch.images, batch.boxes, batch.box_classes)
+
+    parameters = model.detector.parameters()
+    return descend(parameters, batches, loss_of, model.recipe, model.recipe.detector, "detector")
+
+
+def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
+    """Fine-tune semantic network and instance subnetwork end to end; return the losses.
+
+    The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1).
+    """
+    settings = model.recipe.instances
+    model.semantic.eval()
+
+    def loss_of(batch: Batch) -> Tensor:
+        semantic = model.semantic(batch.images).softmax(dim=1)
+        detected = model.detector.detect(
+            batch.images, settings.score_threshold, settings.max_detections
+        )
+        losses = [
+            instance_loss(
+                model.instance(
+                    semantic[i], batch.images[i], detections, settings.training_iterations
+                ),
+                batch.classes[i],
+                batch.instances[i],
+            )
+            for i, detections in enumerate(detected)
+        ]
+        return torch.stack(losses).mean()
+
+    parameters = [*model.semantic.parameters(), *model.instance.parameters()]
+    return descend(parameters, batches, loss_of, model.recipe, model.recipe.instance, "instance")
+
+
+def draw_batches(
+    groups: Groups,
+    recipe: Recipe,
+    seed: int,
+    stage: str,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Yield batches for ever: each group equally often, each group's examples in random order."""
+    shuffle, augmentation = stream(seed, "shuffle", stage), stream(seed, "augment", stage)
+    orders = [_endless_order(len(group), shuffle) for group in groups]
+    while True:
+        examples = []
+        for _ in range(recipe.batch_size):
+            chosen = int(shuffle.integers(len(groups)))
+            example = groups[chosen][next(orders[chosen])]
+            examples.append(augment(example, recipe.crop_size_wh, recipe.scale_range, augmentation))
+        yield collate(examples, device)
+
+
+def _endless_order(count: int, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from (int(i) for i in rng.permutation(count))
