@@ -157,7 +157,10 @@ class Dataset:
     absence leaves an image with a lesser label, such as things that are groups. `source_files`
     are the files that hold labels or lists of the whole split. `count_vertices` gives the corners
     of the polygons with which the objects of an image's categories were drawn, None where one of
-    these has no polygon; the function is None where the source never has polygons.
+    these has no polygon; the function is None where the source never has polygons. `draws_photos`
+    is true where `read_photo` makes a photo instead of reading a file. `read_weak` is there where
+    the source has boxes or tags and no masks: it gives them, and `read_label` raises
+    `DatasetError`, because nobody can make masks of them.
     """
 
     name: str
@@ -171,3 +174,9 @@ class Dataset:
     gaps: tuple[Drop, ...] = ()
     source_files: tuple[Path, ...] = ()
     count_vertices: Callable[[Image], int | None] | None = None
+    draws_photos: bool = False
+    read_weak: Callable[[Image], WeakLabel] | None = None
+
+    def has_photo(self, image: Image) -> bool:
+        """Return whether `read_photo` can give this image's photo."""
+        return self.draws_photos or image.path is not None

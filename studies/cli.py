@@ -210,7 +210,7 @@ def _show(
     from rich.console import Console
     from rich.table import Table
 
-    from annotools.files import write_whole
+    from annotools.files import write_json
     from studies.report import (
         PICTURE_FILE,
         REPORT_FILE,
@@ -237,8 +237,7 @@ def _show(
         console.print(str(folder / name), markup=False, highlight=False, soft_wrap=True)
     if json_file is not None:
         rows = json.loads(summary_table(results).to_json(orient="records"))
-        content = json.dumps({"answer": answer(results), "rows": rows}, indent=1) + "\n"
-        write_whole(json_file, content.encode())
+        write_json(json_file, {"answer": answer(results), "rows": rows})
 
 
 def _fail(message: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import RecipeError
-from annotools.files import write_whole
+from annotools.files import write_json
 from annotools.settings import as_table, read_settings, set_by_path
 from studies.results import TrialResult, read_results
 from studies.study import Study
@@ -40,7 +40,7 @@ def check_folder(study: Study, folder: Path) -> None:
 
 def store_study(study: Study, folder: Path) -> None:
     """Write the study as given."""
-    write_whole(folder / STUDY_FILE, (json.dumps(as_table(study), indent=1) + "\n").encode())
+    write_json(folder / STUDY_FILE, as_table(study))
 
 
 def load_stored_study(path: Path, changes: Sequence[str] = ()) -> Study:

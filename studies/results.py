@@ -1,7 +1,6 @@
 """Finished trials as tidy rows: one JSON file each, and a table of all."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from annotools.errors import RecipeError
+from annotools.files import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,7 @@ class TrialResult:
 
 def write_result(result: TrialResult, path: Path) -> None:
     """Write a result so that the file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, asdict(result))
 
 
 def read_result(path: Path) -> TrialResult:

@@ -23,7 +23,7 @@ from annotools.checks.coco_mask_checks import (
 )
 from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
-from annotools.formats.pictures import check_inside, read_json
+from annotools.formats.json_values import check_inside, read_json
 
 BORDER_PIXELS = 0.5
 """How far a box may reach over the image's border, for the rounding of the tool that wrote it."""

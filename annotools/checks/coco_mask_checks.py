@@ -20,7 +20,8 @@ from annotools.checks.coco_file import (
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import find_pixels
-from annotools.formats.pictures import check_inside, decode_map, take
+from annotools.formats.json_values import check_inside, take
+from annotools.formats.pictures import decode_map
 from annotools.label_maps import measure_segments
 from annotools.records import VOID, BoxXYXY
 

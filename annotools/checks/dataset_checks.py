@@ -16,7 +16,7 @@ from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
-from annotools.formats.pictures import read_bytes
+from annotools.formats.json_values import read_bytes
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image
 

@@ -1,6 +1,5 @@
 """The command that writes the cheaper labels one could have bought."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,9 +101,9 @@ def convert(
 
     from annotools.allocation.plan_file import read_allocation
     from annotools.conversion.convert import convert as convert_source
-    from annotools.conversion.shards import Source
     from annotools.conversion.wanted import Wanted
-    from annotools.files import write_whole
+    from annotools.files import write_json
+    from annotools.formats.source import Source
     from annotools.prices.times import read_times
     from annotools.weak_labels.annotators import read_annotator
 
@@ -140,7 +139,7 @@ def convert(
     )
     _print_conversion(conversion, out)
     if json_file is not None:
-        write_whole(json_file, (json.dumps(asdict(conversion), indent=1) + "\n").encode())
+        write_json(json_file, asdict(conversion))
 
 
 def _bought_kinds(allocation: "StoredAllocation") -> tuple[str, ...]:

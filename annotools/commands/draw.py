@@ -144,9 +144,6 @@ def _photo_or_grey(dataset: "Dataset", image: "Image") -> "Photo":
     """Return an image's photo, all grey where the dataset came without photos."""
     import numpy as np
 
-    from annotools.formats.pictures import read_photo
-
-    # Without a path the reader of photo files has nothing to read; other readers draw theirs.
-    if image.path is None and dataset.read_photo is read_photo:
+    if not dataset.has_photo(image):
         return np.full((image.height, image.width, 3), _GREY, dtype=np.uint8)
     return dataset.read_photo(image)

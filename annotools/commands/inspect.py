@@ -1,6 +1,5 @@
 """Commands that look at a dataset: what it holds, and what is wrong with it."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -201,7 +200,7 @@ def _conclusion(report: "CheckReport", splits: tuple[str, ...]) -> str:
 
 
 def _write_json(path: Path | None, content: dict[str, Any]) -> None:
-    from annotools.files import write_whole
+    from annotools.files import write_json
 
     if path is not None:
-        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_json(path, content)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO
 
 from annotools.categories import CategorySet
-from annotools.conversion.json_streams import JsonList, open_whole, write_json_lists
 from annotools.conversion.manifest import (
     GAPS,
     LISTED_PLACES,
@@ -21,6 +20,7 @@ from annotools.conversion.manifest import (
 )
 from annotools.conversion.shards import Tally, read_tally
 from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
+from annotools.files import JsonList, open_whole, write_json_lists
 from annotools.formats.coco_panoptic import category_entries
 from annotools.formats.weak_json import image_entry
 from annotools.prices.times import AnnotationTimes

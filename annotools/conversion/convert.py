@@ -18,12 +18,14 @@ from annotools.categories import CategorySet
 from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
 from annotools.conversion.image_outputs import image_files
 from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
-from annotools.conversion.shards import ShardMaker, Source, make_shards, open_source
+from annotools.conversion.shards import ShardMaker, make_shards
 from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError
-from annotools.files import write_whole
-from annotools.formats.pictures import check_inside
-from annotools.formats.weak_json import image_entry, plain_name, yolo_classes
+from annotools.files import write_json, write_whole
+from annotools.formats.box_files import plain_name, yolo_classes
+from annotools.formats.json_values import check_inside
+from annotools.formats.source import Source, open_source
+from annotools.formats.weak_json import image_entry
 from annotools.parallel import run_parallel
 from annotools.prices.times import AnnotationTimes
 from annotools.progress import track
@@ -102,7 +104,7 @@ def convert(
     assembled = assemble(out, dataset, images, wanted, times, len(shards))
     manifest = _describe(source, wanted, times, dataset, images, assembled)
     manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
-    write_whole(out / MANIFEST_FILE, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_json(out / MANIFEST_FILE, manifest)
     finish_folder(out)
     num_made = sum(len(shard.images) for shard in missing)
     return Conversion(

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from annotools.categories import CategorySet
 from annotools.conversion.wanted import BOX_SUFFIXES, PRICED_KINDS, Wanted
-from annotools.formats import weak_json as writers
+from annotools.formats import box_files, weak_json
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.weak_json import Entry
@@ -53,7 +53,7 @@ def image_files(image: Image, wanted: Wanted, *, keep_suffix: bool) -> tuple[str
     says whether the photo's suffix stays in front of the new one.
     """
     name = str(PurePosixPath(image.file_name))
-    name = name if keep_suffix else writers.name_without_suffix(name)
+    name = name if keep_suffix else weak_json.name_without_suffix(name)
     names = []
     if "full" in wanted.parts:
         names.append(f"panoptic/{name}.png")
@@ -166,7 +166,7 @@ def _add_tags(
     perfect = weaken(label, categories, "tags", wanted.crop_size_wh)
     annotator, size_wh = wanted.annotator or Annotator(), (image.width, image.height)
     crops = annotate_weak(perfect, categories, annotator, size_wh, wanted.seed).crops
-    outputs.entries["tags"] = writers.crop_entries(image, crops)
+    outputs.entries["tags"] = weak_json.crop_entries(image, crops)
     outputs.num_entries["tags"] = len(crops)
     present = {category_id for crop in perfect.crops for category_id in crop.category_ids}
     given = {
@@ -187,11 +187,11 @@ def _write_boxes(
 ) -> None:
     outputs.num_entries["boxes"] = len(boxes)
     if box_format == "voc":
-        outputs.files[names[-1]] = writers.voc_xml(image, boxes, categories)
+        outputs.files[names[-1]] = box_files.voc_xml(image, boxes, categories)
     elif box_format == "yolo":
-        outputs.files[names[-1]] = writers.yolo_text(image, boxes, categories)
+        outputs.files[names[-1]] = box_files.yolo_text(image, boxes, categories)
     else:
-        outputs.entries["boxes"] = writers.box_entries(image, boxes)
+        outputs.entries["boxes"] = weak_json.box_entries(image, boxes)
 
 
 def _add_points_and_scribbles(
@@ -208,10 +208,10 @@ def _add_points_and_scribbles(
         points = points_of(label, categories, wanted.seed)
         size_wh = (image.width, image.height)
         points = annotate_points(points, image.image_id, habits, size_wh, wanted.seed)
-        _add_marks(outputs, "points", writers.point_entries(image, points, groups), objects)
+        _add_marks(outputs, "points", weak_json.point_entries(image, points, groups), objects)
     if "scribbles" in wanted.parts:
         scribbles = scribbles_of(label, categories, wanted.seed)
-        entries = writers.scribble_entries(image, scribbles, groups)
+        entries = weak_json.scribble_entries(image, scribbles, groups)
         _add_marks(outputs, "scribbles", entries, objects)
 
 
@@ -225,7 +225,7 @@ def _add_coarse(
     groups = {segment.segment_id for segment in label.segments if segment.is_group}
     object_ids = {segment.segment_id for segment in objects}
     outlines, drops = outlines_of(label, categories)
-    _add_marks(outputs, "coarse", writers.outline_entries(image, outlines, groups), objects)
+    _add_marks(outputs, "coarse", weak_json.outline_entries(image, outlines, groups), objects)
     outlined = {outline.segment_id for outline in outlines}
     without = [s for s in label.segments if s.segment_id not in outlined]
     # The background may lack an outline too, but is no object of the source.

@@ -10,16 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from annotools.conversion.image_outputs import ImageOutputs, convert_image, image_files
-from annotools.conversion.json_streams import open_whole
 from annotools.conversion.wanted import PARTS_OF, Wanted
-from annotools.files import write_whole
-from annotools.formats import read_dataset
-from annotools.recategorise import recategorise
+from annotools.files import open_whole, write_whole
+from annotools.formats.source import Source, open_source
 from annotools.records import Dataset, Image
 from annotools.settings import as_table
 from annotools.work_folder import shard_path
@@ -30,27 +27,6 @@ SHARD_IMAGES = 16
 
 ALL_KINDS = "all"
 """Stands for the kind of a drop that no kind has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where to read from: the arguments of `read_dataset`.
-
-    `categories` names the set that `recategorise` goes over to, None for the dataset's own;
-    `max_images` leaves out all images after the first so many.
-    """
-
-    format_name: str
-    root: Path
-    split: str
-    allow_missing: bool = False
-    categories: str | None = None
-    max_images: int | None = None
-
-    @property
-    def root_files(self) -> tuple[Path, ...]:
-        """The root itself where it is a file, as of scenes."""
-        return (self.root,) if self.root.is_file() else ()
 
 
 @dataclass(kw_only=True)
@@ -165,19 +141,6 @@ class ShardMaker:
             found = (status.st_size, status.st_mtime_ns) if status else None
             digest.update(f"{path}\t{found}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
-
-
-@lru_cache(maxsize=1)
-def open_source(source: Source) -> Dataset:
-    """Return the dataset of a source, read once in every process.
-
-    Raises:
-        AnnotationError: for what the reader or `recategorise` finds wrong.
-    """
-    dataset = read_dataset(
-        source.format_name, source.root, source.split, allow_missing=source.allow_missing
-    )
-    return dataset if source.categories is None else recategorise(dataset, source.categories)
 
 
 def read_tally(text: str) -> Tally:

@@ -6,7 +6,8 @@ from typing import Any
 
 from annotools.category_tables.cityscapes import LABEL_NAMES
 from annotools.errors import DatasetError
-from annotools.formats.pictures import MAX_PIXELS, entries, read_json, take
+from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import Image
 
 _LABEL_IDS_BY_NAME = {name: label_id for label_id, name in LABEL_NAMES.items()}

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.formats.pictures import MAX_PIXELS, check_inside, entries, take
+from annotools.formats.json_values import check_inside, entries, take
+from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import Drop, Image
 
 

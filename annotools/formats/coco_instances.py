@@ -25,7 +25,8 @@ from annotools.formats.coco_entries import (
     take_flag,
     take_image_id,
 )
-from annotools.formats.pictures import entries, read_json, read_photo, refuse_gaps, take
+from annotools.formats.json_values import entries, read_json, refuse_gaps, take
+from annotools.formats.pictures import read_photo
 from annotools.formats.polygons import count_corners
 from annotools.label_maps import build_label
 from annotools.records import Dataset, Drop, FullLabel, Image

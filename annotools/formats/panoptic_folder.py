@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
 from annotools.files import write_whole
-from annotools.formats.pictures import check_inside, decode_map, entries, read_json, take
+from annotools.formats.json_values import check_inside, entries, read_json, take
+from annotools.formats.pictures import decode_map
 from annotools.formats.weak_json import name_without_suffix
 from annotools.label_maps import build_label
 from annotools.records import VOID, FullLabel, Image

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats.image_lists import read_names
-from annotools.formats.pictures import MAX_PIXELS, read_bytes
+from annotools.formats.json_values import read_bytes
+from annotools.formats.pictures import MAX_PIXELS
 
 _FOLDERS = ("SBD", "benchmark_RELEASE")
 

@@ -54,6 +54,7 @@ def world_dataset(world: SceneWorld, split: str) -> Dataset:
         images=images,
         read_label=partial(_read_label, world, split),
         read_photo=partial(_read_photo, world, split),
+        draws_photos=True,
     )
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
-from annotools.formats.pictures import read_bytes
+from annotools.formats.json_values import read_bytes
 from annotools.records import BoxXYXY
 
 MAX_XML_BYTES = 2**20

@@ -66,13 +66,25 @@ def weaken(
     if kind not in WEAK_KINDS:
         raise ValueError(f"no weak label kind {kind!r}: give one of {', '.join(WEAK_KINDS)}")
     has_boxes = kind != "tags"
-    asked = () if kind == "boxes" else _asked_categories(categories, stuff_only=has_boxes)
+    asked = () if kind == "boxes" else asked_categories(categories, stuff_only=has_boxes)
     return WeakLabel(
         image_id=label.image_id,
         boxes=_boxes(label, categories) if has_boxes else (),
         crops=_tagged_crops(label, asked, crop_size_wh) if asked else (),
         tagged_category_ids=asked,
         has_boxes=has_boxes,
+    )
+
+
+def asked_categories(categories: CategorySet, *, stuff_only: bool) -> tuple[int, ...]:
+    """Return the ids, sorted, of the categories that tags can be about: never the background."""
+    return tuple(
+        sorted(
+            category.category_id
+            for category in categories.categories
+            if category.category_id != categories.background_id
+            and not (stuff_only and category.is_thing)
+        )
     )
 
 
@@ -83,17 +95,6 @@ def _crop_starts(length: int, crop: int) -> list[int]:
     overlap = ceil((count * crop - length) / (count - 1))
     # The second term is where a crop must start for it and those after it to reach the border.
     return [max(k * (crop - overlap), length - (count - k) * crop) for k in range(count)]
-
-
-def _asked_categories(categories: CategorySet, *, stuff_only: bool) -> tuple[int, ...]:
-    return tuple(
-        sorted(
-            category.category_id
-            for category in categories.categories
-            if category.category_id != categories.background_id
-            and not (stuff_only and category.is_thing)
-        )
-    )
 
 
 def _boxes(label: FullLabel, categories: CategorySet) -> tuple[Box, ...]:

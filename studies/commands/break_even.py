@@ -1,6 +1,5 @@
 """The command that says at which annotation time the better choice of a study changes."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +40,7 @@ def break_even(
     from rich.console import Console
     from rich.table import Table
 
-    from annotools.files import write_whole
+    from annotools.files import write_json
     from annotools.settings import as_table
     from studies.break_even import SEARCHED_FACTOR, break_even_of_study
     from studies.folder import STUDY_FILE, finished_results, load_stored_study
@@ -66,4 +65,4 @@ def break_even(
     )
     console.print(note, markup=False, highlight=False)
     if json_file is not None:
-        write_whole(json_file, (json.dumps(as_table(changes), indent=1) + "\n").encode())
+        write_json(json_file, as_table(changes))

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from annotools.allocation.plan_file import read_allocation
-from annotools.conversion.shards import Source
 from annotools.formats import read_dataset
 from annotools.formats.panoptic_folder import read_maps
+from annotools.formats.source import Source
 from annotools.weak_labels.annotators import Annotator
 from studies.purchases import Purchase, buy_labels, first_examples, relabelled_examples
 from tests.wsps.pseudo_label_runs import write_allocation

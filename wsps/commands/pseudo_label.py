@@ -119,8 +119,8 @@ def pseudo_label(
     annotools pseudo-label world.toml --format scenes --labels boxes+tags --crops 48x40
       --rounds 1 --out better
     """  # noqa: D301
-    from annotools.conversion.shards import Source
-    from annotools.files import write_whole
+    from annotools.files import write_json
+    from annotools.formats.source import Source
     from wsps.pseudo_labels.label_split import label_split
     from wsps.pseudo_labels.request import LabelRequest
 
@@ -147,7 +147,7 @@ def pseudo_label(
     if json_file is not None:
         quality = json.loads((out / "quality.json").read_bytes())
         content = {"images": dict(result.images), "resumed": result.num_resumed, **quality}
-        write_whole(json_file, (json.dumps(content, indent=1) + "\n").encode())
+        write_json(json_file, content)
 
 
 def _read_labels(text: str) -> "str | StoredAllocation":

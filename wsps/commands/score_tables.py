@@ -1,6 +1,5 @@
 """What an evaluation found, as tables on the terminal and as files."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from annotools.files import write_whole
+from annotools.files import write_json, write_whole
 from wsps.evaluation.average_precision import rate_name
 from wsps.scoring.evaluate import ScoringSettings
 from wsps.scoring.report import Evaluation, ScoreRow, evaluation_as_csv, rows_as_json
@@ -72,7 +71,7 @@ def write_evaluation(
             "second_rows": rows_as_json(evaluation.second_rows),
             "differences": rows_as_json(evaluation.differences),
         }
-        write_whole(json_file, (json.dumps(content, indent=1) + "\n").encode())
+        write_json(json_file, content)
     if csv_file is not None:
         write_whole(csv_file, evaluation_as_csv(evaluation).encode())
 

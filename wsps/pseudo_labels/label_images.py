@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.conversion.shards import Source, open_source
 from annotools.errors import DatasetError
 from annotools.formats.panoptic_folder import read_maps, write_maps
+from annotools.formats.source import Source, open_source
 from annotools.label_maps import class_map, instance_map
 from annotools.records import NO_LABEL, FullLabel, Image, WeakLabel
 from annotools.weak_labels.weaken import weaken

@@ -13,8 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotools.conversion.shards import open_source
+from annotools.files import write_json
 from annotools.formats.panoptic_folder import MANIFEST_FILE
+from annotools.formats.source import open_source
 from annotools.records import NO_LABEL, Dataset
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
@@ -24,7 +25,6 @@ from wsps.pseudo_labels.output_folder import (
     remove_leftovers,
     round_folders,
     start_folder,
-    write_json,
 )
 from wsps.pseudo_labels.quality import quality_rows
 from wsps.pseudo_labels.request import (

@@ -101,15 +101,6 @@ def mark_made(folder: RoundFolder, name: str, key: str) -> None:
     write_whole(_key_path(folder, name), key.encode())
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file that people may read.
-
-    Raises:
-        OSError: when it cannot be written.
-    """
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
 def remove_leftovers(out: Path, planned: Sequence[str]) -> None:
     """Remove what killed runs left half written."""
     listed = set(planned)

@@ -11,8 +11,8 @@ from typing import Any
 
 from annotools.allocation.plan_file import StoredAllocation
 from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.conversion.shards import Source
 from annotools.formats.panoptic_folder import describe_classes, describe_labels
+from annotools.formats.source import Source
 from annotools.records import Dataset
 from annotools.settings import as_table
 from wsps.pseudo_labels.label_images import ImageTask

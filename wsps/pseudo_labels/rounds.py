@@ -6,6 +6,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4.
 from collections.abc import Sequence
 from pathlib import Path
 
+from annotools.files import write_json
 from annotools.formats.panoptic_folder import MANIFEST_FILE
 from annotools.parallel import run_parallel
 from annotools.progress import track
@@ -13,7 +14,7 @@ from annotools.records import Dataset
 from wsps.pseudo_labels.label_images import ImageLabeller, ImageOutcome, ImageTask
 from wsps.pseudo_labels.label_makers import FirstLabels, NextLabels
 from wsps.pseudo_labels.label_store import BoxLabelStore
-from wsps.pseudo_labels.output_folder import STATE_FOLDER, RoundFolder, round_folders, write_json
+from wsps.pseudo_labels.output_folder import STATE_FOLDER, RoundFolder, round_folders
 from wsps.pseudo_labels.request import LabelRequest, describe
 from wsps.pseudo_labels.stored_classifier import StoredClassifier
 from wsps.pseudo_labels.stored_network import LabelledImage, StoredNetwork, store_network

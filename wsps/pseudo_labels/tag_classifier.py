@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from annotools.conversion.shards import open_source
+from annotools.formats.source import open_source
 from annotools.parallel import run_parallel
 from annotools.progress import track
 from annotools.records import Dataset

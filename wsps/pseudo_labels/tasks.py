@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from annotools.conversion.shards import Source, open_source
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats.panoptic_folder import name_images
-from annotools.formats.pictures import read_photo
+from annotools.formats.source import Source, open_source
 from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset
 from wsps.pseudo_labels.boxes import unknown_method
 from wsps.pseudo_labels.label_images import ImageTask
@@ -124,9 +123,7 @@ def _check_kinds(request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageT
 def _check_photos(request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]) -> None:
     trains = request.recipe.refinement.rounds > 0
     for task in tasks:
-        # Without a path the reader of photo files has nothing to read; other readers draw theirs.
-        is_absent = task.image.path is None and dataset.read_photo is read_photo
-        if (trains or task.kind != "full") and is_absent:
+        if (trains or task.kind != "full") and not dataset.has_photo(task.image):
             raise DatasetError(
                 f"{request.source.root}: image {task.image.image_id} has no photo: "
                 "pseudo-labels need the photos in place"

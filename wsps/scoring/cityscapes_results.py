@@ -14,7 +14,8 @@ from annotools.categories import IGNORE_INDEX
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NAMES
 from annotools.errors import DatasetError
 from annotools.formats import cityscapes
-from annotools.formats.pictures import decode_map, read_bytes
+from annotools.formats.json_values import read_bytes
+from annotools.formats.pictures import decode_map
 from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
 from annotools.progress import track
 from annotools.records import Dataset, Image

@@ -8,7 +8,7 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
 from annotools.formats.coco_entries import take_image_id
-from annotools.formats.pictures import entries, read_json, take
+from annotools.formats.json_values import entries, read_json, take
 from annotools.progress import track
 from annotools.records import Image
 from wsps.evaluation.image_scores import ImageScores, PredictionScores

@@ -14,8 +14,9 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import take_flag, take_image_id
 from annotools.formats.coco_panoptic import read_categories
+from annotools.formats.json_values import check_inside, entries, read_json, take
 from annotools.formats.panoptic_png import decode_segment_map
-from annotools.formats.pictures import check_inside, entries, read_json, read_png_chunks, take
+from annotools.formats.pictures import read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.label_maps import Runs, find_runs, measure_runs
 from annotools.records import VOID, Segment

@@ -16,10 +16,10 @@ from annotools.categories import CategorySet
 from annotools.cli import app
 from annotools.conversion import assembly, shards
 from annotools.conversion.convert import Conversion, convert
-from annotools.conversion.shards import Source
 from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import READERS, coco_panoptic
+from annotools.formats.source import Source
 from annotools.label_maps import build_label
 from annotools.prices.times import read_times
 from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from annotools.allocation.plan_file import PlanSettings, StoredAllocation
 from annotools.cli import app
 from annotools.conversion.convert import Conversion, convert
-from annotools.conversion.shards import Source
 from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import coco_panoptic, read_dataset
+from annotools.formats.source import Source
 from annotools.prices.times import read_times
 from annotools.records import LABEL_KINDS
 from annotools.weak_labels.annotators import (

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from annotools.categories import CategorySet
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.conversion.convert import convert
-from annotools.conversion.shards import Source
 from annotools.conversion.wanted import Wanted
-from annotools.formats import READERS, coco_panoptic, read_dataset
-from annotools.formats import weak_json as writers
+from annotools.formats import READERS, coco_panoptic, read_dataset, weak_json
+from annotools.formats.source import Source
 from annotools.formats.voc_boxes import read_xml_boxes
 from annotools.label_maps import build_label
 from annotools.prices.times import read_times
@@ -321,9 +320,9 @@ def test_any_marks_survive_their_entries(
     scribbles = [Scribble(**head, points_xy=draw(lines)) for head in heads]
     outlines = [Outline(**head, polygons_xy=draw(polygons)) for head in heads]
     for records, entries, rebuild in (
-        (points, writers.point_entries(image, points, groups), to_point),
-        (scribbles, writers.scribble_entries(image, scribbles, groups), to_scribble),
-        (outlines, writers.outline_entries(image, outlines, groups), to_outline),
+        (points, weak_json.point_entries(image, points, groups), to_point),
+        (scribbles, weak_json.scribble_entries(image, scribbles, groups), to_scribble),
+        (outlines, weak_json.outline_entries(image, outlines, groups), to_outline),
     ):
         again = json.loads(json.dumps(entries))
         assert [rebuild(entry) for entry in again] == records

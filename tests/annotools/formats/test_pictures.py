@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from annotools.errors import DatasetError
+from annotools.formats.json_values import refuse_gaps
 from annotools.formats.pictures import (
     MAX_PIXELS,
     decode_map,
     picture_size,
     read_photo,
     read_picture_size,
-    refuse_gaps,
 )
 from annotools.records import Drop, Image
 

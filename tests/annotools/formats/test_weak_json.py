@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotools.formats import weak_json as writers
+from annotools.formats import box_files, weak_json
 from annotools.records import Box, Image, Outline, Point, Scribble, TaggedCrop
 from tests.builders import make_categories
 
@@ -17,14 +17,14 @@ BOXES = (
 
 
 def test_coco_boxes_are_corner_and_size_with_the_area_of_the_box():
-    assert writers.box_entries(IMAGE, BOXES) == [
+    assert weak_json.box_entries(IMAGE, BOXES) == [
         {"image_id": "a/1", "category_id": 30, "bbox": [4, 2, 10, 5], "area": 50, "iscrowd": 0},
         {"image_id": "a/1", "category_id": 20, "bbox": [0, 0, 40, 20], "area": 800, "iscrowd": 1},
     ]
 
 
 def test_voc_boxes_count_from_1_and_include_the_last_pixel():
-    root = ElementTree.fromstring(writers.voc_xml(IMAGE, BOXES, CATEGORIES))
+    root = ElementTree.fromstring(box_files.voc_xml(IMAGE, BOXES, CATEGORIES))
     assert root.findtext("filename") == "a/b c.jpg"
     assert [root.findtext(f"size/{tag}") for tag in ("width", "height")] == ["40", "20"]
     found = [[e.text for e in thing.iter() if (e.text or "").strip()] for thing in root[3:]]
@@ -33,16 +33,16 @@ def test_voc_boxes_count_from_1_and_include_the_last_pixel():
 
 def test_voc_xml_of_ugly_names_can_be_read():
     image = Image(image_id=1, file_name="<&\x01>\ud800\tü.jpg", width=4, height=2)
-    root = ElementTree.fromstring(writers.voc_xml(image, (), CATEGORIES))
+    root = ElementTree.fromstring(box_files.voc_xml(image, (), CATEGORIES))
     assert root.findtext("filename") == "<&\ufffd>\ufffd\tü.jpg"
 
 
 def test_yolo_boxes_are_fractions_without_groups():
     # Centre (9, 4.5) and size (10, 5) of 40 x 20; the bus is the second thing.
     expected = b"1 0.225000 0.225000 0.250000 0.250000\n"
-    assert writers.yolo_text(IMAGE, BOXES, CATEGORIES) == expected
-    assert writers.yolo_text(IMAGE, (), CATEGORIES) == b""
-    assert writers.yolo_classes(CATEGORIES) == b"car\nbus\n"
+    assert box_files.yolo_text(IMAGE, BOXES, CATEGORIES) == expected
+    assert box_files.yolo_text(IMAGE, (), CATEGORIES) == b""
+    assert box_files.yolo_classes(CATEGORIES) == b"car\nbus\n"
 
 
 @given(st.data(), st.integers(1, 250_000), st.integers(1, 250_000))
@@ -51,7 +51,7 @@ def test_yolo_gives_whole_pixels_back(data: st.DataObject, width: int, height: i
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
     image = Image(image_id=1, file_name="a", width=width, height=height)
     box = Box(category_id=20, box_xyxy=(x0, y0, x1, y1))
-    _, *numbers = writers.yolo_text(image, [box], CATEGORIES).split()
+    _, *numbers = box_files.yolo_text(image, [box], CATEGORIES).split()
     cx, cy, w, h = (float(n) for n in numbers)
     corners = [(cx - w / 2) * width, (cy - h / 2) * height]
     corners += [(cx + w / 2) * width, (cy + h / 2) * height]
@@ -60,7 +60,7 @@ def test_yolo_gives_whole_pixels_back(data: st.DataObject, width: int, height: i
 
 def test_crops_are_places_and_sizes():
     crops = (TaggedCrop(box_xyxy=(5, 0, 40, 20), category_ids=(10, 20)),)
-    assert writers.crop_entries(IMAGE, crops) == [
+    assert weak_json.crop_entries(IMAGE, crops) == [
         {"image_id": "a/1", "x": 5, "y": 0, "width": 35, "height": 20, "category_ids": [10, 20]}
     ]
 
@@ -70,11 +70,11 @@ def test_marks_say_their_segment_and_whether_it_is_a_group():
     point = Point(segment_id=7, category_id=20, x=3, y=4)
     scribble = Scribble(segment_id=7, category_id=20, points_xy=((1, 2), (3, 4)))
     outline = Outline(segment_id=7, category_id=20, polygons_xy=(((0, 0), (4, 0), (4, 4)),))
-    assert writers.point_entries(IMAGE, [point], {7}) == [head | {"iscrowd": 1, "x": 3, "y": 4}]
-    assert writers.scribble_entries(IMAGE, [scribble], {8}) == [
+    assert weak_json.point_entries(IMAGE, [point], {7}) == [head | {"iscrowd": 1, "x": 3, "y": 4}]
+    assert weak_json.scribble_entries(IMAGE, [scribble], {8}) == [
         head | {"iscrowd": 0, "polyline": [[1, 2], [3, 4]]}
     ]
-    assert writers.outline_entries(IMAGE, [outline], set()) == [
+    assert weak_json.outline_entries(IMAGE, [outline], set()) == [
         head | {"iscrowd": 0, "polygons": [[[0, 0], [4, 0], [4, 4]]]}
     ]
 
@@ -91,4 +91,4 @@ def test_marks_say_their_segment_and_whether_it_is_a_group():
     ],
 )
 def test_names_keep_folders_and_lose_the_suffix(file_name: str, name: str):
-    assert writers.name_without_suffix(file_name) == name
+    assert weak_json.name_without_suffix(file_name) == name

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from annotools.conversion.json_streams import open_whole, write_json_lists
+from annotools.files import open_whole, write_json_lists
 
 
 def test_lists_are_read_back_and_the_last_is_numbered_on_request(tmp_path: Path):
