@@ -3,6 +3,7 @@
 Every file that the product writes goes through `write_whole` or `open_whole`.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,6 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+
+from annotools.errors import DatasetError
 
 _LEFTOVER = re.compile(r"\.(.+)\.\d+")  # how `write_whole` names a file before it is whole
 
@@ -45,9 +50,10 @@ def digest(*parts: Any) -> str:
     """Return 64 hexadecimal digits that name some content: equal parts have equal digests.
 
     Args:
-        parts: what JSON can hold; the order of a mapping's keys does not matter.
+        parts: dataclasses, arrays, paths and what JSON can hold; the order of a mapping's keys
+            does not matter.
     """
-    text = json.dumps(parts, sort_keys=True)
+    text = json.dumps(parts, sort_keys=True, default=_as_json)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -121,6 +127,29 @@ def write_json_lists(
         file.write("\n]\n}\n")
 
 
+def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
+    """Return how many files there are, and a SHA-256 over their names below `root` and contents.
+
+    Raises:
+        DatasetError: when one cannot be read.
+    """
+    total = hashlib.sha256()
+    count = 0
+    for path in dict.fromkeys(paths):
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DatasetError(
+                f"{path}: cannot be read any more ({error.strerror}): check the file"
+            ) from error
+        below = path != root and path.is_relative_to(root)
+        name = path.relative_to(root).as_posix() if below else path.name
+        total.update(f"{content} {name}\n".encode("utf-8", "surrogatepass"))
+        count += 1
+    return {"files": count, "sha256": total.hexdigest()}
+
+
 def leftover_of(name: str) -> str | None:
     """Return the file that a half-written one would have become, None for any other file.
 
@@ -147,3 +176,14 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
     for parent in sorted(parents, key=lambda parent: -len(parent.parts)):
         if not any(parent.iterdir()):
             parent.rmdir()
+
+
+def _as_json(part: Any) -> Any:
+    """Return what stands for a part that JSON cannot hold."""
+    if dataclasses.is_dataclass(part):
+        return {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+    if isinstance(part, np.ndarray):
+        return [part.shape, str(part.dtype), hashlib.sha256(part.tobytes()).hexdigest()]
+    if isinstance(part, Path):
+        return str(part)
+    raise TypeError(f"{type(part).__name__} has no digest")

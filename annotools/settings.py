@@ -88,6 +88,13 @@ def as_table(settings: Any) -> Any:
     return str(settings) if isinstance(settings, Path) else settings
 
 
+def without_nulls(value: Any) -> Any:
+    """Return a table without its null entries: TOML has none, an absent setting means the same."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
 def _read_table(settings_type: type[T], table: Mapping[str, Any], where: str, path: str) -> T:
     """Build a dataclass from the table that lies at a dotted path, which is empty at the root."""
     fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings_type)) if f.init}

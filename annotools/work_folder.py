@@ -1,32 +1,84 @@
-"""The folder of a conversion: one run fills it, the next resumes it, another may overwrite it.
+"""A folder that a run fills: whose it is, with which settings, what is done, what may be removed.
 
-While it is being filled it has a folder `.partial` that says with which options and which files
-it will end up with; a finished one has a manifest that lists its files. Nothing else is ever
-removed.
+The folder `.state` in it notes who fills it, on which settings its content depends, and which
+files may be written. The same run then does what is missing and nothing twice, another one is
+refused, and nothing is ever removed that no run wrote.
 """
 
 import json
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.files import files_under, leftover_of, remove_files, write_whole
+from annotools.files import files_under, leftover_of, remove_files, write_json
 
-PARTIAL_FOLDER = ".partial"
+STATE_FOLDER = ".state"
 MANIFEST_FILE = "manifest.json"
-WRITTEN_BY = "annotools convert"
-"""What a manifest says under `written_by`: another program's is nothing that we may remove."""
+"""Comes last: a folder with a manifest is finished."""
 
-_STATE_FILE = "state.json"
-_PARTIAL_FILE = re.compile(r"state\.json|\d{6}\.jsonl")
+_SETUP = f"{STATE_FOLDER}/setup.json"
 
 
-def shard_path(out: Path, number: int) -> Path:
-    """Return where the partial result of a shard lies."""
-    return out / PARTIAL_FOLDER / f"{number:06d}.jsonl"
+def start_folder(
+    out: Path,
+    written_by: str,
+    setup: Mapping[str, Any],
+    planned: Sequence[str],
+    *,
+    overwrite: bool | None = None,
+) -> None:
+    """Make a folder ready to be filled; what a run with the same setup did is kept.
+
+    Args:
+        out: the folder.
+        written_by: the command; a folder of another one is nothing that we may remove.
+        setup: everything on which the content depends, as JSON can hold it.
+        planned: all files that may be written, relative to `out`; the manifest, the setup and what
+            lies in folders of `.state` may be left out.
+        overwrite: remove what a run wrote here, finished or not; None where the command has no
+            such option.
+
+    Raises:
+        DatasetError: when the folder holds anything that this run may not resume or remove.
+        OSError: when it cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: is a file: give --out a folder")
+    before = _read_own(out / _SETUP, written_by)
+    if not overwrite:
+        if before is not None and before.get("setup") == setup:
+            return
+        remedy = (
+            "give another folder" if overwrite is None else "give another folder, or --overwrite"
+        )
+        if before is not None:
+            raise DatasetError(
+                f"{out}: holds work of {written_by} with different {_difference(before, setup)}: "
+                f"repeat it as it was to go on, or {remedy}"
+            )
+        if any(not _is_ours(name, set(), is_started=False) for name in _visible(out)):
+            wrote = "" if overwrite is None else f" if {written_by} wrote it"
+            raise DatasetError(f"{out}: is not empty: {remedy}{wrote}")
+    if overwrite:
+        _clear(out, written_by)
+    # A run that was killed before it noted its setup left that half written.
+    remove_files(out, [name for name in files_under(out) if leftover_of(name) == _SETUP])
+    write_json(out / _SETUP, {"written_by": written_by, "setup": setup, "files": list(planned)})
+
+
+def finish_folder(out: Path, written_by: str) -> None:
+    """Remove what killed runs left half written. What is done stays known, so that a run can
+    be repeated at no cost.
+    """
+    listed = _listed(_read_own(out / _SETUP, written_by))
+    remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
+
+
+def forget_state(out: Path) -> None:
+    """Remove all that is known of the run: the folder is finished for good."""
+    shutil.rmtree(out / STATE_FOLDER)
 
 
 def check_apart(out: Path, root: Path, source_files: Iterable[Path]) -> None:
@@ -50,81 +102,72 @@ def check_apart(out: Path, root: Path, source_files: Iterable[Path]) -> None:
             raise DatasetError(f"{out}: holds {path} of the source: give --out another folder")
 
 
-def start_folder(
-    out: Path, setup: Mapping[str, Any], planned: Sequence[str], *, overwrite: bool
-) -> None:
-    """Make a folder ready to be filled; what an unfinished run with the same setup did is kept.
-
-    Args:
-        out: the folder.
-        setup: everything on which the result depends, as JSON can hold it.
-        planned: all files that may be written, relative to `out`, the manifest left out.
-        overwrite: remove what a conversion wrote here, finished or not.
+def mark_done(out: Path, item: str, key: str, result: Any) -> None:
+    """Remember from what an item was made and what came of it; its files are there by then.
 
     Raises:
-        DatasetError: when the folder holds anything that this run may not resume or remove.
-        OSError: when it cannot be written.
+        OSError: when that cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: is a file: give --out a folder")
-    state = _read_own(out / PARTIAL_FOLDER / _STATE_FILE)
-    if not overwrite:
-        if state is not None and state.get("setup") == setup:
-            return
-        _check_unused(out, state, setup)
-    _clear(out)
-    content = {"written_by": WRITTEN_BY, "setup": setup, "files": list(planned)}
-    write_whole(out / PARTIAL_FOLDER / _STATE_FILE, json.dumps(content).encode())
+    write_json(_mark_path(out, item), {"key": key, "result": result})
 
 
-def finish_folder(out: Path) -> None:
-    """Remove the partial results, and what a killed run left half written."""
-    state = _read_own(out / PARTIAL_FOLDER / _STATE_FILE)
-    listed = _listed(state)
-    remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
-    shutil.rmtree(out / PARTIAL_FOLDER)
+def read_done(out: Path, item: str, key: str) -> Any | None:
+    """Return what came of an item, None unless it was made from what the key names.
+
+    Whether its files are still there and whole is for the caller to find out.
+    """
+    content = _read_table(_mark_path(out, item))
+    return content.get("result") if content is not None and content.get("key") == key else None
 
 
-def _check_unused(out: Path, state: dict[str, Any] | None, setup: Mapping[str, Any]) -> None:
-    if state is not None:
-        before = state.get("setup")
-        before = before if isinstance(before, dict) else {}
-        other = [key for key in setup if before.get(key) != setup[key]] or ["setup"]
-        raise DatasetError(
-            f"{out}: holds an unfinished conversion with different {other[0]}: "
-            "repeat it as it was to resume it, or give --overwrite to start over"
-        )
-    if out.exists() and any(path.name != PARTIAL_FOLDER for path in out.iterdir()):
-        raise DatasetError(
-            f"{out}: is not empty: give another folder, or --overwrite if a conversion wrote it"
-        )
+def _mark_path(out: Path, item: str) -> Path:
+    return out / STATE_FOLDER / "done" / f"{item}.json"
 
 
-def _clear(out: Path) -> None:
-    """Remove all files that a conversion wrote.
+def _difference(before: Mapping[str, Any], setup: Mapping[str, Any]) -> str:
+    """Return the name of the first setting that differs."""
+    known = before.get("setup")
+    known = known if isinstance(known, dict) else {}
+    return next((key for key in setup if known.get(key) != setup[key]), "setup")
+
+
+def _visible(out: Path) -> list[str]:
+    """Return the files of a folder without those that file browsers and git hide in it."""
+    return [name for name in files_under(out) if "/" in name or not name.startswith(".")]
+
+
+def _clear(out: Path, written_by: str) -> None:
+    """Remove all files that runs of this command wrote.
 
     Raises:
         DatasetError: when there are others; then nothing is removed.
     """
-    lists = (out / MANIFEST_FILE, out / PARTIAL_FOLDER / _STATE_FILE)
-    contents = [_read_own(path) for path in lists]
+    lists = (out / MANIFEST_FILE, out / _SETUP)
+    contents = [_read_own(path, written_by) for path in lists]
     listed = {name for content in contents for name in _listed(content)}
     found = files_under(out)
-    foreign = [name for name in found if not _is_ours(name, listed)]
-    if foreign:
-        raise DatasetError(
-            f"{out}: holds {foreign[0]!r}, which no conversion wrote: give another folder"
-        )
+    for name in found:
+        if not _is_ours(name, listed, is_started=contents[1] is not None):
+            raise DatasetError(
+                f"{out}: holds {name!r}, which {written_by} did not write: give another folder"
+            )
     # The lists go last: until then a killed run can be cleared again.
     remove_files(out, sorted(found, key=lambda name: out / name in lists))
 
 
-def _is_ours(name: str, listed: set[str]) -> bool:
+def _is_ours(name: str, listed: set[str], *, is_started: bool) -> bool:
+    """Return whether a run wrote a file, or left it half written.
+
+    Args:
+        name: relative to the folder.
+        listed: files that a run may have written.
+        is_started: whether a run of ours has noted its setup.
+    """
     whole = leftover_of(name) or name
-    if name in listed or whole in listed:
-        return True
-    folder, _, last = whole.rpartition("/")
-    return folder == PARTIAL_FOLDER and _PARTIAL_FILE.fullmatch(last) is not None
+    in_state = is_started and Path(name).parts[0] == STATE_FOLDER and len(Path(name).parts) > 2
+    # A run that was killed before it noted its setup left that half written and nothing else.
+    is_setup = whole == _SETUP and (is_started or whole != name)
+    return name in listed or whole in listed or in_state or is_setup
 
 
 def _listed(content: Mapping[str, Any] | None) -> set[str]:
@@ -134,11 +177,15 @@ def _listed(content: Mapping[str, Any] | None) -> set[str]:
     return {MANIFEST_FILE, *(name for name in files if isinstance(name, str))}
 
 
-def _read_own(path: Path) -> dict[str, Any] | None:
-    """Return the content of a list of files that a conversion wrote, None for anything else."""
+def _read_own(path: Path, written_by: str) -> dict[str, Any] | None:
+    """Return what this command noted in a file, None for anything else."""
+    content = _read_table(path)
+    return content if content is not None and content.get("written_by") == written_by else None
+
+
+def _read_table(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    ours = isinstance(content, dict) and content.get("written_by") == WRITTEN_BY
-    return content if ours else None
+    return content if isinstance(content, dict) else None

@@ -8,7 +8,8 @@ from typing import Any
 
 from annotools.errors import RecipeError
 from annotools.files import write_json
-from annotools.settings import as_table, read_settings, set_by_path
+from annotools.settings import as_table, read_settings, set_by_path, without_nulls
+from annotools.work_folder import start_folder
 from studies.results import TrialResult, read_results
 from studies.study import Study
 
@@ -18,33 +19,19 @@ SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "recipe")
 """What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
 
 
-def check_folder(study: Study, folder: Path) -> None:
-    """Make sure that the results of this study may go into a folder.
+def start_study(study: Study, folder: Path) -> None:
+    """Make a folder ready for the trials of a study, and write the study as given.
 
     Raises:
-        RecipeError: when the folder has another study's results, or files of something else.
+        DatasetError: when the folder has another study's results, or files of something else.
     """
-    stored_path = folder / STUDY_FILE
-    if not stored_path.is_file():
-        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise RecipeError(f"{folder}: not empty and not a study's folder; use another --out")
-        return
-    stored, table = _read_table(stored_path), as_table(study)
-    for key in SHARED_SETTINGS:
-        if stored.get(key) != table[key]:
-            raise RecipeError(
-                f"{folder}: holds study {stored.get('name')!r} with another {key}; "
-                "use another --out"
-            )
-
-
-def store_study(study: Study, folder: Path) -> None:
-    """Write the study as given."""
-    write_json(folder / STUDY_FILE, as_table(study))
+    table = as_table(study)
+    start_folder(folder, "annotools study", {key: table[key] for key in SHARED_SETTINGS}, ())
+    write_json(folder / STUDY_FILE, table)
 
 
 def load_stored_study(path: Path, changes: Sequence[str] = ()) -> Study:
-    """Return the study of a file that `store_study` wrote.
+    """Return the study of a file that `start_study` wrote.
 
     Args:
         path: of the file.
@@ -55,7 +42,7 @@ def load_stored_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """
     if not path.is_file():
         raise RecipeError(f"{path}: no such file; give the folder of a study that has been run")
-    table: Mapping[str, Any] = _without_nulls(_read_table(path))
+    table: Mapping[str, Any] = without_nulls(_read_table(path))
     for change in changes:
         table = set_by_path(table, change)
     study = read_settings(Study, table, where=str(path))
@@ -89,10 +76,3 @@ def _read_table(path: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise RecipeError(f"{path}: not a stored study; use another --out")
     return table
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return a table without its null entries: TOML has none, an absent setting means the same."""
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return value

@@ -69,7 +69,9 @@ def read_results(folder: Path) -> list[TrialResult]:
     Raises:
         RecipeError: when there is none, or a file is not a result.
     """
-    paths = sorted((folder / "trials").glob("*.json"))
+    # Rows that a cluster brought may lie there as files of their own.
+    trials = folder / "trials"
+    paths = sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
     if not paths:
         raise RecipeError(f"{folder}: no finished trial; run `annotools study run` first")
     results = [read_result(path) for path in paths]

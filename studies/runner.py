@@ -16,10 +16,10 @@ from annotools.prices.dataset_prices import price_images
 from annotools.prices.times import read_times
 from annotools.progress import track
 from annotools.records import NO_LABEL, TAGGED_KINDS, Image
-from studies.folder import check_folder, store_study
+from studies.folder import start_study
 from studies.results import TrialResult, read_result
 from studies.study import Study, take_allocation
-from studies.trials import Trial, run_trial
+from studies.trials import Trial, remove_links, run_trial
 
 
 def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResult]:
@@ -33,14 +33,13 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
         workers: trials at the same time; None for one per processor, or one with a GPU.
 
     Raises:
-        RecipeError: when the folder belongs to another study or has a result of other settings,
-            or a budget buys no image; nothing has run then.
-        DatasetError: when the dataset cannot be read.
+        RecipeError: when the folder has a result of other settings, or a budget buys no image;
+            nothing has run then.
+        DatasetError: when the folder belongs to another study, or the dataset cannot be read.
     """
-    check_folder(study, folder)
     trials = plan_trials(study, folder)
+    start_study(study, folder)
     missing = [trial for trial in trials if not _is_finished(trial)]
-    store_study(study, folder)
     try:
         running = run_parallel(run_trial, missing, workers or _default_workers())
         for _ in track(running, "trials", total=len(missing)):
@@ -151,7 +150,7 @@ def _plan_trial(
         seed=seed,
         kind_of=kind_of,
         spent_hours=spent_hours,
-        folder=folder,
+        study_folder=folder,
     )
 
 
@@ -163,6 +162,7 @@ def _is_finished(trial: Trial) -> bool:
         raise RecipeError(
             f"{trial.result_path}: made with other settings; delete it or use another --out"
         )
+    remove_links(trial)  # A run may have been stopped just before it did.
     return True
 
 

@@ -1,20 +1,22 @@
 """A study as data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from annotools.allocation.image_orders import ORDERS
 from annotools.allocation.plan_file import read_allocation
 from annotools.errors import RecipeError
+from annotools.files import digest
+from annotools.formats.source import Source
 from annotools.prices.times import read_times
 from annotools.records import NO_LABEL
 from annotools.settings import as_table, read_settings, read_toml, set_by_path
 from annotools.weak_labels.annotators import read_annotator
 from wsps.recipe import TRAINABLE_KINDS, Recipe
+
+DIGEST_VERSION = 2
+"""Raised whenever the same study would give other rows: older ones are not taken for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,16 @@ class DatasetSettings:
     """Only the first so many images can be bought; all when absent."""
     max_val_images: int | None = None
     """Only the first so many images are scored; all when absent."""
+
+    @property
+    def val_source(self) -> Source:
+        """Where the images that are scored come from."""
+        return Source(
+            format_name=self.format,
+            root=self.root,
+            split=self.val_split,
+            max_images=self.max_val_images,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +69,8 @@ class Study:
     """Annotation times: a preset's name or the path of a TOML file."""
     ap_thresholds: str = "voc"
     """IoU thresholds of AP_vol: `voc` (0.1 to 0.9) or `cityscapes` (0.5 to 0.95)."""
+    keep_links: bool = False
+    """Whether each trial keeps its labels, networks and predictions, not its row alone."""
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -79,29 +93,20 @@ class Study:
             raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use voc or cityscapes")
 
     def digest(self, mix: str) -> str:
-        """Name all that a trial's result depends on beside its budget and seed."""
+        """Name all that a trial's result depends on, its budget and seed left out."""
         table = as_table(self)
-        settings = {key: table[key] for key in ("dataset", "ap_thresholds", "recipe")}
-        # The order of kinds breaks ties of an allocation; a user's times may change in their file.
-        settings["mix"] = list(self.mixes[mix].items())
-        settings["times"] = as_table(read_times(self.times))
-        settings |= self._other_settings()
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-
-    def _other_settings(self) -> dict[str, Any]:
-        """Return what else a result depends on, defaults left out: digests are older than these."""
-        others: dict[str, Any] = {}
-        if self.share_by != "hours":
-            others["share_by"] = self.share_by
-        if self.order != "random":
-            is_named = self.order in ORDERS
-            others["order"] = self.order if is_named else Path(self.order).read_text("utf-8")
-        if self.allocation is not None:
-            stored = read_allocation(self.allocation)
-            others["allocation"] = [list(stored.kind_of.items()), stored.spent_hours]
-        if self.annotator is not None:
-            others["annotator"] = as_table(read_annotator(self.annotator))
-        return others
+        settings = {k: table[k] for k in ("dataset", "ap_thresholds", "recipe", "share_by")}
+        # The order of kinds breaks ties of an allocation. Files may change under their names.
+        stored = None if self.allocation is None else read_allocation(self.allocation)
+        return digest(
+            DIGEST_VERSION,
+            settings,
+            list(self.mixes[mix].items()),
+            read_times(self.times),
+            self.order if self.order in ORDERS else Path(self.order).read_text("utf-8"),
+            None if stored is None else [list(stored.kind_of.items()), stored.spent_hours],
+            None if self.annotator is None else read_annotator(self.annotator),
+        )[:12]
 
 
 def take_allocation(study: Study) -> Study:

@@ -1,42 +1,33 @@
-"""One point of a study: buy labels, make pseudo-labels, train, evaluate.
+"""One point of a study as a chain of folders: pseudo-label, train, predict, evaluate.
 
-A trial is told everything it needs and leaves one row; all trials of a study share the masks made
-from boxes, because these depend on the photo and its boxes alone.
+Each link is what its command does, and a trial that was stopped goes on at the link where it was.
+All trials of a study share the masks made from boxes, which depend on photo and boxes alone.
 """
 
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from annotools.errors import DatasetError
-from annotools.formats import read_dataset
-from annotools.records import NO_LABEL, Dataset
-from annotools.weak_labels.annotators import Annotator, read_annotator
-from studies.purchases import Purchase, buy_labels, first_examples, relabelled_examples
+from annotools.formats.source import Source, open_source
+from annotools.records import NO_LABEL
+from annotools.weak_labels.annotators import read_annotator
 from studies.results import TrialResult, write_result
-from studies.study import DatasetSettings, Study
-from wsps.evaluation.average_precision import (
-    CITYSCAPES_THRESHOLDS,
-    VOC_THRESHOLDS,
-    average_precision,
-)
-from wsps.evaluation.image_scores import count_class_map, score_label
-from wsps.evaluation.mean_iou import PixelCounts, mean_iou
-from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
+from studies.study import Study
 from wsps.evaluation.run_labels import RunLabel, to_runs
-from wsps.inference import predict
-from wsps.networks.model import PanopticModel
-from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.inference import predict_images
+from wsps.pseudo_labels.request import LabelRequest
+from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import decide_completeness
-from wsps.training.stages import train_model
+from wsps.scoring.evaluate import THRESHOLDS, score_prediction
+from wsps.training.train import train
 
-AP_THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
+LINKS = ("labels", "run", "predictions")
+"""The folder that each link but the last writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +35,7 @@ class Trial:
     """One mix at one budget with one seed, and what that buys.
 
     `kind_of` gives the label kind of each bought image by image id, `NO_LABEL` of those used
-    without one; `folder` is the study's.
+    without one; `study_folder` is the study's.
     """
 
     study: Study
@@ -53,40 +44,50 @@ class Trial:
     seed: int
     kind_of: Mapping[int | str, str]
     spent_hours: float
-    folder: Path
+    study_folder: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the links of the trial write."""
+        name = f"{self.mix}_{self.budget_hours:g}h_seed{self.seed}"
+        return self.study_folder / "trials" / name
 
     @property
     def result_path(self) -> Path:
         """Where the trial's row goes."""
-        return self.folder / "trials" / f"{self.mix}_{self.budget_hours:g}h_seed{self.seed}.json"
+        return self.folder / "result.json"
 
 
 def run_trial(trial: Trial) -> TrialResult:
-    """Run one trial and write its row.
+    """Run one trial, or the rest of it, and write its row.
 
     Raises:
         DatasetError: when the dataset cannot be read, or the budget buys no image at all.
     """
     started = time.perf_counter()
-    study, settings = trial.study, trial.study.dataset
+    study, settings, folder = trial.study, trial.study.dataset, trial.folder
     if set(trial.kind_of.values()) <= {NO_LABEL}:
         raise DatasetError(
             f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget"
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train = read_dataset(settings.format, settings.root, settings.train_split)
-    val = read_dataset(settings.format, settings.root, settings.val_split)
-    bought = _buy(trial, train)
-    first = first_examples(bought, device)
-    model = train_model(
-        list(first.values()),
-        train.categories,
-        study.recipe,
-        trial.seed,
-        device,
-        relabel=partial(relabelled_examples, bought, first),
+    labels, run, predictions = (folder / link for link in LINKS)
+    bought = Source(format_name=settings.format, root=settings.root, split=settings.train_split)
+    request = LabelRequest(
+        source=bought,
+        labels=trial.kind_of,
+        origin={"mix": trial.mix, "budget_hours": trial.budget_hours},
+        recipe=decide_completeness(study.recipe, settings.format),
+        annotator=None if study.annotator is None else read_annotator(study.annotator),
+        seed=trial.seed,
+        box_labels=trial.study_folder / "box_labels",
+        is_measured=False,
     )
-    scores = evaluate(model, val, read_truth(settings), study.ap_thresholds)
+    pseudo_label(request, labels)
+    train(labels, bought, request.recipe, trial.seed, run)
+    scored = settings.val_source
+    predict_images(run, scored, predictions)
+    truth, categories = read_truth(scored), open_source(scored).categories
+    scores = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
     kinds = list(trial.kind_of.values())
     result = TrialResult(
         study=study.name,
@@ -101,62 +102,20 @@ def run_trial(trial: Trial) -> TrialResult:
         code_version=version("annotools"),
     )
     write_result(result, trial.result_path)
+    remove_links(trial)
     return result
 
 
+def remove_links(trial: Trial) -> None:
+    """Remove what the links of a finished trial wrote, unless the study keeps it."""
+    for link in () if trial.study.keep_links else LINKS:
+        shutil.rmtree(trial.folder / link, ignore_errors=True)
+
+
 @lru_cache(maxsize=1)
-def read_truth(settings: DatasetSettings) -> tuple[RunLabel, ...]:
+def read_truth(source: Source) -> tuple[RunLabel, ...]:
     """Return the labels of the images that are scored, read once for all trials of a process."""
-    val = read_dataset(settings.format, settings.root, settings.val_split)
-    return tuple(to_runs(val.read_label(image)) for image in val.images[: settings.max_val_images])
-
-
-def _buy(trial: Trial, train: Dataset) -> Purchase:
-    study, settings = trial.study, trial.study.dataset
-    store = BoxLabelStore(
-        folder=trial.folder / "box_labels",
-        source=(settings.format, settings.root, settings.train_split),
-        method=study.recipe.box_method,
+    dataset = open_source(source)
+    return tuple(
+        to_runs(dataset.read_label(image)) for image in dataset.images[: source.max_images]
     )
-    annotator = Annotator() if study.annotator is None else read_annotator(study.annotator)
-    recipe = decide_completeness(study.recipe, settings.format)
-    return buy_labels(train, trial.kind_of, annotator, store, recipe, trial.seed)
-
-
-def evaluate(
-    model: PanopticModel, dataset: Dataset, truth: Sequence[RunLabel], ap_thresholds: str
-) -> dict[str, float | None]:
-    """Return the scores of a model, by the names of `TrialResult`.
-
-    Args:
-        model: trained.
-        dataset: whose first images are scored.
-        truth: their labels, in their order.
-        ap_thresholds: a key of `AP_THRESHOLDS`.
-    """
-    categories = model.categories
-    counts = PanopticCounts.zero(len(categories))
-    pixels = PixelCounts.zero(len(categories))
-    semantic_pixels = PixelCounts.zero(len(categories))
-    scored = []
-    for image, label in zip(dataset.images, truth, strict=False):
-        prediction = predict(model, dataset.read_photo(image), image.image_id)
-        found = score_label(label, prediction.label, prediction.scores, categories)
-        assert found.counts is not None
-        assert found.pixels is not None
-        assert found.scored is not None
-        counts += found.counts
-        pixels += found.pixels
-        scored.append(found.scored)
-        semantic_pixels += count_class_map(label, prediction.semantic_classes, categories)
-    quality = panoptic_quality(counts, categories)
-    precision = average_precision(scored, categories, AP_THRESHOLDS[ap_thresholds])
-    scores = {
-        "ap_vol": precision.all.volume,
-        "miou": mean_iou(pixels).mean,
-        "miou_semantic": mean_iou(semantic_pixels).mean,
-    }
-    parts = (("", quality.all), ("_things", quality.things), ("_stuff", quality.stuff))
-    for suffix, mean in parts:
-        scores |= {f"pq{suffix}": mean.pq, f"sq{suffix}": mean.sq, f"dq{suffix}": mean.dq}
-    return {name: None if np.isnan(value) else float(value) for name, value in scores.items()}

@@ -120,10 +120,19 @@ def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
     return replace(
         example,
         photo=cv2.resize(example.photo, size, interpolation=smooth).astype(np.uint8, copy=False),
-        classes=_resize_labels(example.classes, size).astype(np.uint8),
-        instances=_resize_labels(example.instances, size).astype(np.int32),
+        classes=resize_map(example.classes, size).astype(np.uint8),
+        instances=resize_map(example.instances, size).astype(np.int32),
         boxes_xyxy=example.boxes_xyxy * factors,
     )
+
+
+def resize_map(labels: NDArray[np.generic], size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a map of class indices or ids at another size, by nearest pixel.
+
+    It goes through float32, exact for ids below 2**24, because OpenCV resizes no integer maps.
+    """
+    exact = cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    return exact.astype(np.float32, copy=False)
 
 
 def augment(
@@ -210,9 +219,3 @@ def _flip(example: TrainingExample) -> TrainingExample:
 def _areas(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
     sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
     return np.asarray(sides[:, 0] * sides[:, 1])
-
-
-def _resize_labels(labels: NDArray[np.generic], size_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize through float32, exact for ids below 2**24, because OpenCV has no integer maps."""
-    exact = cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
-    return exact.astype(np.float32, copy=False)

@@ -1,18 +1,47 @@
-"""From a photo to a panoptic prediction. Paper: Li, Arnab, Torr 2018, sec. 3.5."""
+"""Predict the panoptic segmentation of photos with a trained model.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.5.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from annotools.files import digest, write_json
+from annotools.formats.json_values import read_json
+from annotools.formats.panoptic_folder import (
+    LABELS_FILE,
+    label_files,
+    name_images,
+    read_written,
+    write_label,
+    write_label_set,
+    write_map,
+)
+from annotools.formats.source import Source, open_source, photo_stamp
+from annotools.formats.weak_json import Entry
 from annotools.label_maps import build_label
-from annotools.records import FullLabel, Photo
-from wsps.data import normalise, reduce_photo
+from annotools.progress import track
+from annotools.records import Dataset, FullLabel, Image, Photo
+from annotools.settings import as_table
+from annotools.work_folder import (
+    MANIFEST_FILE,
+    finish_folder,
+    mark_done,
+    read_done,
+    start_folder,
+)
+from wsps.data import normalise, reduce_photo, resize_map
 from wsps.networks.instance import InstanceMarginals
 from wsps.networks.model import PanopticModel
+from wsps.training.train import load_model
+
+WRITTEN_BY = "annotools predict"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +58,59 @@ class Prediction:
     semantic_classes: NDArray[np.uint8]
 
 
+def predict_images(run: Path, source: Source, out: Path) -> None:
+    """Write the predictions of a split as a label set whose segments have scores.
+
+    `semantic/NAME.png` has the semantic network's own class indices. A run that was stopped goes
+    on where it was.
+
+    Args:
+        run: the folder of a trained model.
+        source: of the photos.
+        out: the folder to write to: new, empty, or of an earlier run with the same settings.
+
+    Raises:
+        DatasetError: when the run or a photo cannot be read, the run has other categories than the
+            source, or the folder may not be written to.
+        OSError: when a file cannot be written.
+    """
+    model, dataset = load_model(run), open_source(source)
+    images = dataset.images[: source.max_images]
+    names = name_images(images, out)
+    listed = list(zip(images, names, strict=True))
+    setup = {
+        "run": read_json(run / MANIFEST_FILE, "*.json"),
+        "source": as_table(replace(source, max_images=None)),
+        "images": digest(
+            [[image.image_id, name] for image, name in zip(images, names, strict=True)]
+        ),
+    }
+    planned = [LABELS_FILE, *(f for name in names for f in label_files(name, with_maps=True)[:2])]
+    start_folder(out, WRITTEN_BY, setup, planned)
+    write = partial(_write_prediction, model, dataset, source.root, out)
+    entries = [write(*one) for one in track(listed, "predicting", total=len(listed))]
+    write_label_set(out, model.categories, zip(images, entries, strict=True))
+    finish_folder(out, WRITTEN_BY)
+    write_json(out / MANIFEST_FILE, {"written_by": WRITTEN_BY, **setup, "files": planned})
+
+
+def _write_prediction(
+    model: PanopticModel, dataset: Dataset, root: Path, out: Path, image: Image, name: str
+) -> Entry:
+    """Write the files of an image, unless they are there, and return its entry."""
+    key = photo_stamp(root, image)
+    entry: Entry | None = read_done(out, name, key)
+    _, semantic_file, _ = label_files(name, with_maps=True)
+    is_whole = read_written(out, image, entry) is not None and (out / semantic_file).is_file()
+    if entry is not None and is_whole:
+        return entry
+    prediction = predict(model, dataset.read_photo(image), image.image_id)
+    write_map(out / semantic_file, prediction.semantic_classes)
+    entry = write_label(out, name, image, prediction.label, prediction.scores)
+    mark_done(out, name, key, entry)
+    return entry
+
+
 @torch.no_grad()
 def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Prediction:
     """Predict the panoptic segmentation of one photo.
@@ -38,21 +120,21 @@ def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Predicti
         photo: (H, W, 3) RGB of any size.
         image_id: that the prediction shall carry.
     """
-    settings = model.recipe.instances
+    settings = model.recipe.instance
     model.semantic.eval()
-    image = normalise(reduce_photo(photo, model.recipe.max_side)).to(model.device)
+    image = normalise(reduce_photo(photo, model.recipe.images.max_side)).to(model.device)
     semantic = model.semantic(image[None])[0].softmax(dim=0)  # (K, h, w)
     (detections,) = model.detector.detect(
         image[None], settings.score_threshold, settings.max_detections
     )
-    marginals = model.instance(semantic, image, detections, settings.test_iterations)
+    marginals = model.instance(semantic, image, detections, model.recipe.prediction.iterations)
     labels = marginals.log_q.argmax(dim=0)  # (h, w)
     size_wh = (photo.shape[1], photo.shape[0])
-    segment_map = _resize(labels.cpu().numpy() + 1, size_wh).astype(np.int32)
+    segment_map = resize_map(labels.cpu().numpy() + 1, size_wh).astype(np.int32)
     return Prediction(
         label=build_label(image_id, segment_map, _categories_of_labels(model, marginals)),
         scores=_score_labels(labels, marginals, semantic),
-        semantic_classes=_resize(semantic.argmax(dim=0).cpu().numpy(), size_wh).astype(np.uint8),
+        semantic_classes=resize_map(semantic.argmax(dim=0).cpu().numpy(), size_wh).astype(np.uint8),
     )
 
 
@@ -77,9 +159,3 @@ def _score_labels(
             # In single precision the mean of many ones can pass 1.
             scores[label + 1] = float(probability[labels == label].mean(dtype=torch.float64))
     return scores
-
-
-def _resize(labels: NDArray[np.int64], size_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """Enlarge label numbers, exact below 2**24, to a (width, height) by nearest pixel."""
-    exact = cv2.resize(labels.astype(np.float32), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
-    return exact.astype(np.float32, copy=False)

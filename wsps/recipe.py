@@ -1,6 +1,8 @@
-"""One training run as frozen dataclasses, read from the `[recipe]` table of a study.
+"""A recipe says how one model is trained: a table for each thing that work can depend on.
 
-The defaults are those of the small network that trains on a CPU in under a minute.
+A piece of work is named by the digest of the tables that it uses, so a table holds what is used
+together and nothing else. The defaults are those of the small network that trains on a CPU in
+under a minute.
 """
 
 import math
@@ -20,6 +22,61 @@ DEFAULT_BOX_METHOD = "agreed"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """The size at which every network sees a photo."""
+
+    max_side: int | None = None
+    """Photos with a longer side are reduced to it, and predictions enlarged again."""
+
+    def __post_init__(self) -> None:
+        if self.max_side is not None and self.max_side < 16:
+            raise RecipeError("max_side must be at least 16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """The random views of photos that segmenter and detector learn from."""
+
+    crop_size_wh: tuple[int, int] = (192, 96)
+    """Pixels of a training crop."""
+    scale_range: tuple[float, float] = (0.8, 1.25)
+    """Random enlargement of training images."""
+
+    def __post_init__(self) -> None:
+        if min(self.crop_size_wh) < 16:
+            raise RecipeError("crop_size_wh must be at least 16 x 16")
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise RecipeError("scale_range must be two rising positive numbers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSettings:
+    """The network that classifier, segmenter and detector start from."""
+
+    name: str = "small"
+    weights: Path | None = None
+    """State dict to start from; random initialisation when absent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentSettings:
+    """How every network descends its loss."""
+
+    optimizer: str = "adam"
+    """`adam`, or the paper's `sgd` with momentum 0.9, which suits pretrained weights."""
+    batch_size: int = 4
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise RecipeError("batch_size must be at least 1")
+        if self.optimizer not in OPTIMIZERS:
+            raise RecipeError(
+                f"unknown optimizer {self.optimizer!r}: use {' or '.join(OPTIMIZERS)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageSettings:
     """One stage of training: steps of stochastic gradient descent at one peak learning rate."""
 
@@ -32,23 +89,42 @@ class StageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceSettings:
-    """The instance subnetwork. Paper: Li, Arnab, Torr 2018, sec. 3.5."""
+class InstanceSettings(StageSettings):
+    """The stage of the instance subnetwork. Paper: Li, Arnab, Torr 2018, sec. 3.5."""
 
-    training_iterations: int = 5
+    iterations: int = 5
     """Mean-field iterations while training (Arnab and Torr 2017 use 5)."""
-    test_iterations: int = 10
-    """Mean-field iterations when predicting (Arnab and Torr 2017 use 10)."""
     score_threshold: float = 0.4
     """Detections below this score are not offered as instances."""
     max_detections: int = 100
     """Highest-scoring detections of an image that are offered as instances."""
 
     def __post_init__(self) -> None:
-        if min(self.training_iterations, self.test_iterations, self.max_detections) < 1:
+        super().__post_init__()
+        if min(self.iterations, self.max_detections) < 1:
             raise RecipeError("iterations and max_detections must be at least 1")
         if not 0 <= self.score_threshold <= 1:
             raise RecipeError("score_threshold must be within 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings:
+    """How a trained model predicts."""
+
+    iterations: int = 10
+    """Mean-field iterations (Arnab and Torr 2017 use 10)."""
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise RecipeError("iterations must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxSettings:
+    """From boxes to masks. Paper: Li, Arnab, Torr 2018, sec. 3.2."""
+
+    method: str = DEFAULT_BOX_METHOD
+    """How the object in a box is found: a key of `wsps.pseudo_labels.methods.METHODS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,40 +213,18 @@ class RefinementSettings:
 class Recipe:
     """How one model is trained, from labels in to weights out."""
 
-    backbone: str = "small"
-    backbone_weights: Path | None = None
-    """State dict to start from; random initialisation when absent."""
-    batch_size: int = 4
-    crop_size_wh: tuple[int, int] = (192, 96)
-    """Pixels of a training crop."""
-    max_side: int | None = None
-    """Photos with a longer side are reduced to it, and predictions enlarged again."""
-    scale_range: tuple[float, float] = (0.8, 1.25)
-    """Random enlargement of training images."""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    views: ViewSettings = field(default_factory=ViewSettings)
+    backbone: BackboneSettings = field(default_factory=BackboneSettings)
+    descent: DescentSettings = field(default_factory=DescentSettings)
+    boxes: BoxSettings = field(default_factory=BoxSettings)
+    tags: TagSettings = field(default_factory=TagSettings)
     classifier: StageSettings = StageSettings(steps=120, learning_rate=3e-3)
     semantic: StageSettings = StageSettings(steps=160, learning_rate=3e-3)
     detector: StageSettings = StageSettings(steps=260, learning_rate=3e-3)
-    instance: StageSettings = StageSettings(steps=30, learning_rate=5e-4)
-    optimizer: str = "adam"
-    """`adam`, or the paper's `sgd` with momentum 0.9, which suits pretrained weights."""
-    weight_decay: float = 5e-4
-    instances: InstanceSettings = field(default_factory=InstanceSettings)
-    box_method: str = DEFAULT_BOX_METHOD
-    """How the object in a box is found: a key of `wsps.pseudo_labels.methods.METHODS`."""
-    tags: TagSettings = field(default_factory=TagSettings)
+    instance: InstanceSettings = InstanceSettings(steps=30, learning_rate=5e-4)
+    prediction: PredictionSettings = field(default_factory=PredictionSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or min(self.crop_size_wh) < 16:
-            raise RecipeError("batch_size must be at least 1 and crop_size_wh at least 16 x 16")
-        if self.max_side is not None and self.max_side < 16:
-            raise RecipeError("max_side must be at least 16")
-        if self.optimizer not in OPTIMIZERS:
-            raise RecipeError(
-                f"unknown optimizer {self.optimizer!r}: use {' or '.join(OPTIMIZERS)}"
-            )
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise RecipeError("scale_range must be two rising positive numbers")
 
 
 def decide_completeness(recipe: Recipe, format_name: str) -> Recipe:

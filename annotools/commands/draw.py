@@ -18,7 +18,6 @@ from annotools.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from annotools.formats.panoptic_folder import LabelFolder
     from annotools.records import Dataset, Image, Photo
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -81,9 +80,9 @@ def draw(
     check_outputs({"--out": out}, [root], picture="--out")
     dataset = read_dataset(format_name, root, split, allow_missing)
     refuse_replacing({"--out": out}, dataset)
-    folder = _open_folder(pseudo_labels, dataset)
+    made = _open_labels(pseudo_labels, dataset)
     pictures = []
-    for chosen in _choose_images(dataset, image, count, folder):
+    for chosen in _choose_images(dataset, image, count, made):
         photo = _photo_or_grey(dataset, chosen)
         factor = max(1, -(-MIN_DRAWN_WIDTH // chosen.width))
         drawn = draw_label(
@@ -96,36 +95,44 @@ def draw(
             factor=factor,
         )
         pictures += [photo.repeat(factor, axis=0).repeat(factor, axis=1), drawn]
-        if folder is not None:
-            made = folder.read_label(chosen, dataset.categories)
+        if made is not None:
+            label = made.read_label(_same_image(chosen, made))
             pictures.append(
-                draw_label(photo, made, dataset.categories, ["segments"], factor=factor)
+                draw_label(photo, label, dataset.categories, ["segments"], factor=factor)
             )
-    columns = 2 if folder is None else 3
+    columns = 2 if made is None else 3
     write_whole(out, encode_png(contact_sheet(pictures, columns)))
     typer.echo(out)
 
 
-def _open_folder(path: Path | None, dataset: "Dataset") -> "LabelFolder | None":
-    from annotools.formats.panoptic_folder import read_label_folder
+def _open_labels(path: Path | None, dataset: "Dataset") -> "Dataset | None":
+    """Return a label set of the dataset's images, None without a folder."""
+    from annotools.errors import DatasetError
+    from annotools.formats import read_dataset
 
     if path is None:
         return None
-    folder = read_label_folder(path)
-    folder.check_categories(dataset.categories)
-    return folder
+    # Photos are the dataset's own: a label set has no folder of this name.
+    labels = read_dataset("coco-panoptic", path, "photos")
+    if labels.categories != dataset.categories:
+        raise DatasetError(
+            f"{path}: its classes are not those of this dataset: give the dataset that the labels "
+            "were made from"
+        )
+    return labels
 
 
 def _choose_images(
-    dataset: "Dataset", ids: list[str] | None, count: int, folder: "LabelFolder | None"
+    dataset: "Dataset", ids: list[str] | None, count: int, made: "Dataset | None"
 ) -> "list[Image]":
-    """Return the images with these ids, else the first ones, of which the folder has a label."""
+    """Return the images with these ids, else the first ones that have a label in `made` too."""
     from annotools.errors import DatasetError
 
     if not dataset.images:
         raise DatasetError(f"{dataset.name}: split {dataset.split} has no image")
     if not ids:
-        drawable = [i for i in dataset.images if folder is None or i.image_id in folder.name_of]
+        labelled = {i.image_id for i in (dataset if made is None else made).images}
+        drawable = [i for i in dataset.images if i.image_id in labelled]
         if not drawable:
             raise DatasetError(
                 f"{dataset.name}: --pseudo-labels has no image of split {dataset.split}: give "
@@ -138,6 +145,24 @@ def _choose_images(
             first = ", ".join(list(image_of)[:5])
             raise DatasetError(f"{dataset.name} has no image {image_id!r}; its first are {first}")
     return [image_of[image_id] for image_id in ids]
+
+
+def _same_image(image: "Image", made: "Dataset") -> "Image":
+    """Return a label set's own record of an image."""
+    from annotools.errors import DatasetError
+
+    for other in made.images:
+        if other.image_id != image.image_id:
+            continue
+        same = (image.file_name, image.width, image.height)
+        if (other.file_name, other.width, other.height) != same:
+            raise DatasetError(
+                f"{made.source_files[0]}: its image {image.image_id} is {other.file_name}, not "
+                f"{image.file_name} of {image.width} x {image.height} pixels: give the split that "
+                "the labels were made from"
+            )
+        return other
+    raise DatasetError(f"{made.source_files[0]}: has no label of image {image.image_id}")
 
 
 def _photo_or_grey(dataset: "Dataset", image: "Image") -> "Photo":

@@ -18,14 +18,13 @@ from annotools.conversion.manifest import (
     price_hours,
     reconcile,
 )
-from annotools.conversion.shards import Tally, read_tally
+from annotools.conversion.shards import Tally, read_tally, shard_path
 from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
 from annotools.files import JsonList, open_whole, write_json_lists
 from annotools.formats.coco_panoptic import category_entries
 from annotools.formats.weak_json import image_entry
 from annotools.prices.times import AnnotationTimes
 from annotools.records import Dataset, Image
-from annotools.work_folder import shard_path
 
 DROPS_FILE = "drops.jsonl"
 

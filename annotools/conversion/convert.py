@@ -17,11 +17,11 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
 from annotools.conversion.image_outputs import image_files
-from annotools.conversion.manifest import DropGroup, KindSummary, build_manifest, hash_files
+from annotools.conversion.manifest import WRITTEN_BY, DropGroup, KindSummary, build_manifest
 from annotools.conversion.shards import ShardMaker, make_shards
 from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError
-from annotools.files import write_json, write_whole
+from annotools.files import hash_files, write_json, write_whole
 from annotools.formats.box_files import plain_name, yolo_classes
 from annotools.formats.json_values import check_inside
 from annotools.formats.source import Source, open_source
@@ -35,6 +35,7 @@ from annotools.work_folder import (
     MANIFEST_FILE,
     check_apart,
     finish_folder,
+    forget_state,
     start_folder,
 )
 
@@ -94,7 +95,7 @@ def convert(
     keep_suffix = _check_names(images, wanted, out, place)
     maker = ShardMaker(source=source, out=out, keep_suffix=keep_suffix)
     planned = _planned_files(images, wanted, keep_suffix=keep_suffix)
-    start_folder(out, _setup(source, wanted, images), planned, overwrite=overwrite)
+    start_folder(out, WRITTEN_BY, _setup(source, wanted, images), planned, overwrite=overwrite)
     shards = make_shards(images, wanted)
     missing = [shard for shard in shards if not maker.is_done(shard)]
     for _ in track(run_parallel(maker, missing, workers), "converting", total=len(missing)):
@@ -105,7 +106,8 @@ def convert(
     manifest = _describe(source, wanted, times, dataset, images, assembled)
     manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
     write_json(out / MANIFEST_FILE, manifest)
-    finish_folder(out)
+    finish_folder(out, WRITTEN_BY)
+    forget_state(out)
     num_made = sum(len(shard.images) for shard in missing)
     return Conversion(
         num_images=len(images),

@@ -1,19 +1,19 @@
 """The manifest of a conversion: where it came from, what it holds, what was left out, the price."""
 
-import hashlib
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from annotools.errors import DatasetError, TimesError
+from annotools.errors import TimesError
 from annotools.prices.actions import price_seconds
 from annotools.prices.times import AnnotationTimes
 from annotools.settings import as_table
-from annotools.work_folder import WRITTEN_BY
+
+WRITTEN_BY = "annotools convert"
+"""What a manifest says under `written_by`."""
 
 LISTED_PLACES = 20
 """Places of a drop that the manifest names; where there are more, `drops.jsonl` has them all."""
@@ -109,29 +109,6 @@ def price_hours(actions: Mapping[str, int] | None, times: AnnotationTimes) -> fl
         return price_seconds(actions, times) / 3600
     except TimesError:
         return None
-
-
-def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
-    """Return how many files there are, and a SHA-256 over their names below `root` and contents.
-
-    Raises:
-        DatasetError: when one cannot be read.
-    """
-    total = hashlib.sha256()
-    count = 0
-    for path in dict.fromkeys(paths):
-        try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DatasetError(
-                f"{path}: cannot be read any more ({error.strerror}): check the file"
-            ) from error
-        below = path != root and path.is_relative_to(root)
-        name = path.relative_to(root).as_posix() if below else path.name
-        total.update(f"{content} {name}\n".encode("utf-8", "surrogatepass"))
-        count += 1
-    return {"files": count, "sha256": total.hexdigest()}
 
 
 def build_manifest(

@@ -19,7 +19,7 @@ from annotools.files import open_whole, write_whole
 from annotools.formats.source import Source, open_source
 from annotools.records import Dataset, Image
 from annotools.settings import as_table
-from annotools.work_folder import shard_path
+from annotools.work_folder import STATE_FOLDER
 
 SHARD_IMAGES = 16
 """Images in a shard: what a killed run loses, times its workers."""
@@ -65,6 +65,11 @@ class Shard:
 
     number: int
     images: tuple[tuple[Image, Wanted], ...]
+
+
+def shard_path(out: Path, number: int) -> Path:
+    """Return where the partial result of a shard lies."""
+    return out / STATE_FOLDER / "shards" / f"{number:06d}.jsonl"
 
 
 def make_shards(images: Sequence[Image], wanted: Wanted) -> tuple[Shard, ...]:

@@ -1,12 +1,13 @@
 """What COCO files of every kind share: the list of images, and values that need a check."""
 
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
 from annotools.formats.json_values import check_inside, entries, take
 from annotools.formats.pictures import MAX_PIXELS
-from annotools.records import Drop, Image
+from annotools.records import BoxXYXY, Drop, Image
 
 
 def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ...]:
@@ -69,6 +70,29 @@ def take_flag(place: str, entry: dict[str, Any], key: str, default: bool | None 
     if value not in (0, 1):
         raise DatasetError(f"{place}: {key} = {value!r}: give 0 or 1")
     return bool(value)
+
+
+def take_box(place: str, entry: dict[str, Any], image: Image) -> BoxXYXY:
+    """Return the value `bbox` of an annotation, as whole pixels: half-open, within the image.
+
+    The box grows to the pixels that it touches.
+
+    Raises:
+        DatasetError: when it is missing, no box, or has no pixel in the image.
+    """
+    box: Any = entry.get("bbox")
+    is_box = isinstance(box, list) and len(box) == 4
+    if not is_box or any(type(x) not in (int, float) or not abs(x) < 2**31 for x in box):
+        raise DatasetError(f"{place}: bbox = {box!r}: give x, y, width and height in pixels")
+    x, y, width, height = box
+    x0, y0 = max(0, floor(x)), max(0, floor(y))
+    x1, y1 = min(image.width, ceil(x + width)), min(image.height, ceil(y + height))
+    if width <= 0 or height <= 0 or x1 <= x0 or y1 <= y0:
+        raise DatasetError(
+            f"{place}: bbox = {box!r} has no pixel in its image of {image.width} x {image.height}: "
+            "correct it or drop the annotation"
+        )
+    return x0, y0, x1, y1
 
 
 def take_colour(

@@ -81,7 +81,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     """
     path = root / "annotations" / f"instances_{split}.json"
     content = read_json(path, others="instances_*.json")
-    categories = _read_categories(path, content)
+    categories = read_thing_categories(path, content)
     images = read_images(path, content, photo_folder=root / split)
     assert categories.background_id is not None
     annotations = _Annotations(
@@ -108,7 +108,12 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     )
 
 
-def _read_categories(path: Path, content: Any) -> CategorySet:
+def read_thing_categories(path: Path, content: Any) -> CategorySet:
+    """Return the list `categories` of a file as things, by id, after an added background.
+
+    Raises:
+        DatasetError: when the list is missing or contradicts itself.
+    """
     names = {}
     for place, entry in entries(path, content, "categories"):
         category_id = take(place, entry, "id", int)

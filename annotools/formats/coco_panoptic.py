@@ -121,15 +121,20 @@ def category_entries(categories: CategorySet) -> list[dict[str, Any]]:
     ]
 
 
-def read_categories(path: Path, content: Any) -> CategorySet:
-    """Return the list `categories` of a file; one with `is_background` is the background.
+def read_categories(path: Path, content: Any, key: str = "categories") -> CategorySet:
+    """Return the list of categories of a file; one with `is_background` is the background.
+
+    Args:
+        path: of the file, for messages.
+        content: of the file.
+        key: of the list.
 
     Raises:
         DatasetError: when the list is missing or contradicts itself.
     """
     categories: list[Category] = []
     background_ids = []
-    for place, entry in entries(path, content, "categories"):
+    for place, entry in entries(path, content, key):
         category = Category(
             category_id=take(place, entry, "id", int),
             name=take(place, entry, "name", str),
@@ -145,7 +150,7 @@ def read_categories(path: Path, content: Any) -> CategorySet:
     try:
         return CategorySet(categories=tuple(categories), background_id=background_id)
     except DatasetError as error:
-        raise DatasetError(f"{path}: categories: {error}") from error
+        raise DatasetError(f"{path}: {key}: {error}") from error
 
 
 def _read_annotations(

@@ -1,15 +1,12 @@
-"""A folder of label maps, one image two PNGs, as `annotools pseudo-label` leaves it.
+"""Label sets: folders of COCO panoptic files that hold full labels, pseudo-labels or predictions.
 
-- `semantic/NAME.png`: 8 bits, class indices, `IGNORE_INDEX` where unknown;
-- `instances/NAME.png`: 16 bits, instance numbers from 1 up, 0 on stuff and where unknown;
-- `manifest.json`: the category of each class index under `classes`, the name and the label kind
-  of each image under `labels`.
-
-NAME is the image's own, with its folders.
+A folder has `panoptic.json`, `panoptic/NAME.png` and, from whoever wrote it, `manifest.json`. What
+nobody knows is void; a thing region whose instances nobody knows is a group. Class and instance
+maps become segments and come back as they were.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,68 +16,28 @@ from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
-from annotools.files import write_whole
-from annotools.formats.json_values import check_inside, entries, read_json, take
-from annotools.formats.pictures import decode_map
-from annotools.formats.weak_json import name_without_suffix
-from annotools.label_maps import build_label
-from annotools.records import VOID, FullLabel, Image
+from annotools.files import write_json_lists, write_whole
+from annotools.formats.coco_panoptic import category_entries, panoptic_entry
+from annotools.formats.json_values import check_inside
+from annotools.formats.panoptic_png import decode_segment_map, encode_segment_map
+from annotools.formats.weak_json import Entry, image_entry, name_without_suffix
+from annotools.label_maps import build_label, class_map, instance_map
+from annotools.records import VOID, FullLabel, Image, SegmentMap
 
-MANIFEST_FILE = "manifest.json"
+LABELS_FILE = "panoptic.json"
 
+_NUM_CODES = IGNORE_INDEX + 1
 _MAX_INSTANCES = 2**16 - 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelFolder:
-    """A finished folder: `name_of` and `kind_of` are by image id.
-
-    `category_ids` are in the order of the class indices.
-    """
-
-    root: Path
-    category_ids: tuple[int, ...]
-    name_of: Mapping[int | str, str]
-    kind_of: Mapping[int | str, str]
-
-    def check_categories(self, categories: CategorySet) -> None:
-        """Make sure that the maps mean these categories.
-
-        Raises:
-            DatasetError: when they do not.
-        """
-        if self.category_ids != tuple(categories.class_index_of):
-            raise DatasetError(
-                f"{self.root}: its classes are not those of this dataset: give the dataset that "
-                "the labels were made from"
-            )
-
-    def read_label(self, image: Image, categories: CategorySet) -> FullLabel:
-        """Return the maps of an image as segments; things without an instance are groups.
-
-        Raises:
-            DatasetError: when the folder does not have the image, or another one with its id, or
-                its maps cannot be read or are of another size.
-        """
-        name = self.name_of.get(image.image_id)
-        if name is None:
-            raise DatasetError(f"{self.root}: has no label of image {image.image_id}")
-        if name not in _possible_names(image):
-            raise DatasetError(
-                f"{self.root}: its image {image.image_id} is {name}, not {image.file_name}: give "
-                "the split that the labels were made from"
-            )
-        classes, instances = read_maps(self.root, name)
-        if classes.shape != (image.height, image.width):
-            raise DatasetError(
-                f"{self.root / map_files(name)[0]}: is {classes.shape[1]} x {classes.shape[0]} "
-                f"pixels, its image {image.width} x {image.height}: make it again"
-            )
-        return _segments_of(image.image_id, classes, instances, categories)
+def label_files(name: str, *, with_maps: bool = False) -> list[str]:
+    """Return the files of an image in a label set: its PNG and, if asked, those of its maps."""
+    folders = ("panoptic", "semantic", "instances") if with_maps else ("panoptic",)
+    return [f"{folder}/{name}.png" for folder in folders]
 
 
 def name_images(images: Sequence[Image], folder: Path) -> list[str]:
-    """Return the name that the maps of each image get: its own without the suffix.
+    """Return the name that the files of each image get: its own without the suffix.
 
     Where that would give two images one name, all keep their suffix.
 
@@ -93,8 +50,8 @@ def name_images(images: Sequence[Image], folder: Path) -> list[str]:
     """
     for image in images:
         check_inside(f"image {image.image_id}", image.file_name, folder)
-    possible = [_possible_names(image) for image in images]
-    names, full_names = [short for short, _ in possible], [full for _, full in possible]
+    full_names = [str(PurePosixPath(image.file_name)) for image in images]
+    names = [name_without_suffix(name) for name in full_names]
     if len(set(names)) == len(names):
         return names
     seen: set[str] = set()
@@ -108,112 +65,145 @@ def name_images(images: Sequence[Image], folder: Path) -> list[str]:
     return full_names
 
 
-def map_files(name: str) -> tuple[str, str]:
-    """Return where the class map and the instance map of a name lie in the folder."""
-    return f"semantic/{name}.png", f"instances/{name}.png"
+def join_maps(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> SegmentMap:
+    """Return a segment map with a segment for each class and instance number that occur together.
 
-
-def write_maps(
-    folder: Path, name: str, classes: NDArray[np.uint8], instances: NDArray[np.int32]
-) -> None:
-    """Write the two maps of an image, each (H, W).
+    Args:
+        classes: (H, W) class indices, `IGNORE_INDEX` where unknown, which becomes void.
+        instances: (H, W) instance numbers, 0 where there is none.
 
     Raises:
-        DatasetError: for more instances than 16 bits can number.
-        OSError: when a file cannot be written.
+        DatasetError: for more instances than the ids of a panoptic PNG can number.
     """
-    if instances.max() > _MAX_INSTANCES:
-        raise DatasetError(f"{name}: more than {_MAX_INSTANCES} instances do not fit 16 bits")
-    pictures: tuple[NDArray[np.integer], ...] = (classes, instances.astype(np.uint16))
-    for file_name, picture in zip(map_files(name), pictures, strict=True):
-        _, content = cv2.imencode(".png", picture)
-        write_whole(folder / file_name, content.tobytes())
+    if instances.max(initial=0) > _MAX_INSTANCES:
+        raise DatasetError(f"more than {_MAX_INSTANCES} instances in an image: they do not fit")
+    segment_map: SegmentMap = instances.astype(np.int32) * _NUM_CODES + classes + 1
+    segment_map[classes == IGNORE_INDEX] = VOID
+    return segment_map
 
 
-def read_maps(folder: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return the class map and the instance map of an image: (H, W) both.
-
-    Raises:
-        DatasetError: when a file is missing, damaged, or not such a map.
-    """
-    paths = [folder / file_name for file_name in map_files(name)]
-    classes, instances = (decode_map(path) for path in paths)
-    if classes.dtype != np.uint8 or classes.ndim != 2 or classes.shape != instances.shape:
-        raise DatasetError(f"{paths[0]}: not an 8-bit class map of its instances: make it again")
-    return classes, instances.astype(np.int32)
+def part_maps(segment_map: SegmentMap) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return the class map and the instance map that `join_maps` was given, instance 0 on void."""
+    instances, classes = np.divmod(segment_map - 1, _NUM_CODES)
+    is_void = segment_map == VOID
+    classes[is_void], instances[is_void] = IGNORE_INDEX, 0
+    return classes.astype(np.uint8), instances
 
 
-def describe_classes(categories: CategorySet) -> list[dict[str, Any]]:
-    """Return what a manifest says under `classes`."""
-    return [
-        {
-            "class_index": index,
-            "category_id": category.category_id,
-            "name": category.name,
-            "is_thing": category.is_thing,
-        }
-        for index, category in enumerate(categories.categories)
-    ]
-
-
-def describe_labels(
-    image_ids: Sequence[int | str], names: Sequence[str], kinds: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return what a manifest says under `labels`."""
-    listed = zip(image_ids, names, kinds, strict=True)
-    return [{"image_id": i, "name": name, "kind": kind} for i, name, kind in listed]
-
-
-def read_label_folder(root: Path) -> LabelFolder:
-    """Read the manifest of a finished folder.
-
-    Raises:
-        DatasetError: when it is missing or is not such a manifest.
-    """
-    path = root / MANIFEST_FILE
-    content = read_json(path, "*.json")
-    category_ids = [
-        take(place, entry, "category_id", int) for place, entry in entries(path, content, "classes")
-    ]
-    name_of: dict[int | str, str] = {}
-    kind_of: dict[int | str, str] = {}
-    for place, entry in entries(path, content, "labels"):
-        image_id = entry.get("image_id")
-        if not isinstance(image_id, int | str):
-            raise DatasetError(f"{place}: image_id is missing: correct the file")
-        name_of[image_id] = take(place, entry, "name", str)
-        kind_of[image_id] = take(place, entry, "kind", str)
-        check_inside(place, name_of[image_id], root)
-    return LabelFolder(
-        root=root, category_ids=tuple(category_ids), name_of=name_of, kind_of=kind_of
-    )
-
-
-def _possible_names(image: Image) -> tuple[str, str]:
-    """Return an image's name without and with its suffix."""
-    full_name = str(PurePosixPath(image.file_name))
-    return name_without_suffix(full_name), full_name
-
-
-def _segments_of(
+def label_from_maps(
     image_id: int | str,
     classes: NDArray[np.uint8],
     instances: NDArray[np.int32],
     categories: CategorySet,
 ) -> FullLabel:
-    """Return a segment for each class and instance number that occur together."""
-    codes = instances * (IGNORE_INDEX + 1) + classes + 1  # 0 stays free for void.
-    codes[classes == IGNORE_INDEX] = VOID
+    """Return class and instance map as segments; a thing without an instance number is a group.
+
+    Raises:
+        DatasetError: for more instances than the ids of a panoptic PNG can number.
+    """
+    segment_map = join_maps(classes, instances)
     category_of, groups = {}, []
-    for code in np.unique(codes[codes != VOID]).tolist():
-        instance, class_index = divmod(code - 1, IGNORE_INDEX + 1)
-        if class_index >= len(categories):
-            raise DatasetError(
-                f"image {image_id}: its class map has {class_index}: use 0 to "
-                f"{len(categories) - 1}, or {IGNORE_INDEX} for unknown"
-            )
+    for segment_id in np.unique(segment_map[segment_map != VOID]).tolist():
+        instance, class_index = divmod(segment_id - 1, _NUM_CODES)
         category = categories.categories[class_index]
-        category_of[code] = category.category_id
+        category_of[segment_id] = category.category_id
         if category.is_thing and instance == 0:
-            groups.append(code)
-    return build_label(image_id, codes, category_of, groups)
+            groups.append(segment_id)
+    return build_label(image_id, segment_map, category_of, groups)
+
+
+def write_label(
+    folder: Path,
+    name: str,
+    image: Image,
+    label: FullLabel,
+    scores: Mapping[int, float] | None = None,
+) -> Entry:
+    """Write the PNG of an image and return its entry in `panoptic.json`.
+
+    Args:
+        folder: of the label set.
+        name: of the image's files.
+        image: the image.
+        label: its label.
+        scores: of each segment in [0, 1] by segment id, for a prediction.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    write_whole(folder / label_files(name)[0], encode_segment_map(label.segment_map))
+    entry = panoptic_entry(label, image, f"{name}.png")
+    if scores is not None:
+        for segment, info in zip(label.segments, entry["segments_info"], strict=True):
+            info["score"] = scores[segment.segment_id]
+    return entry
+
+
+def write_maps(folder: Path, name: str, label: FullLabel, categories: CategorySet) -> None:
+    """Write the label's maps for other trainers: 8-bit class indices, 16-bit instance numbers.
+
+    The class is `IGNORE_INDEX` where unknown; instances count from 1, 0 where there is none.
+
+    Raises:
+        OSError: when a file cannot be written.
+    """
+    _, classes, instances = label_files(name, with_maps=True)
+    write_map(folder / classes, class_map(label, categories))
+    write_map(folder / instances, instance_map(label, categories).astype(np.uint16))
+
+
+def write_map(path: Path, numbers: NDArray[np.integer]) -> None:
+    """Write an (H, W) map of 8 or 16 bits as a grey PNG.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    _, content = cv2.imencode(".png", numbers)
+    write_whole(path, content.tobytes())
+
+
+def read_written(folder: Path, image: Image, entry: Any) -> FullLabel | None:
+    """Return the label that `write_label` wrote, None where it is missing or damaged.
+
+    Args:
+        folder: of the label set.
+        image: the image.
+        entry: what `write_label` returned, or whatever was kept instead.
+    """
+    try:
+        segment_map = decode_segment_map(folder / "panoptic" / entry["file_name"])
+        infos = [{k: v for k, v in info.items() if k != "score"} for info in entry["segments_info"]]
+        label = build_label(
+            image.image_id,
+            segment_map,
+            {info["id"]: info["category_id"] for info in infos},
+            [info["id"] for info in infos if info["iscrowd"]],
+        )
+    except (DatasetError, KeyError, TypeError, AttributeError):
+        return None
+    is_whole = segment_map.shape == (image.height, image.width)
+    found = panoptic_entry(label, image, entry["file_name"])
+    return label if is_whole and found["segments_info"] == infos else None
+
+
+def write_label_set(
+    folder: Path, categories: CategorySet, labelled: Iterable[tuple[Image, Entry]]
+) -> None:
+    """Write the `panoptic.json` of PNGs that are there by now.
+
+    Args:
+        folder: of the label set.
+        categories: of the labels.
+        labelled: each image with what `write_label` returned.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    listed = list(labelled)
+    lists: dict[str, Iterable[Entry]] = {
+        "categories": category_entries(categories),
+        "images": [image_entry(image) for image, _ in listed],
+    }
+    with write_json_lists(folder / LABELS_FILE, {}, lists, last="annotations") as annotations:
+        for _, entry in listed:
+            annotations.add(json.dumps(entry))

@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from annotools.files import stamp
 from annotools.formats import read_dataset
+from annotools.formats.weak_json import read_weak
 from annotools.recategorise import recategorise
-from annotools.records import Dataset
+from annotools.records import Dataset, Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where to read from: the arguments of `read_dataset`.
+    """Where to read from: the arguments of `read_dataset`, or files of weak labels.
 
     `categories` names the set that `recategorise` goes over to, None for the dataset's own;
-    `max_images` leaves out all images after the first so many.
+    `max_images` leaves out all images after the first so many. Where `boxes` or `tags` name a file,
+    its images and their weak labels are read, and `root` is the folder of the photos.
     """
 
     format_name: str
@@ -23,6 +26,8 @@ class Source:
     allow_missing: bool = False
     categories: str | None = None
     max_images: int | None = None
+    boxes: Path | None = None
+    tags: Path | None = None
 
     @property
     def root_files(self) -> tuple[Path, ...]:
@@ -30,14 +35,23 @@ class Source:
         return (self.root,) if self.root.is_file() else ()
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def open_source(source: Source) -> Dataset:
     """Return the dataset of a source, read once in every process.
 
     Raises:
         AnnotationError: for what the reader or `recategorise` finds wrong.
     """
+    if source.boxes is not None or source.tags is not None:
+        return read_weak(source.root, source.boxes, source.tags)
     dataset = read_dataset(
         source.format_name, source.root, source.split, allow_missing=source.allow_missing
     )
     return dataset if source.categories is None else recategorise(dataset, source.categories)
+
+
+def photo_stamp(root: Path, image: Image) -> str:
+    """Return a text that changes when the file does from which a photo is read or drawn."""
+    path = root if image.path is None else image.path
+    # Reading reports what is missing.
+    return f"{image.file_name}\t{stamp(path)}" if path.is_file() else image.file_name

@@ -1,15 +1,221 @@
-"""Weak labels as entries of COCO-like JSON files: boxes, tags, points, scribbles, coarse regions.
+"""Weak labels in COCO-like JSON files: boxes, tags, points, scribbles, coarse regions.
 
 Entries are plain dictionaries without an `id`: whoever writes the file numbers them.
 """
 
-from collections.abc import Collection, Iterable
-from pathlib import PurePosixPath
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotools.records import Box, Image, Outline, Point, Scribble, TaggedCrop
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.files import write_json_lists
+from annotools.formats.coco_entries import read_images, take_box, take_flag, take_image_id
+from annotools.formats.coco_instances import read_thing_categories
+from annotools.formats.coco_panoptic import category_entries, read_categories
+from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.pictures import read_photo
+from annotools.records import (
+    Box,
+    Dataset,
+    FullLabel,
+    Image,
+    Outline,
+    Point,
+    Scribble,
+    TaggedCrop,
+    WeakLabel,
+)
 
 Entry = dict[str, Any]
+
+BOXES_FILE = "boxes.json"
+
+ALL_CATEGORIES = "all_categories"
+"""Key of the complete list of categories, of which `categories` has those that can be labelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenLabels:
+    """The boxes or the tags of a file, by image id; images come in the file's order.
+
+    Images without an entry have no box, or no tagged crop. `tagged_category_ids` are those that
+    were asked about. `format_name` is that of the dataset that the labels were bought of.
+    """
+
+    path: Path
+    format_name: str
+    categories: CategorySet
+    images: tuple[Image, ...]
+    boxes_of: Mapping[int | str, tuple[Box, ...]]
+    crops_of: Mapping[int | str, tuple[TaggedCrop, ...]]
+    tagged_category_ids: tuple[int, ...] = ()
+
+
+def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
+    """Return images with the boxes and tags that annotators gave, as a dataset without masks.
+
+    Boxes are in any COCO detection file: `bbox` counts, masks are not looked at. Tags are in a file
+    as `annotools convert` writes it. An image has a label of the kind that the files with it give.
+
+    Args:
+        photos: the folder that names of photos are relative to.
+        boxes: the file of boxes, None without one.
+        tags: the file of tags, None without one.
+
+    Raises:
+        DatasetError: when a file is missing or contradicts itself or the other, or a photo is not
+            there.
+    """
+    if not photos.is_dir():
+        raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
+    given_boxes = None if boxes is None else read_boxes(boxes, photos)
+    given_tags = None if tags is None else read_tags(tags, photos)
+    sides = [given for given in (given_tags, given_boxes) if given is not None]
+    if given_tags and given_boxes:
+        _check_agreement(given_tags, given_boxes)
+    images = {image.image_id: image for given in reversed(sides) for image in given.images}
+    for image in images.values():
+        if image.path is None or not image.path.is_file():
+            raise DatasetError(f"{image.path}: the photo is missing: give --photos its folder")
+    box_ids = {i.image_id for i in given_boxes.images} if given_boxes else set()
+    tag_ids = {i.image_id for i in given_tags.images} if given_tags else set()
+
+    def give(image: Image) -> WeakLabel:
+        has_boxes, has_tags = image.image_id in box_ids, image.image_id in tag_ids
+        return WeakLabel(
+            image_id=image.image_id,
+            boxes=given_boxes.boxes_of.get(image.image_id, ()) if given_boxes and has_boxes else (),
+            crops=given_tags.crops_of.get(image.image_id, ()) if given_tags and has_tags else (),
+            tagged_category_ids=given_tags.tagged_category_ids if given_tags and has_tags else (),
+            has_boxes=has_boxes,
+        )
+
+    def refuse(image: Image) -> FullLabel:
+        raise DatasetError(f"{sides[0].path}: has no mask of {image.file_name}")
+
+    return Dataset(
+        name=sides[0].format_name,
+        split="given",
+        categories=sides[0].categories,
+        images=tuple(images.values()),
+        read_label=refuse,
+        read_photo=read_photo,
+        read_weak=give,
+        source_files=tuple(given.path for given in sides),
+    )
+
+
+def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
+    """Return the boxes of a COCO detection file.
+
+    Without a list of all categories, those of the file are things, before them comes a background.
+
+    Args:
+        path: of the file.
+        photos: the folder of the photos; None leaves images without a path.
+
+    Raises:
+        DatasetError: when the file is missing or contradicts itself.
+    """
+    content = read_json(path, "*.json")
+    if ALL_CATEGORIES in content:
+        categories = read_categories(path, content, ALL_CATEGORIES)
+    else:
+        categories = read_thing_categories(path, content)
+    images = _images_in_order(path, content, photos)
+    image_of = {image.image_id: image for image in images}
+    boxes_of: dict[int | str, list[Box]] = {}
+    for place, entry in entries(path, content, "annotations"):
+        image_id = take_image_id(place, entry, "image_id")
+        if image_id not in image_of:
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
+        category_id = take(place, entry, "category_id", int)
+        if category_id not in categories.class_index_of:
+            raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
+        box = Box(
+            category_id=category_id,
+            box_xyxy=take_box(place, entry, image_of[image_id]),
+            is_group=take_flag(place, entry, "iscrowd", default=False),
+        )
+        boxes_of.setdefault(image_id, []).append(box)
+    return GivenLabels(
+        path=path,
+        format_name=_format_of(content),
+        categories=categories,
+        images=images,
+        boxes_of={image_id: tuple(boxes) for image_id, boxes in boxes_of.items()},
+        crops_of={},
+    )
+
+
+def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
+    """Return the tags of a file that `annotools convert` wrote, or one like it.
+
+    Args:
+        path: of the file.
+        photos: the folder of the photos; None leaves images without a path.
+
+    Raises:
+        DatasetError: when the file is missing or contradicts itself.
+    """
+    content = read_json(path, "*.json")
+    listed = read_categories(path, content)
+    if ALL_CATEGORIES in content:
+        categories = read_categories(path, content, ALL_CATEGORIES)
+    elif listed.stuff_indices:
+        categories = listed
+    else:
+        categories = read_thing_categories(path, content)
+    images = _images_in_order(path, content, photos)
+    image_of = {image.image_id: image for image in images}
+    crops_of: dict[int | str, list[TaggedCrop]] = {}
+    for place, entry in entries(path, content, "crops"):
+        image_id = take_image_id(place, entry, "image_id")
+        if image_id not in image_of:
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
+        x, y, width, height = (take(place, entry, k, int) for k in ("x", "y", "width", "height"))
+        tagged = entry.get("category_ids")
+        if not isinstance(tagged, list) or not set(tagged) <= set(listed.class_index_of):
+            raise DatasetError(f"{place}: category_ids {tagged!r}: list ids of categories")
+        image = image_of[image_id]
+        if min(x, y) < 0 or min(width, height) < 1:
+            raise DatasetError(f"{place}: {width} x {height} at {x}, {y} is no crop: correct it")
+        if x + width > image.width or y + height > image.height:
+            raise DatasetError(f"{place}: the crop leaves its image: correct it")
+        crop = TaggedCrop(box_xyxy=(x, y, x + width, y + height), category_ids=tuple(tagged))
+        crops_of.setdefault(image_id, []).append(crop)
+    return GivenLabels(
+        path=path,
+        format_name=_format_of(content),
+        categories=categories,
+        images=images,
+        boxes_of={},
+        crops_of={image_id: tuple(crops) for image_id, crops in crops_of.items()},
+        tagged_category_ids=tuple(sorted(listed.class_index_of)),
+    )
+
+
+def write_boxes(path: Path, dataset: Dataset, boxed: Iterable[tuple[Image, Iterable[Box]]]) -> None:
+    """Write the boxes of images as COCO detection; an image without a box is listed too.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    pairs = list(boxed)
+    listed = category_entries(dataset.categories)
+    lists: dict[str, Iterable[Entry]] = {
+        ALL_CATEGORIES: listed,
+        "categories": [entry for entry in listed if entry["isthing"]],
+        "images": [image_entry(image) for image, _ in pairs],
+    }
+    head = {"info": {"format": dataset.name}}
+    with write_json_lists(path, head, lists, last="annotations") as annotations:
+        for image, boxes in pairs:
+            for entry in box_entries(image, boxes):
+                annotations.add_numbered(json.dumps(entry))
 
 
 def image_entry(image: Image) -> Entry:
@@ -123,3 +329,40 @@ def _segment_entry(
         "segment_id": mark.segment_id,
         "iscrowd": int(mark.segment_id in groups),
     }
+
+
+def _images_in_order(path: Path, content: Any, photos: Path | None) -> tuple[Image, ...]:
+    """Return the images in the file's order: what is drawn from them depends on it."""
+    # A folder that does not exist leaves images without a path.
+    images = read_images(path, content, photo_folder=photos or path / "photos")
+    image_of = {image.image_id: image for image in images}
+    return tuple(image_of[entry["id"]] for _, entry in entries(path, content, "images"))
+
+
+def _format_of(content: Any) -> str:
+    info = content.get("info")
+    name = info.get("format") if isinstance(info, dict) else None
+    return name if isinstance(name, str) else "coco-instances"
+
+
+def _check_agreement(tags: GivenLabels, boxes: GivenLabels) -> None:
+    """Make sure that two files are about the same categories and images."""
+    for category_id in boxes.categories.class_index_of:
+        is_background = category_id == boxes.categories.background_id
+        if category_id not in tags.categories.class_index_of and not is_background:
+            raise DatasetError(
+                f"{boxes.path}: category {category_id} is not in {tags.path}: give files of one "
+                "dataset"
+            )
+    image_of = {image.image_id: image for image in tags.images}
+    for image in boxes.images:
+        other = image_of.get(image.image_id, image)
+        if (other.file_name, other.width, other.height) != (
+            image.file_name,
+            image.width,
+            image.height,
+        ):
+            raise DatasetError(
+                f"{boxes.path}: image {image.image_id!r} is {image.file_name}, in {tags.path} "
+                f"{other.file_name} or of another size: give files of one dataset"
+            )

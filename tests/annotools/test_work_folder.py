@@ -4,10 +4,18 @@ from pathlib import Path
 import pytest
 
 from annotools.errors import DatasetError
-from annotools.work_folder import check_apart, finish_folder, shard_path, start_folder
+from annotools.work_folder import (
+    check_apart,
+    finish_folder,
+    forget_state,
+    mark_done,
+    read_done,
+    start_folder,
+)
 
 SETUP = {"kinds": ["boxes"], "seed": 0}
-PLANNED = ("boxes.json", "panoptic/a/b.png")
+WRITER = "annotools convert"
+PLANNED = ("boxes.json", "panoptic/a/b.png", ".state/network.pt")
 
 
 def write(path: Path, content: str = "x") -> Path:
@@ -20,10 +28,14 @@ def names(out: Path) -> set[str]:
     return {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
 
 
+def start(out: Path, setup: dict[str, object], *, overwrite: bool | None) -> None:
+    start_folder(out, WRITER, setup, PLANNED, overwrite=overwrite)
+
+
 def make_unfinished(out: Path) -> None:
-    start_folder(out, SETUP, PLANNED, overwrite=False)
+    start(out, SETUP, overwrite=False)
     write(out / "panoptic/a/b.png")
-    write(shard_path(out, 0))
+    write(out / ".state/shards/000000.jsonl")
     write(out / "panoptic/a/.b.png.123")
 
 
@@ -32,15 +44,19 @@ def make_finished(out: Path) -> None:
     write(out / "boxes.json")
     content = {"written_by": "annotools convert", "files": list(PLANNED)}
     write(out / "manifest.json", json.dumps(content))
-    finish_folder(out)
+    finish_folder(out, WRITER)
+    forget_state(out)
 
 
 def test_finishing_removes_what_is_partial_and_nothing_else(tmp_path: Path):
     make_unfinished(tmp_path)
     write(tmp_path / "panoptic/.keep.123")
-    finish_folder(tmp_path)
-    assert names(tmp_path) == {"panoptic/a/b.png", "panoptic/.keep.123"}
-    assert not (tmp_path / ".partial").exists()
+    finish_folder(tmp_path, WRITER)
+    kept = {"panoptic/a/b.png", "panoptic/.keep.123"}
+    assert names(tmp_path) == {*kept, ".state/setup.json", ".state/shards/000000.jsonl"}
+    forget_state(tmp_path)
+    assert names(tmp_path) == kept
+    assert not (tmp_path / ".state").exists()
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -48,42 +64,44 @@ def test_a_new_or_empty_folder_is_started(tmp_path: Path, exists: bool):
     out = tmp_path / "a" / "out"
     if exists:
         out.mkdir(parents=True)
-    start_folder(out, SETUP, PLANNED, overwrite=False)
-    assert names(out) == {".partial/state.json"}
+    start(out, SETUP, overwrite=False)
+    assert names(out) == {".state/setup.json"}
 
 
 def test_the_same_setup_resumes_and_another_is_named(tmp_path: Path):
     make_unfinished(tmp_path)
     before = names(tmp_path)
-    start_folder(tmp_path, SETUP, PLANNED, overwrite=False)
+    start(tmp_path, SETUP, overwrite=False)
     with pytest.raises(DatasetError, match=r"different seed: .* --overwrite"):
-        start_folder(tmp_path, SETUP | {"seed": 1}, PLANNED, overwrite=False)
+        start(tmp_path, SETUP | {"seed": 1}, overwrite=False)
     assert names(tmp_path) == before
 
 
 def test_a_finished_folder_is_refused_unless_overwritten(tmp_path: Path):
     make_finished(tmp_path)
     with pytest.raises(DatasetError, match="is not empty"):
-        start_folder(tmp_path, SETUP, PLANNED, overwrite=False)
-    start_folder(tmp_path, SETUP, PLANNED, overwrite=True)
-    assert names(tmp_path) == {".partial/state.json"}
+        start(tmp_path, SETUP, overwrite=False)
+    start(tmp_path, SETUP, overwrite=True)
+    assert names(tmp_path) == {".state/setup.json"}
     assert not (tmp_path / "panoptic").exists()
 
 
 def test_overwriting_starts_an_unfinished_folder_over(tmp_path: Path):
     make_unfinished(tmp_path)
-    start_folder(tmp_path, SETUP | {"seed": 1}, PLANNED, overwrite=True)
-    assert names(tmp_path) == {".partial/state.json"}
+    start(tmp_path, SETUP | {"seed": 1}, overwrite=True)
+    assert names(tmp_path) == {".state/setup.json"}
 
 
 @pytest.mark.parametrize("make", [make_finished, make_unfinished])
-@pytest.mark.parametrize("foreign", ["photo.jpg", "panoptic/a/c.png", ".partial/notes.txt"])
+@pytest.mark.parametrize("foreign", ["photo.jpg", "panoptic/a/c.png", ".state/notes.txt"])
 def test_nothing_is_removed_beside_a_foreign_file(tmp_path: Path, make, foreign: str):
     make(tmp_path)
     write(tmp_path / foreign)
     before = names(tmp_path)
-    with pytest.raises(DatasetError, match=f"holds '{foreign}', which no conversion wrote"):
-        start_folder(tmp_path, SETUP, PLANNED, overwrite=True)
+    with pytest.raises(
+        DatasetError, match=f"holds '{foreign}', which annotools convert did not write"
+    ):
+        start(tmp_path, SETUP, overwrite=True)
     assert names(tmp_path) == before
 
 
@@ -91,8 +109,8 @@ def test_nothing_is_removed_beside_a_foreign_file(tmp_path: Path, make, foreign:
 def test_the_manifest_of_another_program_gives_no_leave(tmp_path: Path, content: str):
     write(tmp_path / "manifest.json", content)
     write(tmp_path / "photo.jpg")
-    with pytest.raises(DatasetError, match="which no conversion wrote"):
-        start_folder(tmp_path, SETUP, PLANNED, overwrite=True)
+    with pytest.raises(DatasetError, match="which annotools convert did not write"):
+        start(tmp_path, SETUP, overwrite=True)
     assert names(tmp_path) == {"manifest.json", "photo.jpg"}
 
 
@@ -102,9 +120,9 @@ def test_a_list_that_points_outside_removes_nothing_there(tmp_path: Path):
     listed = ["../outside.txt", str(outside), 7]
     content = {"written_by": "annotools convert", "files": listed}
     write(out / "manifest.json", json.dumps(content))
-    start_folder(out, SETUP, PLANNED, overwrite=True)
+    start(out, SETUP, overwrite=True)
     assert outside.exists()
-    assert names(out) == {".partial/state.json"}
+    assert names(out) == {".state/setup.json"}
 
 
 def test_links_are_not_followed(tmp_path: Path):
@@ -116,20 +134,22 @@ def test_links_are_not_followed(tmp_path: Path):
     (out / "panoptic/a").rmdir()
     (out / "panoptic").rmdir()
     (out / "panoptic").symlink_to(photos)
-    with pytest.raises(DatasetError, match="holds 'panoptic', which no conversion wrote"):
-        start_folder(out, SETUP, PLANNED, overwrite=True)
+    with pytest.raises(
+        DatasetError, match="holds 'panoptic', which annotools convert did not write"
+    ):
+        start(out, SETUP, overwrite=True)
     assert (photos / "a/b.png").exists()
 
 
 def test_a_run_killed_before_it_noted_its_setup_is_no_obstacle(tmp_path: Path):
-    write(tmp_path / ".partial/.state.json.77", "{")
-    start_folder(tmp_path, SETUP, PLANNED, overwrite=False)
-    assert names(tmp_path) == {".partial/state.json"}
+    write(tmp_path / ".state/.setup.json.77", "{")
+    start(tmp_path, SETUP, overwrite=False)
+    assert names(tmp_path) == {".state/setup.json"}
 
 
 def test_a_file_is_no_folder(tmp_path: Path):
     with pytest.raises(DatasetError, match="is a file"):
-        start_folder(write(tmp_path / "out"), SETUP, PLANNED, overwrite=True)
+        start(write(tmp_path / "out"), SETUP, overwrite=True)
 
 
 def test_a_folder_that_holds_what_is_read_is_refused(tmp_path: Path):
@@ -153,3 +173,35 @@ def test_a_folder_may_not_hold_what_a_link_of_the_source_leads_to(tmp_path: Path
     label.symlink_to(write(out / "panoptic/a.png"))
     with pytest.raises(DatasetError, match=r"out: holds .*in/a\.png"):
         check_apart(out, tmp_path / "in", [label])
+
+
+def test_only_a_command_that_can_overwrite_offers_it(tmp_path: Path):
+    make_unfinished(tmp_path / "unfinished")
+    write(tmp_path / "foreign/photo.jpg")
+    for folder in ("unfinished", "foreign"):
+        with pytest.raises(DatasetError, match=r"give another folder$"):
+            start(tmp_path / folder, SETUP | {"seed": 1}, overwrite=None)
+
+
+def test_the_work_of_another_command_is_foreign(tmp_path: Path):
+    make_unfinished(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(DatasetError, match=r"is not empty|did not write"):
+            start_folder(tmp_path, "annotools predict", SETUP, PLANNED, overwrite=overwrite)
+
+
+def test_what_file_browsers_hide_in_a_folder_is_no_obstacle(tmp_path: Path):
+    write(tmp_path / ".DS_Store")
+    start(tmp_path, SETUP, overwrite=False)
+    assert names(tmp_path) == {".DS_Store", ".state/setup.json"}
+
+
+def test_an_item_is_done_for_its_key_and_for_its_round(tmp_path: Path):
+    start(tmp_path, SETUP, overwrite=False)
+    assert read_done(tmp_path, "0/a/x", "key") is None
+    mark_done(tmp_path, "0/a/x", "key", {"pixels": 3})
+    assert read_done(tmp_path, "0/a/x", "key") == {"pixels": 3}
+    assert read_done(tmp_path, "0/a/x", "another key") is None
+    assert read_done(tmp_path, "1/a/x", "key") is None
+    (tmp_path / ".state/done/0/a/x.json").write_text('{"key": "key", "resu')
+    assert read_done(tmp_path, "0/a/x", "key") is None

@@ -38,8 +38,8 @@ def make_study(
         "budgets_hours": [3],
         "seeds": [0],
         "recipe": {
-            "crop_size_wh": [64, 64],
-            "batch_size": 1,
+            "views": {"crop_size_wh": [64, 64]},
+            "descent": {"batch_size": 1},
             "classifier": STAGE,
             "semantic": STAGE,
             "detector": STAGE,

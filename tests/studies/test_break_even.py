@@ -16,7 +16,7 @@ from studies.break_even import (
     quality_at,
 )
 from studies.cli import app
-from studies.folder import STUDY_FILE, store_study
+from studies.folder import STUDY_FILE, start_study
 from studies.results import TrialResult, write_result
 from tests.studies.study_builders import make_result, make_study
 
@@ -131,7 +131,7 @@ def test_a_study_is_priced_from_its_dataset(tmp_path: Path) -> None:
 def test_command_prints_and_writes_the_changes(tmp_path: Path) -> None:
     folder, out = tmp_path / "run", tmp_path / "changes.json"
     study = make_study(tmp_path, budgets_hours=[r.budget_hours for r in small_results()])
-    store_study(study, folder)
+    start_study(study, folder)
     assert (folder / STUDY_FILE).is_file()
     for number, result in enumerate(small_results()):
         write_result(result, folder / "trials" / f"{number}.json")

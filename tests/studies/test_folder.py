@@ -1,13 +1,16 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from annotools.errors import RecipeError
-from studies.folder import check_folder, finished_results, load_stored_study, store_study
+from annotools.errors import DatasetError, RecipeError
+from annotools.settings import as_table
+from studies.folder import finished_results, load_stored_study, start_study
 from studies.results import write_result
 from studies.study import Study
 from tests.studies.study_builders import make_result, make_study
+from wsps.recipe import ImageSettings
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def study(tmp_path: Path) -> Study:
 
 def test_stored_study_is_read_as_it_was(study: Study, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    store_study(study, folder)
+    start_study(study, folder)
     assert load_stored_study(folder / "study.json") == study
     changed = load_stored_study(folder / "study.json", ["recipe.semantic.steps=5"])
     assert changed.recipe.semantic.steps == 5
@@ -34,10 +37,9 @@ def test_missing_or_damaged_store_is_named(tmp_path: Path) -> None:
 
 def test_more_mixes_budgets_and_seeds_may_come(study: Study, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    check_folder(study, folder)
-    store_study(study, folder)
+    start_study(study, folder)
     mixes = {"tags": {"tags": 1.0}}
-    check_folder(replace(study, mixes=mixes, budgets_hours=(1.0,), seeds=(5,)), folder)
+    start_study(replace(study, mixes=mixes, budgets_hours=(1.0,), seeds=(5,)), folder)
 
 
 @pytest.mark.parametrize("key", ["name", "dataset", "recipe", "times", "ap_thresholds"])
@@ -45,24 +47,41 @@ def test_folder_of_another_study_is_refused(study: Study, tmp_path: Path, key: s
     others = {
         "name": "other",
         "dataset": replace(study.dataset, max_train_images=1),
-        "recipe": replace(study.recipe, batch_size=9),
+        "recipe": replace(study.recipe, images=ImageSettings(max_side=99)),
         "times": "mine.toml",
         "ap_thresholds": "cityscapes",
     }
     folder = tmp_path / "run"
-    store_study(study, folder)
-    with pytest.raises(RecipeError, match=f"'small' with another {key}; use another --out"):
-        check_folder(replace(study, **{key: others[key]}), folder)
+    start_study(study, folder)
+    with pytest.raises(DatasetError, match=f"study with different {key}: .* give another folder"):
+        start_study(replace(study, **{key: others[key]}), folder)
+    assert load_stored_study(folder / "study.json") == study
 
 
 def test_folder_of_something_else_is_refused(study: Study, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / ".hidden").touch()
-    check_folder(study, folder)
-    (folder / "thesis.tex").touch()
-    with pytest.raises(RecipeError, match="not empty"):
-        check_folder(study, folder)
+    start_study(study, folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").touch()
+    with pytest.raises(DatasetError, match=r"is not empty: give another folder$"):
+        start_study(study, other)
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_of_before_is_refused(study: Study, tmp_path: Path) -> None:
+    row = json.dumps(asdict(make_result("full", 3.0, 0, pq=0.1)))
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials/full_3h_seed0.json").write_text(row)
+    table = as_table(study)
+    table["recipe"] = {"batch_size": 4, "crop_size_wh": [64, 64]}
+    (tmp_path / "study.json").write_text(json.dumps(table))
+    with pytest.raises(DatasetError, match="is not empty"):
+        start_study(study, tmp_path)
+    with pytest.raises(RecipeError, match=r"unknown setting recipe\.batch_size"):
+        load_stored_study(tmp_path / "study.json")
 
 
 def test_finished_results_are_the_study_s_own_in_its_order(study: Study, tmp_path: Path) -> None:
@@ -76,8 +95,14 @@ def test_finished_results_are_the_study_s_own_in_its_order(study: Study, tmp_pat
         ("a", 3.0, 1),
     ]
     for number, key in enumerate(keys):
-        write_result(make_result(*key, pq=0.1), tmp_path / "trials" / f"{number}.json")
+        write_result(make_result(*key, pq=0.1), tmp_path / "trials" / f"{number}" / "result.json")
     found = finished_results(asked, tmp_path)
     assert [(r.mix, r.seed) for r in found] == [("b", 0), ("b", 2), ("a", 0)]
     with pytest.raises(RecipeError, match="no trial of this study"):
         finished_results(replace(asked, seeds=(7,)), tmp_path)
+
+
+def test_rows_that_lie_in_trials_as_files_count_too(study: Study, tmp_path: Path) -> None:
+    write_result(make_result("full", 3.0, 0, pq=0.1), tmp_path / "trials/a/result.json")
+    write_result(make_result("boxes+tags", 3.0, 0, pq=0.2), tmp_path / "trials/b.json")
+    assert [r.mix for r in finished_results(study, tmp_path)] == ["full", "boxes+tags"]

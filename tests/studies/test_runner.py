@@ -127,7 +127,7 @@ def test_result_of_other_settings_is_named(tmp_path: Path, ran: list[Trial]) -> 
     mixes = {"m": {"full": 1, "tags": 1}}
     runner.run_study(make_study(tmp_path, mixes=mixes), folder, workers=1)
     other = make_study(tmp_path, mixes={"m": {"full": 1, "tags": 2}})
-    with pytest.raises(RecipeError, match=r"m_3h_seed0\.json: made with other settings"):
+    with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(other, folder, workers=1)
     assert len(ran) == 1
 

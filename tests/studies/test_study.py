@@ -7,6 +7,7 @@ from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import PlanSettings, write_allocation
 from annotools.errors import RecipeError
 from studies.study import Study, load_study
+from wsps.recipe import ImageSettings
 
 TEXT = """
 name = "small"
@@ -57,7 +58,7 @@ def test_changes_replace_settings_deep_inside(path: Path) -> None:
         ("budgets_hours=[1, 0]", "must be positive"),
         ("ap_thresholds=coco", "use voc or cityscapes"),
         ("seed=1", "unknown setting .?seed"),
-        ("recipe.batch_size=0", "batch_size must be at least 1"),
+        ("recipe.descent.batch_size=0", "batch_size must be at least 1"),
     ],
 )
 def test_impossible_settings_are_named(path: Path, change: str, message: str) -> None:
@@ -74,7 +75,7 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 
 
 def change_training(study: Study) -> Study:
-    return replace(study, recipe=replace(study.recipe, batch_size=7))
+    return replace(study, recipe=replace(study.recipe, images=ImageSettings(max_side=99)))
 
 
 def test_digest_depends_on_what_a_result_depends_on(path: Path) -> None:

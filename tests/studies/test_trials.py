@@ -1,10 +1,19 @@
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from annotools.errors import DatasetError
-from studies.trials import Trial, run_trial
+from annotools.formats import read_dataset
+from annotools.formats.weak_json import read_boxes
+from annotools.label_maps import class_map
+from annotools.records import Dataset
+from studies import trials
+from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
 
 
@@ -17,8 +26,17 @@ def trial(tmp_path: Path) -> Trial:
         seed=0,
         kind_of={0: "full", 1: "boxes", 2: "none"},
         spent_hours=1.5,
-        folder=tmp_path / "run",
+        study_folder=tmp_path / "run",
     )
+
+
+def keeping(trial: Trial, **changes: Any) -> Trial:
+    study = replace(trial.study, keep_links=True, **changes)
+    return replace(trial, study=study)
+
+
+def labels_of(trial: Trial) -> Dataset:
+    return read_dataset("coco-panoptic", trial.folder / "labels", "photos")
 
 
 def test_a_trial_without_labels_is_refused(trial: Trial) -> None:
@@ -27,5 +45,86 @@ def test_a_trial_without_labels_is_refused(trial: Trial) -> None:
             run_trial(replace(trial, kind_of=kind_of))
 
 
-def test_a_trial_counts_the_images_it_used_without_a_label(trial: Trial) -> None:
+def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> None:
     assert run_trial(trial).images == {"boxes": 1, "full": 1, "none": 1}
+    assert [path.name for path in trial.folder.iterdir()] == ["result.json"]
+    assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
+
+
+def test_links_can_be_kept(trial: Trial) -> None:
+    run_trial(keeping(trial))
+    assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}
+    kinds = json.loads((trial.folder / "labels/manifest.json").read_text())["labels"]
+    assert {entry["image_id"]: entry["kind"] for entry in kinds} == trial.kind_of
+
+
+@pytest.mark.parametrize(
+    "link", ["pseudo_label", "train", "predict_images", "score_prediction", "write_result"]
+)
+def test_a_trial_that_was_stopped_goes_on_at_its_link(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    whole = run_trial(replace(trial, study_folder=trial.study_folder / "whole"))
+    with monkeypatch.context() as stopped:
+        function: Callable[..., Any] = getattr(trials, link)
+
+        def stop(*arguments: Any, **named: Any) -> None:
+            if link != "write_result":
+                function(*arguments, **named)
+            raise KeyboardInterrupt
+
+        stopped.setattr(trials, link, stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(trial)
+    assert not trial.result_path.exists()
+    done = {path: path.stat().st_mtime_ns for path in trial.folder.rglob("*.p[nt]*")}
+    assert any("labels" in path.parts for path in done)
+    again = run_trial(keeping(trial))
+    assert replace(again, seconds=whole.seconds) == whole
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+
+
+def test_mistakes_are_in_the_labels_alone(trial: Trial, tmp_path: Path) -> None:
+    habits = tmp_path / "habits.toml"
+    habits.write_text("[boxes]\ncorner_shift = 0.2\n[polygons]\nboundary_shift = 2")
+    careful = keeping(trial)
+    careless = replace(keeping(trial, annotator=habits), study_folder=tmp_path / "careless")
+    other_seed = replace(careless, seed=1)
+    maps, boxes = [], []
+    for one in (careful, careless, other_seed):
+        run_trial(one)
+        labels = labels_of(one)
+        maps.append(class_map(labels.read_label(labels.images[0]), labels.categories))
+        boxes.append(read_boxes(one.folder / "labels/boxes.json").boxes_of[1])
+    assert 0.5 < np.mean(maps[0] == maps[1]) < 1
+    assert len(boxes[0]) == len(boxes[1])
+    assert len({*boxes}) == 3
+    assert len(list((tmp_path / "careless/box_labels").iterdir())) == 2
+
+
+def test_the_perfect_annotator_changes_nothing(trial: Trial, tmp_path: Path) -> None:
+    habits = tmp_path / "habits.toml"
+    habits.write_text("")
+    perfect = replace(keeping(trial, annotator=habits), study_folder=tmp_path / "perfect")
+    rows = [replace(run_trial(one), seconds=0, digest="") for one in (keeping(trial), perfect)]
+    assert rows[0] == rows[1]
+
+
+def test_a_round_relabels_all_but_full_labels(trial: Trial) -> None:
+    run_trial(keeping(trial))
+    dataset = read_dataset("scenes", trial.study.dataset.root, "train")
+    labels = labels_of(trial)
+    full, boxes, none = (labels.read_label(image) for image in labels.images)
+    truth = dataset.read_label(dataset.images[0])
+    np.testing.assert_array_equal(full.segment_map, truth.segment_map)
+    first = read_dataset("coco-panoptic", trial.folder / "labels/rounds/0", "photos")
+    assert [image.image_id for image in first.images] == [0, 1]
+    before = class_map(first.read_label(first.images[1]), first.categories)
+    after = class_map(boxes, labels.categories)
+    # The masks from boxes overrule the network.
+    things = np.isin(before, labels.categories.thing_indices)
+    assert things.any()
+    np.testing.assert_array_equal(after[things], before[things])
+    assert not any(
+        labels.categories.by_id(s.category_id).is_thing and not s.is_group for s in none.segments
+    )

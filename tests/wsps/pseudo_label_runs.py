@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
+from annotools.formats.pictures import decode_map
 from wsps.commands.pseudo_label import app
-from wsps.pseudo_labels import label_images as image_task
+from wsps.pseudo_labels import label_images
 
-QUICK = ("--set", "classifier.steps=2", "--set", "batch_size=2", "--crops", "32x32")
+PARTS = ("semantic", "instances")
+QUICK = ("--set", "classifier.steps=2", "--set", "descent.batch_size=2", "--crops", "32x32")
 
 
 def make_world(folder: Path) -> Path:
@@ -22,8 +26,12 @@ def make_world(folder: Path) -> Path:
 
 
 def run(world: Path, labels: object, out: Path, *arguments: object) -> Result:
-    given = [world, "--format", "scenes", "--labels", labels, "--out", out, *arguments]
-    return CliRunner().invoke(app, [str(argument) for argument in given])
+    given = [world, "--format", "scenes", "--labels", labels, "--out", out, "--maps", *arguments]
+    return run_command(*given)
+
+
+def run_command(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def run_well(world: Path, labels: object, out: Path, *arguments: object) -> dict[str, Any]:
@@ -34,16 +42,22 @@ def run_well(world: Path, labels: object, out: Path, *arguments: object) -> dict
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Let the disk be full when the maps of this image, counted from 1, are written."""
-    write_maps, written = image_task.write_maps, []
+    """Let the disk be full when the label of this image, counted from 1, is written."""
+    write_label, written = label_images.write_label, []
 
-    def stop(folder: Path, name: str, *maps: Any) -> None:
+    def stop(folder: Path, name: str, *rest: Any) -> Any:
         written.append(name)
         if len(written) == number:
             raise OSError(28, "No space left on device", name)
-        write_maps(folder, name, *maps)
+        return write_label(folder, name, *rest)
 
-    monkeypatch.setattr(image_task, "write_maps", stop)
+    monkeypatch.setattr(label_images, "write_label", stop)
+
+
+def read_maps(out: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The class map and the instance map that --maps wrote."""
+    classes, instances = (decode_map(out / part / f"{name}.png") for part in PARTS)
+    return classes, instances.astype(np.int32)
 
 
 def read_json(path: Path) -> Any:

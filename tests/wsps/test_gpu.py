@@ -1,44 +1,61 @@
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from annotools.formats.scenes import world_dataset
-from annotools.scenes.world import SceneWorld
-from wsps.examples import example_from_full
-from wsps.inference import predict
-from wsps.recipe import Recipe, StageSettings
-from wsps.self_training import class_probabilities
-from wsps.training.stages import train_model
+from annotools.formats import read_dataset
+from annotools.formats.source import Source
+from wsps.inference import predict, predict_images
+from wsps.pseudo_labels.label_images import class_probabilities
+from wsps.pseudo_labels.request import LabelRequest
+from wsps.pseudo_labels.rounds import pseudo_label
+from wsps.recipe import (
+    DescentSettings,
+    InstanceSettings,
+    Recipe,
+    RefinementSettings,
+    StageSettings,
+    ViewSettings,
+)
+from wsps.training.train import load_model, train
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-CUDA = torch.device("cuda")
 STAGE = StageSettings(steps=20, learning_rate=3e-3)
 RECIPE = Recipe(
-    batch_size=2,
-    crop_size_wh=(64, 64),
+    descent=DescentSettings(batch_size=2),
+    views=ViewSettings(crop_size_wh=(64, 64)),
+    classifier=replace(STAGE, steps=5),
     semantic=STAGE,
     detector=STAGE,
-    instance=replace(STAGE, steps=3),
+    instance=InstanceSettings(steps=3, learning_rate=3e-3),
+    refinement=RefinementSettings(rounds=1),
 )
 
 
-def test_a_model_trained_on_the_gpu_predicts_there_as_on_the_cpu():
-    dataset = world_dataset(SceneWorld(width=64, height=64, num_train=4), "train")
-    examples = [
-        example_from_full(dataset.read_photo(image), dataset.read_label(image), dataset.categories)
-        for image in dataset.images
-    ]
-    model = train_model([examples], dataset.categories, RECIPE, 0, CUDA)
-    image = dataset.images[0]
-    photo = dataset.read_photo(image)
-    prediction = predict(model, photo, image.image_id)
+def test_the_chain_runs_on_the_gpu_and_its_model_predicts_there_as_on_the_cpu(
+    tmp_path: Path,
+) -> None:
+    world = tmp_path / "world.toml"
+    world.write_text("width = 64\nheight = 64\nnum_train = 4\nnum_val = 2\n")
+    bought = Source(format_name="scenes", root=world, split="train")
+    labels, run, out = (tmp_path / name for name in ("labels", "run", "out"))
+    kinds = {0: "full", 1: "boxes+tags", 2: "boxes", 3: "none"}
+    pseudo_label(LabelRequest(source=bought, labels=kinds, recipe=RECIPE), labels)
+    train(labels, bought, RECIPE, 0, run)
+    predict_images(run, replace(bought, split="val"), out)
+    assert len(list((out / "panoptic").iterdir())) == 2
+    model = load_model(run)
+    assert model.device.type == "cuda"
+    dataset = read_dataset("scenes", world, "train")
+    photo = dataset.read_photo(dataset.images[0])
+    prediction = predict(model, photo, 0)
     assert prediction.label.segment_map.shape == photo.shape[:2]
     assert all(0 <= score <= 1 for score in prediction.scores.values())
     on_gpu = class_probabilities(model.semantic.eval(), photo, None)

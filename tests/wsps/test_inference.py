@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,11 +11,11 @@ from wsps.inference import Prediction, predict
 from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel, build_model
-from wsps.recipe import InstanceSettings, Recipe
+from wsps.recipe import ImageSettings, InstanceSettings, PredictionSettings, Recipe
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 CPU = torch.device("cpu")
-GREEDY = InstanceSettings(test_iterations=1, score_threshold=0.05, max_detections=5)
+GREEDY = InstanceSettings(steps=1, learning_rate=1e-3, score_threshold=0.05, max_detections=5)
 
 
 class SkyAboveCarsAboveRoad(nn.Module):
@@ -48,7 +47,7 @@ class TwoCars:
 
 def predict_two_cars(max_side: int | None) -> Prediction:
     model = PanopticModel(
-        recipe=Recipe(max_side=max_side),
+        recipe=Recipe(images=ImageSettings(max_side=max_side)),
         categories=CATEGORIES,
         semantic=cast(Any, SkyAboveCarsAboveRoad()),
         detector=cast(Any, TwoCars()),
@@ -83,7 +82,11 @@ def test_segments_categories_and_scores_by_hand(max_side: int | None):
 def test_every_pixel_has_a_segment_and_every_segment_a_score(
     size_hw: tuple[int, int], max_side: int | None
 ):
-    recipe = replace(Recipe(), max_side=max_side, instances=GREEDY)
+    recipe = Recipe(
+        images=ImageSettings(max_side=max_side),
+        instance=GREEDY,
+        prediction=PredictionSettings(iterations=1),
+    )
     model = build_model(recipe, CATEGORIES, 3, CPU)
     photo = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), dtype=np.uint8)
     prediction = predict(model, photo, 1)

@@ -7,13 +7,13 @@ from wsps.recipe import CrfSettings, Recipe, StageSettings
 
 def test_a_recipe_is_read_and_its_table_is_read_back():
     table = {
-        "crop_size_wh": [64, 32],
+        "views": {"crop_size_wh": [64, 32]},
         "semantic": {"steps": 3, "learning_rate": 1},
         "tags": {"crop_size_wh": [32, 32]},
         "refinement": {"rounds": 2, "crf": {"bilateral_sigma_xy": 25}},
     }
     recipe = read_settings(Recipe, table, "file")
-    assert recipe.crop_size_wh == (64, 32)
+    assert recipe.views.crop_size_wh == (64, 32)
     assert recipe.semantic == StageSettings(steps=3, learning_rate=1.0)
     assert recipe.tags.crop_size_wh == (32, 32)
     assert recipe.refinement.rounds == 2
@@ -25,9 +25,9 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"batch_size": 0}, "^file: batch_size must be at least 1"),
-        ({"crop_size_wh": [64, 8]}, "^file: batch_size must be at least 1 and crop_size_wh"),
-        ({"scale_range": [1.2, 0.8]}, "^file: scale_range"),
+        ({"descent": {"batch_size": 0}}, "^file: descent: batch_size must be at least 1"),
+        ({"views": {"crop_size_wh": [64, 8]}}, "^file: views: crop_size_wh must be at least 16"),
+        ({"views": {"scale_range": [1.2, 0.8]}}, "^file: views: scale_range"),
         ({"semantic": {"steps": -1, "learning_rate": 0.1}}, "^file: semantic: steps must be"),
         ({"semantic": {"steps": 1, "learning_rate": 0.0}}, "^file: semantic: .*learning_rate"),
         (
@@ -49,7 +49,10 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
             {"refinement": {"crf": {"gaussian_weight": -1.0}}},
             r"^file: refinement\.crf: bilateral_weight and gaussian_weight must be at least 0",
         ),
-        ({"instances": {"iterations": 5}}, r"^file: unknown setting instances\.iterations"),
+        ({"tags": {"iterations": 5}}, r"^file: unknown setting tags\.iterations"),
+        ({"instance": {"score_threshold": 2.0}}, "^file: instance: score_threshold must be"),
+        ({"instance": {"iterations": 0}}, "^file: instance: iterations and max_detections"),
+        ({"prediction": {"iterations": 0}}, "^file: prediction: iterations must be"),
     ],
 )
 def test_a_wrong_setting_is_named(table: dict[str, object], message: str):

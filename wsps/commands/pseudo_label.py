@@ -1,7 +1,5 @@
 """The command that makes pseudo-labels of a dataset from the weak labels one could have bought."""
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,41 +9,70 @@ from annotools.commands.options import (
     DEFAULT_CROPS,
     AllowMissing,
     Crops,
-    Format,
     JsonFile,
-    Root,
     Split,
     check_outputs,
     parse_size,
 )
+from annotools.commands.tables import console, percent, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rich.table import Table
+
     from annotools.allocation.plan_file import StoredAllocation
-    from wsps.pseudo_labels.quality import QualityRow, TagPrecision
-    from wsps.pseudo_labels.request import KindQuality, LabelledSplit
+    from annotools.records import Dataset
+    from wsps.pseudo_labels.quality import KindQuality, QualityRow, TagPrecision
+    from wsps.pseudo_labels.rounds import LabelledSplit
     from wsps.recipe import Recipe
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
-PIPED_WIDTH = 160
-"""Columns of a table that goes to a file or another program."""
-
 
 @app.command("pseudo-label")
 def pseudo_label(
-    root: Root,
-    format_name: Format,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    root: Annotated[
+        Path | None,
+        typer.Argument(help="A fully labelled dataset, whose cheaper labels are used."),
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes."),
+    ] = None,
     labels: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KIND|FILE.json",
             help="boxes, tags or boxes+tags for every image, or an allocation of "
             "`annotools plan`: each image its kind, full labels as they are.",
         ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The photos of --boxes and --tags, without a dataset."),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Boxes that annotators drew, as COCO detection."),
+    ] = None,
+    tags: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Tags that annotators gave, as `annotools convert` has them."
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Full labels, as COCO panoptic, that measure the result."),
+    ] = None,
+    annotator: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
+        ),
+    ] = None,
     split: Split = "train",
     val_split: Annotated[
         str | None,
@@ -73,7 +100,7 @@ def pseudo_label(
             "refinement.rounds of the recipe, which is 0 by default.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is trained.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of mistakes and of all that is trained.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that label images.")] = 1,
     max_images: Annotated[
         int | None,
@@ -89,65 +116,112 @@ def pseudo_label(
             "study's folder.",
         ),
     ] = None,
+    maps: Annotated[
+        bool,
+        typer.Option(
+            "--maps",
+            help="Also write semantic/NAME.png, 8-bit class indices, 255 for unknown, and "
+            "instances/NAME.png, 16-bit instance numbers, 0 for none.",
+        ),
+    ] = False,
     allow_missing: AllowMissing = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove what another run wrote to DIR.")
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Make pseudo-labels from weak labels, and measure them against the full ones.
+    """Make label maps from boxes and tags: real ones, or those that a full dataset implies.
 
-    DIR gets semantic/NAME.png, 8-bit class indices, 255 for unknown; instances/NAME.png, 16-bit
-    instance numbers, 0 for none; manifest.json, with the category of each class index; and
-    quality.json. A run that was stopped goes on where it was when it is repeated. With tags, a
-    classifier is trained first.
+    DIR becomes a label set: panoptic.json and panoptic/NAME.png as COCO has them, in which void is
+    what nobody knows and a crowd a thing whose instances nobody knows; boxes.json with the boxes;
+    manifest.json; and, where there are full labels, quality.json, which measures the result. A run
+    that was stopped goes on where it was when it is repeated. With tags, a classifier is trained
+    first.
 
     In a round of iterative ground truth, as in studies, a semantic network learns from the labels
     so far, and what it sees, cleaned up with boxes, tags and masks, is the next label of every
     image without a full one, also of images that an allocation lists as none. --rounds says how
-    many; without it refinement.rounds of the recipe does.
-    DIR/rounds/0, DIR/rounds/1 and so on keep the labels before, each with its own manifest.json.
+    many; without it refinement.rounds of the recipe does. DIR/rounds/0, DIR/rounds/1 and so on keep
+    the labels before, each a label set.
 
     [bold]Examples[/bold]
 
     \b
+    annotools pseudo-label --photos photos --boxes boxes.json --out pseudo
+    annotools pseudo-label --photos photos --boxes boxes.json --tags tags.json --rounds 1
+      --out better
     annotools pseudo-label CITYSCAPES --format cityscapes --labels boxes+tags --out pseudo
       --workers 8 --val-split val
     annotools pseudo-label CITYSCAPES --format cityscapes --labels plan.json --out semi
     annotools pseudo-label world.toml --format scenes --labels tags --crops 48x40
       --set tags.cam_threshold=0.4 --set classifier.steps=400 --out tags
-    annotools pseudo-label world.toml --format scenes --labels boxes+tags --crops 48x40
-      --rounds 1 --out better
     """  # noqa: D301
     from annotools.files import write_json
-    from annotools.formats.source import Source
-    from wsps.pseudo_labels.label_split import label_split
-    from wsps.pseudo_labels.request import LabelRequest
+    from annotools.formats.source import Source, open_source
+    from annotools.settings import as_table
+    from annotools.weak_labels.annotators import read_annotator
+    from wsps.pseudo_labels import rounds as made_in
+    from wsps.pseudo_labels.request import LabelRequest, kinds_of_allocation, kinds_of_given
 
-    check_outputs({"--json": json_file}, [root, labels, recipe_file])
-    chosen = _read_labels(labels)
+    read = [root, labels, recipe_file, boxes, tags, annotator, truth]
+    check_outputs({"--json": json_file}, read)
+    given = boxes is not None or tags is not None
+    _check_usage(given, {"ROOT": root, "--format": format_name, "--labels": labels}, photos)
+    # The checks above leave one of the two.
+    chosen = None if given else _read_labels(str(labels))
+    source = Source(
+        format_name="" if given else str(format_name),
+        root=Path(str(photos if given else root)),
+        split=split,
+        allow_missing=allow_missing,
+        max_images=max_images,
+        boxes=boxes,
+        tags=tags,
+    )
+    open_source.cache_clear()  # The files may have changed since they were read last.
+    dataset = open_source(source)
+    recipe = _read_recipe(recipe_file, changes or (), crops, chosen, dataset)
+    recipe = _replace_rounds(recipe, rounds)
+    if chosen is None:
+        kinds: str | Mapping[int | str, str] = kinds_of_given(dataset)
+    else:
+        kinds = chosen if isinstance(chosen, str) else kinds_of_allocation(chosen, dataset, recipe)
     request = LabelRequest(
-        source=Source(
-            format_name=format_name,
-            root=root,
-            split=split,
-            allow_missing=allow_missing,
-            max_images=max_images,
-        ),
-        labels=chosen,
-        recipe=_replace_rounds(
-            _read_recipe(recipe_file, changes or (), crops, chosen, format_name), rounds
-        ),
+        source=source,
+        labels=kinds,
+        origin=None if chosen is None or isinstance(chosen, str) else as_table(chosen.settings),
+        recipe=recipe,
+        annotator=None if annotator is None else read_annotator(annotator),
         seed=seed,
         held_out_split=val_split,
         box_labels=box_labels,
+        truth=None
+        if truth is None
+        else Source(format_name="coco-panoptic", root=truth, split=split),
+        with_maps=maps,
     )
-    result = label_split(request, out, workers, overwrite=overwrite)
+    result = made_in.pseudo_label(request, out, workers, overwrite=overwrite)
     _print(result, out)
     if json_file is not None:
-        quality = json.loads((out / "quality.json").read_bytes())
+        quality = made_in.read_quality(out)
         content = {"images": dict(result.images), "resumed": result.num_resumed, **quality}
         write_json(json_file, content)
+
+
+def _check_usage(given: bool, asked: "Mapping[str, object]", photos: Path | None) -> None:
+    """Make sure that labels come from files or from a dataset, and not from both."""
+    if given and photos is None:
+        raise typer.BadParameter("--boxes and --tags: give --photos, the folder of their photos")
+    if photos is not None and not given:
+        raise typer.BadParameter("--photos: give --boxes, --tags or both")
+    for option, value in asked.items():
+        if given and value is not None:
+            raise typer.BadParameter(f"{option}: give either a dataset or --boxes and --tags")
+        if not given and value is None:
+            raise typer.BadParameter(
+                f"{option} is missing: give ROOT, --format and --labels, or --photos with --boxes, "
+                "--tags or both"
+            )
 
 
 def _read_labels(text: str) -> "str | StoredAllocation":
@@ -168,8 +242,8 @@ def _read_recipe(
     path: Path | None,
     changes: "Sequence[str]",
     crops: str | None,
-    labels: "str | StoredAllocation",
-    format_name: str,
+    labels: "str | StoredAllocation | None",
+    dataset: "Dataset",
 ) -> "Recipe":
     """Return the recipe; its crops are those asked for, else the allocation's or the format's."""
     from dataclasses import replace
@@ -178,20 +252,20 @@ def _read_recipe(
     from annotools.settings import read_settings, read_toml, set_by_path
     from wsps.recipe import Recipe, decide_completeness
 
-    table = {} if path is None else read_toml(path).get("recipe", {})
-    if not isinstance(table, dict):
+    found = {} if path is None else read_toml(path).get("recipe", {})
+    if not isinstance(found, dict):
         raise RecipeError(f"{path}: recipe is not a table: correct it")
     for change in changes:
-        table = set_by_path(table, change)
+        found = set_by_path(found, change)
     sources = ([] if path is None else [str(path)]) + (["--set"] if changes else [])
-    recipe = read_settings(Recipe, table, where=" with ".join(sources) or "the defaults")
+    recipe = read_settings(Recipe, found, where=" with ".join(sources) or "the defaults")
     size_wh = parse_size(crops) or recipe.tags.crop_size_wh
-    if size_wh is None and not isinstance(labels, str):
+    if size_wh is None and labels is not None and not isinstance(labels, str):
         size_wh = labels.settings.crop_size_wh
     elif size_wh is None:
-        size_wh = parse_size(DEFAULT_CROPS.get(format_name))
+        size_wh = parse_size(DEFAULT_CROPS.get(dataset.name))
     recipe = replace(recipe, tags=replace(recipe.tags, crop_size_wh=size_wh))
-    return decide_completeness(recipe, format_name)
+    return decide_completeness(recipe, dataset.name)
 
 
 def _replace_rounds(recipe: "Recipe", rounds: int | None) -> "Recipe":
@@ -203,47 +277,38 @@ def _replace_rounds(recipe: "Recipe", rounds: int | None) -> "Recipe":
 
 
 def _print(result: "LabelledSplit", out: Path) -> None:
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    for found in result.kinds:
-        console.print(_quality_table(found, result.tags))
-    for line in (*_round_lines(result.rounds), *_notes(result), str(out / "manifest.json")):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    screen = console()
+    for found in result.rounds[-1] if result.rounds else ():
+        screen.print(_quality_table(found, result.tags))
+    for line in (*_round_lines(result.rounds or ()), *_notes(result), str(out / "manifest.json")):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> object:
-    from rich import box
+def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> "Table":
     from rich.markup import escape
-    from rich.table import Table
 
     from annotools.records import TAGGED_KINDS
 
     shown = tags if found.kind in TAGGED_KINDS else {}
     origin = "by the network alone" if found.kind == "none" else f"from {found.kind}"
-    title = f"{found.images:,} images labelled {origin}, in percent"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("class")
-    table.add_column("kind")
-    headings = ("precision", "recall", "coverage", "pixels")
-    for heading in (*headings, *(f"AP of tags, {split}" for split in shown)):
-        table.add_column(escape(heading), justify="right")
+    headings = ("class", "kind", "precision", "recall", "coverage", "pixels")
+    made = table(
+        (*headings, *(f"AP of tags, {split}" for split in shown)),
+        left=2,
+        title=f"{found.images:,} images labelled {origin}, in percent",
+    )
     num_classes = len(found.rows) - 3
     for number, row in enumerate(found.rows):
-        rates = [_show_rate(rate) for rate in (row.precision, row.recall, row.coverage)]
+        rates = [percent(rate) for rate in (row.precision, row.recall, row.coverage)]
         ap = [
-            _show_rate(tag.ap[number] if number < num_classes else tag.mean)
+            percent(tag.ap[number] if number < num_classes else tag.mean)
             if number <= num_classes
             else ""
             for tag in shown.values()
         ]
         cells = (escape(row.name), row.kind, *rates, f"{row.pixels:,}", *ap)
-        table.add_row(*cells, end_section=number == num_classes - 1)
-    return table
-
-
-def _show_rate(rate: float | None) -> str:
-    return "–" if rate is None or rate != rate else f"{100 * rate:.1f}"
+        made.add_row(*cells, end_section=number == num_classes - 1)
+    return made
 
 
 def _round_lines(rounds: "Sequence[Sequence[KindQuality]]") -> list[str]:
@@ -254,9 +319,9 @@ def _round_lines(rounds: "Sequence[Sequence[KindQuality]]") -> list[str]:
         for found in kinds:
             parts = []
             for name in ("precision", "recall", "coverage"):
-                rate = _show_rate(getattr(_overall(found), name))
+                rate = percent(getattr(_overall(found), name))
                 if found.kind in before:
-                    rate = f"{_show_rate(getattr(before[found.kind], name))} -> {rate}"
+                    rate = f"{percent(getattr(before[found.kind], name))} -> {rate}"
                 parts.append(f"{name} {rate} %")
             lines.append(f"round {number}, {found.kind}: {', '.join(parts)}")
     return lines
@@ -272,7 +337,7 @@ def _notes(result: "LabelledSplit") -> list[str]:
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
     notes = [f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}."]
     if result.num_resumed:
-        what = " labels of all rounds" if len(result.rounds) > 1 else ""
+        what = " labels of all rounds" if result.rounds and len(result.rounds) > 1 else ""
         notes.append(f"{result.num_resumed:,}{what} were done by an earlier run.")
     for split, tags in result.tags.items():
         notes.append(

@@ -40,9 +40,9 @@ def build_model(
         recipe=recipe,
         categories=categories,
         semantic=PSPNet(
-            build_backbone(recipe.backbone, recipe.backbone_weights), len(categories)
+            build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
         ).to(device),
-        detector=Detector(recipe.backbone, categories.thing_indices).to(device),
+        detector=Detector(recipe.backbone.name, categories.thing_indices).to(device),
         instance=InstanceSubnetwork(categories.stuff_indices).to(device),
         device=device,
     )

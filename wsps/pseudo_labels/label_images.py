@@ -1,50 +1,68 @@
-"""The pseudo-label of one image as a task: its full label in; its maps, and their measure, out."""
+"""Make the pseudo-label of one image: from boxes and tags at first, from a network in each round.
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+This is the only place that makes label maps. Torch is loaded where a network is used: a worker that
+labels from boxes does without.
 
+Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.categories import CategorySet
+from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
-from annotools.formats.panoptic_folder import read_maps, write_maps
-from annotools.formats.source import Source, open_source
-from annotools.label_maps import class_map, instance_map
-from annotools.records import NO_LABEL, FullLabel, Image, WeakLabel
+from annotools.files import digest
+from annotools.formats.panoptic_folder import (
+    label_files,
+    label_from_maps,
+    read_written,
+    write_label,
+    write_maps,
+)
+from annotools.formats.source import Source, open_source, photo_stamp
+from annotools.formats.weak_json import Entry
+from annotools.label_maps import class_map
+from annotools.records import Box, Dataset, FullLabel, Image, Photo, WeakLabel
+from annotools.weak_labels.annotators import Annotator
+from annotools.weak_labels.buy import buy
 from annotools.weak_labels.weaken import weaken
+from annotools.work_folder import mark_done, read_done
+from wsps.crf.dense_crf import sharpen
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
-from wsps.pseudo_labels.label_makers import FirstLabels, NextLabels
-from wsps.pseudo_labels.label_store import photo_stamp
-from wsps.pseudo_labels.output_folder import RoundFolder, is_made, mark_made
+from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
+from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.quality import CropScores
-from wsps.pseudo_labels.records import PseudoLabel
-from wsps.pseudo_labels.stored_classifier import StoredClassifier
+from wsps.pseudo_labels.refine import PseudoLabel, refine_label
+from wsps.pseudo_labels.request import LabelTask
+from wsps.recipe import Recipe, RefinementSettings
+from wsps.training.checkpoints import StoredNetwork, choose_device, load_weights
+
+if TYPE_CHECKING:
+    from wsps.networks.classifier import CropClassifier
+    from wsps.networks.pspnet import PSPNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTask:
-    """An image to label: `name` is that of its maps, `kind` what was bought for it."""
-
-    image: Image
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageOutcome:
+class LabelledImage:
     """What a task came to.
 
-    `key` says what the maps were made from; `is_new` is false where an earlier run had made them.
-    `counts` has the pseudo-label as prediction, `tags` the classifier's scores, None after the
-    first labels and where nobody was asked for tags.
+    `is_new` is false where an earlier run had made the label. `entry` is its own in
+    `panoptic.json`. `boxes` are those that an annotator drew, None where nobody was asked.
+    `counts` has the pseudo-label as prediction, None without a truth; `tags` the classifier's
+    scores, None after the first labels and where nobody was asked for tags.
     """
 
-    task: ImageTask
-    key: str
+    task: LabelTask
     is_new: bool
-    counts: PixelCounts
+    entry: Entry
+    boxes: tuple[Box, ...] | None
+    counts: PixelCounts | None
     tags: CropScores | None
 
 
@@ -52,101 +70,289 @@ class ImageOutcome:
 class ImageLabeller:
     """What all images of a round share; calling it labels one.
 
-    `crop_size_wh` is in pixels of the tagged crops, None for the whole image.
+    It goes to a worker with every image, so it holds nothing as long as the dataset. `out` is the
+    folder of the run, `folder` that of the round's labels. `truth` may measure them. `network` is
+    the classifier of tags in round 0, None without tags, and later the segmenter that the labels
+    before trained.
     """
 
     source: Source
-    folder: RoundFolder
-    crop_size_wh: tuple[int, int] | None
-    maker: FirstLabels | NextLabels
+    truth: Source | None
+    out: Path
+    folder: Path
+    round_number: int
+    recipe: Recipe
+    annotator: Annotator | None
+    seed: int
+    box_labels: BoxLabelStore | None
+    network: StoredNetwork | None
+    with_maps: bool
 
-    def __call__(self, task: ImageTask) -> ImageOutcome:
-        """Write the maps of an image, unless they are there, and measure them.
+    def __call__(self, task: LabelTask) -> LabelledImage:
+        """Write the label of an image, unless it is there, and measure it.
 
         Raises:
             DatasetError: when photo or label cannot be read.
             OSError: when a file cannot be written.
         """
-        dataset = open_source(self.source)
-        image, categories = task.image, dataset.categories
-        label = dataset.read_label(image)
-        weak = self._weaken(label, task, categories)
-        key = self._key(image, label if weak is None else weak)
-        classes = self._made_classes(task, key)
-        is_new = classes is None
-        if classes is None:
-            if weak is None:
-                made = _full(label, categories)
-            else:
-                made = self.maker.label(dataset, image, weak)
-            write_maps(self.folder.path, task.name, made.classes, made.instances)
-            mark_made(self.folder, task.name, key)
-            classes = made.classes
-        tags = None
-        if isinstance(self.maker, FirstLabels) and weak is not None:
-            tags = self.maker.score_tags(dataset, image, weak)
-        truth = class_map(label, categories)
-        counts = count_pixels(truth, classes, len(categories), image.image_id)
-        return ImageOutcome(task=task, key=key, is_new=is_new, counts=counts, tags=tags)
+        dataset, image = open_source(self.source), task.image
+        bought = self.buy(dataset, task)
+        key = self._key(image, bought)
+        item = f"{self.round_number}/{task.name}"
+        entry: Entry | None = read_done(self.out, item, key)
+        label = read_written(self.folder, image, entry)
+        is_new = label is None or entry is None or not self._has_maps(task.name)
+        if label is None or entry is None or is_new:
+            label = self._make(dataset, image, bought)
+            entry = write_label(self.folder, task.name, image, label)
+            if self.with_maps:
+                write_maps(self.folder, task.name, label, dataset.categories)
+            mark_done(self.out, item, key, entry)
+        return LabelledImage(
+            task=task,
+            is_new=is_new,
+            entry=entry,
+            boxes=_drawn_boxes(bought, dataset.categories),
+            counts=self._measure(image, label),
+            tags=None if self.truth is None else self.score_tags(dataset, image, bought),
+        )
 
-    def _weaken(
-        self, label: FullLabel, task: ImageTask, categories: CategorySet
-    ) -> WeakLabel | None:
-        if task.kind == "full":
+    def buy(self, dataset: Dataset, task: LabelTask) -> FullLabel | WeakLabel:
+        """Return what was bought for an image."""
+        size_wh = self.recipe.tags.crop_size_wh
+        return buy(dataset, task.image, task.kind, size_wh, self.annotator, self.seed)
+
+    def score_tags(
+        self, dataset: Dataset, image: Image, bought: FullLabel | WeakLabel
+    ) -> CropScores | None:
+        """Return how the classifier scores the crops of an image, None where it has no tags."""
+        if self.round_number > 0 or isinstance(bought, FullLabel) or not bought.crops:
             return None
-        if task.kind == NO_LABEL:
-            return WeakLabel(image_id=task.image.image_id)
-        return weaken(label, categories, task.kind, self.crop_size_wh)
+        from wsps.pseudo_labels.tags import TaggedPhoto, score_crops, tag_targets
 
-    def _key(self, image: Image, known: FullLabel | WeakLabel) -> str:
-        """Name what a label depends on beside the settings of the run."""
-        total = hashlib.sha256(photo_stamp(self.source.root, image).encode())
-        if isinstance(known, FullLabel):
-            total.update(known.segment_map.tobytes())
-            total.update(json.dumps([asdict(segment) for segment in known.segments]).encode())
-            return total.hexdigest()
-        total.update(self.maker.key(known).encode())
-        return total.hexdigest()
+        assert self.network is not None
+        present, asked = tag_targets(bought, dataset.categories)
+        tagged = TaggedPhoto(photo=dataset.read_photo(image), weak=bought)
+        classifier = load_classifier(self.network, self.recipe, len(dataset.categories))
+        max_side = self.recipe.images.max_side
+        return CropScores(
+            scores=score_crops(classifier, tagged, max_side, choose_device()),
+            present=present.numpy() > 0,
+            asked=asked.numpy() > 0,
+        )
 
-    def _made_classes(self, task: ImageTask, key: str) -> NDArray[np.uint8] | None:
-        """Return the class map that an earlier run made, None where it is missing or damaged."""
-        if not is_made(self.folder, task.name, key):
+    def _key(self, image: Image, bought: FullLabel | WeakLabel) -> str:
+        """Return a cache key of what the label is made from, the settings of the run left out."""
+        used: Any = None
+        if isinstance(bought, WeakLabel) and (self.round_number > 0 or bought.crops):
+            used = self.network
+        stamp = photo_stamp(self.source.root, image)
+        return digest(METHOD_VERSION, stamp, bought, None if used is None else used.key)
+
+    def _has_maps(self, name: str) -> bool:
+        files = label_files(name, with_maps=self.with_maps)
+        return all((self.folder / file_name).is_file() for file_name in files)
+
+    def _make(self, dataset: Dataset, image: Image, bought: FullLabel | WeakLabel) -> FullLabel:
+        if isinstance(bought, FullLabel):
+            return bought
+        categories, recipe = dataset.categories, self.recipe
+        photo = dataset.read_photo(image)
+        from_boxes = self._label_boxes(dataset, image, photo, bought)
+        if self.round_number > 0:
+            assert self.network is not None
+            segmenter = load_segmenter(self.network, recipe, len(categories))
+            probabilities = class_probabilities(segmenter, photo, recipe.images.max_side)
+            made = next_label(
+                photo, probabilities, from_boxes, bought, categories, recipe, self.round_number
+            )
+        else:
+            from_tags = self._label_tags(photo, bought, categories)
+            made = first_label(from_boxes, from_tags, bought, categories, recipe.refinement)
+        return label_from_maps(image.image_id, made.classes, made.instances, categories)
+
+    def _label_boxes(
+        self, dataset: Dataset, image: Image, photo: Photo, weak: WeakLabel
+    ) -> PseudoLabel | None:
+        """Return what the boxes say, None where nobody drew any."""
+        if not weak.has_boxes:
             return None
-        try:
-            return read_maps(self.folder.path, task.name)[0]
-        except DatasetError:
+        if self.box_labels is not None:
+            return self.box_labels.label(dataset, image, weak.boxes)
+        return label_from_boxes(photo, weak.boxes, dataset.categories, self.recipe.boxes.method)
+
+    def _label_tags(
+        self, photo: Photo, weak: WeakLabel, categories: CategorySet
+    ) -> NDArray[np.uint8] | None:
+        """Return what the tags say, None where nobody gave any."""
+        if not weak.crops:
             return None
+        from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags
+
+        assert self.network is not None
+        classifier = load_classifier(self.network, self.recipe, len(categories))
+        tagged = TaggedPhoto(photo=photo, weak=weak)
+        return label_from_tags(classifier, tagged, categories, self.recipe, choose_device())
+
+    def _measure(self, image: Image, label: FullLabel) -> PixelCounts | None:
+        """Count the pixels of a label by true and given class, None without a truth."""
+        truth = None if self.truth is None else open_source(self.truth)
+        if truth is None or truth.read_weak is not None:
+            return None
+        true = truth.read_label(_find_image(truth, image))
+        return count_pixels(
+            class_map(true, truth.categories),
+            class_map(label, truth.categories),
+            len(truth.categories),
+            image.image_id,
+        )
 
 
-def weaken_image(
-    source: Source, crop_size_wh: tuple[int, int] | None, task: ImageTask
-) -> WeakLabel:
-    """Return the weak label of an image.
+def first_label(
+    from_boxes: PseudoLabel | None,
+    from_tags: NDArray[np.uint8] | None,
+    weak: WeakLabel,
+    categories: CategorySet,
+    settings: RefinementSettings,
+) -> PseudoLabel:
+    """Return the label that the first training uses: round 0 of iterative ground truth.
+
+    Args:
+        from_boxes: label from boxes; None where nobody was asked for boxes.
+        from_tags: (H, W) class indices from tags, `IGNORE_INDEX` where unknown; None where nobody
+            was asked for tags. With boxes, only its stuff is used.
+        weak: the weak label of the image.
+        categories: of the dataset.
+        settings: of the clean-up.
 
     Raises:
-        DatasetError: when its full label cannot be read.
+        ValueError: without both.
     """
-    dataset = open_source(source)
-    return weaken(dataset.read_label(task.image), dataset.categories, task.kind, crop_size_wh)
-
-
-def score_image(
-    source: Source,
-    crop_size_wh: tuple[int, int] | None,
-    classifier: StoredClassifier,
-    task: ImageTask,
-) -> CropScores:
-    """Return how the classifier scores the crops of an image.
-
-    Raises:
-        DatasetError: when photo or label cannot be read.
-    """
-    dataset = open_source(source)
-    weak = weaken_image(source, crop_size_wh, task)
-    return classifier.score(dataset.read_photo(task.image), weak, dataset.categories)
-
-
-def _full(label: FullLabel, categories: CategorySet) -> PseudoLabel:
-    return PseudoLabel(
-        classes=class_map(label, categories), instances=instance_map(label, categories)
+    if from_tags is None:
+        if from_boxes is None:
+            raise ValueError("a label needs boxes or tags")
+        from_tags = np.full_like(from_boxes.classes, IGNORE_INDEX)
+    return refine_label(
+        from_tags,
+        scores=None,
+        from_boxes=from_boxes,
+        weak=weak,
+        categories=categories,
+        settings=settings,
+        round_number=0,
     )
+
+
+def next_label(
+    photo: Photo,
+    probabilities: NDArray[np.float32],
+    from_boxes: PseudoLabel | None,
+    weak: WeakLabel,
+    categories: CategorySet,
+    recipe: Recipe,
+    round_number: int,
+) -> PseudoLabel:
+    """Return the label of one image after a round of iterative ground truth.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        probabilities: (K, h, w) in [0, 1], of the semantic network on the photo or on a reduced
+            one. The CRF works at this size: the reach of its neighbours is that of small photos.
+        from_boxes: label from boxes; None where nobody drew any.
+        weak: the weak label of the image, empty where nothing was bought.
+        categories: of the dataset.
+        recipe: its refinement.
+        round_number: from 1.
+
+    Paper: Li, Arnab, Torr 2018, sec. 3.4.
+    """
+    settings = recipe.refinement
+    if settings.crf.iterations > 0:
+        height, width = probabilities.shape[1:]
+        reduced = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        probabilities = sharpen(reduced.astype(np.uint8, copy=False), probabilities, settings.crf)
+    probabilities = _enlarge(probabilities, photo.shape[:2])
+    return refine_label(
+        probabilities.argmax(axis=0).astype(np.uint8),
+        scores=probabilities.max(axis=0),
+        from_boxes=from_boxes,
+        weak=weak,
+        categories=categories,
+        settings=settings,
+        round_number=round_number,
+    )
+
+
+def class_probabilities(
+    network: "PSPNet", photo: Photo, max_side: int | None
+) -> NDArray[np.float32]:
+    """Return the probability of each class at each pixel that the network sees: (K, H, W).
+
+    Args:
+        network: in evaluation mode.
+        photo: (H, W, 3) RGB.
+        max_side: the photo goes through the network with no side above it.
+    """
+    import torch
+
+    from wsps.data import normalise, reduce_photo
+
+    with torch.no_grad():
+        image = normalise(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
+        probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
+    return np.asarray(probabilities, dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "CropClassifier":
+    """Return the classifier of tags in evaluation mode, loaded once in every process."""
+    from wsps.networks.backbone import build_backbone
+    from wsps.networks.classifier import CropClassifier
+
+    return load_weights(
+        stored.path, CropClassifier(build_backbone(recipe.backbone.name), num_classes)
+    )
+
+
+@lru_cache(maxsize=1)
+def load_segmenter(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "PSPNet":
+    """Return the network of a round in evaluation mode, loaded once in every process."""
+    from wsps.networks.backbone import build_backbone
+    from wsps.networks.pspnet import PSPNet
+
+    return load_weights(stored.path, PSPNet(build_backbone(recipe.backbone.name), num_classes))
+
+
+def _find_image(truth: Dataset, image: Image) -> Image:
+    """Return the truth's own record of an image.
+
+    Raises:
+        DatasetError: when it has none, or one of another size.
+    """
+    found = _images_by_id(truth.images).get(image.image_id)
+    if found is None or (found.width, found.height) != (image.width, image.height):
+        raise DatasetError(
+            f"{truth.name}: the truth has no image {image.image_id!r} of {image.width} x "
+            f"{image.height} pixels: give the truth of the same images"
+        )
+    return found
+
+
+@lru_cache(maxsize=1)
+def _images_by_id(images: tuple[Image, ...]) -> dict[int | str, Image]:
+    return {image.image_id: image for image in images}
+
+
+def _drawn_boxes(bought: FullLabel | WeakLabel, categories: CategorySet) -> tuple[Box, ...] | None:
+    """Return the boxes that a label has or implies, None where nobody was asked for boxes."""
+    if isinstance(bought, FullLabel):
+        return weaken(bought, categories, "boxes", None).boxes
+    return bought.boxes if bought.has_boxes else None
+
+
+def _enlarge(probabilities: NDArray[np.float32], shape_hw: tuple[int, ...]) -> NDArray[np.float32]:
+    if probabilities.shape[1:] == shape_hw:
+        return probabilities
+    size_wh = shape_hw[1], shape_hw[0]
+    enlarged = [cv2.resize(p, size_wh, interpolation=cv2.INTER_LINEAR) for p in probabilities]
+    return np.stack(enlarged).astype(np.float32, copy=False)

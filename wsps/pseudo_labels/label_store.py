@@ -1,34 +1,35 @@
-"""Labels from boxes on disk: made once, though many trials and commands ask for them.
+"""Keep labels from boxes on disk: they are made once, though many trials and commands ask.
 
 They depend on the photo and its boxes alone and take long to make.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from annotools.categories import IGNORE_INDEX, CategorySet
+from annotools.errors import DatasetError
+from annotools.files import digest, write_whole
+from annotools.formats.panoptic_folder import join_maps, part_maps
+from annotools.formats.panoptic_png import decode_segment_map, encode_segment_map
+from annotools.formats.source import Source, photo_stamp
 from annotools.records import Box, Dataset, Image
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
-from wsps.pseudo_labels.records import PseudoLabel
+from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.recipe import DEFAULT_BOX_METHOD
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxLabelStore:
-    """A folder with one file a label; several processes may use it at the same time.
+    """A folder with one PNG a label; several processes may use it at the same time.
 
-    `source` names the images: format, root and split, as `read_dataset` takes them; `method` is
-    that of `label_from_boxes`.
+    `source` has the images; `method` is that of `label_from_boxes`.
     """
 
     folder: Path
-    source: tuple[str, Path, str]
+    source: Source
     method: str = DEFAULT_BOX_METHOD
 
     def label(self, dataset: Dataset, image: Image, boxes: Sequence[Box]) -> PseudoLabel:
@@ -39,42 +40,27 @@ class BoxLabelStore:
             RecipeError: for an unknown method.
             OSError: when the label cannot be written.
         """
-        path = self.folder / f"{self._key(image, boxes)}.npz"
-        stored = _load_label(path)
+        path = self.folder / f"{self._key(image, boxes)}.png"
+        stored = _read_label(path, image, dataset.categories)
         if stored is not None:
             return stored
         label = label_from_boxes(dataset.read_photo(image), boxes, dataset.categories, self.method)
-        _save_label(label, path)
+        write_whole(path, encode_segment_map(join_maps(label.classes, label.instances)))
         return label
 
     def _key(self, image: Image, boxes: Sequence[Box]) -> str:
         """Name what a label from boxes depends on: the photo, its boxes and the method."""
-        format_name, root, split = self.source
-        source = [format_name, str(root), split, image.image_id, photo_stamp(root, image)]
-        key = json.dumps([METHOD_VERSION, self.method, source, [asdict(box) for box in boxes]])
-        return hashlib.sha256(key.encode()).hexdigest()[:20]
+        source, root = self.source, self.source.root.resolve()
+        photo = [source.format_name, root, source.split, image.image_id, photo_stamp(root, image)]
+        return digest(METHOD_VERSION, self.method, photo, boxes)[:20]
 
 
-def photo_stamp(root: Path, image: Image) -> str:
-    """Return a text that changes when the file does from which a photo is read or drawn."""
-    path = root if image.path is None else image.path
-    if not path.is_file():
-        return image.file_name  # Reading reports what is missing.
-    found = path.stat()
-    return f"{image.file_name}\t{found.st_size}\t{found.st_mtime_ns}"
-
-
-def _load_label(path: Path) -> PseudoLabel | None:
+def _read_label(path: Path, image: Image, categories: CategorySet) -> PseudoLabel | None:
     """Return the label of a file, None where there is none or it is damaged."""
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return PseudoLabel(classes=arrays["classes"], instances=arrays["instances"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        classes, instances = part_maps(decode_segment_map(path))
+    except DatasetError:
         return None
-
-
-def _save_label(label: PseudoLabel, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(f".{os.getpid()}.{path.name}")
-    np.savez_compressed(partial_path, classes=label.classes, instances=label.instances)
-    partial_path.replace(path)
+    is_known = np.isin(classes, [*range(len(categories)), IGNORE_INDEX]).all()
+    is_whole = classes.shape == (image.height, image.width)
+    return PseudoLabel(classes=classes, instances=instances) if is_known and is_whole else None

@@ -6,16 +6,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.records import BoxXYXY, Photo
-from wsps.pseudo_labels.box_crf import sharpen_box
-from wsps.pseudo_labels.feet import doubt_feet
+from wsps.crf.dense_crf import sharpen
 from wsps.pseudo_labels.grabcut import grabcut_from_votes, grabcut_mask
 from wsps.pseudo_labels.grouping import grouping_votes
-from wsps.pseudo_labels.windows import Window, cut_window, enlarge_to_box
-from wsps.recipe import DEFAULT_BOX_METHOD
+from wsps.pseudo_labels.windows import Window, cut_window, enlarge_to_box, shrink_to_window
+from wsps.recipe import DEFAULT_BOX_METHOD, CrfSettings
 
 BoxMethod = Callable[[Photo, BoxXYXY, Sequence[BoxXYXY]], NDArray[np.float32]]
 """From a photo, a box within it and the boxes of its other instances to how surely each pixel of
 the box is its object: (H, W) of the box, in [0, 1]; a mask is 0 and 1."""
+
+FEET_SHARE = 0.1
+"""Share of a box's height that its lowest rows are."""
+
+FEET_WEIGHT = 0.7
+"""What a score counts in the lowest rows.
+
+Of the pixels found there a quarter to a half are not the object's, elsewhere about a tenth."""
+
+CRF_CONTEXT_SHARE = 0.5
+"""Context on each side of a box, as a share of that side of the box.
+
+More than to find the object: what is like the background far around is background as well."""
+
+MAX_CRF_PIXELS = 64 * 64
+"""Most pixels of the window that the CRF works on. With more it takes longer and is no better."""
+
+MAX_TRUST = 0.9
+"""Probability of the object where a score is 1, and of the background where it is 0.
+
+With more trust the CRF would change nothing."""
 
 
 def find_agreed(photo: Photo, place: BoxXYXY, others: Sequence[BoxXYXY]) -> NDArray[np.float32]:
@@ -66,6 +86,49 @@ def fill_box(
     """Return the whole box."""
     x0, y0, x1, y1 = place
     return np.ones((y1 - y0, x1 - x0), dtype=np.float32)
+
+
+def doubt_feet(
+    scores: NDArray[np.float32], place: BoxXYXY, photo_height: int
+) -> NDArray[np.float32]:
+    """Return the scores of a box, less sure in its lowest rows.
+
+    A box that reaches the photo's lower edge keeps its scores: the object goes on beyond it. The
+    paper has nothing like it.
+
+    Args:
+        scores: (H, W) of the box.
+        place: the box, within the photo.
+        photo_height: in pixels.
+    """
+    top, bottom = place[1], place[3]
+    if bottom >= photo_height:
+        return scores
+    weights = np.ones((bottom - top, 1), dtype=np.float32)
+    weights[round((1 - FEET_SHARE) * (bottom - top)) :] = FEET_WEIGHT
+    return scores * weights
+
+
+def sharpen_box(
+    photo: Photo, box_xyxy: BoxXYXY, scores: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the mean of a box's scores and of what a dense CRF makes of them: (H, W) of the box.
+
+    The CRF has the defaults of `CrfSettings`, which are DeepLab's, on the pixels of a window.
+
+    Deviation from the paper: it uses the CRF on predictions only.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        box_xyxy: within the photo and not empty.
+        scores: (H, W) of the box, how surely its pixels are its object, in [0, 1].
+
+    Paper: Li, Arnab, Torr 2018, sec. 3.4.
+    """
+    window = cut_window(photo, box_xyxy, CRF_CONTEXT_SHARE, MAX_CRF_PIXELS)
+    probability = 1 - MAX_TRUST + (2 * MAX_TRUST - 1) * shrink_to_window(scores, window)
+    sharpened = sharpen(window.pixels, np.stack([1 - probability, probability]), CrfSettings())[1]
+    return np.asarray((enlarge_to_box(sharpened, window) + scores) / 2, dtype=np.float32)
 
 
 METHODS: dict[str, BoxMethod] = {

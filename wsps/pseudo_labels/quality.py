@@ -1,12 +1,15 @@
-"""How good pseudo-labels are, and the classifier behind those from tags: arrays in, numbers out."""
+"""Measure pseudo-labels, and the classifier behind those from tags: arrays in, numbers out."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
+from annotools.settings import as_table
 from wsps.evaluation.class_means import are_rates, mean_of_defined
 from wsps.evaluation.mean_iou import PixelCounts
 
@@ -27,6 +30,15 @@ class QualityRow:
     coverage: float | None
     pixels: int
     labelled: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindQuality:
+    """How good the labels of so many images of one kind are: what `quality_rows` gives."""
+
+    kind: str
+    images: int
+    rows: tuple[QualityRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +67,41 @@ class TagPrecision:
 
     def __post_init__(self) -> None:
         assert are_rates(self.ap), self.ap
+
+
+def measure_kind(kind: str, counts: Sequence[PixelCounts], categories: CategorySet) -> KindQuality:
+    """Return how good the labels of one kind are, from the counts of each image."""
+    total = sum(counts, start=PixelCounts.zero(len(categories)))
+    return KindQuality(kind=kind, images=len(counts), rows=quality_rows(total, categories))
+
+
+def quality_as_json(
+    rounds: Sequence[Sequence[KindQuality]],
+    tags: Mapping[str, TagPrecision],
+    categories: CategorySet,
+) -> dict[str, Any]:
+    """Return how good the labels of each round are: rates in [0, 1], null where undefined.
+
+    Args:
+        rounds: of the first labels and of those of each round after.
+        tags: by split.
+        categories: of the truth.
+    """
+    names = [category.name for category in categories.categories]
+    return {
+        "kinds": _kinds_as_json(rounds[-1]),
+        "rounds": [
+            {"round": number, "kinds": _kinds_as_json(kinds)} for number, kinds in enumerate(rounds)
+        ],
+        "tags": {
+            split: {
+                "crops": found.num_crops,
+                "map": _defined(found.mean),
+                "ap": dict(zip(names, map(_defined, found.ap.tolist()), strict=True)),
+            }
+            for split, found in tags.items()
+        },
+    }
 
 
 def quality_rows(counts: PixelCounts, categories: CategorySet) -> tuple[QualityRow, ...]:
@@ -126,3 +173,11 @@ def _average_precision(scores: NDArray[np.float64], present: NDArray[np.bool_]) 
     last = np.searchsorted(-ranked, -ranked, side="right") - 1
     precision = np.cumsum(hits)[last] / (last + 1)
     return float(precision[hits].mean())
+
+
+def _kinds_as_json(kinds: Sequence[KindQuality]) -> dict[str, Any]:
+    return {found.kind: {"images": found.images, "rows": as_table(found.rows)} for found in kinds}
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""One round of iterative ground truth: what weak labels leave of a predicted label map.
+"""Clean up a label map with weak labels: one round of iterative ground truth.
 
 Each step takes an (H, W) map of class indices, `IGNORE_INDEX` where unknown, and returns a new
 one. The start of the iteration does the same to the map that tags gave.
@@ -7,15 +7,26 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4; the steps and their order are the release
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.records import Box, WeakLabel
-from wsps.pseudo_labels.merge import merge_with_boxes
-from wsps.pseudo_labels.records import PseudoLabel
 from wsps.recipe import RefinementSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class PseudoLabel:
+    """What weak labels say about every pixel of one image.
+
+    `classes` is (H, W) class indices, `IGNORE_INDEX` where nobody knows; `instances` is (H, W)
+    instance numbers from 1 up, 0 on stuff and wherever the instance is unknown.
+    """
+
+    classes: NDArray[np.uint8]
+    instances: NDArray[np.int32]
 
 
 def refine_label(
@@ -90,6 +101,23 @@ def keep_tagged(
         window = kept[y0:y1, x0:x1]
         window[is_absent[window]] = IGNORE_INDEX
     return kept
+
+
+def merge_with_boxes(
+    classes: NDArray[np.uint8], from_boxes: NDArray[np.uint8], categories: CategorySet
+) -> NDArray[np.uint8]:
+    """Return the union of what boxes and another source say, boxes first: (H, W).
+
+    A pixel that the boxes label keeps its label. Elsewhere stuff of the other source is taken; a
+    thing is not, because a thing's pixels lie in a box and the boxes were not sure of this one.
+
+    Args:
+        classes: (H, W) class indices from tags or a prediction, `IGNORE_INDEX` where unsure.
+        from_boxes: (H, W) class indices, `IGNORE_INDEX` where the boxes say nothing.
+        categories: of the dataset.
+    """
+    take = (from_boxes == IGNORE_INDEX) & np.isin(classes, categories.stuff_indices)
+    return np.where(take, classes, from_boxes)
 
 
 def keep_in_boxes(

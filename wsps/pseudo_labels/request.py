@@ -1,85 +1,137 @@
-"""The pseudo-labels of a split in words: what was asked for, what it came to, as JSON."""
+"""What is asked of pseudo-labelling: which images get which label, and whether they can."""
 
-import math
-import platform
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from annotools.allocation.plan_file import StoredAllocation
-from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.formats.panoptic_folder import describe_classes, describe_labels
-from annotools.formats.source import Source
-from annotools.records import Dataset
-from annotools.settings import as_table
-from wsps.pseudo_labels.label_images import ImageTask
-from wsps.pseudo_labels.output_folder import WRITTEN_BY
-from wsps.pseudo_labels.quality import QualityRow, TagPrecision
-from wsps.recipe import Recipe
-
-QUALITY_FILE = "quality.json"
-
-_PACKAGES = ("annotools", "higra", "numpy", "opencv-python-headless", "torch")
+from annotools.errors import DatasetError, RecipeError
+from annotools.formats.panoptic_folder import name_images
+from annotools.formats.source import Source, open_source
+from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset, Image
+from annotools.weak_labels.annotators import Annotator
+from wsps.pseudo_labels.boxes import unknown_method
+from wsps.pseudo_labels.methods import METHODS
+from wsps.recipe import TRAINABLE_KINDS, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRequest:
     """What to label, and how.
 
-    Of `source` everything but `categories` is used. `labels` is a weak kind for every image, or
-    an allocation. `recipe` has the settings, the size of the tagged crops and the number of rounds
-    among them; `seed` is that of all training, and the tags of `held_out_split` measure the
+    `labels` is a label kind for every image, or the kind of each image that gets a label by image
+    id; `origin` says in the manifest where that came from. `annotator` makes the mistakes, None
+    for none. `seed` is that of mistakes and training. The tags of `held_out_split` measure the
     classifier, None for none. In `box_labels` labels from boxes are kept for others to use, None
-    for nowhere.
+    for nowhere. `truth` has full labels that measure the result; None where the source itself has
+    them, or nobody does. `is_measured` is false where nobody wants to know. `with_maps` asks for
+    class and instance maps as files of their own.
     """
 
     source: Source
-    labels: str | StoredAllocation
+    labels: str | Mapping[int | str, str]
+    origin: Any = None
     recipe: Recipe = field(default_factory=Recipe)
+    annotator: Annotator | None = None
     seed: int = 0
     held_out_split: str | None = None
     box_labels: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class KindQuality:
-    """The labels of the images of one kind but `full`, so many: what `quality_rows` gives."""
-
-    kind: str
-    images: int
-    rows: tuple[QualityRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledSplit:
-    """What a run came to.
-
-    `images` are counted by what became of them; `in` is the sum of all others. `num_resumed`
-    labels, of all rounds, were done by an earlier run. `rounds` has the quality of the first labels
-    and of those of each round after. `tags` is by split: the labelled one, and the held-out one
-    if it was asked for; empty without tags.
-    """
-
-    images: Mapping[str, int]
-    num_resumed: int
-    rounds: tuple[tuple[KindQuality, ...], ...]
-    tags: Mapping[str, TagPrecision]
-
-    def __post_init__(self) -> None:
-        counted = dict(self.images)
-        assert counted.pop("in") == sum(counted.values()), self.images
+    truth: Source | None = None
+    is_measured: bool = True
+    with_maps: bool = False
 
     @property
-    def kinds(self) -> tuple[KindQuality, ...]:
-        """The quality of the last labels."""
-        return self.rounds[-1]
+    def num_rounds(self) -> int:
+        """How often labels are made again from predictions."""
+        return self.recipe.refinement.rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTask:
+    """An image to label: `name` is that of its files, `kind` what was bought for it.
+
+    An image of the kind `NO_LABEL` gets a label from the first round on.
+    """
+
+    image: Image
+    name: str
+    kind: str
+
+
+def make_tasks(request: LabelRequest, dataset: Dataset, out: Path) -> list[LabelTask]:
+    """Return the images that get a label, each with its kind and the name of its files.
+
+    Raises:
+        DatasetError: when two images would have the same file, or a name leaves the folder.
+    """
+    kind_of = _choose_kinds(request, dataset)
+    images = [image for image in dataset.images if image.image_id in kind_of]
+    return [
+        LabelTask(image=image, name=name, kind=kind_of[image.image_id])
+        for image, name in zip(images, name_images(images, out), strict=True)
+    ]
+
+
+def kinds_of_allocation(
+    stored: StoredAllocation, dataset: Dataset, recipe: Recipe
+) -> Mapping[int | str, str]:
+    """Return the label kind of each image in an allocation.
+
+    Raises:
+        RecipeError: when the allocation does not fit the dataset, the segmenter or the crops.
+    """
+    stored.check_images(image.image_id for image in dataset.images)
+    for kind in stored.bought_kinds:
+        if kind not in TRAINABLE_KINDS:
+            raise RecipeError(
+                f"{stored.path}: has the kind {kind!r}, which gives no label of pixels: plan with "
+                f"{', '.join(TRAINABLE_KINDS)}"
+            )
+    if not stored.bought_kinds:
+        raise RecipeError(
+            f"{stored.path}: no image has a label: plan with one of {', '.join(TRAINABLE_KINDS)}"
+        )
+    if recipe.refinement.rounds > 0 and set(stored.kind_of.values()) == {"full"}:
+        raise RecipeError(
+            f"{stored.path}: every image has a full label, and a round changes none: leave out "
+            "--rounds"
+        )
+    if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
+        stored.check_crops(recipe.tags.crop_size_wh)
+    return stored.kind_of
+
+
+def kinds_of_given(dataset: Dataset) -> Mapping[int | str, str]:
+    """Return the kind of label that each image of a dataset without masks has.
+
+    Raises:
+        DatasetError: when a label cannot be read.
+    """
+    assert dataset.read_weak is not None
+    weak = [dataset.read_weak(image) for image in dataset.images]
+    names = {(True, True): "boxes+tags", (True, False): "boxes", (False, True): "tags"}
+    return {w.image_id: names.get((w.has_boxes, bool(w.crops)), NO_LABEL) for w in weak}
+
+
+def labelled_at_first(tasks: Sequence[LabelTask]) -> list[LabelTask]:
+    """Return the images whose label does not have to wait for a network."""
+    return [task for task in tasks if task.kind != NO_LABEL]
+
+
+def tagged(tasks: Sequence[LabelTask]) -> list[LabelTask]:
+    """Return the images that have tags."""
+    return [task for task in tasks if task.kind in TAGGED_KINDS]
+
+
+def held_out_source(request: LabelRequest) -> Source:
+    """Return where the held-out split is; there is one."""
+    assert request.held_out_split is not None
+    return replace(request.source, split=request.held_out_split, max_images=None)
 
 
 def count_images(
-    request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask]
+    request: LabelRequest, dataset: Dataset, tasks: Sequence[LabelTask]
 ) -> dict[str, int]:
     """Return how many images there are, labelled, passed through, and left out for what reason."""
     possible = dataset.images[: request.source.max_images]
@@ -93,67 +145,91 @@ def count_images(
     }
     if isinstance(request.labels, str):
         return counts
-    kind_of = request.labels.kind_of
-    absent = sum(image.image_id not in kind_of for image in possible)
+    absent = sum(image.image_id not in request.labels for image in possible)
     unlabelled = len(possible) - absent - len(tasks)
     return {**counts, "not in the allocation": absent, "without a label": unlabelled}
 
 
-def describe(
-    request: LabelRequest, dataset: Dataset, tasks: Sequence[ImageTask], round_number: int
-) -> dict[str, Any]:
-    """Return the manifest of the pseudo-labels of a round, from 0."""
-    source, labels = request.source, request.labels
-    kinds = Counter(task.kind for task in tasks)
-    return {
-        "written_by": WRITTEN_BY,
-        "source": {
-            "format": source.format_name,
-            "root": str(source.root),
-            "split": source.split,
-            "allow_missing": source.allow_missing,
-        },
-        "labels_from": labels if isinstance(labels, str) else as_table(labels.settings),
-        "recipe": as_table(request.recipe),
-        "seed": request.seed,
-        "round": round_number,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
-        "images": count_images(request, dataset, tasks),
-        "kinds": dict(sorted(kinds.items())),
-        "ignore": IGNORE_INDEX,
-        "classes": describe_classes(dataset.categories),
-        "notes": list(dataset.notes),
-        "labels": describe_labels(
-            [task.image.image_id for task in tasks],
-            [task.name for task in tasks],
-            [task.kind for task in tasks],
-        ),
-    }
+def check_request(
+    request: LabelRequest, dataset: Dataset, tasks: Sequence[LabelTask], out: Path
+) -> None:
+    """Make sure, before anything is written, that the labels can be made.
+
+    Raises:
+        DatasetError: when no image has a label at first, a photo is missing, the held-out split or
+            the truth does not fit, or labels from boxes would be kept among the files of the run.
+        RecipeError: for a box method or a backbone that does not exist, or a held-out split
+            without tags.
+    """
+    if not labelled_at_first(tasks):
+        raise DatasetError(f"{dataset.name}: no image of split {dataset.split} gets a label")
+    for task in tasks:
+        needs_photo = request.num_rounds > 0 or task.kind != "full"
+        if needs_photo and not dataset.has_photo(task.image):
+            raise DatasetError(
+                f"{request.source.root}: image {task.image.image_id} has no photo: "
+                "pseudo-labels need the photos in place"
+            )
+    _check_held_out(request, dataset, tasks)
+    _check_truth(request, dataset)
+    if request.recipe.boxes.method not in METHODS:
+        raise unknown_method(request.recipe.boxes.method)
+    _check_box_labels(request.box_labels, out)
+    if request.num_rounds > 0:
+        # Built now, because the first network of a round may be hours away.
+        from wsps.networks.backbone import build_backbone
+
+        build_backbone(request.recipe.backbone.name, request.recipe.backbone.weights)
 
 
-def quality_as_json(result: LabelledSplit, categories: CategorySet) -> dict[str, Any]:
-    """Return how good the labels are: rates in [0, 1], null where undefined."""
-    names = [category.name for category in categories.categories]
-    return {
-        "kinds": _kinds_as_json(result.kinds),
-        "rounds": [
-            {"round": number, "kinds": _kinds_as_json(kinds)}
-            for number, kinds in enumerate(result.rounds)
-        ],
-        "tags": {
-            split: {
-                "crops": tags.num_crops,
-                "map": _defined(tags.mean),
-                "ap": dict(zip(names, map(_defined, tags.ap.tolist()), strict=True)),
-            }
-            for split, tags in result.tags.items()
-        },
-    }
+def _choose_kinds(request: LabelRequest, dataset: Dataset) -> dict[int | str, str]:
+    """Return the label kind of each image that gets a label, by image id."""
+    possible = dataset.images[: request.source.max_images]
+    if isinstance(request.labels, str):
+        return {image.image_id: request.labels for image in possible}
+    listed = [image.image_id for image in possible if image.image_id in request.labels]
+    kind_of = {image_id: request.labels[image_id] for image_id in listed}
+    if request.num_rounds > 0:
+        return kind_of
+    return {image_id: kind for image_id, kind in kind_of.items() if kind != NO_LABEL}
 
 
-def _kinds_as_json(kinds: Sequence[KindQuality]) -> dict[str, Any]:
-    return {found.kind: {"images": found.images, "rows": as_table(found.rows)} for found in kinds}
+def _check_held_out(request: LabelRequest, dataset: Dataset, tasks: Sequence[LabelTask]) -> None:
+    if request.held_out_split is None:
+        return
+    if not tagged(tasks):
+        raise RecipeError(
+            f"held-out split {request.held_out_split!r}: it measures the classifier of tags, and "
+            "no image has tags: leave it out"
+        )
+    held_out = open_source(held_out_source(request))
+    if held_out.categories != dataset.categories or not held_out.images:
+        raise DatasetError(
+            f"{request.source.root}: split {request.held_out_split!r} has no images of the "
+            "same categories: give another --val-split"
+        )
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _check_truth(request: LabelRequest, dataset: Dataset) -> None:
+    if request.truth is None:
+        return
+    truth = open_source(request.truth)
+    for category_id in dataset.categories.class_index_of:
+        if category_id not in truth.categories.class_index_of:
+            name = dataset.categories.by_id(category_id).name
+            raise DatasetError(
+                f"{request.truth.root}: has no category {category_id} ({name}), which the labels "
+                "have: give the truth of the same categories"
+            )
+
+
+def _check_box_labels(box_labels: Path | None, out: Path) -> None:
+    if box_labels is None:
+        return
+    if box_labels.exists() and not box_labels.is_dir():
+        raise DatasetError(f"{box_labels}: is a file: give --box-labels a folder")
+    if box_labels.resolve().is_relative_to(out.resolve()):
+        raise DatasetError(
+            f"{box_labels}: lies in {out}, whose files are all written by one run: give "
+            "--box-labels another folder"
+        )

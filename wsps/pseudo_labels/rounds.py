@@ -1,132 +1,359 @@
-"""The labels of a split, round after round: each trains the network that makes the next.
+"""Make the pseudo-labels of a split: a folder of weak labels and photos in, a label set out.
+
+First labels come from boxes and tags; in each round a network learns from the labels so far and
+makes the next ones. Labels of the last round lie in the folder itself, those before in `rounds/0`,
+`rounds/1` and so on, each a label set. What a run that was stopped has done is kept.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.4.
 """
 
-from collections.abc import Sequence
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from annotools.files import write_json
-from annotools.formats.panoptic_folder import MANIFEST_FILE
+from annotools.categories import IGNORE_INDEX
+from annotools.files import digest, write_json
+from annotools.formats.panoptic_folder import LABELS_FILE, label_files, write_label_set
+from annotools.formats.source import open_source, photo_stamp
+from annotools.formats.weak_json import BOXES_FILE, write_boxes
 from annotools.parallel import run_parallel
 from annotools.progress import track
-from annotools.records import Dataset
-from wsps.pseudo_labels.label_images import ImageLabeller, ImageOutcome, ImageTask
-from wsps.pseudo_labels.label_makers import FirstLabels, NextLabels
+from annotools.records import NO_LABEL, Dataset, WeakLabel
+from annotools.settings import as_table
+from annotools.weak_labels.weaken import WEAK_KINDS
+from annotools.work_folder import MANIFEST_FILE, STATE_FOLDER, finish_folder, start_folder
+from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage
 from wsps.pseudo_labels.label_store import BoxLabelStore
-from wsps.pseudo_labels.output_folder import STATE_FOLDER, RoundFolder, round_folders
-from wsps.pseudo_labels.request import LabelRequest, describe
-from wsps.pseudo_labels.stored_classifier import StoredClassifier
-from wsps.pseudo_labels.stored_network import LabelledImage, StoredNetwork, store_network
-from wsps.pseudo_labels.tasks import labelled_at_first
+from wsps.pseudo_labels.quality import (
+    CropScores,
+    KindQuality,
+    TagPrecision,
+    measure_kind,
+    quality_as_json,
+    tag_precision,
+)
+from wsps.pseudo_labels.request import (
+    LabelRequest,
+    LabelTask,
+    check_request,
+    count_images,
+    held_out_source,
+    labelled_at_first,
+    make_tasks,
+    tagged,
+)
+from wsps.training.checkpoints import (
+    NETWORK_FILE,
+    StoredNetwork,
+    choose_device,
+    load_weights,
+    store_weights,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WRITTEN_BY = "annotools pseudo-label"
+QUALITY_FILE = "quality.json"
+
+_CLASSIFIER = f"{STATE_FOLDER}/classifier.pt"
+_PACKAGES = ("annotools", "higra", "numpy", "opencv-python-headless", "torch")
 
 
-def label_rounds(
-    request: LabelRequest,
-    dataset: Dataset,
-    tasks: Sequence[ImageTask],
-    out: Path,
-    classifier: StoredClassifier | None,
-    workers: int,
-) -> list[list[ImageOutcome]]:
-    """Write the labels of every round, and the manifest of every round but the last.
+@dataclass(frozen=True, kw_only=True)
+class LabelledSplit:
+    """What a run came to.
+
+    `images` are counted by what became of them; `in` is the sum of all others. `num_resumed`
+    labels, of all rounds, were done by an earlier run. `rounds` has the quality of the first labels
+    and of those of each round after, None without a truth. `tags` is by split: the labelled one,
+    and the held-out one if it was asked for; empty without tags.
+    """
+
+    images: Mapping[str, int]
+    num_resumed: int
+    rounds: tuple[tuple[KindQuality, ...], ...] | None
+    tags: Mapping[str, TagPrecision]
+
+    def __post_init__(self) -> None:
+        counted = dict(self.images)
+        assert counted.pop("in") == sum(counted.values()), self.images
+
+
+def pseudo_label(
+    request: LabelRequest, out: Path, workers: int = 1, *, overwrite: bool | None = None
+) -> LabelledSplit:
+    """Write the pseudo-labels of a split as a label set, with their quality and a manifest.
 
     Args:
-        request: what to label, and in how many rounds.
-        dataset: of the images.
-        tasks: the images that have a label in the end.
-        out: the folder that is filled.
-        classifier: of tags, None without any.
+        request: what to label.
+        out: the folder to write to: new, empty, or of an earlier run with the same settings.
         workers: processes that label at the same time.
-
-    Returns:
-        What the first labels came to, then those of each round, in the order of the tasks.
+        overwrite: remove what an earlier run wrote to the folder; None where nobody can ask for it.
 
     Raises:
-        DatasetError: when a photo or a label cannot be read.
-        RecipeError: when training diverges.
+        DatasetError: when the dataset cannot be read or does not have the labels asked for, two of
+            its images would have the same file, a name leaves the folder, or the folder may not be
+            written to.
+        RecipeError: when the labels do not fit the segmenter, a held-out split is asked for
+            without tags, or training diverges.
         OSError: when a file cannot be written.
     """
-    recipe, box_labels = request.recipe, _box_labels(request, out)
-    folder, *others = round_folders(out, recipe.refinement.rounds)
-    first = FirstLabels(
-        box_method=recipe.box_method,
-        refinement=recipe.refinement,
-        classifier=classifier,
-        box_labels=box_labels,
+    open_source.cache_clear()  # The files may have changed since the last run.
+    dataset = open_source(request.source)
+    tasks = make_tasks(request, dataset, out)
+    check_request(request, dataset, tasks, out)
+    folders = round_folders(out, request.num_rounds)
+    planned = _plan_files(request, tasks, out, folders)
+    start_folder(out, WRITTEN_BY, _setup(request, tasks), planned, overwrite=overwrite)
+    labeller = _first_labeller(request, out, folders[0])
+    labeller = replace(labeller, network=_train_classifier(labeller, dataset, tasks, workers))
+    first = labeller
+    made: list[list[LabelledImage]] = []
+    for number, folder in enumerate(folders):
+        if number > 0:
+            network = _train_segmenter(labeller, dataset, made[-1])
+            labeller = replace(labeller, round_number=number, folder=folder, network=network)
+        due = tasks if number > 0 else labelled_at_first(tasks)
+        made.append(_label_all(labeller, due, workers))
+        _write_labels(folder, dataset, made[-1])
+        if folder != out:
+            write_json(folder / MANIFEST_FILE, _describe(request, dataset, due, number))
+    truth = dataset if request.truth is None else open_source(request.truth)
+    is_measured = request.is_measured and truth.read_weak is None
+    result = LabelledSplit(
+        images=count_images(request, dataset, tasks),
+        num_resumed=sum(not labelled.is_new for round_ in made for labelled in round_),
+        rounds=tuple(_measure(round_, truth) for round_ in made) if is_measured else None,
+        tags=_measure_tags(request, first, made[0], dataset, workers),
     )
-    made = [_label(request, folder, labelled_at_first(tasks), first, workers)]
-    network = None
-    for following in others:
-        assert box_labels is not None
-        so_far = [outcome.task for outcome in made[-1]]
-        manifest = describe(request, dataset, so_far, folder.number)
-        write_json(folder.path / MANIFEST_FILE, manifest)
-        network = _train(request, dataset, folder, made[-1], network)
-        maker = NextLabels(round_number=following.number, network=network, box_labels=box_labels)
-        made.append(_label(request, following, tasks, maker, workers))
-        folder = following
-    return made
+    if result.rounds is not None:
+        write_json(
+            out / QUALITY_FILE, quality_as_json(result.rounds, result.tags, truth.categories)
+        )
+    finish_folder(out, WRITTEN_BY)
+    write_json(out / MANIFEST_FILE, _describe(request, dataset, tasks, request.num_rounds))
+    return result
 
 
-def _box_labels(request: LabelRequest, out: Path) -> BoxLabelStore | None:
-    """Return where labels from boxes are kept: with rounds always, because all of them ask."""
-    source, folder = request.source, request.box_labels
-    if folder is None and request.recipe.refinement.rounds > 0:
-        folder = out / STATE_FOLDER / "box_labels"
-    if folder is None:
-        return None
-    place = (source.format_name, source.root.resolve(), source.split)
-    return BoxLabelStore(folder=folder, source=place, method=request.recipe.box_method)
+def read_quality(out: Path) -> dict[str, Any]:
+    """Return the measures of a finished folder, nothing where there was no truth."""
+    path = out / QUALITY_FILE
+    content: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return content
 
 
-def _label(
-    request: LabelRequest,
-    folder: RoundFolder,
-    tasks: Sequence[ImageTask],
-    maker: FirstLabels | NextLabels,
-    workers: int,
-) -> list[ImageOutcome]:
-    labeller = ImageLabeller(
+def round_folders(out: Path, num_rounds: int) -> list[Path]:
+    """Return the folder of the first labels and of those of each round after, in order."""
+    return [*(out / "rounds" / str(number) for number in range(num_rounds)), out]
+
+
+def _plan_files(
+    request: LabelRequest, tasks: Sequence[LabelTask], out: Path, folders: Sequence[Path]
+) -> list[str]:
+    """Return all files of all rounds, relative to the folder."""
+    planned = [QUALITY_FILE, _CLASSIFIER]
+    for number, folder in enumerate(folders):
+        names = [task.name for task in (tasks if number > 0 else labelled_at_first(tasks))]
+        listed = [LABELS_FILE, BOXES_FILE, MANIFEST_FILE, NETWORK_FILE]
+        listed += [f for name in names for f in label_files(name, with_maps=request.with_maps)]
+        planned += [(folder.relative_to(out) / name).as_posix() for name in listed]
+    return planned
+
+
+def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
+    """Return everything on which the labels depend, the content of the source's files left out."""
+    recipe, learns = request.recipe, request.num_rounds > 0
+    used = ["boxes", "refinement"]
+    if tagged(tasks):
+        used += ["tags", *_CLASSIFIER_TABLES]
+    if learns:
+        used += _SEGMENTER_TABLES
+    return {
+        "number of rounds": request.num_rounds,
+        **as_table(replace(request.source, max_images=None)),
+        "annotator": as_table(request.annotator),
+        **{name: as_table(getattr(recipe, name)) for name in sorted(set(used))},
+        **({"seed": request.seed} if tagged(tasks) or learns or request.annotator else {}),
+        "maps": request.with_maps,
+        "truth": as_table(request.truth),
+        "kinds of labels": sorted({task.kind for task in tasks}),
+        "list of images": digest([[t.image.image_id, t.name, t.kind] for t in tasks]),
+        "version of annotools": version("annotools"),
+    }
+
+
+_CLASSIFIER_TABLES = ("images", "backbone", "descent", "classifier")
+_SEGMENTER_TABLES = ("images", "views", "backbone", "descent", "semantic")
+"""The tables of a recipe from which a network is trained."""
+
+
+def _first_labeller(request: LabelRequest, out: Path, folder: Path) -> ImageLabeller:
+    store = request.box_labels
+    if store is None and request.num_rounds > 0:
+        store = out / STATE_FOLDER / "box_labels"  # All rounds ask for them.
+    return ImageLabeller(
         source=request.source,
+        truth=(request.truth or request.source) if request.is_measured else None,
+        out=out,
         folder=folder,
-        crop_size_wh=request.recipe.tags.crop_size_wh,
-        maker=maker,
+        round_number=0,
+        recipe=request.recipe,
+        annotator=request.annotator,
+        seed=request.seed,
+        box_labels=None
+        if store is None
+        else BoxLabelStore(folder=store, source=request.source, method=request.recipe.boxes.method),
+        network=None,
+        with_maps=request.with_maps,
     )
-    num_rounds = request.recipe.refinement.rounds
-    doing = f"labelling, round {folder.number} of {num_rounds}" if num_rounds else "labelling"
-    found = track(run_parallel(labeller, tasks, workers), doing, total=len(tasks))
-    outcome_of = {outcome.task.name: outcome for outcome in found}
-    return [outcome_of[task.name] for task in tasks]
 
 
-def _train(
-    request: LabelRequest,
-    dataset: Dataset,
-    folder: RoundFolder,
-    outcomes: Sequence[ImageOutcome],
-    before: StoredNetwork | None,
+def _label_all(
+    labeller: ImageLabeller, tasks: Sequence[LabelTask], workers: int
+) -> list[LabelledImage]:
+    num_rounds = labeller.recipe.refinement.rounds
+    doing = f"labelling, round {labeller.round_number} of {num_rounds}"
+    running = run_parallel(labeller, tasks, workers)
+    found = track(running, doing if num_rounds else "labelling", total=len(tasks))
+    labelled_of = {labelled.task.name: labelled for labelled in found}
+    return [labelled_of[task.name] for task in tasks]
+
+
+def _write_labels(folder: Path, dataset: Dataset, made: Sequence[LabelledImage]) -> None:
+    labelled = [(one.task.image, one.entry) for one in made]
+    write_label_set(folder, dataset.categories, labelled)
+    boxed = [(one.task.image, one.boxes) for one in made if one.boxes is not None]
+    write_boxes(folder / BOXES_FILE, dataset, boxed)
+
+
+def _train_classifier(
+    labeller: ImageLabeller, dataset: Dataset, tasks: Sequence[LabelTask], workers: int
+) -> StoredNetwork | None:
+    """Return the classifier of tags, trained unless the folder has it; None without tags."""
+    asked = tagged(tasks)
+    running = run_parallel(partial(_buy_tags, labeller), asked, workers)
+    found = track(running, "reading tags", total=len(asked))
+    weak_of = {weak.image_id: weak for weak in found if weak.crops}
+    images = [task.image for task in asked if task.image.image_id in weak_of]
+    if not images:
+        return None
+    recipe, seed = labeller.recipe, labeller.seed
+
+    def train() -> "nn.Module":
+        from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
+
+        photos = TaggedPhotos(dataset, images, weak_of)
+        return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
+
+    used = [getattr(recipe, name) for name in _CLASSIFIER_TABLES]
+    stamps = [photo_stamp(labeller.source.root, image) for image in images]
+    key = digest(used, seed, stamps, [weak_of[image.image_id] for image in images])
+    return store_weights(labeller.out / _CLASSIFIER, key, train)
+
+
+def _train_segmenter(
+    labeller: ImageLabeller, dataset: Dataset, made: Sequence[LabelledImage]
 ) -> StoredNetwork:
-    """Return the network that the labels of a round train, by label kind as in a study."""
-    groups = [
-        [
-            LabelledImage(
-                image=outcome.task.image,
-                folder=folder.path,
-                name=outcome.task.name,
-                key=outcome.key,
-            )
-            for outcome in outcomes
-            if outcome.task.kind == kind
-        ]
-        for kind in sorted({outcome.task.kind for outcome in outcomes})
-    ]
-    return store_network(
-        folder.out / STATE_FOLDER / f"network-{folder.number}.pt",
-        groups,
-        before,
-        dataset,
-        request.recipe,
-        request.seed,
-        folder.number,
-    )
+    """Return the network that the labels of a round train, unless its folder has it.
+
+    The network of the round before goes on learning.
+    """
+    recipe, seed, number = labeller.recipe, labeller.seed, labeller.round_number
+    before = labeller.network if number > 0 else None
+
+    def train() -> "nn.Module":
+        from wsps.label_sets import read_examples, read_label_set
+        from wsps.training.stages import start_model, train_semantic
+
+        network = start_model(dataset.categories, recipe, seed, choose_device()).semantic
+        if before is not None:
+            load_weights(before.path, network)
+        groups = read_examples(read_label_set(labeller.folder), dataset, recipe.images.max_side)
+        train_semantic(network, groups, recipe, seed, number)
+        return network
+
+    used = [getattr(recipe, name) for name in _SEGMENTER_TABLES]
+    stamps = [photo_stamp(labeller.source.root, one.task.image) for one in made]
+    from wsps.label_sets import hash_label_set
+
+    labels = hash_label_set(labeller.folder)
+    key = digest(used, seed, number, None if before is None else before.key, labels, stamps)
+    return store_weights(labeller.folder / NETWORK_FILE, key, train)
+
+
+def _measure(made: Sequence[LabelledImage], truth: Dataset) -> tuple[KindQuality, ...]:
+    """Return how good the labels of a round are, for each label kind but `full`."""
+    measured = []
+    for kind in (*WEAK_KINDS, NO_LABEL):
+        found = [one.counts for one in made if one.task.kind == kind and one.counts is not None]
+        if found:
+            measured.append(measure_kind(kind, found, truth.categories))
+    return tuple(measured)
+
+
+def _measure_tags(
+    request: LabelRequest,
+    labeller: ImageLabeller,
+    made: Sequence[LabelledImage],
+    dataset: Dataset,
+    workers: int,
+) -> Mapping[str, TagPrecision]:
+    """Return the average precision of tags by split; of the held-out one where it is asked for."""
+    if labeller.network is None or not request.is_measured:
+        return {}
+    num_classes = len(dataset.categories)
+    scored = [one.tags for one in made if one.tags is not None]
+    measured = {dataset.split: tag_precision(scored, num_classes)}
+    if request.held_out_split is not None:
+        source = held_out_source(request)
+        # Tags that come without boxes are about things as well.
+        kind = "tags" if any(one.task.kind == "tags" for one in made) else "boxes+tags"
+        tasks = [LabelTask(image=i, name="", kind=kind) for i in open_source(source).images]
+        held_out = replace(labeller, source=source, annotator=None)
+        running = run_parallel(partial(_score_held_out, held_out), tasks, workers)
+        scores = list(track(running, "scoring held-out tags", total=len(tasks)))
+        measured[source.split] = tag_precision([s for s in scores if s is not None], num_classes)
+    return measured
+
+
+def _buy_tags(labeller: ImageLabeller, task: LabelTask) -> WeakLabel:
+    bought = labeller.buy(open_source(labeller.source), task)
+    assert isinstance(bought, WeakLabel)
+    return bought
+
+
+def _score_held_out(labeller: ImageLabeller, task: LabelTask) -> CropScores | None:
+    dataset = open_source(labeller.source)
+    return labeller.score_tags(dataset, task.image, labeller.buy(dataset, task))
+
+
+def _describe(
+    request: LabelRequest, dataset: Dataset, tasks: Sequence[LabelTask], round_number: int
+) -> dict[str, Any]:
+    """Return the manifest of the labels of a round, from 0."""
+    return {
+        "written_by": WRITTEN_BY,
+        "source": as_table(replace(request.source, max_images=None)),
+        "labels_from": request.labels if isinstance(request.labels, str) else request.origin,
+        "recipe": as_table(request.recipe),
+        "annotator": as_table(request.annotator),
+        "seed": request.seed,
+        "round": round_number,
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
+        "images": count_images(request, dataset, tasks),
+        "kinds": dict(sorted(Counter(task.kind for task in tasks).items())),
+        "classes": [category.name for category in dataset.categories.categories],
+        "ignore": IGNORE_INDEX,
+        "notes": list(dataset.notes),
+        "labels": [
+            {"image_id": task.image.image_id, "name": task.name, "kind": task.kind}
+            for task in tasks
+        ],
+    }

@@ -88,7 +88,7 @@ def train_classifier(
     """
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
     classifier = CropClassifier(
-        build_backbone(recipe.backbone, recipe.backbone_weights), len(categories)
+        build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
     ).to(device)
 
     def loss_of(batch: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
@@ -96,7 +96,9 @@ def train_classifier(
         return torch.stack(losses).mean()
 
     batches = _draw_batches(photos, categories, recipe, seed, device)
-    descend(classifier.parameters(), batches, loss_of, recipe, recipe.classifier, "classifier")
+    descend(
+        classifier.parameters(), batches, loss_of, recipe.descent, recipe.classifier, "classifier"
+    )
     return classifier.eval()
 
 
@@ -113,7 +115,7 @@ def label_from_tags(
     `cam_threshold` times that class's maximum; where several do, the one with the smaller area.
     Where no class does, or overlapping crops disagree, it is `IGNORE_INDEX`.
     """
-    crops = _cut_crops(tagged.photo, tagged.weak, recipe.max_side).to(device)
+    crops = _cut_crops(tagged.photo, tagged.weak, recipe.images.max_side).to(device)
     x0, y0, x1, y1 = tagged.weak.crops[0].box_xyxy
     heat = _resize(grad_cam(classifier, crops), (y1 - y0, x1 - x0)).cpu().numpy()  # (N, K, h, w)
     classes = np.full(tagged.photo.shape[:2], IGNORE_INDEX, dtype=np.uint8)
@@ -182,11 +184,11 @@ def _draw_batches(
     rng = stream(seed, "shuffle", "classifier")
     while True:
         order = rng.permutation(len(photos))
-        for start in range(0, len(order), recipe.batch_size):
+        for start in range(0, len(order), recipe.descent.batch_size):
             by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
-            for index in order[start : start + recipe.batch_size]:
+            for index in order[start : start + recipe.descent.batch_size]:
                 tagged = photos[int(index)]
-                crops = _cut_crops(tagged.photo, tagged.weak, recipe.max_side)
+                crops = _cut_crops(tagged.photo, tagged.weak, recipe.images.max_side)
                 if rng.random() < 0.5:
                     crops = crops.flip(-1)
                 present, asked = tag_targets(tagged.weak, categories)

@@ -120,3 +120,45 @@ def _possible_metrics(sides: Sequence[PredictionScores]) -> tuple[str, ...]:
         "miou": all(image.pixels is not None for image in images),
     }
     return tuple(metric for metric in METRICS if is_possible[metric])
+
+
+def score_prediction(prediction, truth, categories, thresholds):
+    import numpy as np
+
+    from annotools.formats.coco_panoptic import read
+    from annotools.formats.json_values import read_json
+    from annotools.formats.pictures import decode_map
+    from wsps.evaluation.average_precision import average_precision
+    from wsps.evaluation.image_scores import count_class_map, score_label
+    from wsps.evaluation.mean_iou import PixelCounts, mean_iou
+    from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
+
+    ds = read(prediction, "photos")
+    content = read_json(prediction / "panoptic.json", "*")
+    scores_of = {
+        a["image_id"]: {s["id"]: s["score"] for s in a["segments_info"]}
+        for a in content["annotations"]
+    }
+    image_of = {i.image_id: i for i in ds.images}
+    counts = PanopticCounts.zero(len(categories))
+    pixels = PixelCounts.zero(len(categories))
+    sem = PixelCounts.zero(len(categories))
+    scored = []
+    for label in truth:
+        image = image_of[label.image_id]
+        found = score_label(label, ds.read_label(image), scores_of[label.image_id], categories)
+        counts += found.counts
+        pixels += found.pixels
+        scored.append(found.scored)
+        name = image.label_paths[0].relative_to(prediction / "panoptic")
+        sem += count_class_map(label, decode_map(prediction / "semantic" / name), categories)
+    quality = panoptic_quality(counts, categories)
+    precision = average_precision(scored, categories, thresholds)
+    scores = {
+        "ap_vol": precision.all.volume,
+        "miou": mean_iou(pixels).mean,
+        "miou_semantic": mean_iou(sem).mean,
+    }
+    for suffix, mean in (("", quality.all), ("_things", quality.things), ("_stuff", quality.stuff)):
+        scores |= {f"pq{suffix}": mean.pq, f"sq{suffix}": mean.sq, f"dq{suffix}": mean.dq}
+    return {name: None if np.isnan(value) else float(value) for name, value in scores.items()}

@@ -1,10 +1,11 @@
-"""Networks as files, each with the key of what it was trained from: none is trained twice.
+"""Keep networks as files, each with the key of what it was trained from: none is trained twice.
 
 Torch is loaded by the functions that need it: a process that labels from boxes does without.
 """
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, TypeVar
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
     Network = TypeVar("Network", bound=nn.Module)
 
 
-def store_weights(path: Path, key: str, train: "Callable[[], nn.Module]") -> None:
+NETWORK_FILE = "network.pt"
+"""The semantic network that the labels of a round trained, in the folder of the round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredNetwork:
+    """A network in a file; `key` names all that it was trained from."""
+
+    path: Path
+    key: str
+
+
+def store_weights(path: Path, key: str, train: "Callable[[], nn.Module]") -> StoredNetwork:
     """Train a network and write it to a file, unless the file has it already.
 
     Args:
         path: of the file.
-        key: names all that the network depends on.
+        key: names all that the network is trained from.
         train: returns the trained network.
 
     Raises:
@@ -31,12 +44,14 @@ def store_weights(path: Path, key: str, train: "Callable[[], nn.Module]") -> Non
     """
     import torch
 
+    stored = StoredNetwork(path=path, key=key)
     if _stored_key(path) == key:
-        return
+        return stored
     state = {name: values.cpu() for name, values in train().state_dict().items()}
     content = io.BytesIO()
     torch.save({"key": key, "state": state}, content)
     write_whole(path, content.getvalue())
+    return stored
 
 
 def load_weights(path: Path, network: "Network") -> "Network":

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from annotools.errors import RecipeError
 from annotools.progress import track
-from wsps.recipe import Recipe, StageSettings
+from wsps.recipe import DescentSettings, StageSettings
 
 Batch = TypeVar("Batch")
 
@@ -27,7 +27,7 @@ def descend(
     parameters: Iterable[nn.Parameter],
     batches: Iterator[Batch],
     loss_of: Callable[[Batch], Tensor],
-    recipe: Recipe,
+    descent: DescentSettings,
     stage: StageSettings,
     name: str,
 ) -> list[float]:
@@ -37,7 +37,7 @@ def descend(
         RecipeError: when the loss is no longer finite.
     """
     trained = [p for p in parameters if p.requires_grad]
-    optimizer = build_optimizer(recipe.optimizer, trained, stage, recipe.weight_decay)
+    optimizer = build_optimizer(descent.optimizer, trained, stage, descent.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, stage.steps))
     losses = []
     for _ in track(range(stage.steps), f"training: {name}", total=stage.steps):

@@ -1,17 +1,15 @@
-"""Training: the semantic network, the detector, then semantics and instances end to end.
+"""Train the networks stage by stage: semantics, detector, then semantics and instances end to end.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from annotools.categories import CategorySet
-from annotools.errors import DatasetError
 from annotools.random_streams import stream, stream_seed
 from wsps.data import Batch, TrainingExample, augment, collate
 from wsps.networks.model import PanopticModel, build_model
@@ -21,48 +19,8 @@ from wsps.training.loop import descend
 from wsps.training.losses import instance_loss, semantic_loss
 
 Groups = Sequence[Sequence[TrainingExample]]
-"""Examples by label kind."""
-
-
-def train_model(
-    groups: Groups,
-    categories: CategorySet,
-    recipe: Recipe,
-    seed: int,
-    device: torch.device,
-    relabel: Callable[[PSPNet, int], Groups] | None = None,
-) -> PanopticModel:
-    """Return a trained panoptic model.
-
-    Args:
-        groups: examples by label kind; each kind is drawn equally often, so that a few full labels
-            are not lost among many weak ones.
-        categories: of the dataset.
-        recipe: how long and how to train, and for how many rounds.
-        seed: of weights, order and augmentation.
-        device: where to train.
-        relabel: returns the groups of a round, given its number from 1 and the semantic network
-            as trained so far, which stays as it is; without it there are no rounds.
-
-    Raises:
-        DatasetError: when there is no example at all.
-        RecipeError: when the recipe's backbone or optimizer does not exist.
-    """
-    groups = [group for group in groups if len(group) > 0]
-    if not groups:
-        raise DatasetError("nothing to train on: no image has a label")
-    model = start_model(categories, recipe, seed, device)
-    train_semantic(model.semantic, groups, recipe, seed, 0)
-    if relabel is not None:
-        for number in range(1, recipe.refinement.rounds + 1):
-            groups = relabel(copy.deepcopy(model.semantic).eval(), number)
-            train_semantic(model.semantic, groups, recipe, seed, number)
-    boxed = [group for group in groups if group[0].has_boxes]
-    if boxed:
-        model.detector.start_from(model.semantic.trunk.backbone)
-        train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
-        train_instance(model, draw_batches(boxed, recipe, seed, "instance", device))
-    return model
+"""Examples by label kind. Each kind is drawn equally often, so that a few full labels are not lost
+among many weak ones."""
 
 
 def start_model(
@@ -85,7 +43,7 @@ def train_semantic(
 
     Args:
         network: as the round before left it, on the device where to train.
-        groups: examples by label kind, as for `train_model`; at least one, and none empty.
+        groups: examples by label kind; at least one, and none empty.
         recipe: how long and how to train.
         seed: of order and augmentation.
         round_number: 0 for the labels that are there before the first training.
@@ -101,7 +59,7 @@ def train_semantic(
         return semantic_loss(network(batch.images), batch.classes)
 
     name = f"semantic on labels of round {round_number}"
-    return descend(network.parameters(), batches, loss_of, recipe, recipe.semantic, name)
+    return descend(network.parameters(), batches, loss_of, recipe.descent, recipe.semantic, name)
 
 
 def train_detector(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
@@ -112,7 +70,9 @@ def train_detector(model: PanopticModel, batches: Iterator[Batch]) -> list[float
         return model.detector.loss(batch.images, batch.boxes, batch.box_classes)
 
     parameters = model.detector.parameters()
-    return descend(parameters, batches, loss_of, model.recipe, model.recipe.detector, "detector")
+    return descend(
+        parameters, batches, loss_of, model.recipe.descent, model.recipe.detector, "detector"
+    )
 
 
 def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
@@ -120,7 +80,7 @@ def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float
 
     The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1).
     """
-    settings = model.recipe.instances
+    settings = model.recipe.instance
     model.semantic.eval()
 
     def loss_of(batch: Batch) -> Tensor:
@@ -130,9 +90,7 @@ def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float
         )
         losses = [
             instance_loss(
-                model.instance(
-                    semantic[i], batch.images[i], detections, settings.training_iterations
-                ),
+                model.instance(semantic[i], batch.images[i], detections, settings.iterations),
                 batch.classes[i],
                 batch.instances[i],
             )
@@ -141,7 +99,9 @@ def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float
         return torch.stack(losses).mean()
 
     parameters = [*model.semantic.parameters(), *model.instance.parameters()]
-    return descend(parameters, batches, loss_of, model.recipe, model.recipe.instance, "instance")
+    return descend(
+        parameters, batches, loss_of, model.recipe.descent, model.recipe.instance, "instance"
+    )
 
 
 def draw_batches(
@@ -156,10 +116,12 @@ def draw_batches(
     orders = [_endless_order(len(group), shuffle) for group in groups]
     while True:
         examples = []
-        for _ in range(recipe.batch_size):
+        for _ in range(recipe.descent.batch_size):
             chosen = int(shuffle.integers(len(groups)))
             example = groups[chosen][next(orders[chosen])]
-            examples.append(augment(example, recipe.crop_size_wh, recipe.scale_range, augmentation))
+            examples.append(
+                augment(example, recipe.views.crop_size_wh, recipe.views.scale_range, augmentation)
+            )
         yield collate(examples, device)
 
 

@@ -10,8 +10,7 @@ from annotools.cli import app
 from annotools.drawing.labels import GAP
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset
-from annotools.formats.panoptic_folder import describe_classes, describe_labels, write_maps
-from annotools.label_maps import class_map, instance_map
+from annotools.formats.panoptic_folder import write_label, write_label_set
 
 
 @pytest.fixture
@@ -27,11 +26,8 @@ def folder(world: Path, tmp_path: Path) -> Path:
     image, categories = dataset.images[1], dataset.categories
     label = dataset.read_label(image)
     folder = tmp_path / "labels"
-    maps = class_map(label, categories), instance_map(label, categories)
-    write_maps(folder, "train_000001", *maps)
-    labels = describe_labels([image.image_id], ["train_000001"], ["full"])
-    manifest = {"classes": describe_classes(categories), "labels": labels}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    entry = write_label(folder, "train_000001", image, label)
+    write_label_set(folder, categories, [(image, entry)])
     return folder
 
 
@@ -57,15 +53,17 @@ def test_images_without_a_pseudo_label_are_refused(world: Path, folder: Path) ->
     assert isinstance(done.exception, DatasetError)
     assert "no label of image 0" in str(done.exception)
     done = draw(world, "--pseudo-labels", folder, "--split", "val")
-    assert "its image 1 is train_000001, not val_000001.png" in str(done.exception)
+    assert "its image 1 is train_000001.png, not val_000001.png" in str(done.exception)
     world.write_text("width = 640\nheight = 64\nnum_train = 1\n")
     done = draw(world, "--pseudo-labels", folder)
     assert "no image of split train" in str(done.exception)
 
 
 def test_pseudo_labels_of_other_categories_are_refused(world: Path, folder: Path) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": []}))
+    path = folder / "panoptic.json"
+    content = json.loads(path.read_text())
+    content["categories"][0]["name"] = "sea"
+    path.write_text(json.dumps(content))
     done = draw(world, "--pseudo-labels", folder)
     assert "classes are not those of this dataset" in str(done.exception)
 

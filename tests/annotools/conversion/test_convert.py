@@ -358,7 +358,7 @@ def test_a_bad_label_stops_and_what_was_done_is_resumed(
     monkeypatch.setattr(shards, "convert_image", fail)
     with pytest.raises(DatasetError, match=r"35\.png: damaged"):
         run(source, out, "full", "boxes", "tags")
-    assert {path.name for path in out.iterdir()} == {".partial", "panoptic"}
+    assert {path.name for path in out.iterdir()} == {".state", "panoptic"}
 
     made = []
     monkeypatch.setattr(shards, "convert_image", lambda *a: made.append(a[0].image_id) or make(*a))
@@ -416,7 +416,7 @@ def test_a_lost_object_is_noticed_before_any_file_is_final(
     monkeypatch.setattr("annotools.conversion.image_outputs.weaken", lossy)
     with pytest.raises(AssertionError, match=message):
         run(in_memory([("a.png", STREET)]), tmp_path / "out", "boxes", "tags")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".partial"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".state"}
 
 
 def test_a_lost_line_is_noticed(in_memory: Memory, tmp_path: Path, monkeypatch):

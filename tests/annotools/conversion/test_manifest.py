@@ -9,11 +9,11 @@ from annotools.conversion.manifest import (
     DropList,
     KindSummary,
     build_manifest,
-    hash_files,
     price_hours,
     reconcile,
 )
 from annotools.errors import DatasetError
+from annotools.files import hash_files
 from annotools.prices.times import read_times
 
 

@@ -1,20 +1,30 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX
 from annotools.errors import DatasetError
+from annotools.formats import read_dataset
 from annotools.formats.panoptic_folder import (
-    describe_classes,
-    describe_labels,
+    join_maps,
+    label_from_maps,
     name_images,
-    read_label_folder,
-    read_maps,
+    part_maps,
+    read_written,
+    write_label,
+    write_label_set,
     write_maps,
 )
+from annotools.label_maps import class_map
 from annotools.records import Image
 from tests.builders import make_categories
 
@@ -23,76 +33,103 @@ ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX
 CLASSES = np.array([[ROAD, SKY, CAR, CAR], [NO, CAR, CAR, ROAD]], dtype=np.uint8)
 INSTANCES = np.array([[0, 0, 1, 700], [0, 0, 1, 0]], dtype=np.int32)
 PHOTO = Image(image_id=7, file_name="b/ä 1.png", width=4, height=2)
+NAME = "b/ä 1"
 
 
 def image_named(file_name: str, image_id: int = 1) -> Image:
     return Image(image_id=image_id, file_name=file_name, width=4, height=2)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_maps(tmp_path, "b/ä 1", CLASSES, INSTANCES)
-    manifest = {
-        "classes": describe_classes(CATEGORIES),
-        "labels": describe_labels([7], ["b/ä 1"], ["boxes"]),
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    return tmp_path
+def write_one(folder: Path) -> dict[str, Any]:
+    label = label_from_maps(7, CLASSES, INSTANCES, CATEGORIES)
+    entry = write_label(folder, NAME, PHOTO, label)
+    write_label_set(folder, CATEGORIES, [(PHOTO, entry)])
+    return entry
 
 
-def test_maps_come_back_as_they_were(folder: Path) -> None:
-    classes, instances = read_maps(folder, "b/ä 1")
-    np.testing.assert_array_equal(classes, CLASSES)
-    np.testing.assert_array_equal(instances, INSTANCES)
-    stored = cv2.imread(str(folder / "instances/b/ä 1.png"), cv2.IMREAD_UNCHANGED)
-    assert stored.dtype == np.uint16
-    np.testing.assert_array_equal(stored, INSTANCES)
+SHAPES = arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)
 
 
-def test_a_label_has_a_segment_for_each_class_and_instance(folder: Path) -> None:
-    label = read_label_folder(folder).read_label(PHOTO, CATEGORIES)
+@given(st.data())
+def test_maps_come_back_as_they_were(data: st.DataObject) -> None:
+    shape = data.draw(SHAPES)
+    some = st.sampled_from([*range(len(CATEGORIES)), NO])
+    classes = data.draw(arrays.arrays(np.uint8, shape, elements=some))
+    numbers = st.sampled_from([0, 1, 2, 300, 65535])
+    instances = data.draw(arrays.arrays(np.int32, shape, elements=numbers))
+    instances[classes == NO] = 0
+    for maps in (
+        part_maps(join_maps(classes, instances)),
+        part_maps(label_from_maps(1, classes, instances, CATEGORIES).segment_map),
+    ):
+        np.testing.assert_array_equal(maps[0], classes)
+        np.testing.assert_array_equal(maps[1], instances)
+        assert (maps[0].dtype, maps[1].dtype) == (np.uint8, np.int32)
+    label = label_from_maps(1, classes, instances, CATEGORIES)
+    np.testing.assert_array_equal(class_map(label, CATEGORIES), classes)
+
+
+def test_a_label_has_a_segment_for_each_class_and_instance(tmp_path: Path) -> None:
+    write_one(tmp_path)
+    dataset = read_dataset("coco-panoptic", tmp_path, "photos")
+    label = dataset.read_label(dataset.images[0])
     found = {(s.category_id, s.area, s.is_group) for s in label.segments}
     assert found == {(10, 2, False), (20, 1, False), (30, 2, False), (30, 1, False), (30, 1, True)}
     assert (label.segment_map == 0).tolist() == (CLASSES == NO).tolist()
+    assert dataset.categories == CATEGORIES
+    assert [i.file_name for i in dataset.images] == ["b/ä 1.png"]
 
 
-def test_the_manifest_tells_what_the_maps_mean(folder: Path) -> None:
-    read = read_label_folder(folder)
-    assert read.category_ids == (10, 20, 30)
-    assert read.kind_of == {7: "boxes"}
-    read.check_categories(CATEGORIES)
-    with pytest.raises(DatasetError, match="classes are not those of this dataset"):
-        read.check_categories(make_categories(things=("car",), stuff=("road",)))
+def test_maps_for_other_trainers_have_classes_and_numbered_instances(tmp_path: Path) -> None:
+    write_maps(tmp_path, NAME, label_from_maps(7, CLASSES, INSTANCES, CATEGORIES), CATEGORIES)
+
+    def stored(folder: str) -> NDArray[Any]:
+        return cv2.imread(str(tmp_path / folder / f"{NAME}.png"), cv2.IMREAD_UNCHANGED)
+
+    np.testing.assert_array_equal(stored("semantic"), CLASSES)
+    assert stored("instances").dtype == np.uint16
+    np.testing.assert_array_equal(stored("instances"), [[0, 0, 1, 2], [0, 0, 1, 0]])
 
 
-def test_an_image_without_a_label_or_of_another_size_is_refused(folder: Path) -> None:
-    read = read_label_folder(folder)
-    with pytest.raises(DatasetError, match="no label of image 1"):
-        read.read_label(image_named("a.png"), CATEGORIES)
-    other = Image(image_id=7, file_name="b/ä 1.png", width=2, height=4)
-    with pytest.raises(DatasetError, match="4 x 2 pixels, its image 2 x 4"):
-        read.read_label(other, CATEGORIES)
+def test_a_prediction_has_scores(tmp_path: Path) -> None:
+    label = label_from_maps(7, CLASSES, INSTANCES, CATEGORIES)
+    scores = {s.segment_id: s.area / 8 for s in label.segments}
+    entry = write_label(tmp_path, NAME, PHOTO, label, scores)
+    assert [info["score"] for info in entry["segments_info"]] == [
+        info["area"] / 8 for info in entry["segments_info"]
+    ]
+    assert read_written(tmp_path, PHOTO, entry) is not None
 
 
-def test_damaged_folders_are_refused(folder: Path) -> None:
-    write_maps(folder, "b/ä 1", np.full((2, 4), 3, dtype=np.uint8), INSTANCES)
-    with pytest.raises(DatasetError, match="class map has 3: use 0 to 2, or 255"):
-        read_label_folder(folder).read_label(PHOTO, CATEGORIES)
-    (folder / "semantic/b/ä 1.png").write_bytes((folder / "instances/b/ä 1.png").read_bytes())
-    with pytest.raises(DatasetError, match="not an 8-bit class map"):
-        read_maps(folder, "b/ä 1")
-    labels = describe_labels([7], ["../b"], ["boxes"])
-    (folder / "manifest.json").write_text(json.dumps({"classes": [], "labels": labels}))
-    with pytest.raises(DatasetError, match="leaves"):
-        read_label_folder(folder)
-    (folder / "manifest.json").write_text(json.dumps({"classes": [], "labels": [{"name": "b"}]}))
-    with pytest.raises(DatasetError, match="image_id is missing"):
-        read_label_folder(folder)
+def test_what_was_written_is_read_back_unless_it_is_damaged(tmp_path: Path) -> None:
+    entry = write_one(tmp_path)
+    kept = json.loads(json.dumps(entry))
+    label = read_written(tmp_path, PHOTO, kept)
+    assert label is not None
+    np.testing.assert_array_equal(label.segment_map, join_maps(CLASSES, INSTANCES))
+    assert sum(s.is_group for s in label.segments) == 1
+    assert read_written(tmp_path, replace(PHOTO, width=2, height=4), kept) is None
+    for wrong in (
+        None,
+        [],
+        {},
+        kept | {"segments_info": kept["segments_info"][1:]},
+        kept | {"segments_info": [*kept["segments_info"], 3]},
+        kept | {"file_name": "gone.png"},
+    ):
+        assert read_written(tmp_path, PHOTO, wrong) is None
+    path = tmp_path / "panoptic" / entry["file_name"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert read_written(tmp_path, PHOTO, kept) is None
+    other = np.full((2, 4), CAR, dtype=np.uint8)
+    write_label(tmp_path, NAME, PHOTO, label_from_maps(7, other, INSTANCES, CATEGORIES))
+    assert read_written(tmp_path, PHOTO, kept) is None
 
 
-def test_more_instances_than_16_bits_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="do not fit 16 bits"):
-        write_maps(tmp_path, "a", CLASSES, np.full((2, 4), 65536, dtype=np.int32))
+def test_more_instances_than_ids_are_refused() -> None:
+    with pytest.raises(DatasetError, match="more than 65535 instances"):
+        join_maps(CLASSES, np.full((2, 4), 65536, dtype=np.int32))
 
 
 def test_names_keep_folders_and_only_clashing_ones_their_suffix(tmp_path: Path) -> None:

@@ -6,27 +6,32 @@ import numpy as np
 import pytest
 import torch
 
+from annotools.categories import IGNORE_INDEX
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
-from annotools.formats.panoptic_folder import read_maps
+from annotools.formats.panoptic_folder import join_maps
+from annotools.formats.panoptic_png import encode_segment_map
+from annotools.formats.source import Source
 from annotools.label_maps import class_map, instance_map
 from annotools.weak_labels.weaken import weaken
 from tests.wsps.pseudo_label_runs import (
+    PARTS,
     QUICK,
     contents,
     make_world,
     read_json,
+    read_maps,
     run,
     run_well,
     stop_at,
     write_allocation,
 )
-from wsps.pseudo_labels import label_makers, label_store
+from wsps.pseudo_labels import label_images, label_store
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
-from wsps.pseudo_labels.merge import merge_with_boxes
+from wsps.pseudo_labels.refine import merge_with_boxes
 from wsps.pseudo_labels.tags import TaggedPhotos, label_from_tags, train_classifier
-from wsps.recipe import Recipe, StageSettings
+from wsps.recipe import DescentSettings, Recipe, StageSettings
 
 
 @pytest.fixture
@@ -45,7 +50,10 @@ def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
         image.image_id: weaken(dataset.read_label(image), categories, "boxes+tags", (32, 32))
         for image in dataset.images
     }
-    recipe = Recipe(batch_size=2, classifier=StageSettings(steps=2, learning_rate=3e-3))
+    recipe = Recipe(
+        descent=DescentSettings(batch_size=2),
+        classifier=StageSettings(steps=2, learning_rate=3e-3),
+    )
     photos, cpu = TaggedPhotos(dataset, dataset.images, weak_of), torch.device("cpu")
     classifier = train_classifier(photos, categories, recipe, 3, cpu)
     for image, photo in zip(dataset.images, photos, strict=True):
@@ -61,12 +69,7 @@ def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
     assert 0 < tags["val"]["map"] <= 1
     manifest = read_json(out / "manifest.json")
     assert manifest["recipe"]["tags"]["crop_size_wh"] == [32, 32]
-    assert manifest["classes"][5] == {
-        "class_index": 5,
-        "category_id": 11,
-        "name": "person",
-        "is_thing": True,
-    }
+    assert manifest["classes"][5] == "person"
     assert manifest["labels"][0] == {"image_id": 0, "name": "train_000000", "kind": "boxes+tags"}
 
 
@@ -84,7 +87,9 @@ def test_an_allocation_gives_each_image_its_kind(world: Path, tmp_path: Path) ->
         "without a label": 0,
     }
     assert set(contents(out)) == {
-        *(f"{part}/train_00000{i}.png" for part in ("semantic", "instances") for i in (0, 2)),
+        *(f"{part}/train_00000{i}.png" for part in ("panoptic", *PARTS) for i in (0, 2)),
+        "boxes.json",
+        "panoptic.json",
         "manifest.json",
         "quality.json",
     }
@@ -140,7 +145,7 @@ def test_what_is_damaged_is_made_again(world: Path, tmp_path: Path) -> None:
     settings = (*QUICK, "--box-labels", labels)
     run_well(world, "boxes+tags", out, *settings)
     before = contents(out)
-    damaged = (out / "semantic/train_000001.png", out / ".state/classifier.pt", *labels.iterdir())
+    damaged = (out / "panoptic/train_000001.png", out / ".state/classifier.pt", *labels.iterdir())
     for path in damaged:
         path.write_bytes(path.read_bytes()[:40])
     assert run_well(world, "boxes+tags", out, *settings)["resumed"] == 3
@@ -154,23 +159,29 @@ def test_labels_of_another_photo_are_not_shared(world: Path, tmp_path: Path) -> 
     world.write_text(world.read_text() + "noise = 60\n")
     run_well(world, "boxes", tmp_path / "b", *labels)
     run_well(world, "boxes", tmp_path / "c")
-    maps = [contents(tmp_path / name)["semantic/train_000001.png"] for name in "abc"]
+    maps = [contents(tmp_path / name)["panoptic/train_000001.png"] for name in "abc"]
     assert maps[1] == maps[2] != maps[0]
 
 
 def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) -> None:
     dataset = read_dataset("scenes", world, "train")
     image = dataset.images[1]
-    store = BoxLabelStore(folder=tmp_path / "box_labels", source=("scenes", world, "train"))
+    source = Source(format_name="scenes", root=world, split="train")
+    store = BoxLabelStore(folder=tmp_path / "box_labels", source=source)
     boxes = weaken(dataset.read_label(image), dataset.categories, "boxes", None).boxes
     label = store.label(dataset, image, boxes)
     (stored,) = store.folder.iterdir()
-    np.savez_compressed(stored, classes=label.classes, instances=label.instances * 3)
+    # Another label in its place shows who takes what is stored.
+    is_first = label.instances == 1
+    other = np.where(is_first, 0, label.instances)
+    classes = np.where(is_first, IGNORE_INDEX, label.classes).astype(np.uint8)
+    stored.write_bytes(encode_segment_map(join_maps(classes, other)))
     out = tmp_path / "out"
     run_well(world, "boxes", out, "--box-labels", store.folder)
     assert len(list(store.folder.iterdir())) == 4
-    np.testing.assert_array_equal(read_maps(out, "train_000001")[1], label.instances * 3)
-    settings = ("--box-labels", store.folder, "--set", "box_method=box")
+    np.testing.assert_array_equal(read_maps(out, "train_000001")[1] > 0, other > 0)
+    assert (other > 0).sum() < (label.instances > 0).sum()
+    settings = ("--box-labels", store.folder, "--set", "boxes.method=box")
     run_well(world, "boxes", tmp_path / "filled", *settings)
     assert len(list(store.folder.iterdir())) == 8
     assert (read_maps(tmp_path / "filled", "train_000001")[1] > 0).sum() > (
@@ -185,7 +196,7 @@ def test_labels_of_another_version_of_the_method_are_made_again(
     arguments = ("boxes", out, "--box-labels", stored)
     run_well(world, *arguments)
     assert run_well(world, *arguments)["resumed"] == 4
-    for module in (label_makers, label_store):
+    for module in (label_images, label_store):
         monkeypatch.setattr(module, "METHOD_VERSION", 0)
     assert run_well(world, *arguments)["resumed"] == 0
     assert len(list(stored.iterdir())) == 8
@@ -197,10 +208,10 @@ def test_the_recipe_of_a_study_is_used(world: Path, tmp_path: Path) -> None:
         "[recipe.tags]\ncam_threshold = 0.9\ncrop_size_wh = [64, 64]\n"
         "[recipe.classifier]\nsteps = 0\nlearning_rate = 1e-3\n"
     )
-    run_well(world, "tags", tmp_path / "a", "--recipe", study, "--set", "batch_size=1")
+    run_well(world, "tags", tmp_path / "a", "--recipe", study, "--set", "descent.batch_size=1")
     recipe = read_json(tmp_path / "a/manifest.json")["recipe"]
     assert recipe["tags"] == {"cam_threshold": 0.9, "crop_size_wh": [64, 64]}
-    assert (recipe["classifier"]["steps"], recipe["batch_size"]) == (0, 1)
+    assert (recipe["classifier"]["steps"], recipe["descent"]["batch_size"]) == (0, 1)
 
 
 def test_the_table_shows_the_rates(world: Path, tmp_path: Path) -> None:
@@ -236,10 +247,15 @@ def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path
         ("boxes", ("--split", "test"), DatasetError, "no split 'test'"),
         ("tags", ("--set", "tags.cam=1"), RecipeError, "--set: unknown setting tags.cam"),
         ("tags", ("--val-split", "vla"), DatasetError, "no split 'vla'"),
-        ("boxes", ("--set", "box_method=nope"), RecipeError, "use agreed, grabcut, grouping, box"),
+        (
+            "boxes",
+            ("--set", "boxes.method=nope"),
+            RecipeError,
+            "use agreed, grabcut, grouping, box",
+        ),
         ("tags", ("--set", "tags.cam_threshold=7"), RecipeError, "cam_threshold must be above 0"),
-        ("tags", ("--set", "max_side=-5"), RecipeError, "max_side must be at least 16"),
-        ("tags", ("--set", "optimizer=lion"), RecipeError, "unknown optimizer 'lion'"),
+        ("tags", ("--set", "images.max_side=-5"), RecipeError, "max_side must be at least 16"),
+        ("tags", ("--set", "descent.optimizer=lion"), RecipeError, "unknown optimizer 'lion'"),
     ):
         done = run(world, labels, out, *more)
         assert isinstance(done.exception, error)
@@ -251,7 +267,8 @@ def test_a_folder_of_others_or_with_other_settings_is_refused(world: Path, tmp_p
     out = tmp_path / "out"
     out.mkdir()
     (out / "photo.png").write_text("mine")
-    assert "is not empty" in str(run(world, "boxes", out, "--overwrite").exception)
+    assert "is not empty" in str(run(world, "boxes", out).exception)
+    assert "holds 'photo.png'" in str(run(world, "boxes", out, "--overwrite").exception)
     (out / "photo.png").unlink()
     run_well(world, "boxes", out, "--max-images", 1)
     assert "different list of images" in str(run(world, "boxes", out).exception)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from wsps.pseudo_labels.box_crf import sharpen_box
+from wsps.pseudo_labels.methods import sharpen_box
 
 PLACE = (20, 20, 50, 45)
 

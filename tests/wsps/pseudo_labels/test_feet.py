@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from wsps.pseudo_labels.feet import doubt_feet
+from wsps.pseudo_labels.methods import doubt_feet
 
 
 def ones(height: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@ import numpy as np
 
 from annotools.categories import IGNORE_INDEX
 from tests.builders import make_categories
-from wsps.pseudo_labels.merge import merge_with_boxes
+from wsps.pseudo_labels.refine import merge_with_boxes
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))
 ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, TaggedCrop, WeakLabel
 from tests.builders import make_categories
-from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.refine import (
+    PseudoLabel,
     fill_background,
     fill_boxes,
     instances_from_boxes,

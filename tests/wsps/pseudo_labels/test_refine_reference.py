@@ -15,14 +15,14 @@ from annotools.label_maps import build_label
 from annotools.records import Box, WeakLabel
 from annotools.weak_labels.weaken import weaken
 from tests.real_data import DATA
-from wsps.pseudo_labels.merge import merge_with_boxes
-from wsps.pseudo_labels.records import PseudoLabel
 from wsps.pseudo_labels.refine import (
+    PseudoLabel,
     fill_boxes,
     instances_from_boxes,
     keep_certain,
     keep_in_boxes,
     keep_tagged,
+    merge_with_boxes,
     refine_label,
 )
 from wsps.recipe import RefinementSettings

@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wsps.pseudo_labels.boxes import MIN_SCORE
-from wsps.pseudo_labels.rivals import subtract_rivals
+from wsps.pseudo_labels.boxes import MIN_SCORE, subtract_rivals
 
 
 def row(*scores: float) -> NDArray[np.float32]:

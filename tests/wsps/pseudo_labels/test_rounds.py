@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 from annotools.commands import draw as draw_cli
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
-from annotools.formats.panoptic_folder import read_label_folder, read_maps
 from annotools.label_maps import class_map
 from tests.wsps.pseudo_label_runs import (
     QUICK,
     contents,
     make_world,
     read_json,
+    read_maps,
     run,
     run_well,
     stop_at,
@@ -26,7 +26,7 @@ from wsps.training import stages as training
 
 TWO_STEPS = (
     *QUICK,
-    *("--set", "semantic.steps=2", "--set", "crop_size_wh=[64, 64]"),
+    *("--set", "semantic.steps=2", "--set", "views.crop_size_wh=[64, 64]"),
     *("--set", "refinement.min_score=0", "--set", "refinement.crf.iterations=1"),
 )
 ROUND = (*TWO_STEPS, "--rounds", 1)
@@ -58,10 +58,14 @@ def test_each_kind_goes_through_the_rounds(world: Path, tmp_path: Path) -> None:
     folders = [out / "rounds/0", out / "rounds/1", out]
     assert [read_json(folder / "manifest.json")["round"] for folder in folders] == [0, 1, 2]
     assert read_json(out / "rounds/0/manifest.json")["images"]["without a label"] == 1
-    assert sorted(read_label_folder(folders[0]).name_of) == [0, 1, 2]
-    assert sorted(read_label_folder(folders[1]).name_of) == [0, 1, 2, 3]
+    labelled = [read_dataset("coco-panoptic", folder, "photos").images for folder in folders]
+    assert [[image.image_id for image in images] for images in labelled] == [
+        [0, 1, 2],
+        *[[0, 1, 2, 3]] * 2,
+    ]
     assert content["images"]["labelled"] == 3
-    assert len(contents(out)) == 2 * (3 + 4 + 4) + 3 + 1
+    # PNGs, three JSON files a round, two networks and the quality.
+    assert len(contents(out)) == 3 * (3 + 4 + 4) + 3 * 3 + 2 + 1
     dataset = read_dataset("scenes", world, "train")
     full = class_map(dataset.read_label(dataset.images[0]), dataset.categories)
     for folder in folders:
@@ -81,7 +85,7 @@ def test_the_first_labels_are_those_without_rounds(world: Path, tmp_path: Path) 
     run_well(world, "boxes+tags", tmp_path / "with", *ROUND)
     before, after = contents(tmp_path / "without"), contents(tmp_path / "with")
     maps = {name for name in before if name.endswith(".png")}
-    assert len(maps) == 8
+    assert len(maps) == 12
     assert all(after[f"rounds/0/{name}"] == before[name] for name in maps)
     assert any(after[name] != before[name] for name in maps)
 
@@ -116,7 +120,7 @@ def test_a_network_whose_training_was_stopped_is_trained_and_no_other(
 
     monkeypatch.setattr(training, "train_semantic", stop_second)
     assert run(world, "boxes", out, *rounds).exit_code != 0
-    assert {path.name for path in (out / ".state").glob("*.pt")} == {"network-0.pt"}
+    assert [path.parent.name for path in out.rglob("network.pt")] == ["0"]
     assert run_well(world, "boxes", out, *rounds)["resumed"] == 8
     assert trained == [0, 1, 1]
 
@@ -128,11 +132,11 @@ def test_a_finished_run_does_nothing_again(
     from_boxes = counted(monkeypatch, label_store, "label_from_boxes")
     trained = counted(monkeypatch, training, "train_semantic")
     run_well(world, "boxes", out, *ROUND)
-    before, network = contents(out), (out / ".state/network-0.pt").read_bytes()
+    before, network = contents(out), (out / "rounds/0/network.pt").read_bytes()
     assert (len(from_boxes), len(trained)) == (4, 1)
     assert run_well(world, "boxes", out, *ROUND)["resumed"] == 8
     assert (len(from_boxes), len(trained)) == (4, 1)
-    (out / ".state/network-0.pt").write_bytes(network[:100])
+    (out / "rounds/0/network.pt").write_bytes(network[:100])
     assert run_well(world, "boxes", out, *ROUND)["resumed"] == 8
     assert len(trained) == 2
     world.write_text(world.read_text() + "noise = 7\n")
@@ -145,7 +149,7 @@ def test_a_worker_loads_the_network_of_a_round(world: Path, tmp_path: Path) -> N
     out, one_image = tmp_path / "out", (*ROUND, "--max-images", 1)
     run_well(world, "boxes", out, *one_image)
     before = contents(out)
-    (out / "semantic/train_000000.png").unlink()
+    (out / "panoptic/train_000000.png").unlink()
     assert run_well(world, "boxes", out, *one_image, "--workers", 2)["resumed"] == 1
     assert contents(out) == before
 
@@ -161,7 +165,7 @@ def test_the_option_replaces_the_recipes_rounds(world: Path, tmp_path: Path) -> 
     assert done.exit_code == 2
     done = run(world, "boxes", tmp_path / "c", "--set", "refinement.rounds=-1")
     assert isinstance(done.exception, RecipeError)
-    wrong = (*ROUND, "--set", "backbone=vgg")
+    wrong = (*ROUND, "--set", "backbone.name=vgg")
     assert isinstance(run(world, "boxes", tmp_path / "c", *wrong).exception, RecipeError)
     assert not (tmp_path / "c").exists()
 
@@ -169,7 +173,7 @@ def test_the_option_replaces_the_recipes_rounds(world: Path, tmp_path: Path) -> 
 def test_other_rounds_are_refused_or_started_over(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_well(world, "boxes", out, *ROUND)
-    half = out / "rounds/0/semantic/.train_000001.png.77"
+    half = out / "rounds/0/panoptic/.train_000001.png.77"
     half.write_text("half a map")
     refused = run(world, "boxes", out, *TWO_STEPS)
     assert "different number of rounds" in str(refused.exception)
@@ -183,8 +187,11 @@ def test_other_rounds_are_refused_or_started_over(world: Path, tmp_path: Path) -
     run_well(world, "boxes", out, *TWO_STEPS, "--overwrite")
     assert {path.name for path in out.iterdir()} == {
         ".state",
+        "panoptic",
         "semantic",
         "instances",
+        "boxes.json",
+        "panoptic.json",
         "manifest.json",
         "quality.json",
     }

@@ -16,7 +16,7 @@ from wsps.pseudo_labels.tags import (
     threshold_heat,
     train_classifier,
 )
-from wsps.recipe import Recipe, StageSettings, TagSettings
+from wsps.recipe import DescentSettings, ImageSettings, Recipe, StageSettings, TagSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX
@@ -81,7 +81,10 @@ def tagged_photos() -> list[TaggedPhoto]:
 
 
 def test_a_classifier_of_tags_learns_repeats_and_labels_its_crops():
-    recipe = Recipe(batch_size=3, classifier=StageSettings(steps=30, learning_rate=3e-3))
+    recipe = Recipe(
+        descent=DescentSettings(batch_size=3),
+        classifier=StageSettings(steps=30, learning_rate=3e-3),
+    )
     photos = tagged_photos()
     classifier = train_classifier(photos, CATEGORIES, recipe, seed=1, device=CPU)
     assert not classifier.training
@@ -109,7 +112,9 @@ def test_crops_of_a_large_photo_are_reduced_and_the_label_is_not():
     halved = score_crops(Seen(), photo, 32, CPU)
     assert sizes == [(2, 3, 32, 32), (2, 3, 16, 16)]
     np.testing.assert_allclose(whole, halved, atol=0.01)
-    recipe = Recipe(max_side=32, classifier=StageSettings(steps=1, learning_rate=3e-3))
+    recipe = Recipe(
+        images=ImageSettings(max_side=32), classifier=StageSettings(steps=1, learning_rate=3e-3)
+    )
     classifier = train_classifier([photo], CATEGORIES, recipe, 0, CPU)
     classes = label_from_tags(classifier, photo, CATEGORIES, recipe, CPU)
     assert classes.shape == (32, 64)
@@ -122,7 +127,10 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
         tagged_category_ids=(10, 20),
     )
     photo = TaggedPhoto(photo=np.full((32, 32, 3), 90, dtype=np.uint8), weak=weak)
-    recipe = Recipe(batch_size=2, classifier=StageSettings(steps=20, learning_rate=3e-3))
+    recipe = Recipe(
+        descent=DescentSettings(batch_size=2),
+        classifier=StageSettings(steps=20, learning_rate=3e-3),
+    )
     classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
     assert (label_from_tags(classifier, photo, CATEGORIES, recipe, CPU) == NO).all()
     logits = classifier(tags.normalise(photo.photo)[None])[0]

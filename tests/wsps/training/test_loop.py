@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from annotools.errors import RecipeError
-from wsps.recipe import Recipe, StageSettings
+from wsps.recipe import DescentSettings, StageSettings
 from wsps.training.loop import descend
 
 STAGE = StageSettings(steps=100, learning_rate=0.1)
@@ -21,8 +21,8 @@ def run(optimizer: str, stage: StageSettings, seed: int = 0) -> tuple[list[float
     def loss_of(noise: float) -> Tensor:
         return (layer(x) - (2 * x - 1) + noise).square().mean()
 
-    recipe = Recipe(optimizer=optimizer, weight_decay=0.0)
-    losses = descend(layer.parameters(), itertools.repeat(0.0), loss_of, recipe, stage, "toy")
+    descent = DescentSettings(optimizer=optimizer, weight_decay=0.0)
+    losses = descend(layer.parameters(), itertools.repeat(0.0), loss_of, descent, stage, "toy")
     return losses, torch.cat([layer.weight.detach().flatten(), layer.bias.detach()])
 
 
@@ -39,9 +39,11 @@ def test_a_toy_problem_is_solved_and_repeats_bit_by_bit(optimizer: str):
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
     weight = nn.Parameter(torch.zeros(()))
-    recipe = Recipe(optimizer="adam", weight_decay=0.0)
+    descent = DescentSettings(optimizer="adam", weight_decay=0.0)
     # Of a constant gradient Adam makes steps of exactly the learning rate.
-    places = descend([weight], itertools.repeat(None), lambda _: weight * 1.0, recipe, STAGE, "toy")
+    places = descend(
+        [weight], itertools.repeat(None), lambda _: weight * 1.0, descent, STAGE, "toy"
+    )
     rates = [a - b for a, b in itertools.pairwise(places)]
     peak = rates.index(max(rates))
     assert max(rates) == pytest.approx(STAGE.learning_rate, rel=1e-3)
@@ -59,7 +61,7 @@ def test_no_steps_change_nothing_and_frozen_weights_stay():
         [frozen, free],
         itertools.repeat(None),
         lambda _: (frozen * free).square().sum(),
-        Recipe(),
+        DescentSettings(),
         StageSettings(steps=3, learning_rate=0.1),
         "toy",
     )

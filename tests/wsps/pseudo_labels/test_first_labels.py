@@ -4,8 +4,8 @@ import pytest
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, WeakLabel
 from tests.builders import make_categories
-from wsps.pseudo_labels.image_labels import label_image
-from wsps.pseudo_labels.records import PseudoLabel
+from wsps.pseudo_labels.label_images import first_label
+from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.recipe import RefinementSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))
@@ -24,20 +24,20 @@ SETTINGS = RefinementSettings()
 
 
 def test_boxes_come_first_and_tags_add_stuff() -> None:
-    both = label_image(FROM_BOXES, FROM_TAGS, WEAK, CATEGORIES, SETTINGS)
+    both = first_label(FROM_BOXES, FROM_TAGS, WEAK, CATEGORIES, SETTINGS)
     assert both.classes.tolist() == [[CAR, SKY, NO]]
     assert both.instances.tolist() == [[1, 0, 0]]
 
 
 def test_one_source_alone_is_taken_as_it_is() -> None:
-    boxes = label_image(FROM_BOXES, None, WEAK, CATEGORIES, SETTINGS)
+    boxes = first_label(FROM_BOXES, None, WEAK, CATEGORIES, SETTINGS)
     assert boxes.classes.tolist() == [[CAR, NO, NO]]
     assert boxes.instances.tolist() == [[1, 0, 0]]
-    tags = label_image(None, FROM_TAGS, NO_BOXES, CATEGORIES, SETTINGS)
+    tags = first_label(None, FROM_TAGS, NO_BOXES, CATEGORIES, SETTINGS)
     assert tags.classes.tolist() == [[ROAD, SKY, CAR]]
     assert tags.instances.tolist() == [[0, 0, 0]]
     with pytest.raises(ValueError, match="boxes or tags"):
-        label_image(None, None, NO_BOXES, CATEGORIES, SETTINGS)
+        first_label(None, None, NO_BOXES, CATEGORIES, SETTINGS)
 
 
 def test_the_released_code_fills_boxes_from_the_start() -> None:
@@ -47,10 +47,10 @@ def test_the_released_code_fills_boxes_from_the_start() -> None:
     classes = np.full((3, 3), NO, dtype=np.uint8)
     classes[0, 0] = CAR
     from_boxes = PseudoLabel(classes=classes, instances=(classes == CAR).astype(np.int32))
-    filled = label_image(from_boxes, None, weak, CATEGORIES, settings)
+    filled = first_label(from_boxes, None, weak, CATEGORIES, settings)
     assert filled.classes.tolist() == [[CAR, NO, NO], [NO, CAR, CAR], [NO, CAR, CAR]]
     assert filled.instances.tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
-    unfilled = label_image(from_boxes, None, weak, CATEGORIES, SETTINGS)
+    unfilled = first_label(from_boxes, None, weak, CATEGORIES, SETTINGS)
     np.testing.assert_array_equal(unfilled.classes, classes)
 
 
@@ -61,5 +61,5 @@ def test_masks_tell_instances_apart_where_boxes_of_a_class_meet() -> None:
         classes=np.full((1, 3), CAR, dtype=np.uint8),
         instances=np.array([[1, 2, 2]], dtype=np.int32),
     )
-    label = label_image(from_boxes, None, weak, CATEGORIES, SETTINGS)
+    label = first_label(from_boxes, None, weak, CATEGORIES, SETTINGS)
     assert label.instances.tolist() == [[1, 2, 2]]

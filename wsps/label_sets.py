@@ -1,0 +1,143 @@
+"""Label sets on disk as training examples: what `train` reads, of anybody's panoptic folders.
+
+`manifest.json` beside the labels may say which kind of label each image has; `boxes.json` has the
+boxes that annotators drew, for the detector.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.files import digest, hash_files
+from annotools.formats import coco_panoptic
+from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.panoptic_folder import LABELS_FILE
+from annotools.formats.weak_json import BOXES_FILE, read_boxes
+from annotools.label_maps import class_map, instance_map
+from annotools.records import Box, Dataset, FullLabel, Image, Photo
+from annotools.weak_labels.weaken import weaken
+from annotools.work_folder import MANIFEST_FILE
+from wsps.data import Examples, TrainingExample, reduce_example
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSet:
+    """The labels of a folder.
+
+    `kind_of` gives each image's label kind by image id. `boxes_of` gives the boxes that an
+    annotator drew, and lacks images whose annotator was not asked for boxes; None where the labels
+    themselves say what boxes there are.
+    """
+
+    labels: Dataset
+    kind_of: Mapping[int | str, str]
+    boxes_of: Mapping[int | str, Sequence[Box]] | None
+
+    @property
+    def categories(self) -> CategorySet:
+        """Of the labels."""
+        return self.labels.categories
+
+
+def read_label_set(folder: Path) -> LabelSet:
+    """Read a folder with `panoptic.json`; PNGs are read when asked for.
+
+    Images of which no manifest tells the kind have the kind `full`.
+
+    Raises:
+        DatasetError: when a file is missing or contradicts itself.
+    """
+    # Photos are elsewhere: a label set has no folder of this name.
+    labels = coco_panoptic.read(folder, split="photos")
+    kind_of = dict.fromkeys((image.image_id for image in labels.images), "full")
+    manifest = folder / MANIFEST_FILE
+    content = read_json(manifest, "*.json") if manifest.is_file() else {}
+    if "labels" in content:
+        for place, entry in entries(manifest, content, "labels"):
+            kind_of[entry.get("image_id", "")] = take(place, entry, "kind", str)
+    boxes = folder / BOXES_FILE
+    boxes_of = read_boxes(boxes).boxes_of if boxes.is_file() else None
+    return LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
+
+
+def hash_label_set(folder: Path) -> dict[str, Any]:
+    """Return a SHA-256 over the labels of a folder, their boxes and their kinds.
+
+    Raises:
+        DatasetError: when a file is missing or contradicts itself.
+    """
+    label_set = read_label_set(folder)
+    pngs = [path for image in label_set.labels.images for path in image.label_paths]
+    files = [path for name in (LABELS_FILE, BOXES_FILE) if (path := folder / name).is_file()]
+    return {**hash_files(folder, [*files, *pngs]), "kinds": digest(list(label_set.kind_of.items()))}
+
+
+def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) -> list[Examples]:
+    """Return the labels of a set with their photos, a group for each label kind.
+
+    Args:
+        label_set: the labels.
+        photos: a dataset that has the photo of each label, by image id; gives the order.
+        max_side: photos with a longer side are reduced to it.
+
+    Raises:
+        DatasetError: when a label has no photo.
+    """
+    label_of = {image.image_id: image for image in label_set.labels.images}
+    photo_of = {image.image_id: image for image in photos.images if image.image_id in label_of}
+    if missing := [image_id for image_id in label_of if image_id not in photo_of]:
+        raise DatasetError(f"{photos.name}: has no image {missing[0]!r}, which has a label")
+    groups: dict[str, list[Image]] = {}
+    for image_id in photo_of:
+        groups.setdefault(label_set.kind_of[image_id], []).append(label_of[image_id])
+    make = partial(_read_example, label_set, photos, photo_of, max_side)
+    return [Examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)]
+
+
+def make_example(
+    photo: Photo, label: FullLabel, boxes: Sequence[Box] | None, categories: CategorySet
+) -> TrainingExample:
+    """Return a label as a training example.
+
+    A group's box holds several objects, and torchvision's detector cannot ignore a region, so it
+    is no target.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        label: of the photo.
+        boxes: that an annotator drew; None where nobody was asked for boxes.
+        categories: of the label.
+    """
+    targets = [box for box in boxes or () if not box.is_group]
+    return TrainingExample(
+        photo=photo,
+        classes=class_map(label, categories),
+        instances=instance_map(label, categories),
+        boxes_xyxy=np.array([b.box_xyxy for b in targets], dtype=np.float32).reshape(-1, 4),
+        box_classes=np.array(
+            [categories.class_index_of[b.category_id] for b in targets], dtype=np.int64
+        ),
+        has_boxes=boxes is not None,
+    )
+
+
+def _read_example(
+    label_set: LabelSet,
+    photos: Dataset,
+    photo_of: Mapping[int | str, Image],
+    max_side: int | None,
+    image: Image,
+) -> TrainingExample:
+    label, categories = label_set.labels.read_label(image), label_set.categories
+    if label_set.boxes_of is None:
+        boxes: Sequence[Box] | None = weaken(label, categories, "boxes", None).boxes
+    else:
+        boxes = label_set.boxes_of.get(image.image_id)
+    photo = photos.read_photo(photo_of[image.image_id])
+    return reduce_example(make_example(photo, label, boxes, categories), max_side)

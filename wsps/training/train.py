@@ -1,0 +1,141 @@
+"""Train a panoptic model on a label set: a folder of labels in, a folder with a checkpoint out.
+
+A run that was stopped goes on with the stage that it was in.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
+"""
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from annotools.errors import DatasetError
+from annotools.files import digest, write_json
+from annotools.formats.coco_panoptic import category_entries, read_categories
+from annotools.formats.json_values import read_json
+from annotools.formats.source import Source, open_source
+from annotools.settings import as_table, read_settings, without_nulls
+from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder
+from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
+from wsps.networks.model import PanopticModel
+from wsps.recipe import Recipe
+from wsps.training.checkpoints import NETWORK_FILE, choose_device, load_weights, store_weights
+from wsps.training.stages import (
+    draw_batches,
+    start_model,
+    train_detector,
+    train_instance,
+    train_semantic,
+)
+
+WRITTEN_BY = "annotools train"
+SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
+"""Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
+
+
+def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) -> None:
+    """Train a model on the labels of a folder and write its checkpoints to another.
+
+    Labels of a round go on with the semantic network of the round before, if it is beside them.
+
+    Args:
+        labels: a label set.
+        photos: where the photos of its images are, by image id.
+        recipe: how long and how to train.
+        seed: of weights, order and augmentation.
+        out: the folder to write to: new, empty, or of an earlier run with the same settings.
+
+    Raises:
+        DatasetError: when a label or a photo cannot be read, there is no label at all, or the
+            folder may not be written to.
+        RecipeError: when the recipe's backbone does not exist, or training diverges.
+        OSError: when a file cannot be written.
+    """
+    label_set = read_label_set(labels)
+    if not label_set.labels.images:
+        raise DatasetError(f"{labels}: nothing to train on: no image has a label")
+    model = start_model(label_set.categories, recipe, seed, choose_device())
+    manifest = _describe(labels, label_set, recipe, seed)
+    start_folder(out, WRITTEN_BY, manifest, [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE])
+    groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
+    key, device = digest(manifest), model.device
+
+    def semantic() -> nn.Module:
+        number, start = _round_of(labels)
+        if start is not None:
+            load_weights(start, model.semantic)
+        train_semantic(model.semantic, groups, recipe, seed, number)
+        return model.semantic
+
+    def detector() -> nn.Module:
+        # Learning to detect from nothing takes many more steps than a small study has.
+        model.detector.start_from(model.semantic.trunk.backbone)
+        train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
+        return model.detector
+
+    def instance() -> nn.Module:
+        train_instance(model, draw_batches(boxed, recipe, seed, "instance", device))
+        return _end_to_end(model)
+
+    store_weights(out / SEMANTIC_FILE, key, semantic)
+    load_weights(out / SEMANTIC_FILE, model.semantic)
+    boxed = [group for group in groups if group[0].has_boxes]
+    if boxed:
+        store_weights(out / DETECTOR_FILE, key, detector)
+        load_weights(out / DETECTOR_FILE, model.detector)
+        store_weights(out / INSTANCE_FILE, key, instance)
+    finish_folder(out, WRITTEN_BY)
+    write_json(out / MANIFEST_FILE, manifest)
+
+
+def load_model(run: Path) -> PanopticModel:
+    """Return the trained model of a folder that `train` wrote, on `choose_device()`.
+
+    Raises:
+        DatasetError: when the folder has no finished model.
+    """
+    path = run / MANIFEST_FILE
+    content = read_json(path, "*.json")
+    if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
+        raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
+    recipe = read_settings(Recipe, without_nulls(content["recipe"]), where=str(path))
+    categories = read_categories(path, content)
+    # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
+    recipe = replace(recipe, backbone=replace(recipe.backbone, weights=None))
+    model = start_model(categories, recipe, content["seed"], choose_device())
+    load_weights(run / SEMANTIC_FILE, model.semantic)
+    if (run / INSTANCE_FILE).is_file():
+        load_weights(run / DETECTOR_FILE, model.detector)
+        load_weights(run / INSTANCE_FILE, _end_to_end(model))
+    return model
+
+
+def _describe(labels: Path, label_set: LabelSet, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Return the manifest of a run: all that its checkpoints depend on."""
+    used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
+    return {
+        "written_by": WRITTEN_BY,
+        "labels": hash_label_set(labels),
+        "round": _round_of(labels)[0],
+        "recipe": {name: as_table(getattr(recipe, name)) for name in (*used, "prediction")},
+        "categories": category_entries(label_set.categories),
+        "seed": seed,
+        "version of annotools": version("annotools"),
+    }
+
+
+def _round_of(labels: Path) -> tuple[int, Path | None]:
+    """Return the round of labels, from 0, and the network to go on with, None without one."""
+    path = labels / MANIFEST_FILE
+    content = read_json(path, "*.json") if path.is_file() else {}
+    number = content.get("round", 0) if isinstance(content, dict) else 0
+    network = labels / "rounds" / str(number - 1) / NETWORK_FILE
+    return number, network if network.is_file() else None
+
+
+def _end_to_end(model: PanopticModel) -> nn.Module:
+    """Return what the last stage trains, as one module."""
+    return nn.ModuleDict({"semantic": model.semantic, "instance": model.instance})
