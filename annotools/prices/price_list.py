@@ -19,7 +19,7 @@ from annotools.prices.intervals import (
     sensitivity,
     total_hours,
 )
-from annotools.prices.times import AnnotationTimes, unchecked_beside_checked
+from annotools.prices.times import AnnotationTimes, mixed_quality_control
 from annotools.settings import as_table
 
 HEADLINE_KINDS = ("boxes+tags", "boxes")
@@ -122,7 +122,7 @@ def explain(listed: PriceList) -> Iterator[str]:
             f"90 % lie between {middle.low:.3g} and {middle.high:.3g}."
         )
     used = _used_actions(listed)
-    mixed = unchecked_beside_checked(times, used)
+    mixed = mixed_quality_control(times, used)
     if mixed is not None:
         unchecked, checked = (", ".join(names) for names in mixed)
         yield (
@@ -149,7 +149,7 @@ def as_json(listed: PriceList) -> dict[str, Any]:
     A kind without a price has null for all its numbers.
     """
     used = _used_actions(listed)
-    mixed = unchecked_beside_checked(listed.times, used)
+    mixed = mixed_quality_control(listed.times, used)
     empty = dict.fromkeys(name for name in Price.__annotations__ if name != "name")
     return {
         "times": listed.times.name,
