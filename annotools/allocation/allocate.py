@@ -1,10 +1,10 @@
-"""From a budget and a mix of label kinds to the kind that each image gets."""
+"""A budget is spent on a mix of label kinds, image by image."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from annotools.allocation.image_orders import Queues, random_order
+from annotools.allocation.plan_file import Allocation, PlanSettings
 from annotools.errors import RecipeError
 from annotools.records import LABEL_KINDS, NO_LABEL
 
@@ -18,34 +18,10 @@ MIX_KINDS = (*LABEL_KINDS, NO_LABEL)
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
-class Allocation:
-    """The label kind of each image bought, in order of purchase; images left out have no label.
-
-    Images of the kind `NO_LABEL` are used without one. `spent_by_kind` has an entry in seconds
-    for each kind of the mix, 0 where none was bought; `left_seconds` are what the budget has left.
-    `ran_out` is true where there was no further image to buy, however much is left.
-    """
-
-    kind_of: Mapping[int | str, str]
-    spent_seconds: float
-    spent_by_kind: Mapping[str, float]
-    left_seconds: float
-    ran_out: bool = False
-
-    @property
-    def labelled(self) -> tuple[int | str, ...]:
-        """Ids of the images that got a label."""
-        return tuple(i for i, kind in self.kind_of.items() if kind != NO_LABEL)
-
-
 def allocate(
-    mix: Mapping[str, float],
-    budget_hours: float,
+    settings: PlanSettings,
     prices: Mapping[int | str, Mapping[str, float]],
-    seed: int,
     queues: Queues | None = None,
-    share_by: str = "hours",
 ) -> Allocation:
     """Spend a budget on labels so that each kind gets its share of the hours, or of the images.
 
@@ -62,47 +38,41 @@ def allocate(
     leaves fewer of them.
 
     Args:
-        mix: share by label kind, positive, of any sum.
-        budget_hours: what there is to spend, infinite to label every image.
-        prices: seconds by label kind, by image id; each image has all kinds of the mix but
+        settings: mix, budget, basis of shares and seed. Shares are positive, of any sum; an
+            infinite budget labels every image. The seed is that of the order of images where no
+            queues are given.
+        prices: seconds by label kind, by image id; each image has all kinds of the mix except
             `NO_LABEL`.
-        seed: of the order of images where no queues are given.
         queues: by kind of the mix, ids of the images that can be bought, each once, as
             `annotools.allocation.image_orders` gives them; the same random order for all kinds if
             absent.
-        share_by: one of `SHARE_BASES`.
 
     Raises:
         RecipeError: for a mix that buys nothing, an unknown kind or one without a price, a share
-            that is not positive, an unknown base of shares, or a budget that is negative or not a
+            that is not positive, an unknown basis of shares, or a budget that is negative or not a
             number.
     """
-    _check(mix, budget_hours, prices, share_by)
+    mix, seed, share_by = settings.mix, settings.seed, settings.share_by
+    _check(mix, settings.budget_hours, prices, share_by)
     if queues is None:
         queues = dict.fromkeys(mix, random_order(prices, seed))
     shares = {k: v for k, v in mix.items() if k != NO_LABEL or share_by == "images"}
-    budget_seconds = budget_hours * 3600 * (1 + _ROUNDING)
+    budget_seconds = settings.budget_hours * 3600 * (1 + _ROUNDING)
     kind_of: dict[int | str, str] = {}
+    seconds_of: dict[int | str, float] = {}
     spent_seconds = 0.0
-    spent_by_kind = dict.fromkeys(mix, 0.0)
     ran_out = True
     for image_id, kind, price in _purchases(shares, prices, queues, share_by):
         if spent_seconds + price > budget_seconds:
             ran_out = False
             break
-        kind_of[image_id] = kind
+        kind_of[image_id], seconds_of[image_id] = kind, price
         spent_seconds += price
-        spent_by_kind[kind] += price
     if NO_LABEL in mix and share_by == "hours":
         rest = random_order(prices.keys() - kind_of.keys(), seed)
         kind_of |= dict.fromkeys(rest, NO_LABEL)
-    return Allocation(
-        kind_of=kind_of,
-        spent_seconds=spent_seconds,
-        spent_by_kind=spent_by_kind,
-        left_seconds=max(0.0, budget_hours * 3600 - spent_seconds),
-        ran_out=ran_out,
-    )
+        seconds_of |= dict.fromkeys(rest, 0.0)
+    return Allocation(settings=settings, kind_of=kind_of, seconds_of=seconds_of, ran_out=ran_out)
 
 
 def _purchases(

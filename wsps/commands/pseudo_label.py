@@ -22,7 +22,7 @@ from annotools.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from annotools.allocation.plan_file import StoredAllocation
+    from annotools.allocation.plan_file import Allocation
     from wsps.pseudo_labels.quality import QualityRow, TagPrecision
     from wsps.pseudo_labels.request import KindQuality, LabelledSplit
     from wsps.recipe import Recipe
@@ -150,7 +150,7 @@ def pseudo_label(
         write_json(json_file, content)
 
 
-def _read_labels(text: str) -> "str | StoredAllocation":
+def _read_labels(text: str) -> "str | Allocation":
     """Return a weak label kind, or the allocation of a file."""
     from annotools.allocation.plan_file import read_allocation
     from annotools.weak_labels.weaken import WEAK_KINDS
@@ -168,7 +168,7 @@ def _read_recipe(
     path: Path | None,
     changes: "Sequence[str]",
     crops: str | None,
-    labels: "str | StoredAllocation",
+    labels: "str | Allocation",
     format_name: str,
 ) -> "Recipe":
     """Return the recipe; its crops are those asked for, else the allocation's or the format's."""

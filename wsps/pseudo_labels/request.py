@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotools.allocation.plan_file import StoredAllocation
+from annotools.allocation.plan_file import Allocation
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.formats.panoptic_folder import describe_classes, describe_labels
 from annotools.formats.source import Source
@@ -37,7 +37,7 @@ class LabelRequest:
     """
 
     source: Source
-    labels: str | StoredAllocation
+    labels: str | Allocation
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     held_out_split: str | None = None
