@@ -48,12 +48,14 @@ def allocate(
             absent.
 
     Raises:
-        RecipeError: for a mix that buys nothing, an unknown kind or one without a price, a share
-            that is not positive, an unknown basis of shares, or a budget that is negative or not a
-            number.
+        RecipeError: for what `check_plan` refuses, or a kind without a price.
     """
     mix, seed, share_by = settings.mix, settings.seed, settings.share_by
-    _check(mix, settings.budget_hours, prices, share_by)
+    check_plan(settings)
+    for kind in mix:
+        unpriced = [image_id for image_id, price_of in prices.items() if kind not in price_of]
+        if unpriced and kind != NO_LABEL:
+            raise RecipeError(f"mix has {kind!r}, but image {unpriced[0]} has no price for it")
     if queues is None:
         queues = dict.fromkeys(mix, random_order(prices, seed))
     shares = {k: v for k, v in mix.items() if k != NO_LABEL or share_by == "images"}
@@ -73,6 +75,29 @@ def allocate(
         kind_of |= dict.fromkeys(rest, NO_LABEL)
         seconds_of |= dict.fromkeys(rest, 0.0)
     return Allocation(settings=settings, kind_of=kind_of, seconds_of=seconds_of, ran_out=ran_out)
+
+
+def check_plan(settings: PlanSettings) -> None:
+    """Make sure, before anything is priced, that a plan buys something.
+
+    Raises:
+        RecipeError: for a mix that buys nothing, an unknown kind, a share that is not positive, an
+            unknown basis of shares, or a budget that is negative or not a number.
+    """
+    mix = settings.mix
+    if not mix:
+        raise RecipeError(f"the mix is empty: give a share to some of {', '.join(MIX_KINDS)}")
+    for kind, share in mix.items():
+        if kind not in MIX_KINDS:
+            raise RecipeError(f"mix has the label kind {kind!r}: use {', '.join(MIX_KINDS)}")
+        if not 0 < share < math.inf:
+            raise RecipeError(f"mix.{kind} = {share}: give a share above 0, or leave the kind out")
+    if set(mix) == {NO_LABEL}:
+        raise RecipeError(f"the mix buys no label: add a kind to {NO_LABEL!r}")
+    if settings.share_by not in SHARE_BASES:
+        raise RecipeError(f"shares by {settings.share_by!r}: use {' or '.join(SHARE_BASES)}")
+    if not settings.budget_hours >= 0:
+        raise RecipeError(f"budget of {settings.budget_hours} hours: give zero or more")
 
 
 def _purchases(
@@ -95,27 +120,3 @@ def _purchases(
         yield image_id, kind, price
         bought.add(image_id)
         taken[kind] += price if share_by == "hours" else 1
-
-
-def _check(
-    mix: Mapping[str, float],
-    budget_hours: float,
-    prices: Mapping[int | str, Mapping[str, float]],
-    share_by: str,
-) -> None:
-    if not mix:
-        raise RecipeError(f"the mix is empty: give a share to some of {', '.join(MIX_KINDS)}")
-    for kind, share in mix.items():
-        if kind not in MIX_KINDS:
-            raise RecipeError(f"mix has the label kind {kind!r}: use {', '.join(MIX_KINDS)}")
-        if not 0 < share < math.inf:
-            raise RecipeError(f"mix.{kind} = {share}: give a share above 0, or leave the kind out")
-        unpriced = [image_id for image_id, price_of in prices.items() if kind not in price_of]
-        if unpriced and kind != NO_LABEL:
-            raise RecipeError(f"mix has {kind!r}, but image {unpriced[0]} has no price for it")
-    if set(mix) == {NO_LABEL}:
-        raise RecipeError(f"the mix buys no label: add a kind to {NO_LABEL!r}")
-    if share_by not in SHARE_BASES:
-        raise RecipeError(f"shares by {share_by!r}: use {' or '.join(SHARE_BASES)}")
-    if not budget_hours >= 0:
-        raise RecipeError(f"budget of {budget_hours} hours: give zero or more")

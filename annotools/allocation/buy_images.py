@@ -2,17 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from annotools.allocation.allocate import allocate
+from annotools.allocation.allocate import allocate, check_plan
 from annotools.allocation.image_orders import queue_images
 from annotools.allocation.plan_file import Allocation, PlanSettings
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import DatasetError
 from annotools.prices.actions import actions_for, price_seconds
 from annotools.prices.image_content import ImageContent, measure_images
 from annotools.prices.times import AnnotationTimes, read_times
-from annotools.records import LABEL_KINDS, NO_LABEL, TAGGED_KINDS, Dataset, Image
+from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset, Image
 
 Contents = Mapping[int | str, ImageContent]
 """What there is to label, by image id."""
@@ -32,15 +32,16 @@ def buy_images(
         plans: one or more, with the same times and crops.
 
     Raises:
-        RecipeError: for an unknown kind, or what `allocate` and `queue_images` refuse.
+        RecipeError: for what `allocate` and `queue_images` refuse.
         DatasetError: when there is no image, a label cannot be read, or does not tell a price.
         TimesError: when the times cannot be read, or lack an action.
     """
     if not images:
         raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to buy")
     kinds = sorted({kind for plan in plans for kind in plan.mix} - {NO_LABEL})
-    # What is wrong with the question is said before the labels are read, which may take long.
-    _check_kinds(kinds)
+    # What is wrong with a plan is said before the labels are read, which may take long.
+    for plan in plans:
+        check_plan(plan)
     times = read_times(plans[0].times)
     with_tags = not set(TAGGED_KINDS).isdisjoint(kinds)
     contents = measure_images(dataset, images, plans[0].crop_size_wh, with_tags=with_tags)
@@ -54,7 +55,7 @@ def buy_images(
 
 
 def price_images(
-    contents: Contents, kinds: Iterable[str], times: AnnotationTimes
+    contents: Contents, kinds: Sequence[str], times: AnnotationTimes
 ) -> dict[int | str, dict[str, float]]:
     """Return the price in seconds by label kind, by image id; tags of absent classes are free.
 
@@ -64,12 +65,9 @@ def price_images(
         times: seconds of each action.
 
     Raises:
-        RecipeError: for an unknown kind.
         DatasetError: where a count that a price needs is not known.
         TimesError: for an action that the table of times lacks.
     """
-    kinds = tuple(kinds)
-    _check_kinds(kinds)
     prices = {}
     for image_id, content in contents.items():
         price_of = {kind: price_seconds(actions_for(content, kind), times) for kind in kinds}
@@ -131,12 +129,6 @@ def summarise_allocation(allocation: Allocation, contents: Contents) -> BudgetRo
         left_hours=allocation.left_seconds / 3600,
         ran_out=allocation.ran_out and allocation.left_seconds > 0,
     )
-
-
-def _check_kinds(kinds: Iterable[str]) -> None:
-    for kind in kinds:
-        if kind not in LABEL_KINDS:
-            raise RecipeError(f"unknown label kind {kind!r}: use {', '.join(LABEL_KINDS)}")
 
 
 def _num_categories(content: ImageContent) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
 from annotools.progress import track
-from annotools.records import Box, Dataset, FullLabel, Image, Segment, TaggedCrop
+from annotools.records import Box, Dataset, FullLabel, Image, Segment, WeakLabel
 from annotools.settings import read_settings, read_toml
 from annotools.weak_labels.buy import take_given
 from annotools.weak_labels.weaken import asked_categories, weaken
@@ -195,14 +195,11 @@ def measure_content(
         with_tags: whether to count crops and tags, which takes longest; else they are `UNKNOWN`.
         vertices: corners of the image's polygons, as `count_vertices` gives them.
     """
-    asked = asked_categories(categories, stuff_only=False)
-    return _content(
+    return _count(
         categories,
-        objects=label.segments,
-        present={segment.category_id for segment in label.segments},
-        known=asked,
-        crops=weaken(label, categories, "tags", crop_size_wh).crops if with_tags else None,
-        tagged=asked if with_tags else (),
+        label.segments,
+        known=asked_categories(categories, stuff_only=False),
+        tags=weaken(label, categories, "tags", crop_size_wh) if with_tags else None,
         vertices=vertices,
     )
 
@@ -227,16 +224,12 @@ def measure_given(
     assert dataset.read_weak is not None
     given = dataset.read_weak(image)
     tags = take_given(dataset, image, "tags", crop_size_wh)
-    tagged_ids = {category_id for crop in tags.crops for category_id in crop.category_ids}
-    categories = dataset.categories
-    boxed = [c.category_id for c in categories.categories if c.is_thing] if given.has_boxes else []
-    return _content(
-        categories,
-        objects=given.boxes if given.has_boxes else None,
-        present={box.category_id for box in given.boxes} | tagged_ids,
-        known={*boxed, *tags.tagged_category_ids},
-        crops=tags.crops,
-        tagged=tags.tagged_category_ids,
+    things = [c.category_id for c in dataset.categories.categories if c.is_thing]
+    return _count(
+        dataset.categories,
+        given.boxes if given.has_boxes else None,
+        known=(*tags.tagged_category_ids, *(things if given.has_boxes else ())),
+        tags=tags,
     )
 
 
@@ -277,45 +270,45 @@ def _vertices(count: float | None) -> dict[str, float]:
     return {} if count is None else {"vertices": count, "vertices_known": 1.0}
 
 
-def _content(
+def _count(
     categories: CategorySet,
-    *,
     objects: Sequence[Segment | Box] | None,
-    present: Collection[int],
+    *,
     known: Collection[int],
-    crops: Sequence[TaggedCrop] | None,
-    tagged: Collection[int],
+    tags: WeakLabel | None,
     vertices: int | None = None,
 ) -> ImageContent:
-    """Count, and leave as `UNKNOWN` what was not looked at.
+    """Count, and leave as `UNKNOWN` what nobody looked at.
 
     Args:
         categories: the dataset's.
-        objects: those of the things, and maybe others; None where nobody counted them.
-        present: categories that are in the image.
-        known: categories of which it is known whether they are in the image.
-        crops: with tags; None where nobody looked.
-        tagged: categories that the crops were tagged with, where they are present.
+        objects: all things, and maybe stuff; None where nobody knows them.
+        known: categories of which objects or tags say whether they are in the image.
+        tags: the tags of the crops; None where nobody looked.
         vertices: corners of polygons; None where not known.
     """
     stuff_ids = set(asked_categories(categories, stuff_only=True))
     thing_ids = set(asked_categories(categories, stuff_only=False)) - stuff_ids
     things = None if objects is None else [o for o in objects if o.category_id in thing_ids]
-    tags = [category_id for crop in crops or () for category_id in crop.category_ids]
+    crops = () if tags is None else tags.crops
+    tagged = () if tags is None else tags.tagged_category_ids
+    tag_ids = [category_id for crop in crops for category_id in crop.category_ids]
+    present = {o.category_id for o in objects or ()}.union(tag_ids)
     return ImageContent(
         has_stuff=categories.background_id is None,
         num_thing_classes=len(thing_ids),
         num_stuff_classes=len(stuff_ids),
         things=UNKNOWN if things is None else len(things),
         groups=UNKNOWN if things is None else sum(thing.is_group for thing in things),
-        thing_classes_present=_count_if(thing_ids.issubset(known), present, thing_ids),
-        stuff_classes_present=_count_if(stuff_ids.issubset(known), present, stuff_ids),
-        crops=UNKNOWN if crops is None else len(crops),
-        thing_tags=_count_if(thing_ids.issubset(tagged), tags, thing_ids),
-        stuff_tags=_count_if(stuff_ids.issubset(tagged), tags, stuff_ids),
+        thing_classes_present=_count_of(thing_ids, present, known),
+        stuff_classes_present=_count_of(stuff_ids, present, known),
+        crops=UNKNOWN if tags is None else len(crops),
+        thing_tags=_count_of(thing_ids, tag_ids, tagged),
+        stuff_tags=_count_of(stuff_ids, tag_ids, tagged),
         **_vertices(vertices),
     )
 
 
-def _count_if(is_known: bool, found: Iterable[int], category_ids: Collection[int]) -> float:
-    return sum(category_id in category_ids for category_id in found) if is_known else UNKNOWN
+def _count_of(category_ids: set[int], found: Collection[int], known: Collection[int]) -> float:
+    """Return how many of those found are of some categories, if all these are known."""
+    return sum(i in category_ids for i in found) if category_ids.issubset(known) else UNKNOWN

@@ -6,12 +6,12 @@ between actions. How images differ is not drawn: their content is counted.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.prices.times import AnnotationTimes
+from annotools.prices.times import AnnotationTimes, fix_time
 from annotools.prices.workloads import Workload
 from annotools.random_streams import stream
 
@@ -169,7 +169,7 @@ def sensitivity(
         variances[action] = float(np.log(ratio).var()) if time.low < time.high else 0.0
         ends[action] = [
             _hours(full_actions, changed) / _hours(weak_actions, changed)
-            for changed in (_with_seconds(times, action, s) for s in (time.low, time.high))
+            for changed in (fix_time(times, action, s) for s in (time.low, time.high))
         ]
     total = sum(variances.values())
     rows = [
@@ -195,7 +195,7 @@ def break_even_seconds(
     difference = first.get(action, 0) - second.get(action, 0)
     if difference == 0:
         return None
-    free = _with_seconds(times, action, 0.0)
+    free = fix_time(times, action, 0.0)
     seconds = 3600 * (_hours(second, free) - _hours(first, free)) / difference
     return seconds if seconds >= 0 else None
 
@@ -225,8 +225,3 @@ def list_break_evens(
 
 def _hours(actions: Mapping[str, float], times: AnnotationTimes) -> float:
     return sum(n * times.actions[action].seconds for action, n in actions.items()) / 3600
-
-
-def _with_seconds(times: AnnotationTimes, action: str, seconds: float) -> AnnotationTimes:
-    fixed = replace(times.actions[action], seconds=seconds, low=seconds, high=seconds)
-    return replace(times, actions={**times.actions, action: fixed})
