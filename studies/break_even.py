@@ -24,7 +24,7 @@ from studies.results import TrialResult
 from studies.study import Study
 
 SEARCHED_FACTOR = 20.0
-"""How far from the present time a change is looked for, downwards and upwards."""
+"""A change is looked for up to this factor from the present time, downwards and upwards."""
 
 _STEPS = 400
 """Times tried in each direction before bisection."""

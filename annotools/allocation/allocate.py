@@ -9,10 +9,10 @@ from annotools.errors import RecipeError
 from annotools.records import LABEL_KINDS, NO_LABEL
 
 SHARE_BASES = ("hours", "images")
-"""What the shares of a mix are shares of."""
+"""The shares of a mix are shares of one of these."""
 
 MIX_KINDS = (*LABEL_KINDS, NO_LABEL)
-"""What a mix may hold."""
+"""A mix may hold these kinds."""
 
 # A budget worked out as a sum of prices must buy these, whatever way its last bits were rounded.
 _ROUNDING = 1e-9
@@ -25,16 +25,16 @@ def allocate(
 ) -> Allocation:
     """Spend a budget on labels so that each kind gets its share of the hours, or of the images.
 
-    There is one sequence of purchases for a mix, its queues, prices and seed. The next purchase
-    is of the kind whose hours spent (or images bought) are lowest in proportion to its share,
-    the first of these in the mix where they tie; it is the first image in this kind's queue that
-    has not been bought. A budget buys this sequence up to the first purchase that would exceed it
-    (by more than a billionth, which is rounding). Hence a smaller budget's allocation is the
-    beginning of a larger one's, whatever the order of the images.
+    A mix, its queues, prices and seed have one sequence of purchases. The next purchase is of the
+    kind whose hours spent (or images bought) are lowest in proportion to its share; where kinds
+    tie, of the first of them in the mix. It is the first image in this kind's queue that has not
+    been bought. A budget buys this sequence up to the first purchase that would exceed it (by more
+    than a billionth, which is rounding). Hence a smaller budget's allocation is the beginning of a
+    larger one's, whatever the order of the images.
 
     The mix may hold `NO_LABEL`, images used without a label. By images, it has its share of the
     sequence, at no cost. By hours a share of it would mean nothing: it takes every image that
-    nothing else bought, whatever its share, and these images are not nested, for a larger budget
+    nothing else bought, whatever its share. These images are not nested, because a larger budget
     leaves fewer of them.
 
     Args:

@@ -15,13 +15,13 @@ from annotools.prices.times import AnnotationTimes, read_times
 from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset, Image
 
 Contents = Mapping[int | str, ImageContent]
-"""What there is to label, by image id."""
+"""The content of images, by their ids."""
 
 
 def buy_images(
     dataset: Dataset, images: Sequence[Image], plans: Sequence[PlanSettings]
 ) -> tuple[tuple[Allocation, ...], Contents]:
-    """Return what each plan buys of the same images, and what there is to label in them.
+    """Buy labels of the same images by each plan; return the allocations and the contents.
 
     Each label is read once for all plans. Of two plans that differ in budget alone, the larger
     keeps what the smaller bought, as `allocate` has it.
@@ -60,7 +60,7 @@ def price_images(
     """Return the price in seconds by label kind, by image id; tags of absent classes are free.
 
     Args:
-        contents: what there is to label in each image.
+        contents: of the images.
         kinds: some of `LABEL_KINDS`.
         times: seconds of each action.
 
@@ -83,7 +83,7 @@ def price_images(
 
 @dataclass(frozen=True, kw_only=True)
 class BoughtKind:
-    """What a budget buys of one label kind.
+    """The part of a budget's purchases that has one label kind.
 
     `instances` are the things in its images, groups left out; None where nobody counted them.
     """
@@ -96,7 +96,7 @@ class BoughtKind:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetRow:
-    """What a budget buys: kinds in the order of the mix, hours spent, and hours left over.
+    """The purchases of a budget: kinds in the order of the mix, hours spent, hours left over.
 
     `ran_out` is true where there was no further image to spend the rest on.
     """

@@ -64,7 +64,7 @@ class Allocation:
 
     @property
     def left_seconds(self) -> float:
-        """What the budget has left."""
+        """The part of the budget that was not spent."""
         # Rounding may let purchases exceed the budget by less than a billionth of it.
         return max(0.0, self.settings.budget_hours * 3600 - self.spent_seconds)
 

@@ -15,7 +15,7 @@ from annotools.commands.options import (
     Split,
     check_outputs,
     crops_of,
-    open_beside,
+    open_dataset,
 )
 from annotools.commands.tables import NOTHING, console, number, percent, table
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 SHOWN_SIZES = 5
-"""How many of the distinct image sizes are printed."""
+"""So many of the distinct image sizes are printed."""
 
 
 @app.command()
@@ -56,7 +56,7 @@ def inspect(
 
     crop_size_wh = crops_of(crops, format_name)
     source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
-    dataset = open_beside(source, {"--json": json_file})
+    dataset = open_dataset(source, {"--json": json_file})
     summary = summarise(dataset, dataset.images[:max_images], crop_size_wh)
     shown = console()
     title = f"{dataset.name}, {split}"

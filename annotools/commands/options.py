@@ -59,13 +59,13 @@ def crops_of(text: str | None, format_name: str) -> tuple[int, int] | None:
     return parse_size(text or DEFAULT_CROPS.get(format_name))
 
 
-def open_beside(
+def open_dataset(
     source: "Source",
     outputs: Mapping[str, Path | None],
     inputs: Iterable[Path | str | None] = (),
     picture: str | None = None,
 ) -> "Dataset":
-    """Return the dataset of a source, after making sure that no output replaces a file of it.
+    """Open the dataset of a source, after making sure that no output replaces a file of it.
 
     Args:
         source: what to read.

@@ -15,7 +15,7 @@ from annotools.commands.options import (
     Root,
     Split,
     crops_of,
-    open_beside,
+    open_dataset,
 )
 from annotools.commands.tables import console, number, table
 
@@ -110,7 +110,7 @@ def plan(
         for asked, path in zip(plans, files, strict=True)
     }
     source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
-    dataset = open_beside(source, {**outputs, "--json": json_file}, [order, times])
+    dataset = open_dataset(source, {**outputs, "--json": json_file}, [order, times])
     allocations, contents = buy_images(dataset, dataset.images, plans)
     rows = [summarise_allocation(bought, contents) for bought in allocations]
     for path, bought in zip(files, allocations, strict=True):

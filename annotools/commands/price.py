@@ -14,7 +14,7 @@ from annotools.commands.options import (
     Split,
     check_outputs,
     crops_of,
-    open_beside,
+    open_dataset,
 )
 from annotools.commands.tables import COMPACT, NOTHING, console, table
 
@@ -117,7 +117,7 @@ def price(
         source = Source(
             format_name=format_name, root=root, split=split, allow_missing=allow_missing
         )
-        dataset = open_beside(source, outputs)
+        dataset = open_dataset(source, outputs)
         content, num_images, name = _measure(dataset, crop_size_wh, max_images)
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed

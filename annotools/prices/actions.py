@@ -17,9 +17,10 @@ ABSENT_CLASSES = "absent classes"
 
 @dataclass(frozen=True)
 class _Count:
-    """How often an action is done: `factor` times the sum of `of`, less the sum of `less`.
+    """A formula for how often an action is done: `factor` times the sum of `of`, less `less`.
 
-    All are names of fields of `ImageContent`; an empty `of` stands for one, the image itself.
+    All are names of fields of `ImageContent`; an empty `of` stands for one, the image itself. The
+    names tell which counts a price needs.
     """
 
     of: tuple[str, ...]
@@ -72,9 +73,10 @@ _COUNTS_OF = {
 """The actions of each kind, where there is stuff; `actions_for` says why."""
 
 PRICE_KINDS = tuple(_COUNTS_OF)
-"""What can be priced: every label kind, a full label also by the corners of its polygons, the part
-of `boxes+tags` that is tags, and the points that Bearman et al. compare with one on each object.
-Each has a price wherever the times have its actions and the counts are known."""
+"""Everything that can be priced: every label kind, a full label also by the corners of its
+polygons, the part of `boxes+tags` that is tags, and the points that Bearman et al. compare with one
+on each object. Each has a price wherever the times have its actions and the counts are known; there
+is no other list of what has a price."""
 
 
 def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
@@ -102,7 +104,7 @@ def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
 def count_actions(content: ImageContent, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
     """Return how often the annotator of one image does each action, by label kind.
 
-    A kind of which a count is not known is left out.
+    A kind is left out if one of its counts is not known.
 
     Args:
         content: what there is to label in the image.

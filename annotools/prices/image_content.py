@@ -26,7 +26,7 @@ UNKNOWN = math.nan
 
 @dataclass(frozen=True, kw_only=True)
 class ImageContent:
-    """What there is to label in an image, or the mean over images; `UNKNOWN` where not counted.
+    """Counts of all that can be labelled in an image, or their means; `UNKNOWN` if not counted.
 
     `things` are thing segments, and `groups` are how many of them are groups. `thing_tags` and
     `stuff_tags` count, over the `crops` of an image, the classes present in each. The background
@@ -56,7 +56,7 @@ class ImageContent:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """A dataset described by its published means per image; None where these are not known."""
+    """Published means per image that describe a dataset; None where they are not known."""
 
     name: str
     source: str
@@ -148,7 +148,7 @@ def measure_images(
     with_tags: bool = True,
     with_vertices: bool = False,
 ) -> dict[int | str, ImageContent]:
-    """Read the label of each image once; return what there is to label, by image id.
+    """Read the label of each image once; return the content by image id.
 
     Args:
         dataset: with full labels, or with boxes and tags alone.
@@ -186,7 +186,7 @@ def measure_content(
     with_tags: bool = True,
     vertices: int | None = None,
 ) -> ImageContent:
-    """Return what there is to label in an image that has a full label.
+    """Count the content of an image in its full label.
 
     Args:
         label: the full label.
@@ -207,10 +207,10 @@ def measure_content(
 def measure_given(
     dataset: Dataset, image: Image, crop_size_wh: tuple[int, int] | None
 ) -> ImageContent:
-    """Return what there is to label in an image that has boxes or tags and no masks.
+    """Count the content of an image that has boxes or tags and no masks.
 
-    Boxes say which things there are, and which of them are in a crop. Nobody knows stuff without
-    tags, and corners of polygons: they are `UNKNOWN`.
+    Boxes say which things there are, and which of them are in a crop. Stuff is `UNKNOWN` without
+    tags, and corners of polygons always are.
 
     Args:
         dataset: with `read_weak`.
@@ -283,7 +283,7 @@ def _count(
     Args:
         categories: the dataset's.
         objects: all things, and maybe stuff; None where nobody knows them.
-        known: categories of which objects or tags say whether they are in the image.
+        known: categories whose presence in the image the objects or tags tell.
         tags: the tags of the crops; None where nobody looked.
         vertices: corners of polygons; None where not known.
     """

@@ -1,4 +1,4 @@
-"""Prices have intervals, because annotators differ; they say which time matters most.
+"""A price has an interval because annotators differ; some times matter to it more than others.
 
 The times of a table are what somebody's annotators took; yours may be slower or faster. A draw is
 one possible set of annotators: one time for each action, the same on every image, independent
@@ -57,11 +57,11 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class Swing:
-    """What one action's time does to the ratio of full labels to another workload.
+    """How much one action's time changes the saving over full labels.
 
     `at_low` and `at_high` are how many times dearer full labels are when this time alone is at
     the end of its range. `variance_share` is this action's part, in [0, 1], of the variance of
-    the ratio's logarithm, each action varying alone; 0 for all where none varies.
+    the ratio's logarithm when each action varies alone; 0 for all where none varies.
     """
 
     action: str

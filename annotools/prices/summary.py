@@ -19,7 +19,7 @@ from annotools.records import Box, Dataset, FullLabel, Image, Segment
 
 @dataclass(frozen=True, kw_only=True)
 class SizeCount:
-    """How many images have a width and height in pixels."""
+    """The number of images that have one width and height, in pixels."""
 
     width: int
     height: int
@@ -28,7 +28,7 @@ class SizeCount:
 
 @dataclass(frozen=True, kw_only=True)
 class CategorySummary:
-    """What a dataset holds of one category.
+    """The images, segments and pixels that a dataset has of one category.
 
     `images` have at least one pixel of it; `segments` include its `groups`. `pixel_share` is its
     part of all pixels, void included, in [0, 1], None without images. `median_area` is in pixels,
@@ -48,7 +48,7 @@ class CategorySummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a dataset holds; None where it is not known, or there is nothing to take a mean of.
+    """The content of a dataset; None where it is not known, or there is nothing to average.
 
     `sizes` are the distinct image sizes, most frequent first. `instances` are thing segments that
     are not groups. `dropped_objects` are objects of the source without a segment. Tags are
@@ -78,7 +78,7 @@ class Summary:
 
 @dataclass(kw_only=True)
 class _Counts:
-    """What is counted image by image; only numbers of each are kept, and no label."""
+    """Sums over images. Labels are let go as soon as they are counted."""
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     contents: list[ImageContent] = field(default_factory=list)
@@ -92,7 +92,7 @@ class _Counts:
 def summarise(
     dataset: Dataset, images: Sequence[Image], crop_size_wh: tuple[int, int] | None
 ) -> Summary:
-    """Count what images of a dataset hold.
+    """Count the content of some images of a dataset.
 
     Args:
         dataset: with full labels, or with boxes and tags alone.

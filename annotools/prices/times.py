@@ -21,7 +21,7 @@ ACTIONS = (
     "coarse_image",
     "vertex",
 )
-"""What an annotator can be paid for: a box of an instance; a tag of a class present, and the
+"""An annotator can be paid for these: a box of an instance; a tag of a class present, and the
 question about a class that turns out absent, both of an image or crop; the first point on a class
 in an image, and a point on each further object of it; the scribbles of a class in an image; a mask
 of an instance; the full label of an image; its coarse label; a corner of a polygon drawn around a
@@ -33,7 +33,7 @@ PRESETS_FOLDER = Path(__file__).with_name("times_presets")
 
 @dataclass(frozen=True, kw_only=True)
 class ActionTime:
-    """How long one action takes.
+    """The seconds that one action takes, with their spread and source.
 
     `seconds` is the value to calculate with, `low` and `high` a plausible range around it: 5 % of
     times are below `low` and 5 % above `high`, or all three are the same. `unit` is what one

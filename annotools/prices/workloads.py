@@ -45,10 +45,10 @@ def list_workloads(
     times: AnnotationTimes,
     num_coarse_images: int = 0,
 ) -> tuple[Workload, ...]:
-    """Return what each kind takes on all images; tags once with and once without absent classes.
+    """Return the workload of each kind; kinds with tags come twice.
 
-    Kinds with tags come twice, the second time asking about every class of every crop, unless
-    they have no price or the times ask about absent classes in any case.
+    The second time they ask about every class of every crop. They come once where they have no
+    price, and where the times ask about absent classes in any case.
 
     Args:
         content: the mean image.
@@ -84,7 +84,7 @@ def _workload(
     *,
     all_questions: bool,
 ) -> Workload:
-    """Return what so many images of each kind take, under the name of the first kind."""
+    """Add up the work of so many images of each kind, under the name of the first kind."""
     total: dict[str, float] = {}
     missing_counts: dict[str, None] = {}
     for kind, count in num_images_of.items():
