@@ -1,4 +1,4 @@
-"""At which time of an action the better of two mixes changes, from trials that are finished.
+"""The better of two mixes changes at some time of an action: finished trials tell at which.
 
 Another time changes what the images of a trial cost, and nothing about what was trained on them:
 each trial keeps its quality and moves along the axis of hours.
@@ -18,13 +18,13 @@ from scipy.optimize import isotonic_regression
 from annotools.errors import RecipeError
 from annotools.formats import read_dataset
 from annotools.prices.actions import actions_for, paid_actions
-from annotools.prices.dataset_prices import measure_images
+from annotools.prices.image_content import mean_content, measure_images
 from annotools.prices.times import AnnotationTimes, missing_time, read_times
 from studies.results import TrialResult
 from studies.study import Study
 
 SEARCHED_FACTOR = 20.0
-"""How far from the present time a change is looked for, downwards and upwards."""
+"""A change is looked for up to this factor from the present time, downwards and upwards."""
 
 _STEPS = 400
 """Times tried in each direction before bisection."""
@@ -45,7 +45,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceChange:
-    """When the better of two mixes at so many hours changes.
+    """The times of an action at which the better of two mixes, at so many hours, changes.
 
     `better` has the higher PQ at the time as it is, `now`; None where both are equal. `below`
     and `above` are the nearest times on either side at which the other mix is better, None where
@@ -62,10 +62,10 @@ class ChoiceChange:
     above: float | None
 
 
-def break_even_of_study(
+def find_changes_of_study(
     study: Study, results: Sequence[TrialResult], action: str, hours: float | None
 ) -> tuple[ChoiceChange, ...]:
-    """Return, for each pair of mixes, at which time of an action the better one changes.
+    """Return for each pair of mixes at which time of an action the better one changes.
 
     Trials are priced anew from the images they bought, each kind at the mean content of the
     dataset's images; PQ is the mean over seeds.
@@ -75,7 +75,7 @@ def break_even_of_study(
         results: finished trials of it.
         action: whose time is varied.
         hours: at which to compare; None for the middle, on a logarithmic axis, of the hours that
-            both mixes cover. Pairs of which one does not cover them are left out.
+            both mixes cover. A pair is left out where one of its mixes does not cover them.
 
     Raises:
         RecipeError: when no pair of mixes covers the hours.
@@ -87,7 +87,8 @@ def break_even_of_study(
         raise missing_time(times, action)
     dataset = read_dataset(study.dataset.format, study.dataset.root, study.dataset.train_split)
     images = dataset.images[: study.dataset.max_train_images]
-    content = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
+    contents = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
+    content = mean_content(contents.values())
     kinds = {kind for result in results for kind in result.images}
     actions = {kind: paid_actions(actions_for(content, kind), times) for kind in kinds}
     curves = build_curves(results, actions, times, action)
@@ -127,6 +128,7 @@ def build_curves(
         if result.pq is None:
             continue
         fixed = slope = 0.0
+        # A price is linear in the open time: what it is multiplied with, and the rest.
         for kind, count in result.images.items():
             for name, done in actions[kind].items():
                 if name not in times.actions:
@@ -150,7 +152,7 @@ def quality_at(curve: Curve, hours: float, seconds: float) -> float | None:
 
     Points that fall with the hours are replaced by their mean, until none does (isotonic
     regression): more labels of a kind do no harm, and without that a dearer mix could look
-    better. Between points it is linear in the logarithm of hours; None outside of them, and
+    better. Between points it is linear in the logarithm of hours. It is None outside of them, and
     where a point costs nothing.
     """
     at = curve.fixed_hours + seconds * curve.slope
@@ -211,6 +213,7 @@ def _search(first: Curve, second: Curve, hours: float, now: float, end: float) -
     if now == 0:
         return None
     sign = _difference(first, second, hours, now) or 0.0
+    # Curves are made of pieces, so that the sign may change twice: steps find the nearest change.
     inside = now
     for outside in np.geomspace(now, end, _STEPS + 1)[1:].tolist():
         difference = _difference(first, second, hours, outside)

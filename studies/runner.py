@@ -1,21 +1,18 @@
 """From a study to its trials, and from these to results: what is done is kept, the rest runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
 
-from annotools.allocation.allocate import allocate
-from annotools.allocation.image_orders import count_categories, queue_images
-from annotools.allocation.plan_file import read_allocation
+from annotools.allocation.buy_images import buy_images
+from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
 from annotools.parallel import available_processors, run_parallel
-from annotools.prices.dataset_prices import price_images
-from annotools.prices.times import read_times
 from annotools.progress import track
-from annotools.records import NO_LABEL, TAGGED_KINDS, Image
+from annotools.records import TAGGED_KINDS, Image
 from studies.folder import start_study
 from studies.results import TrialResult, read_result
 from studies.study import Study, take_allocation
@@ -75,21 +72,32 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
             raise DatasetError(f"{settings.root}: split {split!r} has no image")
     if study.allocation is not None:
         return _allocated_trials(study, folder, study.allocation, images)
-    kinds = sorted({kind for mix in study.mixes.values() for kind in mix} - {NO_LABEL})
-    prices = price_images(
-        train, images, kinds, read_times(study.times), study.recipe.tags.crop_size_wh
+    points = [
+        (name, hours, seed)
+        for name in study.mixes
+        for hours in sorted(study.budgets_hours)
+        for seed in study.seeds
+    ]
+    plans = [
+        PlanSettings(
+            format=settings.format,
+            root=settings.root,
+            split=settings.train_split,
+            mix=study.mixes[name],
+            budget_hours=hours,
+            share_by=study.share_by,
+            order=study.order,
+            seed=seed,
+            times=study.times,
+            crop_size_wh=study.recipe.tags.crop_size_wh,
+        )
+        for name, hours, seed in points
+    ]
+    allocations, _ = buy_images(train, images, plans)
+    return tuple(
+        _plan_trial(study, folder, name, seed, bought)
+        for (name, _, seed), bought in zip(points, allocations, strict=True)
     )
-    counts = count_categories(train, images) if study.order == "most-categories" else {}
-    trials = []
-    for name, mix in study.mixes.items():
-        for hours in sorted(study.budgets_hours):
-            for seed in study.seeds:
-                queues = queue_images(study.order, mix, prices, counts, seed)
-                bought = allocate(mix, hours, prices, seed, queues, study.share_by)
-                spent_hours = bought.spent_seconds / 3600
-                trial = _plan_trial(study, folder, name, hours, seed, bought.kind_of, spent_hours)
-                trials.append(trial)
-    return tuple(trials)
 
 
 def _allocated_trials(
@@ -97,7 +105,6 @@ def _allocated_trials(
 ) -> tuple[Trial, ...]:
     """Return the trials, one a seed, of an allocation's file."""
     stored = read_allocation(path)
-    budget_hours = stored.settings.budget_hours
     if study != take_allocation(study):
         raise RecipeError(
             f"{path}: has another mix or budget than when the study was read: start from the "
@@ -106,12 +113,7 @@ def _allocated_trials(
     stored.check_images(image.image_id for image in images)
     if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
         stored.check_crops(study.recipe.tags.crop_size_wh)
-    return tuple(
-        _plan_trial(
-            study, folder, path.stem, budget_hours, seed, stored.kind_of, stored.spent_hours
-        )
-        for seed in study.seeds
-    )
+    return tuple(_plan_trial(study, folder, path.stem, seed, stored) for seed in study.seeds)
 
 
 def _check_names(study: Study) -> None:
@@ -129,16 +131,9 @@ def _check_names(study: Study) -> None:
         raise RecipeError(f"seeds must not be negative: {min(study.seeds)}")
 
 
-def _plan_trial(
-    study: Study,
-    folder: Path,
-    mix: str,
-    budget_hours: float,
-    seed: int,
-    kind_of: Mapping[int | str, str],
-    spent_hours: float,
-) -> Trial:
-    if set(kind_of.values()) <= {NO_LABEL}:
+def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:
+    budget_hours = bought.settings.budget_hours
+    if not bought.labelled:
         raise RecipeError(
             f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
             "raise the budget or leave the mix out"
@@ -148,8 +143,8 @@ def _plan_trial(
         mix=mix,
         budget_hours=budget_hours,
         seed=seed,
-        kind_of=kind_of,
-        spent_hours=spent_hours,
+        kind_of=bought.kind_of,
+        spent_hours=bought.spent_hours,
         study_folder=folder,
     )
 

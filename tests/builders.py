@@ -1,12 +1,16 @@
 """Records in one line, for tests."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from annotools.allocation.plan_file import PlanSettings
 from annotools.categories import Category, CategorySet, distinct_colour
+from annotools.errors import DatasetError
 from annotools.label_maps import build_label
-from annotools.records import Dataset, FullLabel, Image
+from annotools.records import Dataset, FullLabel, Image, WeakLabel
 
 
 def make_categories(
@@ -55,3 +59,33 @@ def make_dataset(labels: Mapping[str, FullLabel], categories: CategorySet) -> Da
         read_label=lambda image: label_of[image.image_id],
         read_photo=lambda image: np.full((image.height, image.width, 3), 128, dtype=np.uint8),
     )
+
+
+def make_weak_dataset(
+    given: Mapping[str, WeakLabel], categories: CategorySet, size_wh: tuple[int, int]
+) -> Dataset:
+    """A split `train` of images that have boxes or tags and no masks, by file name."""
+    label_of = {label.image_id: label for label in given.values()}
+    width, height = size_wh
+
+    def refuse(image: Image) -> FullLabel:
+        raise DatasetError(f"{image.file_name}: has no mask")
+
+    return Dataset(
+        name="boxes",
+        split="train",
+        categories=categories,
+        images=tuple(
+            Image(image_id=label.image_id, file_name=name, width=width, height=height)
+            for name, label in given.items()
+        ),
+        read_label=refuse,
+        read_photo=lambda image: np.full((image.height, image.width, 3), 128, dtype=np.uint8),
+        read_weak=lambda image: label_of[image.image_id],
+    )
+
+
+def make_plan(mix: Mapping[str, float], budget_hours: float, **settings: Any) -> PlanSettings:
+    """What to buy of a dataset that is nowhere."""
+    place = {"format": "memory", "root": Path("memory"), "split": "train"}
+    return PlanSettings(**{**place, "mix": mix, "budget_hours": budget_hours, **settings})

@@ -1,1 +1,1 @@
-"""A budget and a mix of label kinds give each image its label."""
+"""A budget is spent on a mix of label kinds: each image gets its label, or none."""

@@ -1,108 +1,103 @@
-"""From a budget and a mix of label kinds to the kind that each image gets."""
+"""A budget is spent on a mix of label kinds, image by image."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from annotools.allocation.image_orders import Queues, random_order
+from annotools.allocation.plan_file import Allocation, PlanSettings
 from annotools.errors import RecipeError
 from annotools.records import LABEL_KINDS, NO_LABEL
 
 SHARE_BASES = ("hours", "images")
-"""What the shares of a mix are shares of."""
+"""The shares of a mix are shares of one of these."""
 
 MIX_KINDS = (*LABEL_KINDS, NO_LABEL)
-"""What a mix may hold."""
+"""A mix may hold these kinds."""
 
 # A budget worked out as a sum of prices must buy these, whatever way its last bits were rounded.
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
-class Allocation:
-    """The label kind of each image bought, in order of purchase; images left out have no label.
-
-    Images of the kind `NO_LABEL` are used without one. `spent_by_kind` has an entry in seconds
-    for each kind of the mix, 0 where none was bought; `left_seconds` are what the budget has left.
-    `ran_out` is true where there was no further image to buy, however much is left.
-    """
-
-    kind_of: Mapping[int | str, str]
-    spent_seconds: float
-    spent_by_kind: Mapping[str, float]
-    left_seconds: float
-    ran_out: bool = False
-
-    @property
-    def labelled(self) -> tuple[int | str, ...]:
-        """Ids of the images that got a label."""
-        return tuple(i for i, kind in self.kind_of.items() if kind != NO_LABEL)
-
-
 def allocate(
-    mix: Mapping[str, float],
-    budget_hours: float,
+    settings: PlanSettings,
     prices: Mapping[int | str, Mapping[str, float]],
-    seed: int,
     queues: Queues | None = None,
-    share_by: str = "hours",
 ) -> Allocation:
     """Spend a budget on labels so that each kind gets its share of the hours, or of the images.
 
-    There is one sequence of purchases for a mix, its queues, prices and seed. The next purchase
-    is of the kind whose hours spent (or images bought) are lowest in proportion to its share,
-    the first of these in the mix where they tie; it is the first image in this kind's queue that
-    has not been bought. A budget buys this sequence up to the first purchase that would exceed it
-    (by more than a billionth, which is rounding). Hence a smaller budget's allocation is the
-    beginning of a larger one's, whatever the order of the images.
+    A mix, its queues, prices and seed have one sequence of purchases. The next purchase is of the
+    kind whose hours spent (or images bought) are lowest in proportion to its share; where kinds
+    tie, of the first of them in the mix. It is the first image in this kind's queue that has not
+    been bought. A budget buys this sequence up to the first purchase that would exceed it (by more
+    than a billionth, which is rounding). Hence a smaller budget's allocation is the beginning of a
+    larger one's, whatever the order of the images.
 
     The mix may hold `NO_LABEL`, images used without a label. By images, it has its share of the
     sequence, at no cost. By hours a share of it would mean nothing: it takes every image that
-    nothing else bought, whatever its share, and these images are not nested, for a larger budget
+    nothing else bought, whatever its share. These images are not nested, because a larger budget
     leaves fewer of them.
 
     Args:
-        mix: share by label kind, positive, of any sum.
-        budget_hours: what there is to spend, infinite to label every image.
-        prices: seconds by label kind, by image id; each image has all kinds of the mix but
+        settings: mix, budget, basis of shares and seed. Shares are positive, of any sum; an
+            infinite budget labels every image. The seed is that of the order of images where no
+            queues are given.
+        prices: seconds by label kind, by image id; each image has all kinds of the mix except
             `NO_LABEL`.
-        seed: of the order of images where no queues are given.
         queues: by kind of the mix, ids of the images that can be bought, each once, as
             `annotools.allocation.image_orders` gives them; the same random order for all kinds if
             absent.
-        share_by: one of `SHARE_BASES`.
 
     Raises:
-        RecipeError: for a mix that buys nothing, an unknown kind or one without a price, a share
-            that is not positive, an unknown base of shares, or a budget that is negative or not a
-            number.
+        RecipeError: for what `check_plan` refuses, or a kind without a price.
     """
-    _check(mix, budget_hours, prices, share_by)
+    mix, seed, share_by = settings.mix, settings.seed, settings.share_by
+    check_plan(settings)
+    for kind in mix:
+        unpriced = [image_id for image_id, price_of in prices.items() if kind not in price_of]
+        if unpriced and kind != NO_LABEL:
+            raise RecipeError(f"mix has {kind!r}, but image {unpriced[0]} has no price for it")
     if queues is None:
         queues = dict.fromkeys(mix, random_order(prices, seed))
     shares = {k: v for k, v in mix.items() if k != NO_LABEL or share_by == "images"}
-    budget_seconds = budget_hours * 3600 * (1 + _ROUNDING)
+    budget_seconds = settings.budget_hours * 3600 * (1 + _ROUNDING)
     kind_of: dict[int | str, str] = {}
+    seconds_of: dict[int | str, float] = {}
     spent_seconds = 0.0
-    spent_by_kind = dict.fromkeys(mix, 0.0)
     ran_out = True
     for image_id, kind, price in _purchases(shares, prices, queues, share_by):
         if spent_seconds + price > budget_seconds:
             ran_out = False
             break
-        kind_of[image_id] = kind
+        kind_of[image_id], seconds_of[image_id] = kind, price
         spent_seconds += price
-        spent_by_kind[kind] += price
     if NO_LABEL in mix and share_by == "hours":
         rest = random_order(prices.keys() - kind_of.keys(), seed)
         kind_of |= dict.fromkeys(rest, NO_LABEL)
-    return Allocation(
-        kind_of=kind_of,
-        spent_seconds=spent_seconds,
-        spent_by_kind=spent_by_kind,
-        left_seconds=max(0.0, budget_hours * 3600 - spent_seconds),
-        ran_out=ran_out,
-    )
+        seconds_of |= dict.fromkeys(rest, 0.0)
+    return Allocation(settings=settings, kind_of=kind_of, seconds_of=seconds_of, ran_out=ran_out)
+
+
+def check_plan(settings: PlanSettings) -> None:
+    """Make sure, before anything is priced, that a plan buys something.
+
+    Raises:
+        RecipeError: for a mix that buys nothing, an unknown kind, a share that is not positive, an
+            unknown basis of shares, or a budget that is negative or not a number.
+    """
+    mix = settings.mix
+    if not mix:
+        raise RecipeError(f"the mix is empty: give a share to some of {', '.join(MIX_KINDS)}")
+    for kind, share in mix.items():
+        if kind not in MIX_KINDS:
+            raise RecipeError(f"mix has the label kind {kind!r}: use {', '.join(MIX_KINDS)}")
+        if not 0 < share < math.inf:
+            raise RecipeError(f"mix.{kind} = {share}: give a share above 0, or leave the kind out")
+    if set(mix) == {NO_LABEL}:
+        raise RecipeError(f"the mix buys no label: add a kind to {NO_LABEL!r}")
+    if settings.share_by not in SHARE_BASES:
+        raise RecipeError(f"shares by {settings.share_by!r}: use {' or '.join(SHARE_BASES)}")
+    if not settings.budget_hours >= 0:
+        raise RecipeError(f"budget of {settings.budget_hours} hours: give zero or more")
 
 
 def _purchases(
@@ -125,27 +120,3 @@ def _purchases(
         yield image_id, kind, price
         bought.add(image_id)
         taken[kind] += price if share_by == "hours" else 1
-
-
-def _check(
-    mix: Mapping[str, float],
-    budget_hours: float,
-    prices: Mapping[int | str, Mapping[str, float]],
-    share_by: str,
-) -> None:
-    if not mix:
-        raise RecipeError(f"the mix is empty: give a share to some of {', '.join(MIX_KINDS)}")
-    for kind, share in mix.items():
-        if kind not in MIX_KINDS:
-            raise RecipeError(f"mix has the label kind {kind!r}: use {', '.join(MIX_KINDS)}")
-        if not 0 < share < math.inf:
-            raise RecipeError(f"mix.{kind} = {share}: give a share above 0, or leave the kind out")
-        unpriced = [image_id for image_id, price_of in prices.items() if kind not in price_of]
-        if unpriced and kind != NO_LABEL:
-            raise RecipeError(f"mix has {kind!r}, but image {unpriced[0]} has no price for it")
-    if set(mix) == {NO_LABEL}:
-        raise RecipeError(f"the mix buys no label: add a kind to {NO_LABEL!r}")
-    if share_by not in SHARE_BASES:
-        raise RecipeError(f"shares by {share_by!r}: use {' or '.join(SHARE_BASES)}")
-    if not budget_hours >= 0:
-        raise RecipeError(f"budget of {budget_hours} hours: give zero or more")

@@ -1,16 +1,15 @@
-"""In what order images are bought: at random, the cheapest first, the richest first, or as listed.
+"""Images are bought in an order: at random, the cheapest first, the richest first, or as listed.
 
-An order gives each label kind of a mix its own queue of images, for what is cheap with one kind
-may be dear with another.
+An order gives each label kind of a mix its own queue of images, because an image that is cheap
+with one kind may be dear with another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from annotools.errors import RecipeError
-from annotools.progress import track
 from annotools.random_streams import stream
-from annotools.records import NO_LABEL, Dataset, Image
+from annotools.records import NO_LABEL
 
 ORDERS = ("random", "cheapest", "most-categories")
 """Orders that have a name; any other text is the path of a list of images."""
@@ -65,8 +64,7 @@ def queue_images(
             it does not list are not bought.
         kinds: of the mix.
         prices: seconds by label kind, by image id.
-        num_categories: categories present by image id, as `count_categories` gives them; needed
-            for `most-categories` alone.
+        num_categories: categories present by image id, background left out.
         seed: of what is left to chance.
 
     Raises:
@@ -79,19 +77,6 @@ def queue_images(
     if order == "most-categories":
         return most_categories_first(num_categories, kinds, seed)
     return dict.fromkeys(kinds, read_image_list(Path(order), prices))
-
-
-def count_categories(dataset: Dataset, images: Sequence[Image]) -> dict[int | str, int]:
-    """Return how many categories are present in each image, background left out, by image id.
-
-    Raises:
-        DatasetError: when a label cannot be read.
-    """
-    counts = {}
-    for image in track(images, "counting categories", total=len(images)):
-        present = {segment.category_id for segment in dataset.read_label(image).segments}
-        counts[image.image_id] = len(present - {dataset.categories.background_id})
-    return counts
 
 
 def read_image_list(path: Path, image_ids: Iterable[int | str]) -> tuple[int | str, ...]:

@@ -1,4 +1,4 @@
-"""An allocation as a JSON file: what was asked, and the kind and price of each image bought."""
+"""An allocation says which image gets which label at which price. It is kept as a JSON file."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotools.allocation.allocate import Allocation
 from annotools.errors import AnnotationError, RecipeError
 from annotools.files import write_whole
 from annotools.records import NO_LABEL
@@ -17,10 +16,12 @@ WRITTEN_BY = "annotools plan"
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
-    """What an allocation follows from: a dataset, and the arguments of `allocate`.
+    """Everything that an allocation follows from: the images, the budget and how to spend it.
 
-    `order` is a text as `queue_images` takes it, `times` a preset's name or the path of a file,
-    `crop_size_wh` the pixels of the tagged crops (None for the whole image).
+    `mix` gives label kinds their shares, of the hours or of the images as `share_by` says.
+    `order` is a text as `queue_images` takes it, `seed` that of all chance. `times` is a preset's
+    name or the path of a file, `crop_size_wh` the pixels of the tagged crops (None for the whole
+    image).
     """
 
     format: str
@@ -36,21 +37,49 @@ class PlanSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredAllocation:
-    """The content of an allocation's file.
+class Allocation:
+    """The label kind and the price of each image bought; images left out have no label.
 
-    `path` is the file, `kind_of` and `seconds_of` are by image id, in order of purchase.
+    `kind_of` and `seconds_of` are by image id, in order of purchase. Images of the kind `NO_LABEL`
+    are used without a label, and cost nothing. `ran_out` is true where there was no further image
+    to buy, however much is left; a file does not tell. `path` is the file that an allocation was
+    read from.
     """
 
-    path: Path
     settings: PlanSettings
     kind_of: Mapping[int | str, str]
     seconds_of: Mapping[int | str, float]
+    ran_out: bool = False
+    path: Path | None = None
+
+    @property
+    def spent_seconds(self) -> float:
+        """The price of all labels together."""
+        return sum(self.seconds_of.values())
 
     @property
     def spent_hours(self) -> float:
         """The price of all labels together."""
-        return sum(self.seconds_of.values()) / 3600
+        return self.spent_seconds / 3600
+
+    @property
+    def left_seconds(self) -> float:
+        """The part of the budget that was not spent."""
+        # Rounding may let purchases exceed the budget by less than a billionth of it.
+        return max(0.0, self.settings.budget_hours * 3600 - self.spent_seconds)
+
+    @property
+    def spent_by_kind(self) -> dict[str, float]:
+        """The seconds of each kind of the mix, 0 where none was bought."""
+        spent = dict.fromkeys(self.settings.mix, 0.0)
+        for image_id, kind in self.kind_of.items():
+            spent[kind] += self.seconds_of[image_id]
+        return spent
+
+    @property
+    def labelled(self) -> tuple[int | str, ...]:
+        """Ids of the images that got a label."""
+        return tuple(i for i, kind in self.kind_of.items() if kind != NO_LABEL)
 
     @property
     def bought_kinds(self) -> tuple[str, ...]:
@@ -87,33 +116,29 @@ class StoredAllocation:
             )
 
 
-def write_allocation(
-    path: Path,
-    settings: PlanSettings,
-    bought: Allocation,
-    prices: Mapping[int | str, Mapping[str, float]],
-) -> None:
+def write_allocation(path: Path, allocation: Allocation) -> None:
     """Write an allocation with the price of each image.
 
     Raises:
         OSError: when the file cannot be written.
     """
     images = [
-        {"id": i, "kind": kind, "seconds": 0.0 if kind == NO_LABEL else prices[i][kind]}
-        for i, kind in bought.kind_of.items()
+        {"id": i, "kind": kind, "seconds": allocation.seconds_of[i]}
+        for i, kind in allocation.kind_of.items()
     ]
     content = {
         "written_by": WRITTEN_BY,
-        "settings": as_table(settings),
-        "spent_hours": bought.spent_seconds / 3600,
-        "left_hours": bought.left_seconds / 3600,
+        "settings": as_table(allocation.settings),
+        "spent_hours": allocation.spent_hours,
+        "left_hours": allocation.left_seconds / 3600,
     }
+    # One line an image: a file of many images stays readable, and differences are seen.
     lines = ",\n".join(json.dumps(image) for image in images)
     head = json.dumps(content, indent=1).removesuffix("\n}")
     write_whole(path, f'{head},\n "images": [\n{lines}\n]}}\n'.encode())
 
 
-def read_allocation(path: Path) -> StoredAllocation:
+def read_allocation(path: Path) -> Allocation:
     """Read what `write_allocation` wrote.
 
     Raises:
@@ -140,7 +165,7 @@ def read_allocation(path: Path) -> StoredAllocation:
     except AnnotationError as error:
         message = str(error).removeprefix(f"{path}: ")
         raise RecipeError(f"{path}: {message}: {_REMEDY}") from error
-    return StoredAllocation(path=path, settings=settings, kind_of=kind_of, seconds_of=seconds_of)
+    return Allocation(path=path, settings=settings, kind_of=kind_of, seconds_of=seconds_of)
 
 
 _REMEDY = "make the file again with `annotools plan --out`"

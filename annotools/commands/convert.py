@@ -17,7 +17,7 @@ from annotools.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from annotools.allocation.plan_file import StoredAllocation
+    from annotools.allocation.plan_file import Allocation
     from annotools.conversion.convert import Conversion
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -142,7 +142,7 @@ def convert(
         write_json(json_file, asdict(conversion))
 
 
-def _bought_kinds(allocation: "StoredAllocation") -> tuple[str, ...]:
+def _bought_kinds(allocation: "Allocation") -> tuple[str, ...]:
     from annotools.errors import RecipeError
 
     if not allocation.bought_kinds:

@@ -1,4 +1,4 @@
-"""Commands that look at a dataset: what it holds, and what is wrong with it."""
+"""Two commands look at a dataset: `inspect` counts what it holds, `check` lists what is wrong."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annotools.commands.options import (
-    DEFAULT_CROPS,
     AllowMissing,
     Crops,
     Format,
     JsonFile,
+    MaxImages,
     Root,
     Split,
     check_outputs,
-    parse_size,
-    refuse_replacing,
+    crops_of,
+    open_dataset,
 )
+from annotools.commands.tables import NOTHING, console, number, percent, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 SHOWN_SIZES = 5
-"""How many of the distinct image sizes are printed."""
+"""So many of the distinct image sizes are printed."""
 
 
 @app.command()
@@ -37,9 +38,7 @@ def inspect(
     format_name: Format,
     split: Split = "train",
     crops: Crops = None,
-    max_images: Annotated[
-        int | None, typer.Option(min=1, help="Count only the first so many images.")
-    ] = None,
+    max_images: MaxImages = None,
     allow_missing: AllowMissing = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -51,28 +50,20 @@ def inspect(
     annotools inspect DATA --format cityscapes --split val
     annotools inspect DATA --format coco-instances --crops 320x240 --json summary.json
     """  # noqa: D301
-    from rich.console import Console
-
-    from annotools.formats import read_dataset
-    from annotools.prices.image_content import count_vertices
+    from annotools.formats.source import Source
     from annotools.prices.summary import summarise
-    from annotools.progress import track
     from annotools.settings import as_table
 
-    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
-    check_outputs({"--json": json_file}, [root])
-    dataset = read_dataset(format_name, root, split, allow_missing)
-    refuse_replacing({"--json": json_file}, dataset)
-    images = dataset.images[:max_images]
-    labels = (dataset.read_label(i) for i in track(images, "counting", len(images)))
-    vertices = (count_vertices(dataset, i) for i in track(images, "counting vertices", len(images)))
-    summary = summarise(labels, dataset.categories, crop_size_wh, vertices)
-    console = Console()
+    crop_size_wh = crops_of(crops, format_name)
+    source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
+    dataset = open_dataset(source, {"--json": json_file})
+    summary = summarise(dataset, dataset.images[:max_images], crop_size_wh)
+    shown = console()
     title = f"{dataset.name}, {split}"
-    console.print(_figures_table(summary, title, images_left_out=len(dataset.drops)))
-    console.print(_categories_table(summary))
+    shown.print(_figures_table(summary, title, images_left_out=len(dataset.drops)))
+    shown.print(_categories_table(summary))
     for note in dataset.notes:
-        console.print(f"Note: {note}.", markup=False, highlight=False)
+        shown.print(f"Note: {note}.")
     head = {"format": dataset.name, "split": split, "images_left_out": len(dataset.drops)}
     _write_json(json_file, head | as_table(summary))
 
@@ -119,69 +110,54 @@ def check(
 
 
 def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Table":
-    from rich import box
-    from rich.table import Table
-
     sizes = [f"{s.width} x {s.height}: {s.images:,}" for s in summary.sizes[:SHOWN_SIZES]]
     if len(summary.sizes) > SHOWN_SIZES:
         sizes.append(f"and {len(summary.sizes) - SHOWN_SIZES:,} more")
     width_height = summary.crop_size_wh
     crops = "the whole image" if width_height is None else "crops of {} x {}".format(*width_height)
     instances = (
-        f"mean {_show(summary.mean_instances, 2)}, median {_show(summary.median_instances, 1)}, "
-        f"most {_show(summary.max_instances, 0)}"
+        f"mean {number(summary.mean_instances, 2)}, median {number(summary.median_instances, 1)}, "
+        f"most {number(summary.max_instances)}"
     )
     tags = (
-        f"stuff {_show(summary.stuff_tags_per_crop, 2)}, all {_show(summary.tags_per_crop, 2)} "
+        f"stuff {number(summary.stuff_tags_per_crop, 2)}, all {number(summary.tags_per_crop, 2)} "
         f"({summary.crops:,} crops)"
     )
-    vertices = f"mean {_show(summary.mean_vertices, 1)} ({summary.images_with_vertices:,} images)"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", show_header=False)
-    for name, figure in (
+    vertices = f"mean {number(summary.mean_vertices, 1)} ({summary.images_with_vertices:,} images)"
+    rows = (
         ("images", f"{summary.images:,} ({images_left_out:,} left out)"),
         ("image sizes", f"{len(summary.sizes):,} distinct\n" + "\n".join(sizes)),
-        ("instances", f"{summary.instances:,}"),
+        ("instances", number(summary.instances)),
         ("instances per image", instances),
-        ("groups", f"{summary.groups:,}"),
-        ("stuff segments", f"{summary.stuff_segments:,}"),
+        ("groups", number(summary.groups)),
+        ("stuff segments", number(summary.stuff_segments)),
         ("objects without a segment", f"{summary.dropped_objects:,}"),
         ("polygon vertices per image", vertices),
         (f"tags on {crops}", tags),
-        ("void", _show_percent(summary.void_share)),
-    ):
-        table.add_row(name, figure)
-    return table
+        ("void", _show_share(summary.void_share)),
+    )
+    return table(("", ""), rows, left=2, title=title, show_header=False)
 
 
 def _categories_table(summary: "Summary") -> "Table":
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("category")
-    table.add_column("kind")
-    for heading in ("images", "segments", "groups", "pixels", "median area"):
-        table.add_column(heading, justify="right")
-    for row in summary.categories:
-        table.add_row(
-            escape(row.name),
+    columns = ("category", "kind", "images", "segments", "groups", "pixels", "median area")
+    rows = (
+        (
+            row.name,
             "thing" if row.is_thing else "stuff",
-            f"{row.images:,}",
-            f"{row.segments:,}",
-            f"{row.groups:,}",
-            _show_percent(row.pixel_share),
-            _show(row.median_area, 0),
+            number(row.images),
+            number(row.segments),
+            number(row.groups),
+            _show_share(row.pixel_share),
+            number(row.median_area),
         )
-    return table
+        for row in summary.categories
+    )
+    return table(columns, rows, left=2)
 
 
-def _show(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def _show_percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2%}"
+def _show_share(share: float | None) -> str:
+    return NOTHING if share is None else f"{percent(share, 2)}%"
 
 
 def _line_of(problem: "Problem") -> str:

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have, and how their texts are read."""
+"""Several commands share these arguments and options, and read their texts in one way."""
 
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from annotools.formats.source import Source
     from annotools.records import Dataset
 
 DEFAULT_CROPS = {"cityscapes": "500x400"}
@@ -22,6 +23,7 @@ Split = Annotated[str, typer.Option(help="The part of the dataset.")]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Leave out images of which a file is missing.")
 ]
+MaxImages = Annotated[int | None, typer.Option(min=1, help="Take only the first so many images.")]
 Crops = Annotated[
     str | None,
     typer.Option(
@@ -48,12 +50,47 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
+def crops_of(text: str | None, format_name: str) -> tuple[int, int] | None:
+    """Return the crops asked for, else those that the format has; None for the whole image.
+
+    Raises:
+        typer.BadParameter: for a text that is no size.
+    """
+    return parse_size(text or DEFAULT_CROPS.get(format_name))
+
+
+def open_dataset(
+    source: "Source",
+    outputs: Mapping[str, Path | None],
+    inputs: Iterable[Path | str | None] = (),
+    picture: str | None = None,
+) -> "Dataset":
+    """Open the dataset of a source, after making sure that no output replaces a file of it.
+
+    Args:
+        source: what to read.
+        outputs: files to write, by the option that names them; None where it is not given.
+        inputs: further files that the command reads, as `check_outputs` takes them.
+        picture: the option whose file is a picture, which is written as PNG.
+
+    Raises:
+        typer.BadParameter: when an output cannot be written, or is a file that is read.
+        AnnotationError: when the dataset cannot be read.
+    """
+    from annotools.formats.source import open_source
+
+    check_outputs(outputs, [source.root, *inputs], picture)
+    dataset = open_source(source)
+    refuse_replacing(outputs, dataset)
+    return dataset
+
+
 def check_outputs(
     outputs: Mapping[str, Path | None],
     inputs: Iterable[Path | str | None],
     picture: str | None = None,
 ) -> None:
-    """Make sure, before any work, that files can be written and are no others of the command.
+    """Make sure, before any work, that files can be written and are not read by the command.
 
     Args:
         outputs: files by the option that names them; None where it is not given.
@@ -61,7 +98,8 @@ def check_outputs(
         picture: the option whose file is a picture, which is written as PNG.
 
     Raises:
-        typer.BadParameter: when one is not so, or a picture has another suffix.
+        typer.BadParameter: when one cannot be written, is read or written twice, or is a picture
+            with another suffix.
     """
     known = {Path(path).resolve(): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():

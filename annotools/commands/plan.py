@@ -1,30 +1,27 @@
-"""The command that says what a budget buys, and writes down which image gets which label."""
+"""The command `plan` says what a budget buys, and writes which image gets which label."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotools.commands.options import (
-    DEFAULT_CROPS,
     AllowMissing,
     Crops,
     Format,
     JsonFile,
     Root,
     Split,
-    check_outputs,
-    parse_size,
-    refuse_replacing,
+    crops_of,
+    open_dataset,
 )
+from annotools.commands.tables import console, number, table
 
 if TYPE_CHECKING:
+    from annotools.allocation.buy_images import BudgetRow
     from annotools.allocation.plan_file import PlanSettings
-    from annotools.allocation.plan_rows import BudgetRow
-    from annotools.records import Dataset
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -86,31 +83,42 @@ def plan(
     annotools plan world.toml --format scenes --mix full=1 --mix none=1 --budget 12
       --order cheapest --json plan.json
     """  # noqa: D301
-    from annotools.allocation.plan_file import PlanSettings
-    from annotools.files import write_whole
-    from annotools.formats import read_dataset
+    from annotools.allocation.buy_images import buy_images, summarise_allocation
+    from annotools.allocation.plan_file import PlanSettings, write_allocation
+    from annotools.files import write_json
+    from annotools.formats.source import Source
 
-    shares, hours = _parse_mix(mix), _check_budgets(budgets, out)
-    settings = PlanSettings(
-        format=format_name,
-        root=root.resolve(),
-        split=split,
-        mix=shares,
-        budget_hours=hours[0],
-        share_by=share_by,
-        order=order,
-        seed=seed,
-        times=times,
-        crop_size_wh=parse_size(crops or DEFAULT_CROPS.get(format_name)),
-    )
-    outputs = {f"--out for {h:g} h": _file_of(out, h) for h in hours} if out is not None else {}
-    check_outputs({**outputs, "--json": json_file}, [root, order, times])
-    dataset = read_dataset(format_name, root, split, allow_missing)
-    refuse_replacing({**outputs, "--json": json_file}, dataset)
-    rows = _buy(dataset, settings, hours, out)
+    shares = _parse_mix(mix)
+    plans = [
+        PlanSettings(
+            format=format_name,
+            root=root.resolve(),
+            split=split,
+            mix=shares,
+            budget_hours=hours,
+            share_by=share_by,
+            order=order,
+            seed=seed,
+            times=times,
+            crop_size_wh=crops_of(crops, format_name),
+        )
+        for hours in _check_budgets(budgets, out)
+    ]
+    files = [None if out is None else _file_of(out, asked.budget_hours) for asked in plans]
+    outputs = {
+        f"--out for {asked.budget_hours:g} h": path
+        for asked, path in zip(plans, files, strict=True)
+    }
+    source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
+    dataset = open_dataset(source, {**outputs, "--json": json_file}, [order, times])
+    allocations, contents = buy_images(dataset, dataset.images, plans)
+    rows = [summarise_allocation(bought, contents) for bought in allocations]
+    for path, bought in zip(files, allocations, strict=True):
+        if path is not None:
+            write_allocation(path, bought)
     _print_rows(rows, f"{len(dataset.images)} images of {dataset.name}, {split}; times {times}")
     if json_file is not None:
-        write_whole(json_file, _as_json(settings, rows))
+        write_json(json_file, _as_json(plans[0], rows))
 
 
 def _parse_mix(texts: Sequence[str]) -> dict[str, float]:
@@ -147,72 +155,28 @@ def _file_of(out: Path, hours: float) -> Path:
     return out.with_name(out.name.replace(_PLACE, f"{hours:g}"))
 
 
-def _buy(
-    dataset: "Dataset", settings: "PlanSettings", budgets: Sequence[float], out: Path | None
-) -> "list[BudgetRow]":
-    """Return what each budget buys, and write the allocations if asked."""
-    from dataclasses import replace
-
-    from annotools.allocation.allocate import allocate
-    from annotools.allocation.image_orders import count_categories, queue_images
-    from annotools.allocation.plan_file import write_allocation
-    from annotools.allocation.plan_rows import count_instances, summarise_allocation
-    from annotools.errors import DatasetError
-    from annotools.prices.dataset_prices import price_images
-    from annotools.prices.times import read_times
-    from annotools.records import NO_LABEL
-
-    if not dataset.images:
-        raise DatasetError(f"{dataset.name}: split {dataset.split} has no image to buy")
-    mix, images, seed = settings.mix, dataset.images, settings.seed
-    kinds = [kind for kind in mix if kind != NO_LABEL]
-    times = read_times(settings.times)
-    prices = price_images(dataset, images, kinds, times, settings.crop_size_wh)
-    counts = count_categories(dataset, images) if settings.order == "most-categories" else {}
-    queues = queue_images(settings.order, mix, prices, counts, seed)
-    instances = count_instances(dataset, images)
-    rows = []
-    for hours in budgets:
-        bought = allocate(mix, hours, prices, seed, queues, settings.share_by)
-        rows.append(summarise_allocation(hours, bought, instances))
-        if out is not None:
-            asked = replace(settings, budget_hours=hours)
-            write_allocation(_file_of(out, hours), asked, bought, prices)
-    return rows
-
-
 def _print_rows(rows: "Sequence[BudgetRow]", title: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("budget", justify="right")
-    table.add_column("label kind")
-    for heading in ("images", "instances", "hours"):
-        table.add_column(heading, justify="right")
+    shown = table(("budget", "label kind", "images", "instances", "hours"), left=2, title=title)
     for row in rows:
         budget = f"{row.budget_hours:g} h"
-        for bought in row.kinds:
-            cells = (f"{bought.images:,}", f"{bought.instances:,}", f"{bought.hours:,.2f}")
-            table.add_row(budget, bought.kind, *cells)
+        for kind in row.kinds:
+            cells = (number(kind.images), number(kind.instances), number(kind.hours, 2))
+            shown.add_row(budget, kind.kind, *cells)
             budget = ""
-        table.add_row(budget, "left over", "", "", f"{row.left_hours:,.2f}", end_section=True)
-    console = Console()
-    console.print(table)
+        shown.add_row(budget, "left over", "", "", number(row.left_hours, 2), end_section=True)
+    output = console()
+    output.print(shown)
     for row in rows:
         if row.ran_out:
-            console.print(
+            output.print(
                 f"{row.budget_hours:g} h are more than there is to buy: no image is left, and "
-                f"{row.left_hours:,.2f} h are not spent.",
-                markup=False,
-                highlight=False,
+                f"{row.left_hours:,.2f} h are not spent."
             )
 
 
-def _as_json(settings: "PlanSettings", rows: "Sequence[BudgetRow]") -> bytes:
+def _as_json(settings: "PlanSettings", rows: "Sequence[BudgetRow]") -> "dict[str, Any]":
     from annotools.settings import as_table
 
     asked = as_table(settings)
     del asked["budget_hours"]
-    return (json.dumps({**asked, "budgets": as_table(list(rows))}, indent=1) + "\n").encode()
+    return {**asked, "budgets": as_table(rows)}

@@ -1,7 +1,5 @@
-"""The command that prices labels: what they cost, how sure that is, and what it hangs on."""
+"""The command `price` says what labels cost, how sure that is, and what it hangs on."""
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,30 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands.options import (
-    DEFAULT_CROPS,
     AllowMissing,
     Crops,
     JsonFile,
+    MaxImages,
     Split,
     check_outputs,
-    parse_size,
-    refuse_replacing,
+    crops_of,
+    open_dataset,
 )
-from annotools.prices.price_numbers import write_interval, write_number
+from annotools.commands.tables import COMPACT, NOTHING, console, table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from annotools.prices.image_content import ImageContent
-    from annotools.prices.intervals import BreakEven, Interval, Price, Swing
+    from annotools.prices.intervals import BreakEven, Price, Swing
     from annotools.prices.price_list import PriceList
     from annotools.prices.times import AnnotationTimes
     from annotools.records import Dataset
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
-
-PIPED_WIDTH = 160
-"""Columns of a table that goes to a file or another program."""
 
 
 @app.command()
@@ -75,9 +68,7 @@ def price(
         ),
     ] = None,
     crops: Crops = None,
-    max_images: Annotated[
-        int | None, typer.Option(min=1, help="Price only the first so many images.")
-    ] = None,
+    max_images: MaxImages = None,
     coarse_images: Annotated[
         int,
         typer.Option(min=0, help="Further images like these, for which full means a coarse label."),
@@ -105,8 +96,8 @@ def price(
     annotools price --statistics cityscapes-train --coarse-images 19998
     annotools price --statistics voc --times bearman2016 --break-even
     """  # noqa: D301
-    from annotools.files import write_whole
-    from annotools.formats import read_dataset
+    from annotools.files import write_json
+    from annotools.formats.source import Source
     from annotools.prices.price_list import as_json, make_price_list
 
     outputs = {"--json": json_file, "--picture": picture}
@@ -122,16 +113,18 @@ def price(
     elif root is None or format_name is None:
         raise typer.BadParameter("give ROOT and --format, or --statistics")
     else:
-        dataset = read_dataset(format_name, root, split, allow_missing)
-        refuse_replacing(outputs, dataset)
-        content, num_images, name = _measure(dataset, parse_size(crops), max_images)
+        crop_size_wh = crops_of(crops, format_name)
+        source = Source(
+            format_name=format_name, root=root, split=split, allow_missing=allow_missing
+        )
+        dataset = open_dataset(source, outputs)
+        content, num_images, name = _measure(dataset, crop_size_wh, max_images)
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed
     )
     _print(listed, name, all_break_evens=all_break_evens)
     if json_file is not None:
-        text = json.dumps({"dataset": name, **as_json(listed)}, indent=1) + "\n"
-        write_whole(json_file, text.encode())
+        write_json(json_file, {"dataset": name, **as_json(listed)})
     if picture is not None:
         from annotools.prices.plots import draw_prices
 
@@ -165,70 +158,61 @@ def _measure(
     dataset: "Dataset", crop_size_wh: tuple[int, int] | None, max_images: int | None
 ) -> "tuple[ImageContent, int, str]":
     """Return the mean image, how many there are, and what they are called."""
-    from annotools.prices.dataset_prices import measure_images
+    from annotools.prices.image_content import mean_content, measure_images
 
     images = dataset.images[:max_images]
-    crop_size_wh = crop_size_wh or parse_size(DEFAULT_CROPS.get(dataset.name))
-    content = measure_images(dataset, images, crop_size_wh, with_vertices=True)
+    contents = measure_images(dataset, images, crop_size_wh, with_vertices=True)
     left_out = f" ({len(dataset.drops):,} left out)" if dataset.drops else ""
-    return content, len(images), f"{dataset.name}, {dataset.split}{left_out}"
+    name = f"{dataset.name}, {dataset.split}{left_out}"
+    return mean_content(contents.values()), len(images), name
 
 
 def _print(listed: "PriceList", name: str, *, all_break_evens: bool) -> None:
-    from rich.console import Console
-
     from annotools.prices.price_list import explain
 
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    output = console()
     number = f"{listed.num_images:,} images" + (
         f" and {listed.num_coarse_images:,} coarse ones" if listed.num_coarse_images else ""
     )
-    rows = [
-        [purchase.name, *_price_cells(row)]
-        for purchase, row in zip(listed.purchases, listed.prices, strict=True)
-    ]
-    console.print(f"{number} of {name}; times {listed.times.name}", markup=False, highlight=False)
+    output.print(f"{number} of {name}; times {listed.times.name}")
     heads: tuple[str, ...]
     heads = ("label kind", "s/image", "min/image", "hours", "full costs", "% of full")
-    console.print(_table(heads, rows))
+    rows = [
+        [workload.name, *_price_cells(row)]
+        for workload, row in zip(listed.workloads, listed.prices, strict=True)
+    ]
+    output.print(table(heads, rows, padding=COMPACT))
     if listed.swings:
         heads = ("what the saving hangs on", "range (s)", "full costs", "share of spread")
-        console.print(_table(heads, [_swing_cells(listed, swing) for swing in listed.swings]))
+        rows = [_swing_cells(listed, swing) for swing in listed.swings]
+        output.print(table(heads, rows, padding=COMPACT))
     break_evens = _shown_break_evens(listed, all_break_evens=all_break_evens)
     if break_evens:
         heads = ("costs the same", "action", "now (s)", "at (s)")
-        console.print(_table(heads, [_break_even_cells(row) for row in break_evens]))
+        rows = [_break_even_cells(row) for row in break_evens]
+        output.print(table(heads, rows, padding=COMPACT))
     for line in explain(listed):
-        console.print(line, markup=False, highlight=False)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(heads[0])
-    for head in heads[1:]:
-        table.add_column(head, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    return table
+        output.print(line)
 
 
 def _price_cells(row: "Price | None") -> list[str]:
+    from annotools.prices.price_list import write_interval, write_number
+
     if row is None:
-        return ["–"] * 5
+        return [NOTHING] * 5
     percent = None if row.ratio_to_full is None else 100 * row.ratio_to_full
     return [
         f"{row.seconds_per_image:,.1f}",
         f"{row.seconds_per_image / 60:,.2f}",
-        write_number(row.hours) + _between(row.hours_interval),
-        write_number(row.full_is_times, "x") + _between(row.full_is_times_interval),
-        write_number(percent) + _between(row.ratio_interval, 100),
+        write_number(row.hours) + write_interval(row.hours_interval),
+        write_number(row.full_is_times, "x") + write_interval(row.full_is_times_interval),
+        write_number(percent) + write_interval(row.ratio_interval, 100),
     ]
 
 
 def _swing_cells(listed: "PriceList", swing: "Swing") -> list[str]:
+    from annotools.prices.price_list import write_number
+
     time = listed.times.actions[swing.action]
     return [
         swing.action,
@@ -250,8 +234,6 @@ def _shown_break_evens(listed: "PriceList", *, all_break_evens: bool) -> "list[B
 
 
 def _break_even_cells(row: "BreakEven") -> list[str]:
+    from annotools.prices.price_list import write_number
+
     return [f"{row.first} = {row.second}", row.action, f"{row.now:g}", write_number(row.seconds)]
-
-
-def _between(interval: "Interval | None", factor: float = 1) -> str:
-    return "" if interval is None else write_interval(factor * interval.low, factor * interval.high)

@@ -1,10 +1,10 @@
-"""How commands print: one console, one look of tables, one way to write a rate.
+"""Commands print through one console, with one look of tables and one way to write numbers.
 
 Rich is loaded when something is printed, so that `--help` answers at once.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,46 +14,68 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 260
 """Columns of a table that goes to a file or another program."""
 
+COMPACT = (0, 1, 0, 0)
+"""The padding of tables with long cells."""
+
 NOTHING = "–"
 """Stands for a value that is not defined."""
 
 
 def console() -> "Console":
-    """Return where tables go: standard output, as wide as the terminal or as `PIPED_WIDTH`."""
+    """Return where output goes: standard output, as wide as the terminal or as `PIPED_WIDTH`.
+
+    Texts and cells of tables are shown as they are: names of a dataset are never read as markup.
+    """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def table(
-    columns: Sequence[str], *, left: int = 1, title: str | None = None, padding: int = 1
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]] = (),
+    *,
+    left: int = 1,
+    title: str | None = None,
+    padding: int | tuple[int, int, int, int] = 1,
+    show_header: bool = True,
 ) -> "Table":
-    """Return an empty table; texts are shown as they are, never read as markup.
+    """Return a table, to be printed by `console`.
 
     Args:
         columns: the headings.
+        rows: the cells of each row; more can be added with `add_row`.
         left: how many of the first columns hold text; the others hold numbers, set right.
         title: a line above.
-        padding: blanks on each side of a cell.
+        padding: blanks on both sides of a cell, or those above, right, below and left of it.
+        show_header: whether the headings are shown.
     """
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     made = Table(
-        title=None if title is None else escape(title),
+        title=title,
         box=box.SIMPLE_HEAD,
         title_justify="left",
-        padding=(0, padding),
+        padding=(0, padding) if isinstance(padding, int) else padding,
+        show_header=show_header,
     )
     for number, heading in enumerate(columns):
         if number < left:
-            made.add_column(escape(heading))
+            made.add_column(heading)
         else:
-            made.add_column(escape(heading), justify="right", overflow="fold")
+            made.add_column(heading, justify="right", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
     return made
 
 
-def percent(rate: float | None) -> str:
+def number(value: float | None, digits: int = 0) -> str:
+    """Return a number with so many digits behind the point, `NOTHING` for None."""
+    return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def percent(rate: float | None, digits: int = 1) -> str:
     """Return a rate in [0, 1] in percent, `NOTHING` where it is None or not a number."""
-    return NOTHING if rate is None or rate != rate else f"{100 * rate:.1f}"
+    return NOTHING if rate is None or rate != rate else f"{100 * rate:.{digits}f}"

@@ -19,7 +19,7 @@ from annotools.conversion.manifest import (
     reconcile,
 )
 from annotools.conversion.shards import Tally, read_tally, shard_path
-from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
+from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, Wanted
 from annotools.files import JsonList, open_whole, write_json_lists
 from annotools.formats.coco_panoptic import category_entries
 from annotools.formats.weak_json import image_entry
@@ -162,7 +162,8 @@ def _summarise(
         files.append("panoptic/*.png")
     if "boxes" in parts and wanted.box_format in BOX_SUFFIXES:
         files.append(f"boxes/*{BOX_SUFFIXES[wanted.box_format]}")
-    actions = tally.actions.get(kind, Counter()) if kind in PRICED_KINDS else None
+    # Nothing to do costs nothing; what nobody could count has no price.
+    actions = tally.actions.get(kind, None if tally.num_images_of[kind] else Counter())
     return KindSummary(
         kind=kind,
         files=tuple(files),

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from annotools.categories import CategorySet
-from annotools.conversion.wanted import BOX_SUFFIXES, PRICED_KINDS, Wanted
+from annotools.conversion.wanted import BOX_SUFFIXES, Wanted
 from annotools.formats import box_files, weak_json
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.weak_json import Entry
 from annotools.prices.actions import count_actions
-from annotools.records import Box, Drop, FullLabel, Image, Segment
+from annotools.prices.image_content import measure_content
+from annotools.records import TAGGED_KINDS, Box, Drop, FullLabel, Image, Segment
 from annotools.weak_labels.annotators import (
     Annotator,
     annotate_boxes,
@@ -33,7 +34,7 @@ class ImageOutputs:
     name. `num_entries` counts the boxes, crops, marks or segments by part. `num_objects` is how
     many objects the source has, background left out; of these `num_written` are in the result of
     each kind, and the rest are `source_drops`, which no kind has, or `drops` of that kind.
-    `actions` are what the annotator does, by priced kind.
+    `actions` are what the annotator does, by kind.
     """
 
     num_objects: int
@@ -75,14 +76,12 @@ def convert_image(
         names: of the image's own files, from `image_files`.
     """
     objects = tuple(s for s in label.segments if s.category_id != categories.background_id)
+    with_tags = not set(TAGGED_KINDS).isdisjoint(wanted.kinds)
+    content = measure_content(label, categories, wanted.crop_size_wh, with_tags=with_tags)
     outputs = ImageOutputs(
         num_objects=len(objects) + len(label.drops),
         source_drops=label.drops,
-        actions={
-            kind: count_actions(label, categories, kind, wanted.crop_size_wh)
-            for kind in wanted.kinds
-            if kind in PRICED_KINDS
-        },
+        actions=count_actions(content, wanted.kinds),
     )
     hurried = annotate_full(label, categories, wanted.annotator or Annotator(), wanted.seed)
     if "full" in wanted.parts:

@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from annotools.allocation.plan_file import StoredAllocation
+from annotools.allocation.plan_file import Allocation
 from annotools.errors import RecipeError
 from annotools.records import LABEL_KINDS, Image
 from annotools.weak_labels.annotators import Annotator
-from annotools.weak_labels.weaken import WEAK_KINDS
 
 BOX_FORMATS = ("coco", "voc", "yolo")
 """COCO detection, one file; Pascal VOC XML or YOLO text, a file an image."""
-
-PRICED_KINDS = ("full", *WEAK_KINDS)
-"""The label kinds whose actions have a price."""
 
 PARTS_OF = {kind: (kind,) for kind in LABEL_KINDS} | {"boxes+tags": ("boxes", "tags")}
 """The parts of a conversion, each with files of its own, that a label kind consists of."""
@@ -40,7 +36,7 @@ class Wanted:
     crop_size_wh: tuple[int, int] | None = None
     seed: int = 0
     annotator: Annotator | None = None
-    allocation: StoredAllocation | None = None
+    allocation: Allocation | None = None
 
     def __post_init__(self) -> None:
         for kind in self.kinds:

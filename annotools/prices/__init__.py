@@ -1,1 +1,1 @@
-"""What labels cost: actions, their times, and prices with intervals."""
+"""Labels have prices: an image's content takes actions, and actions take time."""

@@ -1,26 +1,12 @@
-"""What a label costs: the actions it takes and the price of these in seconds."""
+"""A label takes actions of an annotator: how many of each, and what they cost in seconds."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 
-from annotools.categories import CategorySet
-from annotools.prices.image_content import ImageContent, measure_content
+from annotools.prices.image_content import ImageContent
 from annotools.prices.times import AnnotationTimes, missing_time
-from annotools.records import LABEL_KINDS, TAGGED_KINDS, FullLabel
-
-PRICE_KINDS = (
-    "full",
-    "full by vertex",
-    "boxes",
-    "tags",
-    "tags of stuff",
-    "boxes+tags",
-    "points",
-    "one point a class",
-    "scribbles",
-    "coarse",
-)
-"""What can be priced: the label kinds, full ones also by the corners of their polygons, the part of
-`boxes+tags` that is tags, and the points that Bearman et al. compare with one on each object."""
+from annotools.records import LABEL_KINDS
 
 ABSENT_TAGS = "absent tags"
 """Classes absent from a crop whose tags are asked for: paid where all questions are."""
@@ -29,44 +15,82 @@ ABSENT_CLASSES = "absent classes"
 """Classes absent from the image: paid where the times say that every kind asks about them."""
 
 
-def count_actions(
-    label: FullLabel,
-    categories: CategorySet,
-    kind: str,
-    crop_size_wh: tuple[int, int] | None,
-) -> dict[str, int]:
-    """Return how often the annotator of an image does each action to give a label of this kind.
+@dataclass(frozen=True)
+class _Count:
+    """A formula for how often an action is done: `factor` times the sum of `of`, less `less`.
 
-    See `actions_for`.
-
-    Args:
-        label: the full label, from which the weak ones follow.
-        categories: the dataset's.
-        kind: one of `LABEL_KINDS`.
-        crop_size_wh: width and height of the tagged crops in pixels; None for the whole image.
-
-    Raises:
-        ValueError: for another kind.
+    All are names of fields of `ImageContent`; an empty `of` stands for one, the image itself. The
+    names tell which counts a price needs.
     """
-    if kind not in LABEL_KINDS:
-        raise ValueError(f"no label kind {kind!r}: give one of {', '.join(LABEL_KINDS)}")
-    with_tags = kind in TAGGED_KINDS
-    content = measure_content(label, categories, crop_size_wh, with_tags=with_tags)
-    return {action: round(count) for action, count in actions_for(content, kind).items()}
+
+    of: tuple[str, ...]
+    less: tuple[str, ...] = ()
+    factor: str | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """The fields that it uses."""
+        return {*self.of, *self.less} | ({self.factor} if self.factor else set())
+
+    def in_image(self, content: ImageContent) -> float:
+        """Return the count in an image, or in the mean image."""
+        count: float = sum(getattr(content, name) for name in self.of) if self.of else 1
+        if self.factor:
+            count *= getattr(content, self.factor)
+        less: float = sum(getattr(content, name) for name in self.less)
+        # An integer stays one, so that counts of images are written without a decimal point.
+        return count - less
+
+
+_CLASSES = ("num_thing_classes", "num_stuff_classes")
+_PRESENT = ("thing_classes_present", "stuff_classes_present")
+_TAGS = ("stuff_tags", "thing_tags")
+
+_ABSENT = {ABSENT_CLASSES: _Count(_CLASSES, less=_PRESENT)}
+_BOXES = {
+    "box": _Count(("things",)),
+    ABSENT_CLASSES: _Count(("num_thing_classes",), less=("thing_classes_present",)),
+}
+_MASKS = {"mask": _Count(("things",)), **_ABSENT}
+_STUFF_TAGS = {
+    "tag": _Count(("stuff_tags",)),
+    ABSENT_TAGS: _Count(("num_stuff_classes",), less=("stuff_tags",), factor="crops"),
+}
+_POINTS = {"point_first": _Count(_PRESENT), **_ABSENT}
+
+_COUNTS_OF = {
+    "full": {"full_image": _Count(()), **_ABSENT},
+    "full by vertex": {"vertex": _Count(("vertices",)), **_ABSENT},
+    "boxes": _BOXES,
+    "tags": {"tag": _Count(_TAGS), ABSENT_TAGS: _Count(_CLASSES, less=_TAGS, factor="crops")},
+    "tags of stuff": _STUFF_TAGS,
+    "boxes+tags": {**_BOXES, **_STUFF_TAGS},
+    "points": {**_POINTS, "point_further": _Count(("things",), less=("thing_classes_present",))},
+    "one point a class": _POINTS,
+    "scribbles": {"scribble": _Count(_PRESENT), **_ABSENT},
+    "coarse": {"coarse_image": _Count(()), **_ABSENT},
+}
+"""The actions of each kind, where there is stuff; `actions_for` says why."""
+
+PRICE_KINDS = tuple(_COUNTS_OF)
+"""Everything that can be priced: every label kind, a full label also by the corners of its
+polygons, the part of `boxes+tags` that is tags, and the points that Bearman et al. compare with one
+on each object. Each has a price wherever the times have its actions and the counts are known; there
+is no other list of what has a price."""
 
 
 def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
     """Return how often each action is done to give an image, or the mean image, this label.
 
-    Boxes take one `box` for each thing segment, groups included; tags one `tag` for each crop and
-    class present in it, things and stuff, or stuff alone in `boxes+tags`; points one
-    `point_first` for each class in the image and a `point_further` for each further thing of it,
-    the background free; scribbles one `scribble` for each class in the image; a coarse label one
-    `coarse_image`; a full label one `full_image`, or, where all stuff is background, one `mask`
-    for each thing segment, and by vertex one `vertex` for each corner of its polygons. Classes
-    about which an annotator could be asked in vain are counted as `ABSENT_TAGS` and
-    `ABSENT_CLASSES`. An action that the kind never takes in this category set has no entry; a
-    count that is not known is not a number.
+    Boxes take one `box` for each thing segment, groups included. Tags take one `tag` for each
+    crop and class present in it, things and stuff, or stuff alone in `boxes+tags`. Points take
+    one `point_first` for each class in the image and a `point_further` for each further thing of
+    it; the background is free. Scribbles take one `scribble` for each class in the image, and a
+    coarse label one `coarse_image`. A full label takes one `full_image`, or, where all stuff is
+    background, one `mask` for each thing segment; by vertex it takes one `vertex` for each corner
+    of its polygons. Classes about which an annotator could be asked in vain are counted as
+    `ABSENT_TAGS` and `ABSENT_CLASSES`. An action that the kind never takes in this category set
+    has no entry; a count that is not known is not a number.
 
     Args:
         content: what there is to label.
@@ -74,47 +98,57 @@ def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
 
     Paper: Li, Arnab, Torr 2018, app. D; Bearman et al. 2016, sec. 4.
     """
-    present = content.thing_classes_present + content.stuff_classes_present
-    classes = content.num_thing_classes + content.num_stuff_classes
-    absent = {ABSENT_CLASSES: classes - present}
-    boxes = {
-        "box": content.things,
-        ABSENT_CLASSES: content.num_thing_classes - content.thing_classes_present,
-    }
-    if kind == "boxes":
-        return boxes
-    if kind in ("tags", "tags of stuff", "boxes+tags"):
-        tags = _tags(content, with_things=kind == "tags")
-        return {**boxes, **tags} if kind == "boxes+tags" else tags
-    if kind == "one point a class":
-        return {"point_first": present, **absent}
-    if kind == "points":
-        further = content.things - content.thing_classes_present
-        return {"point_first": present, "point_further": further, **absent}
-    if kind == "scribbles":
-        return {"scribble": present, **absent}
-    if kind == "coarse":
-        return {"coarse_image": 1, **absent}
-    if kind == "full by vertex":
-        return {"vertex": content.vertices, **absent}
-    return {**({"full_image": 1} if content.has_stuff else {"mask": content.things}), **absent}
+    return {name: count.in_image(content) for name, count in _counts(content, kind).items()}
+
+
+def count_actions(content: ImageContent, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Return how often the annotator of one image does each action, by label kind.
+
+    A kind is left out if one of its counts is not known.
+
+    Args:
+        content: what there is to label in the image.
+        kinds: some of `LABEL_KINDS`.
+
+    Raises:
+        ValueError: for another kind.
+    """
+    counts = {}
+    for kind in kinds:
+        if kind not in LABEL_KINDS:
+            raise ValueError(f"no label kind {kind!r}: give one of {', '.join(LABEL_KINDS)}")
+        actions = actions_for(content, kind)
+        if not math.isnan(sum(actions.values())):
+            counts[kind] = {action: round(count) for action, count in actions.items()}
+    return counts
 
 
 def paid_actions(
     counts: Mapping[str, float], times: AnnotationTimes, *, all_questions: bool = False
 ) -> dict[str, float]:
-    """Return the counts with the questions that are paid among them, and no others.
+    """Return the actions that are paid: `counts` with the paid questions as `tag_question`.
 
-    Absent classes are paid where the times ask about them in every kind, absent tags there and
-    where `all_questions` is true, all as `tag_question`.
+    Absent classes are paid where the times ask about them in every kind. Absent tags are paid
+    there too, and wherever `all_questions` is true.
     """
+    asked = _asked_in_vain(counts, times, all_questions=all_questions)
     paid = {name: n for name, n in counts.items() if name not in (ABSENT_TAGS, ABSENT_CLASSES)}
-    asked = [name for name in counts if name == ABSENT_TAGS and all_questions]
-    if times.asks_absent_classes:
-        asked = [name for name in counts if name not in paid]
     if asked:
         paid["tag_question"] = sum(counts[name] for name in asked)
     return paid
+
+
+def unknown_counts(
+    content: ImageContent, kind: str, times: AnnotationTimes, *, all_questions: bool = False
+) -> tuple[str, ...]:
+    """Return the fields of `ImageContent` that a price of this kind needs and nobody knows."""
+    counts = _counts(content, kind)
+    unpaid = {ABSENT_TAGS, ABSENT_CLASSES}.difference(
+        _asked_in_vain(counts, times, all_questions=all_questions)
+    )
+    used = {name for action in counts.keys() - unpaid for name in counts[action].names}
+    names = (field.name for field in fields(content) if field.name in used)
+    return tuple(name for name in names if math.isnan(getattr(content, name)))
 
 
 def price_seconds(
@@ -125,7 +159,7 @@ def price_seconds(
     Args:
         actions: counts, as `actions_for` gives them.
         times: seconds of each action.
-        all_questions: whether the tags of absent classes are paid, not those of present ones only.
+        all_questions: whether tags of absent classes are paid as well as those of present ones.
 
     Raises:
         TimesError: for an action that the table of times lacks.
@@ -137,8 +171,21 @@ def price_seconds(
     return float(sum(count * times.actions[action].seconds for action, count in paid.items()))
 
 
-def _tags(content: ImageContent, *, with_things: bool) -> dict[str, float]:
-    classes, tags = content.num_stuff_classes, content.stuff_tags
-    if with_things:
-        classes, tags = classes + content.num_thing_classes, tags + content.thing_tags
-    return {"tag": tags, ABSENT_TAGS: content.crops * classes - tags} if classes else {}
+def _counts(content: ImageContent, kind: str) -> Mapping[str, _Count]:
+    if kind == "full" and not content.has_stuff:
+        return _MASKS
+    # Nobody asks for tags of a background, so without other stuff there are none.
+    if content.num_stuff_classes == 0 and kind == "boxes+tags":
+        return _BOXES
+    if content.num_stuff_classes == 0 and kind == "tags of stuff":
+        return {}
+    return _COUNTS_OF[kind]
+
+
+def _asked_in_vain(
+    counts: Mapping[str, object], times: AnnotationTimes, *, all_questions: bool
+) -> list[str]:
+    """Return which questions about what is absent are paid."""
+    if times.asks_absent_classes:
+        return [name for name in counts if name in (ABSENT_TAGS, ABSENT_CLASSES)]
+    return [name for name in counts if name == ABSENT_TAGS and all_questions]

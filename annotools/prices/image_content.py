@@ -1,16 +1,22 @@
-"""How much there is to label in an image: counted in a label, or the means of a whole dataset."""
+"""An image's content says how much there is to label in it: how many things, classes and tags.
+
+It is counted once in the image's label, and the actions and the price of every label kind follow
+from it. A dataset that nobody has at hand is described by its published means.
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
-from annotools.records import Dataset, FullLabel, Image
+from annotools.progress import track
+from annotools.records import Box, Dataset, FullLabel, Image, Segment, WeakLabel
 from annotools.settings import read_settings, read_toml
-from annotools.weak_labels.weaken import weaken
+from annotools.weak_labels.buy import take_given
+from annotools.weak_labels.weaken import asked_categories, weaken
 
 STATISTICS_FOLDER = Path(__file__).with_name("statistics")
 
@@ -20,13 +26,13 @@ UNKNOWN = math.nan
 
 @dataclass(frozen=True, kw_only=True)
 class ImageContent:
-    """What there is to label in an image, or the mean over images; `UNKNOWN` where not counted.
+    """Counts of all that can be labelled in an image, or their means; `UNKNOWN` if not counted.
 
-    `things` are thing segments, groups included. `thing_tags` and `stuff_tags` count, over the
-    `crops` of an image, the classes present in each. The background of a background-only set is
-    no class here; `has_stuff` is false for such a set. `vertices` are the corners of the polygons
-    that an image was labelled with; their mean is over the images where they are counted, and
-    `vertices_known` is the share of these, in [0, 1].
+    `things` are thing segments, and `groups` are how many of them are groups. `thing_tags` and
+    `stuff_tags` count, over the `crops` of an image, the classes present in each. The background
+    of a background-only set is no class here; `has_stuff` is false for such a set. `vertices` are
+    the corners of the polygons that an image was labelled with; their mean is over the images
+    where they are counted, and `vertices_known` is the share of these images, in [0, 1].
     """
 
     has_stuff: bool
@@ -38,13 +44,19 @@ class ImageContent:
     crops: float
     thing_tags: float
     stuff_tags: float
+    groups: float = UNKNOWN
     vertices: float = UNKNOWN
     vertices_known: float = 0.0
+
+    @property
+    def instances(self) -> float:
+        """Things that are not groups."""
+        return self.things - self.groups
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """A dataset described by its published means per image; None where these are not known."""
+    """Published means per image that describe a dataset; None where they are not known."""
 
     name: str
     source: str
@@ -128,6 +140,44 @@ def read_statistics(name_or_path: str | Path) -> Statistics:
     return read_settings(Statistics, read_toml(path), where=str(path))
 
 
+def measure_images(
+    dataset: Dataset,
+    images: Sequence[Image],
+    crop_size_wh: tuple[int, int] | None,
+    *,
+    with_tags: bool = True,
+    with_vertices: bool = False,
+) -> dict[int | str, ImageContent]:
+    """Read the label of each image once; return the content by image id.
+
+    Args:
+        dataset: with full labels, or with boxes and tags alone.
+        images: those to look at.
+        crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
+        with_tags: whether to count crops and tags, which takes longest; else they are `UNKNOWN`.
+        with_vertices: whether to count the corners of polygons, for which files besides the labels
+            may have to be read; else they are `UNKNOWN`.
+
+    Raises:
+        DatasetError: when a label cannot be read.
+    """
+    contents = {}
+    for image in track(images, "counting what to label", total=len(images)):
+        vertices = count_vertices(dataset, image) if with_vertices else None
+        contents[image.image_id] = (
+            measure_content(
+                dataset.read_label(image),
+                dataset.categories,
+                crop_size_wh,
+                with_tags=with_tags,
+                vertices=vertices,
+            )
+            if dataset.read_weak is None
+            else measure_given(dataset, image, crop_size_wh)
+        )
+    return contents
+
+
 def measure_content(
     label: FullLabel,
     categories: CategorySet,
@@ -136,32 +186,50 @@ def measure_content(
     with_tags: bool = True,
     vertices: int | None = None,
 ) -> ImageContent:
-    """Return what there is to label in an image.
+    """Count the content of an image in its full label.
 
     Args:
-        label: its full label.
+        label: the full label.
         categories: the dataset's.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         with_tags: whether to count crops and tags, which takes longest; else they are `UNKNOWN`.
         vertices: corners of the image's polygons, as `count_vertices` gives them.
     """
-    classes = [c for c in categories.categories if c.category_id != categories.background_id]
-    thing_ids = {c.category_id for c in classes if c.is_thing}
-    stuff_ids = {c.category_id for c in classes if not c.is_thing}
-    present = {segment.category_id for segment in label.segments}
-    crops = weaken(label, categories, "tags", crop_size_wh).crops if with_tags else ()
-    tags = [category_id for crop in crops for category_id in crop.category_ids]
-    return ImageContent(
-        has_stuff=categories.background_id is None,
-        num_thing_classes=len(thing_ids),
-        num_stuff_classes=len(stuff_ids),
-        things=sum(segment.category_id in thing_ids for segment in label.segments),
-        thing_classes_present=len(present & thing_ids),
-        stuff_classes_present=len(present & stuff_ids),
-        crops=len(crops) if with_tags else UNKNOWN,
-        thing_tags=sum(tag in thing_ids for tag in tags) if with_tags else UNKNOWN,
-        stuff_tags=sum(tag in stuff_ids for tag in tags) if with_tags else UNKNOWN,
-        **_vertices(vertices),
+    return _count(
+        categories,
+        label.segments,
+        known=asked_categories(categories, stuff_only=False),
+        tags=weaken(label, categories, "tags", crop_size_wh) if with_tags else None,
+        vertices=vertices,
+    )
+
+
+def measure_given(
+    dataset: Dataset, image: Image, crop_size_wh: tuple[int, int] | None
+) -> ImageContent:
+    """Count the content of an image that has boxes or tags and no masks.
+
+    Boxes say which things there are, and which of them are in a crop. Stuff is `UNKNOWN` without
+    tags, and corners of polygons always are.
+
+    Args:
+        dataset: with `read_weak`.
+        image: of the dataset.
+        crop_size_wh: width and height in pixels of the crops that are laid over boxes; None for
+            the whole image. Tags that were given keep their own crops.
+
+    Raises:
+        DatasetError: when the label cannot be read.
+    """
+    assert dataset.read_weak is not None
+    given = dataset.read_weak(image)
+    tags = take_given(dataset, image, "tags", crop_size_wh)
+    things = [c.category_id for c in dataset.categories.categories if c.is_thing]
+    return _count(
+        dataset.categories,
+        given.boxes if given.has_boxes else None,
+        known=(*tags.tagged_category_ids, *(things if given.has_boxes else ())),
+        tags=tags,
     )
 
 
@@ -171,7 +239,9 @@ def count_vertices(dataset: Dataset, image: Image) -> int | None:
     Raises:
         DatasetError: when the polygons cannot be read.
     """
-    return None if dataset.count_vertices is None else dataset.count_vertices(image)
+    if dataset.count_vertices is None or dataset.read_weak is not None:
+        return None
+    return dataset.count_vertices(image)
 
 
 def mean_content(contents: Iterable[ImageContent]) -> ImageContent:
@@ -184,13 +254,61 @@ def mean_content(contents: Iterable[ImageContent]) -> ImageContent:
     if not rows:
         raise DatasetError("no image to price: check the split")
     names = {field.name for field in fields(ImageContent)} - {"has_stuff", "vertices"}
-    means: dict[str, Any] = {
-        name: math.fsum(getattr(row, name) for row in rows) / len(rows) for name in names
-    }
+    means: dict[str, Any] = {name: _mean([getattr(row, name) for row in rows]) for name in names}
+    # Polygons may be missing in some images; every other count is known in all images or in none.
     known = [row.vertices for row in rows if row.vertices_known]
-    vertices = math.fsum(known) / len(known) if known else UNKNOWN
+    vertices = _mean(known) if known else UNKNOWN
     return ImageContent(has_stuff=rows[0].has_stuff, vertices=vertices, **means)
+
+
+def _mean(counts: Sequence[float]) -> float:
+    mean = math.fsum(counts) / len(counts)
+    return UNKNOWN if math.isnan(mean) else mean
 
 
 def _vertices(count: float | None) -> dict[str, float]:
     return {} if count is None else {"vertices": count, "vertices_known": 1.0}
+
+
+def _count(
+    categories: CategorySet,
+    objects: Sequence[Segment | Box] | None,
+    *,
+    known: Collection[int],
+    tags: WeakLabel | None,
+    vertices: int | None = None,
+) -> ImageContent:
+    """Count, and leave as `UNKNOWN` what nobody looked at.
+
+    Args:
+        categories: the dataset's.
+        objects: all things, and maybe stuff; None where nobody knows them.
+        known: categories whose presence in the image the objects or tags tell.
+        tags: the tags of the crops; None where nobody looked.
+        vertices: corners of polygons; None where not known.
+    """
+    stuff_ids = set(asked_categories(categories, stuff_only=True))
+    thing_ids = set(asked_categories(categories, stuff_only=False)) - stuff_ids
+    things = None if objects is None else [o for o in objects if o.category_id in thing_ids]
+    crops = () if tags is None else tags.crops
+    tagged = () if tags is None else tags.tagged_category_ids
+    tag_ids = [category_id for crop in crops for category_id in crop.category_ids]
+    present = {o.category_id for o in objects or ()}.union(tag_ids)
+    return ImageContent(
+        has_stuff=categories.background_id is None,
+        num_thing_classes=len(thing_ids),
+        num_stuff_classes=len(stuff_ids),
+        things=UNKNOWN if things is None else len(things),
+        groups=UNKNOWN if things is None else sum(thing.is_group for thing in things),
+        thing_classes_present=_count_of(thing_ids, present, known),
+        stuff_classes_present=_count_of(stuff_ids, present, known),
+        crops=UNKNOWN if tags is None else len(crops),
+        thing_tags=_count_of(thing_ids, tag_ids, tagged),
+        stuff_tags=_count_of(stuff_ids, tag_ids, tagged),
+        **_vertices(vertices),
+    )
+
+
+def _count_of(category_ids: set[int], found: Collection[int], known: Collection[int]) -> float:
+    """Return how many of those found are of some categories, if all these are known."""
+    return sum(i in category_ids for i in found) if category_ids.issubset(known) else UNKNOWN

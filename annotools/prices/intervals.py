@@ -1,4 +1,4 @@
-"""How sure a price is: intervals, which time matters most, and when two labels cost the same.
+"""A price has an interval because annotators differ; some times matter to it more than others.
 
 The times of a table are what somebody's annotators took; yours may be slower or faster. A draw is
 one possible set of annotators: one time for each action, the same on every image, independent
@@ -6,13 +6,13 @@ between actions. How images differ is not drawn: their content is counted.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.prices.dataset_prices import Purchase
-from annotools.prices.times import AnnotationTimes
+from annotools.prices.times import AnnotationTimes, fix_time
+from annotools.prices.workloads import Workload
 from annotools.random_streams import stream
 
 NUM_DRAWS = 20_000
@@ -37,12 +37,12 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What a purchase costs, and how much dearer full labels are.
+    """The price of a workload, and how much dearer full labels are.
 
     `seconds_per_image`, `hours` and `ratio_to_full` (its price over that of full labels) follow
     from the times as they are; the intervals from draws. `full_is_times` is the inverse ratio.
-    The ratio is None where full labels have no price or cost nothing, and its inverse also where
-    the purchase costs nothing.
+    The ratio is None where full labels have no price or cost nothing. Its inverse is None there
+    too, and where the workload costs nothing.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class Swing:
-    """What one action's time does to the ratio of full labels to another purchase.
+    """How much one action's time changes the saving over full labels.
 
     `at_low` and `at_high` are how many times dearer full labels are when this time alone is at
     the end of its range. `variance_share` is this action's part, in [0, 1], of the variance of
-    the ratio's logarithm, each action varying alone; 0 for all where none varies.
+    the ratio's logarithm when each action varies alone; 0 for all where none varies.
     """
 
     action: str
@@ -72,7 +72,7 @@ class Swing:
 
 @dataclass(frozen=True, kw_only=True)
 class BreakEven:
-    """The seconds of one action at which two purchases cost the same, other times as they are.
+    """The seconds of one action at which two workloads cost the same, other times as they are.
 
     None where no time does that. `now` is the seconds in the table.
     """
@@ -111,35 +111,35 @@ def total_hours(actions: Mapping[str, float], seconds: Mapping[str, Draws]) -> D
     return sum((n * seconds[a] for a, n in actions.items()), np.zeros(num_draws)) / 3600
 
 
-def interval(values: Draws) -> Interval:
+def quantiles(values: Draws) -> Interval:
     """Return the 5 %, 50 % and 95 % quantiles of draws."""
     low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
     return Interval(low=float(low), median=float(median), high=float(high))
 
 
-def price(
-    purchase: Purchase, full: Purchase, times: AnnotationTimes, seconds: Mapping[str, Draws]
+def price_workload(
+    workload: Workload, full: Workload, times: AnnotationTimes, seconds: Mapping[str, Draws]
 ) -> Price | None:
-    """Return the price of a purchase beside that of full labels; None where it has none.
+    """Return the price of a workload compared with that of full labels; None where it has none.
 
     Both are paid at the same times in every draw.
     """
-    if purchase.actions is None:
+    if workload.actions is None:
         return None
-    hours = _hours(purchase.actions, times)
-    drawn = total_hours(purchase.actions, seconds)
+    hours = _hours(workload.actions, times)
+    drawn = total_hours(workload.actions, seconds)
     full_hours = 0.0 if full.actions is None else _hours(full.actions, times)
     ratio = times_dearer = ratio_interval = dearer_interval = None
     if full.actions is not None and full_hours > 0:
         full_drawn = total_hours(full.actions, seconds)
-        ratio, ratio_interval = hours / full_hours, interval(drawn / full_drawn)
+        ratio, ratio_interval = hours / full_hours, quantiles(drawn / full_drawn)
         if hours > 0:
-            times_dearer, dearer_interval = full_hours / hours, interval(full_drawn / drawn)
+            times_dearer, dearer_interval = full_hours / hours, quantiles(full_drawn / drawn)
     return Price(
-        name=purchase.name,
-        seconds_per_image=hours * 3600 / purchase.num_images,
+        name=workload.name,
+        seconds_per_image=hours * 3600 / workload.num_images,
         hours=hours,
-        hours_interval=interval(drawn),
+        hours_interval=quantiles(drawn),
         ratio_to_full=ratio,
         ratio_interval=ratio_interval,
         full_is_times=times_dearer,
@@ -148,17 +148,17 @@ def price(
 
 
 def sensitivity(
-    purchase: Purchase, full: Purchase, times: AnnotationTimes, seconds: Mapping[str, Draws]
+    workload: Workload, full: Workload, times: AnnotationTimes, seconds: Mapping[str, Draws]
 ) -> tuple[Swing, ...]:
-    """Return what each time does to the ratio of full labels to a purchase, the largest first.
+    """Return how much each time changes the ratio of full labels to a workload, largest first.
 
     Args:
-        purchase: one with a price above zero.
+        workload: one with a price above zero.
         full: full labels, with a price.
         times: the table.
         seconds: draws from it.
     """
-    weak_actions, full_actions = purchase.actions or {}, full.actions or {}
+    weak_actions, full_actions = workload.actions or {}, full.actions or {}
     fixed = {a: np.full_like(d, times.actions[a].seconds) for a, d in seconds.items()}
     variances, ends = {}, {}
     for action in dict.fromkeys((*weak_actions, *full_actions)):
@@ -169,7 +169,7 @@ def sensitivity(
         variances[action] = float(np.log(ratio).var()) if time.low < time.high else 0.0
         ends[action] = [
             _hours(full_actions, changed) / _hours(weak_actions, changed)
-            for changed in (_with_seconds(times, action, s) for s in (time.low, time.high))
+            for changed in (fix_time(times, action, s) for s in (time.low, time.high))
         ]
     total = sum(variances.values())
     rows = [
@@ -195,17 +195,19 @@ def break_even_seconds(
     difference = first.get(action, 0) - second.get(action, 0)
     if difference == 0:
         return None
-    free = _with_seconds(times, action, 0.0)
+    free = fix_time(times, action, 0.0)
     seconds = 3600 * (_hours(second, free) - _hours(first, free)) / difference
     return seconds if seconds >= 0 else None
 
 
-def break_even(purchases: Iterable[Purchase], times: AnnotationTimes) -> tuple[BreakEven, ...]:
-    """Return, for each pair of purchases with a price, the break-even of every action in them.
+def list_break_evens(
+    workloads: Iterable[Workload], times: AnnotationTimes
+) -> tuple[BreakEven, ...]:
+    """Return the break-even of every action in each pair of workloads that have a price.
 
     Actions that both take equally often decide nothing and are left out.
     """
-    priced = [(p.name, p.actions) for p in purchases if p.actions is not None]
+    priced = [(p.name, p.actions) for p in workloads if p.actions is not None]
     return tuple(
         BreakEven(
             first=first_name,
@@ -223,8 +225,3 @@ def break_even(purchases: Iterable[Purchase], times: AnnotationTimes) -> tuple[B
 
 def _hours(actions: Mapping[str, float], times: AnnotationTimes) -> float:
     return sum(n * times.actions[action].seconds for action, n in actions.items()) / 3600
-
-
-def _with_seconds(times: AnnotationTimes, action: str, seconds: float) -> AnnotationTimes:
-    fixed = replace(times.actions[action], seconds=seconds, low=seconds, high=seconds)
-    return replace(times, actions={**times.actions, action: fixed})

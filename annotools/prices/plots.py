@@ -1,4 +1,4 @@
-"""The picture of a price list: hours by label kind, and how sure the saving is."""
+"""A price list is drawn as two panels: hours by label kind, and how sure the saving is."""
 
 import io
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from annotools.files import write_whole
-from annotools.prices.intervals import Draws, Price, interval
-from annotools.prices.price_numbers import write_number
+from annotools.prices.intervals import Draws, Price, quantiles
+from annotools.prices.price_list import write_number
 
 _BAR, _LINE = "#56B4E9", "#D55E00"
 
 
 def draw_prices(prices: Sequence[Price], saving: tuple[Price, Draws] | None, path: Path) -> None:
-    """Write the PNG file with the hours of each purchase as bars, and one saving's distribution.
+    """Write a PNG file with the hours of each price as bars, and the distribution of one saving.
 
-    Bars are hours at the times as they are and begin at 0, so that their lengths compare as the
-    hours do, and the hours stand beside them as in the table; lines reach over the middle 90 % of
+    Bars are hours at the times as they are. They begin at 0, so that their lengths compare as the
+    hours do, and the hours stand next to them as in the table. Lines reach over the middle 90 % of
     draws. The file appears whole or not at all.
 
     Args:
@@ -63,7 +63,7 @@ def _draw_hours(axes: Axes, prices: Sequence[Price]) -> None:
 
 
 def _draw_saving(axes: Axes, price: Price, ratios: Draws) -> None:
-    middle = interval(ratios)
+    middle = quantiles(ratios)
     axes.hist(ratios, bins=60, range=(0, float(np.quantile(ratios, 0.995))), color=_BAR)
     axes.axvspan(middle.low, middle.high, color="black", alpha=0.08)
     axes.axvline(middle.median, color="black", label=f"median {middle.median:.3g}")

@@ -1,4 +1,4 @@
-"""A price list: everything the price command says, as data and in words."""
+"""A price list holds everything that the price command says, as data, numbers and words."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,34 +6,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotools.prices.actions import PRICE_KINDS
-from annotools.prices.dataset_prices import Purchase, list_purchases
 from annotools.prices.image_content import ImageContent
 from annotools.prices.intervals import (
     BreakEven,
     Draws,
+    Interval,
     Price,
     Swing,
-    break_even,
     draw_seconds,
-    price,
+    list_break_evens,
+    price_workload,
     sensitivity,
     total_hours,
 )
-from annotools.prices.times import AnnotationTimes, unchecked_beside_checked
+from annotools.prices.times import AnnotationTimes, mixed_quality_control
+from annotools.prices.workloads import Workload, list_workloads
 from annotools.settings import as_table
 
 HEADLINE_KINDS = ("boxes+tags", "boxes")
-"""Whose saving is explained, the first that has a price; else the first kind but `full`."""
+"""The first of these that has a price is explained; else the first kind other than `full`."""
 
 _STATISTICS_KEYS = {"thing_tags": "thing_tags_per_crop", "stuff_tags": "stuff_tags_per_crop"}
-"""What `Statistics` calls fields of `ImageContent` that it calls otherwise."""
+"""Names in `Statistics` of fields of `ImageContent`, where the two differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriceList:
-    """What label kinds cost on a dataset, in the order asked.
+    """The prices of label kinds on a dataset, in the order asked.
 
-    `prices` go with `purchases`, None where there is no price. `headline` is the price whose
+    `prices` go with `workloads`, None where there is no price. `headline` is the price whose
     saving over full labels is explained, with the drawn ratios (D,) of full labels to it; None
     where there is no price or no saving. `swings` are its sensitivities. `vertices_per_image` is
     the mean over `images_with_vertices`, None where no image's polygons are known.
@@ -42,7 +43,7 @@ class PriceList:
     times: AnnotationTimes
     num_images: int
     num_coarse_images: int
-    purchases: tuple[Purchase, ...]
+    workloads: tuple[Workload, ...]
     prices: tuple[Price | None, ...]
     headline: tuple[Price, Draws] | None
     swings: tuple[Swing, ...]
@@ -52,7 +53,7 @@ class PriceList:
 
     @property
     def headline_name(self) -> str | None:
-        """Name of the purchase whose saving is explained."""
+        """Name of the workload whose saving is explained."""
         return None if self.headline is None else self.headline[0].name
 
 
@@ -65,15 +66,15 @@ def make_price_list(
     num_coarse_images: int,
     seed: int,
 ) -> PriceList:
-    """Return what labels of a dataset cost.
+    """Price the labels of a dataset.
 
     Args:
         content: the mean image.
         num_images: how many there are.
-        kinds: some of `PRICE_KINDS`; None for all that the dataset can have, by vertex where
-            that has a time.
+        kinds: some of `PRICE_KINDS`; None for all that the dataset can have, `full by vertex` only
+            where a vertex has a time.
         times: the table.
-        num_coarse_images: further images, for which full labels are coarse ones.
+        num_coarse_images: further images, which get a coarse label where others get a full one.
         seed: of the draws.
 
     Raises:
@@ -84,34 +85,33 @@ def make_price_list(
         left_out |= set() if "vertex" in times.actions else {"full by vertex"}
         kinds = [kind for kind in PRICE_KINDS if kind not in left_out]
     asked = tuple(dict.fromkeys(kinds))
-    purchases = list_purchases(content, num_images, asked, times, num_coarse_images)
-    (full,) = list_purchases(content, num_images, ("full",), times, num_coarse_images)
+    workloads = list_workloads(content, num_images, asked, times, num_coarse_images)
+    (full,) = list_workloads(content, num_images, ("full",), times, num_coarse_images)
+    # One set of draws for all: a saving compares two labels of the same annotators.
     seconds = draw_seconds(times, seed)
-    prices = tuple(price(purchase, full, times, seconds) for purchase in purchases)
+    prices = tuple(price_workload(workload, full, times, seconds) for workload in workloads)
     headline = swings = None
-    chosen = _choose_headline(purchases, prices)
+    chosen = _choose_headline(workloads, prices)
     if chosen is not None:
-        bought, row = chosen
-        ratios = total_hours(full.actions or {}, seconds) / total_hours(
-            bought.actions or {}, seconds
-        )
-        headline, swings = (row, ratios), sensitivity(bought, full, times, seconds)
+        weak, row = chosen
+        ratios = total_hours(full.actions or {}, seconds) / total_hours(weak.actions or {}, seconds)
+        headline, swings = (row, ratios), sensitivity(weak, full, times, seconds)
     return PriceList(
         times=times,
         num_images=num_images,
         num_coarse_images=num_coarse_images,
-        purchases=purchases,
+        workloads=workloads,
         prices=prices,
         headline=headline,
         swings=swings or (),
-        break_evens=break_even((full, *(p for p in purchases if p.kind != "full")), times),
+        break_evens=list_break_evens((full, *(w for w in workloads if w.kind != "full")), times),
         vertices_per_image=None if math.isnan(content.vertices) else content.vertices,
         images_with_vertices=round(num_images * content.vertices_known),
     )
 
 
 def explain(listed: PriceList) -> Iterator[str]:
-    """Yield what a reader of the prices must know, one paragraph at a time."""
+    """Yield the text that a reader of the prices must know, one paragraph at a time."""
     times = listed.times
     row = None if listed.headline is None else listed.headline[0]
     if row is not None and row.full_is_times_interval is not None:
@@ -122,7 +122,7 @@ def explain(listed: PriceList) -> Iterator[str]:
             f"90 % lie between {middle.low:.3g} and {middle.high:.3g}."
         )
     used = _used_actions(listed)
-    mixed = unchecked_beside_checked(times, used)
+    mixed = mixed_quality_control(times, used)
     if mixed is not None:
         unchecked, checked = (", ".join(names) for names in mixed)
         yield (
@@ -144,12 +144,12 @@ def explain(listed: PriceList) -> Iterator[str]:
 
 
 def as_json(listed: PriceList) -> dict[str, Any]:
-    """Return what JSON can hold of a price list: numbers and sources, without the draws.
+    """Return a price list as JSON can hold it: numbers and sources, without the draws.
 
     A kind without a price has null for all its numbers.
     """
     used = _used_actions(listed)
-    mixed = unchecked_beside_checked(listed.times, used)
+    mixed = mixed_quality_control(listed.times, used)
     empty = dict.fromkeys(name for name in Price.__annotations__ if name != "name")
     return {
         "times": listed.times.name,
@@ -161,14 +161,14 @@ def as_json(listed: PriceList) -> dict[str, Any]:
         "images_with_vertices": listed.images_with_vertices,
         "kinds": [
             {
-                "kind": purchase.kind,
-                "all_questions": purchase.all_questions,
-                "actions": None if purchase.actions is None else dict(purchase.actions),
-                "missing_times": list(purchase.missing_times),
-                "missing_counts": list(purchase.missing_counts),
-                **{**empty, **(as_table(row) if row is not None else {"name": purchase.name})},
+                "kind": workload.kind,
+                "all_questions": workload.all_questions,
+                "actions": None if workload.actions is None else dict(workload.actions),
+                "missing_times": list(workload.missing_times),
+                "missing_counts": list(workload.missing_counts),
+                **{**empty, **(as_table(row) if row is not None else {"name": workload.name})},
             }
-            for purchase, row in zip(listed.purchases, listed.prices, strict=True)
+            for workload, row in zip(listed.workloads, listed.prices, strict=True)
         ],
         "explained": listed.headline_name,
         "sensitivity": as_table(listed.swings),
@@ -177,23 +177,44 @@ def as_json(listed: PriceList) -> dict[str, Any]:
     }
 
 
+def write_number(value: float | None, unit: str = "") -> str:
+    """Return four digits, or tenths of what is larger; a dash for None."""
+    if value is None:
+        return "–"
+    value = round(value, 9) + 0.0  # Rounding leaves a negative zero, which the sum turns positive.
+    return f"{value:,.1f}{unit}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".") + unit
+
+
+def write_interval(interval: Interval | None, factor: float = 1) -> str:
+    """Return both ends, times the factor, in brackets after a space; nothing where they agree."""
+    if interval is None:
+        return ""
+    low, high = (_three_digits(factor * end) for end in (interval.low, interval.high))
+    return f" ({low}–{high})" if low != high else ""
+
+
+def _three_digits(value: float) -> str:
+    # More digits than these are more than the ranges of the times can support.
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _explain_gaps(listed: PriceList) -> Iterator[str]:
-    for purchase in listed.purchases:
+    for workload in listed.workloads:
         reasons = []
-        if purchase.missing_times:
-            actions = ", ".join(purchase.missing_times)
+        if workload.missing_times:
+            actions = ", ".join(workload.missing_times)
             reasons.append(f"times {listed.times.name} have no {actions}")
-        counts = [_STATISTICS_KEYS.get(n, n) for n in purchase.missing_counts if n != "vertices"]
+        counts = [_STATISTICS_KEYS.get(n, n) for n in workload.missing_counts if n != "vertices"]
         if counts:
             reasons.append(f"the statistics have no {', '.join(counts)}")
         if reasons:
-            yield f"– {purchase.name}: no price, because {'; '.join(reasons)}."
+            yield f"– {workload.name}: no price, because {'; '.join(reasons)}."
 
 
 def _explain_vertices(listed: PriceList) -> Iterator[str]:
     vertices, counted = listed.vertices_per_image, listed.images_with_vertices
     if vertices is None:
-        if any(purchase.kind == "full by vertex" for purchase in listed.purchases):
+        if any(workload.kind == "full by vertex" for workload in listed.workloads):
             yield (
                 "full by vertex: the vertices are not known. They are counted where all objects of "
                 "an image have polygons, and statistics give vertices_per_image."
@@ -215,12 +236,12 @@ def _explain_vertices(listed: PriceList) -> Iterator[str]:
 
 
 def _choose_headline(
-    purchases: tuple[Purchase, ...], prices: tuple[Price | None, ...]
-) -> tuple[Purchase, Price] | None:
+    workloads: tuple[Workload, ...], prices: tuple[Price | None, ...]
+) -> tuple[Workload, Price] | None:
     saving = {
-        purchase.name: (purchase, row)
-        for purchase, row in zip(purchases, prices, strict=True)
-        if row is not None and row.full_is_times is not None and purchase.kind != "full"
+        workload.name: (workload, row)
+        for workload, row in zip(workloads, prices, strict=True)
+        if row is not None and row.full_is_times is not None and workload.kind != "full"
     }
     for kind in HEADLINE_KINDS:
         if kind in saving:
@@ -229,5 +250,5 @@ def _choose_headline(
 
 
 def _used_actions(listed: PriceList) -> list[str]:
-    used = {action for purchase in listed.purchases for action in purchase.actions or {}}
+    used = {action for workload in listed.workloads for action in workload.actions or {}}
     return [action for action in listed.times.actions if action in used]

@@ -1,18 +1,25 @@
-"""What a dataset holds, counted in one pass over its labels."""
+"""A summary says what a dataset holds. It is counted in one pass over the labels."""
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from annotools.categories import Category, CategorySet
-from annotools.records import FullLabel, Segment
-from annotools.weak_labels.weaken import weaken
+from annotools.prices.image_content import (
+    ImageContent,
+    count_vertices,
+    measure_content,
+    measure_given,
+)
+from annotools.progress import track
+from annotools.records import Box, Dataset, FullLabel, Image, Segment
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizeCount:
-    """How many images have a width and height in pixels."""
+    """The number of images that have one width and height, in pixels."""
 
     width: int
     height: int
@@ -21,26 +28,27 @@ class SizeCount:
 
 @dataclass(frozen=True, kw_only=True)
 class CategorySummary:
-    """What a dataset holds of one category.
+    """The images, segments and pixels that a dataset has of one category.
 
     `images` have at least one pixel of it; `segments` include its `groups`. `pixel_share` is its
     part of all pixels, void included, in [0, 1], None without images. `median_area` is in pixels,
-    over segments, None without segments.
+    over segments, None without segments. Where there are boxes and no masks, `segments` are boxes
+    and nothing is known of areas; of stuff nothing at all is known, and all five are None.
     """
 
     category_id: int
     name: str
     is_thing: bool
-    images: int
-    segments: int
-    groups: int
+    images: int | None
+    segments: int | None
+    groups: int | None
     pixel_share: float | None
     median_area: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a dataset holds; None where there is nothing to take a mean, median or share of.
+    """The content of a dataset; None where it is not known, or there is nothing to average.
 
     `sizes` are the distinct image sizes, most frequent first. `instances` are thing segments that
     are not groups. `dropped_objects` are objects of the source without a segment. Tags are
@@ -51,12 +59,12 @@ class Summary:
 
     images: int
     sizes: tuple[SizeCount, ...]
-    instances: int
+    instances: int | None
     mean_instances: float | None
     median_instances: float | None
     max_instances: int | None
-    groups: int
-    stuff_segments: int
+    groups: int | None
+    stuff_segments: int | None
     dropped_objects: int
     crop_size_wh: tuple[int, int] | None
     crops: int
@@ -70,120 +78,128 @@ class Summary:
 
 @dataclass(kw_only=True)
 class _Counts:
-    """What is counted label by label; only numbers of each label are kept."""
+    """Sums over images. Labels are let go as soon as they are counted."""
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    pixels: int = 0
-    instances_of_image: list[int] = field(default_factory=list)
+    contents: list[ImageContent] = field(default_factory=list)
     dropped_objects: int = 0
-    crops: int = 0
-    tags: Counter[int] = field(default_factory=Counter)
     images_with: Counter[int] = field(default_factory=Counter)
-    areas: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    segments: Counter[int] = field(default_factory=Counter)
     groups: Counter[int] = field(default_factory=Counter)
+    areas: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
 def summarise(
-    labels: Iterable[FullLabel],
-    categories: CategorySet,
-    crop_size_wh: tuple[int, int] | None,
-    vertices: Iterable[int | None] = (),
+    dataset: Dataset, images: Sequence[Image], crop_size_wh: tuple[int, int] | None
 ) -> Summary:
-    """Count what the labels of a dataset hold.
+    """Count the content of some images of a dataset.
 
     Args:
-        labels: one of each image; each is let go after it is counted.
-        categories: the dataset's.
+        dataset: with full labels, or with boxes and tags alone.
+        images: those to count.
         crop_size_wh: width and height in pixels of the crops whose tags are counted, laid out by
             `annotools.weak_labels.weaken.crop_grid`; None for one crop, the whole image.
-        vertices: corners of the polygons of each image, None where they are not known; taken after
-            the labels.
+
+    Raises:
+        DatasetError: when a label cannot be read.
     """
     counts = _Counts()
-    for label in labels:
-        _count(counts, label, categories, crop_size_wh)
-    known = [count for count in vertices if count is not None]
-    return _report(counts, categories, crop_size_wh, known)
+    for image in track(images, "counting", len(images)):
+        if dataset.read_weak is None:
+            label = dataset.read_label(image)
+            _count_full(counts, label)
+            vertices = count_vertices(dataset, image)
+            content = measure_content(label, dataset.categories, crop_size_wh, vertices=vertices)
+        else:
+            counts.sizes[image.width, image.height] += 1
+            _count_objects(counts, dataset.read_weak(image).boxes)
+            content = measure_given(dataset, image, crop_size_wh)
+        counts.contents.append(content)
+    return _report(counts, dataset.categories, crop_size_wh, has_masks=dataset.read_weak is None)
 
 
-def _count(
-    counts: _Counts,
-    label: FullLabel,
-    categories: CategorySet,
-    crop_size_wh: tuple[int, int] | None,
-) -> None:
+def _count_full(counts: _Counts, label: FullLabel) -> None:
     height, width = label.segment_map.shape
     counts.sizes[width, height] += 1
-    counts.pixels += width * height
-    counts.instances_of_image.append(sum(_is_instance(s, categories) for s in label.segments))
     counts.dropped_objects += len(label.drops)
-    counts.images_with.update({s.category_id for s in label.segments})
+    _count_objects(counts, label.segments)
     for segment in label.segments:
         counts.areas[segment.category_id].append(segment.area)
-        counts.groups[segment.category_id] += segment.is_group
-    crops = weaken(label, categories, "tags", crop_size_wh).crops
-    counts.crops += len(crops)
-    counts.tags.update(category_id for crop in crops for category_id in crop.category_ids)
 
 
-def _is_instance(segment: Segment, categories: CategorySet) -> bool:
-    return categories.by_id(segment.category_id).is_thing and not segment.is_group
+def _count_objects(counts: _Counts, objects: Sequence[Segment | Box]) -> None:
+    counts.images_with.update({o.category_id for o in objects})
+    counts.segments.update(o.category_id for o in objects)
+    counts.groups.update(o.category_id for o in objects if o.is_group)
 
 
 def _report(
     counts: _Counts,
     categories: CategorySet,
     crop_size_wh: tuple[int, int] | None,
-    vertices: list[int],
+    *,
+    has_masks: bool,
 ) -> Summary:
+    contents = counts.contents
     stuff_ids = [c.category_id for c in categories.categories if not c.is_thing]
-    # Nobody asks for tags of a background, so without other stuff there is nothing to count.
-    stuff_tags = sum(counts.tags[i] for i in stuff_ids) if _has_asked_stuff(categories) else None
-    per_image = counts.instances_of_image
+    pixels = sum(width * height * images for (width, height), images in counts.sizes.items())
     labelled = sum(map(sum, counts.areas.values()))
+    instances = [content.instances for content in contents]
+    has_objects = bool(instances) and not math.isnan(sum(instances))
+    counted = [c for c in categories.categories if has_masks or (has_objects and c.is_thing)]
+    crops = round(sum(content.crops for content in contents))
+    stuff_tags = sum(content.stuff_tags for content in contents)
+    thing_tags = sum(content.thing_tags for content in contents)
+    vertices = [content.vertices for content in contents if content.vertices_known]
+    # Nobody asks for tags of a background, so without other stuff there is nothing to count.
+    has_stuff_tags = any(content.num_stuff_classes for content in contents)
     return Summary(
-        images=len(per_image),
+        images=len(contents),
         sizes=tuple(
             SizeCount(width=width, height=height, images=images)
             for (width, height), images in counts.sizes.most_common()
         ),
-        instances=sum(per_image),
-        mean_instances=fmean(per_image) if per_image else None,
-        median_instances=float(median(per_image)) if per_image else None,
-        max_instances=max(per_image, default=None),
-        groups=counts.groups.total(),
-        stuff_segments=sum(len(counts.areas[i]) for i in stuff_ids),
+        instances=_known(sum(instances)),
+        mean_instances=fmean(instances) if has_objects else None,
+        median_instances=float(median(instances)) if has_objects else None,
+        max_instances=_known(max(instances)) if has_objects else None,
+        groups=counts.groups.total() if counted else None,
+        stuff_segments=sum(counts.segments[i] for i in stuff_ids) if has_masks else None,
         dropped_objects=counts.dropped_objects,
         crop_size_wh=crop_size_wh,
-        crops=counts.crops,
-        stuff_tags_per_crop=_ratio(stuff_tags, counts.crops),
-        tags_per_crop=_ratio(counts.tags.total(), counts.crops),
-        void_share=_ratio(counts.pixels - labelled, counts.pixels),
+        crops=crops,
+        stuff_tags_per_crop=_ratio(stuff_tags, crops) if has_stuff_tags else None,
+        tags_per_crop=_ratio(stuff_tags + thing_tags, crops),
+        void_share=_ratio(pixels - labelled, pixels) if has_masks else None,
         images_with_vertices=len(vertices),
         mean_vertices=_ratio(sum(vertices), len(vertices)),
-        categories=tuple(_report_category(counts, c) for c in categories.categories),
+        categories=tuple(
+            _report_category(counts, category, pixels, category in counted, has_masks=has_masks)
+            for category in categories.categories
+        ),
     )
 
 
-def _report_category(counts: _Counts, category: Category) -> CategorySummary:
-    areas = counts.areas[category.category_id]
+def _report_category(
+    counts: _Counts, category: Category, pixels: int, is_counted: bool, *, has_masks: bool
+) -> CategorySummary:
+    category_id = category.category_id
+    areas = counts.areas[category_id]
     return CategorySummary(
-        category_id=category.category_id,
+        category_id=category_id,
         name=category.name,
         is_thing=category.is_thing,
-        images=counts.images_with[category.category_id],
-        segments=len(areas),
-        groups=counts.groups[category.category_id],
-        pixel_share=_ratio(sum(areas), counts.pixels),
+        images=counts.images_with[category_id] if is_counted else None,
+        segments=counts.segments[category_id] if is_counted else None,
+        groups=counts.groups[category_id] if is_counted else None,
+        pixel_share=_ratio(sum(areas), pixels) if has_masks else None,
         median_area=float(median(areas)) if areas else None,
     )
 
 
-def _has_asked_stuff(categories: CategorySet) -> bool:
-    return any(
-        not c.is_thing and c.category_id != categories.background_id for c in categories.categories
-    )
+def _known(count: float) -> int | None:
+    return None if math.isnan(count) else round(count)
 
 
-def _ratio(part: int | None, whole: int) -> float | None:
-    return None if part is None or whole == 0 else part / whole
+def _ratio(part: float, whole: int) -> float | None:
+    return None if math.isnan(part) or whole == 0 else part / whole

@@ -1,4 +1,4 @@
-"""What one action of an annotator takes, with source and spread, read from TOML."""
+"""A table of annotation times says how many seconds each action takes. It is read from TOML."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotools.errors import TimesError
-from annotools.settings import read_toml
+from annotools.errors import RecipeError, TimesError
+from annotools.settings import as_table, read_settings, read_toml
 
 ACTIONS = (
     "box",
@@ -21,7 +21,7 @@ ACTIONS = (
     "coarse_image",
     "vertex",
 )
-"""What an annotator can be paid for: a box of an instance; a tag of a class present, and the
+"""An annotator can be paid for these: a box of an instance; a tag of a class present, and the
 question about a class that turns out absent, both of an image or crop; the first point on a class
 in an image, and a point on each further object of it; the scribbles of a class in an image; a mask
 of an instance; the full label of an image; its coarse label; a corner of a polygon drawn around a
@@ -33,7 +33,7 @@ PRESETS_FOLDER = Path(__file__).with_name("times_presets")
 
 @dataclass(frozen=True, kw_only=True)
 class ActionTime:
-    """How long one action takes.
+    """The seconds that one action takes, with their spread and source.
 
     `seconds` is the value to calculate with, `low` and `high` a plausible range around it: 5 % of
     times are below `low` and 5 % above `high`, or all three are the same. `unit` is what one
@@ -71,10 +71,11 @@ class AnnotationTimes:
     """A table of times: `actions` by name, some of `ACTIONS`; `note` is what a reader must know.
 
     `asks_absent_classes` says that every label kind begins with a question about each class of
-    the dataset, of which the answers "absent" are paid as `tag_question`.
+    the dataset. Answers of "absent" are then paid as `tag_question`.
 
     Raises:
-        TimesError: when absent classes are asked about but the question has no time.
+        TimesError: for an unknown action, and when absent classes are asked about but the question
+            has no time.
     """
 
     name: str
@@ -83,6 +84,10 @@ class AnnotationTimes:
     asks_absent_classes: bool = False
 
     def __post_init__(self) -> None:
+        for action in self.actions:
+            if action not in ACTIONS:
+                known = ", ".join(ACTIONS)
+                raise TimesError(f"unknown action {action!r} in actions: use {known}")
         if self.asks_absent_classes and "tag_question" not in self.actions:
             raise TimesError("asks_absent_classes = True: add a table [actions.tag_question]")
 
@@ -90,10 +95,10 @@ class AnnotationTimes:
 def read_times(name_or_path: str | Path) -> AnnotationTimes:
     """Read a preset by its name, or the user's own file.
 
-    A file with `inherit`, the name of a preset or the path of a file, starts from those times:
-    what it says of an action replaces the inherited keys one by one. It may leave out its name,
-    which is then the file's, and its note, which then says what it changes. Where it replaces
-    the seconds but not the source, the source says so.
+    A file with `inherit`, the name of a preset or the path of a file, starts from those times.
+    What it says about an action replaces the inherited keys one by one. Without a name of its own
+    it takes that of the file; without a note it gets one that lists what it changes. Where it
+    replaces the seconds and not the source, the source says so.
 
     Args:
         name_or_path: a `Path` or text that ends in `.toml` is a file; other text is a preset.
@@ -114,11 +119,10 @@ def fix_time(times: AnnotationTimes, action: str, seconds: float) -> AnnotationT
         TimesError: for an action that the table lacks, or an impossible time.
     """
     if action not in times.actions:
-        own = f"; or add a table [actions.{action}] in a file of your own" * (action in ACTIONS)
-        raise TimesError(
-            f"annotation times {times.name!r} have no action {action!r}: "
-            f"use {', '.join(times.actions)}{own}"
-        )
+        remedy = f"use {', '.join(times.actions)}"
+        if action in ACTIONS:
+            remedy += f"; or add a table [actions.{action}] in a file of your own"
+        raise TimesError(f"annotation times {times.name!r} have no action {action!r}: {remedy}")
     old = times.actions[action]
     try:
         new = replace(
@@ -137,12 +141,12 @@ def missing_time(times: AnnotationTimes, action: str) -> TimesError:
     )
 
 
-def unchecked_beside_checked(
+def mixed_quality_control(
     times: AnnotationTimes, actions: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return which of the actions lack quality control and which include it.
+    """Return the actions that lack quality control and those that include it.
 
-    None where all are alike, so that they can be compared as they are.
+    None where all are alike: such times can be compared as they are.
     """
     known = [action for action in ACTIONS if action in set(actions) & times.actions.keys()]
     unchecked = tuple(a for a in known if not times.actions[a].quality_control)
@@ -151,45 +155,21 @@ def unchecked_beside_checked(
 
 
 def _read_file(path: Path, heirs: tuple[Path, ...]) -> AnnotationTimes:
-    """Read a file of times that the files `heirs` inherit from, the last of them directly."""
-    place = str(path)
+    """Read a file of times; the files `heirs` inherit from it, the last of them directly."""
     if path.resolve() in heirs:
         raise TimesError(f"{path}: inherit leads back to this file: break the circle")
     table = read_toml(path, TimesError)
-    inherited = None
     if "inherit" in table:
-        parent = _find_file(_take(place, table, "inherit", str), path.parent)
-        inherited = _read_file(parent, (*heirs, path.resolve()))
-    needed = ("name", "note", "actions") if inherited is None else ()
-    _check_keys(place, table, needed, ("inherit", "name", "note", "asks_absent_classes", "actions"))
-    actions = _take(place, table, "actions", dict) if "actions" in table else {}
-    unknown = [name for name in actions if name not in ACTIONS]
-    if unknown:
-        raise TimesError(
-            f"{path}: unknown action {unknown[0]!r} in actions: use {', '.join(ACTIONS)}"
-        )
-    old = {} if inherited is None else inherited.actions
-    own = {
-        name: _read_action(
-            f"{path}: actions.{name}",
-            _take(f"{path}: actions", actions, name, dict),
-            old.get(name),
-            path.name,
-        )
-        for name in actions
-    }
-    values: dict[str, Any] = {
-        "name": path.stem,
-        "note": f"As {inherited.name}, but for {', '.join(own) or 'its name'}."
-        if inherited
-        else "",
-        "asks_absent_classes": inherited is not None and inherited.asks_absent_classes,
-    }
-    values |= {key: _take(place, table, key, type(values[key])) for key in values if key in table}
+        parent = table.pop("inherit")
+        if not isinstance(parent, str):
+            raise TimesError(f"{path}: inherit = {parent!r}: give text")
+        # Each file is read as a whole, so that a mistake is reported in the file that has it.
+        inherited = _read_file(_find_file(parent, path.parent), (*heirs, path.resolve()))
+        table = _inherit(inherited, table, path)
     try:
-        return AnnotationTimes(actions={**old, **own}, **values)
-    except TimesError as error:
-        raise TimesError(f"{path}: {error}") from error
+        return read_settings(AnnotationTimes, table, where=str(path))
+    except RecipeError as error:
+        raise TimesError(str(error)) from error
 
 
 def _find_file(name_or_path: str | Path, base: Path) -> Path:
@@ -204,40 +184,31 @@ def _find_file(name_or_path: str | Path, base: Path) -> Path:
     return presets[name_or_path]
 
 
-def _read_action(
-    place: str, table: Mapping[str, Any], inherited: ActionTime | None, file_name: str
-) -> ActionTime:
-    kinds = ActionTime.__annotations__
-    _check_keys(place, table, () if inherited else kinds, kinds)
-    values = {key: _take(place, table, key, kinds[key]) for key in table}
-    if inherited is not None:
-        if values.get("seconds", inherited.seconds) != inherited.seconds:
-            was = f"{file_name}, in place of {inherited.seconds:g} s: {inherited.source}"
-            values = {"source": was, "measured": False, **values}
-        values = {**vars(inherited), **values}
-    try:
-        return ActionTime(**values)
-    except TimesError as error:
-        raise TimesError(f"{place}: {error}") from error
+def _inherit(inherited: AnnotationTimes, own: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the table of a file, completed with what it inherits."""
+    old = as_table(inherited)
+    own_actions = own.get("actions", {})
+    if not isinstance(own_actions, Mapping):
+        return {**old, **own}
+    actions = {
+        name: _replace_keys(old["actions"].get(name), changed, path.name)
+        for name, changed in own_actions.items()
+    }
+    return {
+        **old,
+        "name": path.stem,
+        "note": f"As {inherited.name}, but for {', '.join(own_actions) or 'its name'}.",
+        **own,
+        "actions": {**old["actions"], **actions},
+    }
 
 
-def _check_keys(
-    place: str, table: Mapping[str, Any], required: Iterable[str], known: Iterable[str]
-) -> None:
-    missing = [key for key in required if key not in table]
-    if missing:
-        raise TimesError(f"{place}: {missing[0]!r} is missing: add it")
-    unknown = [key for key in table if key not in known]
-    if unknown:
-        raise TimesError(f"{place}: unknown key {unknown[0]!r}: use {', '.join(known)}")
-
-
-def _take(place: str, table: Mapping[str, Any], key: str, kind: type) -> Any:
-    """Return the value of a key; whole numbers pass as float, truth values never as numbers."""
-    value = table[key]
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        names = {float: "a number", str: "text", bool: "true or false", dict: "a table"}
-        raise TimesError(f"{place}: {key} = {value!r}: give {names[kind]}")
-    return value
+def _replace_keys(old: dict[str, Any] | None, own: Any, file_name: str) -> Any:
+    """Return the table of an action: the inherited one with some keys replaced."""
+    if old is None or not isinstance(own, Mapping):
+        return own
+    # Another time is not what the inherited source published, and nobody says it was measured.
+    if own.get("seconds", old["seconds"]) != old["seconds"]:
+        was = f"{file_name}, in place of {old['seconds']:g} s: {old['source']}"
+        old = {**old, "source": was, "measured": False}
+    return {**old, **own}

@@ -1,17 +1,14 @@
-"""The command that says at which annotation time the better choice of a study changes."""
+"""The command `break-even` says at which annotation time the better choice changes."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from annotools.commands.options import JsonFile
+from annotools.commands.tables import COMPACT, NOTHING, console, table
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
-
-PIPED_WIDTH = 160
-"""Columns of a table that goes to a file or another program."""
 
 
 @app.command()
@@ -36,33 +33,26 @@ def break_even(
     annotools study break-even runs/street --action box
     annotools study break-even runs/street --action full_image --hours 18
     """  # noqa: D301
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from annotools.files import write_json
     from annotools.settings import as_table
-    from studies.break_even import SEARCHED_FACTOR, break_even_of_study
+    from studies.break_even import SEARCHED_FACTOR, find_changes_of_study
     from studies.folder import STUDY_FILE, finished_results, load_stored_study
 
     study = load_stored_study(folder / STUDY_FILE)
-    changes = break_even_of_study(study, finished_results(study, folder), action, hours)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    changes = find_changes_of_study(study, finished_results(study, folder), action, hours)
     heads = ("mixes", "hours", "better", "now (s)", "changes below (s)", "above (s)")
-    for head in heads:
-        table.add_column(head)
+    shown = table(heads, left=len(heads), padding=COMPACT)
     for row in changes:
-        ends = ["–" if end is None else f"{end:.3g}" for end in (row.below, row.above)]
+        ends = [NOTHING if end is None else f"{end:.3g}" for end in (row.below, row.above)]
         names = f"{row.first} or {row.second}"
         better = row.better or "both alike"
-        table.add_row(names, f"{row.hours:.3g}", better, f"{row.now:g}", *ends)
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    console.print(table, markup=False)
-    note = (
-        f"– : no change from a {SEARCHED_FACTOR:g}th to {SEARCHED_FACTOR:g} times the time of "
-        f"{action}, as far as the trials' hours reach. Means over seeds decide; how sure they are "
-        "is in the report."
+        shown.add_row(names, f"{row.hours:.3g}", better, f"{row.now:g}", *ends)
+    output = console()
+    output.print(shown)
+    output.print(
+        f"{NOTHING} : no change from a {SEARCHED_FACTOR:g}th to {SEARCHED_FACTOR:g} times the time "
+        f"of {action}, as far as the trials' hours reach. Means over seeds decide; how sure they "
+        "are is in the report."
     )
-    console.print(note, markup=False, highlight=False)
     if json_file is not None:
         write_json(json_file, as_table(changes))

@@ -9,10 +9,10 @@ from annotools.errors import RecipeError, TimesError
 from annotools.prices.times import read_times
 from studies.break_even import (
     Curve,
-    break_even_of_study,
     build_curves,
     common_middle,
     find_change,
+    find_changes_of_study,
     quality_at,
 )
 from studies.cli import app
@@ -116,16 +116,16 @@ def small_results() -> list[TrialResult]:
 
 def test_a_study_is_priced_from_its_dataset(tmp_path: Path) -> None:
     study = make_study(tmp_path)
-    (change,) = break_even_of_study(study, small_results(), "box", None)
+    (change,) = find_changes_of_study(study, small_results(), "box", None)
     assert (change.first, change.second, change.now) == ("boxes+tags", "full", 7)
-    (other,) = break_even_of_study(study, small_results(), "full_image", change.hours)
+    (other,) = find_changes_of_study(study, small_results(), "full_image", change.hours)
     assert (other.better, other.now) == (change.better, 5400)
     with pytest.raises(RecipeError, match="no two mixes have trials around 1e\\+06 h"):
-        break_even_of_study(study, small_results(), "box", 1e6)
+        find_changes_of_study(study, small_results(), "box", 1e6)
     with pytest.raises(RecipeError, match="around the same hours"):
-        break_even_of_study(study, small_results()[:1], "box", None)
+        find_changes_of_study(study, small_results()[:1], "box", None)
     with pytest.raises(TimesError, match="lack the action 'scribble'"):
-        break_even_of_study(study, small_results(), "scribble", None)
+        find_changes_of_study(study, small_results(), "scribble", None)
 
 
 def test_command_prints_and_writes_the_changes(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from annotools.allocation.allocate import allocate
-from annotools.allocation.image_orders import count_categories
 from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
@@ -188,7 +187,7 @@ def plan_for(study: Study, path: Path, mix: dict[str, float], budget_hours: floa
         budget_hours=budget_hours,
     )
     prices = {image.image_id: dict.fromkeys(mix, 3600.0) for image in train.images}
-    write_allocation(path, settings, allocate(mix, budget_hours, prices, 0), prices)
+    write_allocation(path, allocate(settings, prices))
 
 
 def test_an_allocation_is_one_trial_a_seed(tmp_path: Path) -> None:
@@ -244,6 +243,9 @@ def test_images_with_most_categories_come_first(tmp_path: Path) -> None:
     study = make_study(tmp_path, mixes={"m": {"full": 1}}, order="most-categories")
     (trial,) = runner.plan_trials(study, tmp_path)
     train = read_dataset("scenes", study.dataset.root, "train")
-    counts = count_categories(train, train.images)
+    counts = {
+        image.image_id: len({s.category_id for s in train.read_label(image).segments})
+        for image in train.images
+    }
     bought = [counts[image_id] for image_id in trial.kind_of]
     assert bought == sorted(counts.values(), reverse=True)[:2]

@@ -102,8 +102,7 @@ def write_allocation_file(path: Path, mix: dict[str, float], budget_hours: float
         format="scenes", root=Path("w.toml"), split="train", mix=mix, budget_hours=budget_hours
     )
     prices: dict[int | str, dict[str, float]] = {0: dict.fromkeys(mix, 3600.0)}
-    bought = allocate(mix, budget_hours, prices, seed=0)
-    write_allocation(path, settings, bought, prices)
+    write_allocation(path, allocate(settings, prices))
 
 
 def test_other_files_start_where_the_root_does(

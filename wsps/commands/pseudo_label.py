@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from annotools.allocation.plan_file import StoredAllocation
+    from annotools.allocation.plan_file import Allocation
     from annotools.records import Dataset
     from wsps.pseudo_labels.quality import KindQuality, QualityRow, TagPrecision
     from wsps.pseudo_labels.rounds import LabelledSplit
@@ -224,7 +224,7 @@ def _check_usage(given: bool, asked: "Mapping[str, object]", photos: Path | None
             )
 
 
-def _read_labels(text: str) -> "str | StoredAllocation":
+def _read_labels(text: str) -> "str | Allocation":
     """Return a weak label kind, or the allocation of a file."""
     from annotools.allocation.plan_file import read_allocation
     from annotools.weak_labels.weaken import WEAK_KINDS
@@ -242,7 +242,7 @@ def _read_recipe(
     path: Path | None,
     changes: "Sequence[str]",
     crops: str | None,
-    labels: "str | StoredAllocation | None",
+    labels: "str | Allocation | None",
     dataset: "Dataset",
 ) -> "Recipe":
     """Return the recipe; its crops are those asked for, else the allocation's or the format's."""
@@ -281,12 +281,10 @@ def _print(result: "LabelledSplit", out: Path) -> None:
     for found in result.rounds[-1] if result.rounds else ():
         screen.print(_quality_table(found, result.tags))
     for line in (*_round_lines(result.rounds or ()), *_notes(result), str(out / "manifest.json")):
-        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+        screen.print(line, soft_wrap=True)
 
 
 def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> "Table":
-    from rich.markup import escape
-
     from annotools.records import TAGGED_KINDS
 
     shown = tags if found.kind in TAGGED_KINDS else {}
@@ -306,7 +304,7 @@ def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> 
             else ""
             for tag in shown.values()
         ]
-        cells = (escape(row.name), row.kind, *rates, f"{row.pixels:,}", *ap)
+        cells = (row.name, row.kind, *rates, f"{row.pixels:,}", *ap)
         made.add_row(*cells, end_section=number == num_classes - 1)
     return made
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from annotools.allocation.plan_file import StoredAllocation
+from annotools.allocation.plan_file import Allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats.panoptic_folder import name_images
 from annotools.formats.source import Source, open_source
@@ -74,7 +74,7 @@ def make_tasks(request: LabelRequest, dataset: Dataset, out: Path) -> list[Label
 
 
 def kinds_of_allocation(
-    stored: StoredAllocation, dataset: Dataset, recipe: Recipe
+    stored: Allocation, dataset: Dataset, recipe: Recipe
 ) -> Mapping[int | str, str]:
     """Return the label kind of each image in an allocation.
 

@@ -7,15 +7,13 @@ from hypothesis import strategies as st
 from annotools.allocation.allocate import allocate
 from annotools.allocation.image_orders import (
     cheapest_first,
-    count_categories,
     most_categories_first,
     queue_images,
     random_order,
     read_image_list,
 )
 from annotools.errors import RecipeError
-from annotools.records import Dataset, Image
-from tests.builders import make_categories, make_label
+from tests.builders import make_plan
 
 SECOND = 1 / 3600
 PRICES = {
@@ -23,22 +21,6 @@ PRICES = {
     "b": {"full": 40.0, "boxes": 6.0},
     "c": {"full": 90.0, "boxes": 2.0},
 }
-LABELS = {
-    "a": make_label([[1, 2, 0]], {1: 10, 2: 20}),
-    "b": make_label([[1, 2, 3]], {1: 20, 2: 20, 3: 30}),
-    "c": make_label([[1, 2, 3]], {1: 10, 2: 20, 3: 30}),
-}
-
-
-def make_dataset(background: bool = False) -> Dataset:
-    return Dataset(
-        name="three",
-        split="train",
-        categories=make_categories(background=background),
-        images=tuple(Image(image_id=i, file_name=i, width=3, height=1) for i in LABELS),
-        read_label=lambda image: LABELS[str(image.image_id)],
-        read_photo=lambda image: None,
-    )
 
 
 def test_cheapest_goes_by_the_price_of_each_kind() -> None:
@@ -49,7 +31,7 @@ def test_cheapest_goes_by_the_price_of_each_kind() -> None:
 
 def test_a_kind_takes_the_cheapest_image_that_no_other_kind_has() -> None:
     queues = cheapest_first(PRICES, ("boxes", "full"), seed=0)
-    bought = allocate({"boxes": 1, "full": 1}, 99 * SECOND, PRICES, 0, queues)
+    bought = allocate(make_plan({"boxes": 1, "full": 1}, 99 * SECOND), PRICES, queues)
     # boxes on c for 2, full on b for 40, then boxes on a for 4.
     assert list(bought.kind_of.items()) == [("c", "boxes"), ("b", "full"), ("a", "boxes")]
     assert bought.left_seconds == 99 - 46
@@ -68,12 +50,6 @@ def test_most_categories_go_first_and_ties_are_random() -> None:
     assert sorted(orders[0]) == sorted(counts)
 
 
-def test_categories_are_counted_once_each_and_without_background() -> None:
-    dataset = make_dataset()
-    assert count_categories(dataset, dataset.images) == {"a": 2, "b": 2, "c": 3}
-    assert count_categories(make_dataset(background=True), dataset.images[1:]) == {"b": 2, "c": 2}
-
-
 def test_an_order_has_a_name_or_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("c\n\n a \n")
@@ -89,7 +65,7 @@ def test_an_order_has_a_name_or_is_a_file(tmp_path: Path) -> None:
 
 
 def test_images_that_a_list_leaves_out_are_not_bought() -> None:
-    bought = allocate({"boxes": 1}, 1, PRICES, 0, {"boxes": ("b", "a")})
+    bought = allocate(make_plan({"boxes": 1}, 1), PRICES, {"boxes": ("b", "a")})
     assert list(bought.kind_of) == ["b", "a"]
 
 
@@ -133,7 +109,8 @@ def test_any_order_is_nested_and_within_the_budget(
     mix = {"full": 1.0, "boxes": 3.0}
     queues = cheapest_first(prices, mix, seed=0)
     small, large = (
-        allocate(mix, hours, prices, 0, queues, share_by) for hours in sorted((first, second))
+        allocate(make_plan(mix, hours, share_by=share_by), prices, queues)
+        for hours in sorted((first, second))
     )
     assert list(large.kind_of.items())[: len(small.kind_of)] == list(small.kind_of.items())
     assert large.spent_seconds <= max(first, second) * 3600 * (1 + 1e-8)

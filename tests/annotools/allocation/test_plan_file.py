@@ -7,8 +7,8 @@ import pytest
 
 from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import (
+    Allocation,
     PlanSettings,
-    StoredAllocation,
     read_allocation,
     write_allocation,
 )
@@ -17,7 +17,7 @@ from annotools.errors import RecipeError
 PRICES: dict[int | str, dict[str, float]] = {1: {"boxes": 900.0}, "é": {"boxes": 900.0}}
 
 
-def store(path: Path, **changes: Any) -> StoredAllocation:
+def store(path: Path, **changes: Any) -> Allocation:
     values: dict[str, Any] = {
         "format": "voc",
         "root": Path("in"),
@@ -27,9 +27,9 @@ def store(path: Path, **changes: Any) -> StoredAllocation:
         "crop_size_wh": (5, 4),
     }
     settings = PlanSettings(**(values | changes))
-    bought = allocate(settings.mix, settings.budget_hours, PRICES, seed=0)
-    write_allocation(path, settings, bought, PRICES)
-    return StoredAllocation(
+    bought = allocate(settings, PRICES)
+    write_allocation(path, bought)
+    return Allocation(
         path=path,
         settings=settings,
         kind_of=bought.kind_of,

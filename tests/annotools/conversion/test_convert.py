@@ -175,6 +175,17 @@ def test_boxes_may_be_voc_or_yolo_files(in_memory: Memory, tmp_path: Path):
     assert yolo.drops[1].places == ("image 0: segment 4",)
 
 
+def test_every_kind_has_the_hours_of_its_actions(in_memory: Memory, tmp_path: Path):
+    source = in_memory([("a.png", STREET), ("b.png", EMPTY)])
+    wanted = Wanted(kinds=("points", "scribbles", "coarse"))
+    done = convert(source, wanted, read_times("bearman2016"), tmp_path / "out", workers=1)
+    hours = {row.kind: row.hours for row in done.kinds}
+    # Four classes, all in the first image and none in the second, each asked about for a second.
+    assert hours["points"] == pytest.approx((4 * 2.4 + 4) / 3600)
+    assert hours["scribbles"] == pytest.approx((4 * 10.9 + 4) / 3600)
+    assert hours["coarse"] is None
+
+
 def test_the_manifest_accounts_for_everything(in_memory: Memory, tmp_path: Path):
     label = build_label(
         0,
@@ -197,6 +208,7 @@ def test_the_manifest_accounts_for_everything(in_memory: Memory, tmp_path: Path)
     hours = {kind: row["hours"] for kind, row in manifest["kinds"].items()}
     assert hours["full"] == 3.0
     assert hours["boxes+tags"] == pytest.approx((2 * 7 + 2) / 3600)
+    assert hours["coarse"] == pytest.approx(2 * 7 / 60)
     assert hours["points"] is None
     drops = {(d["kind"], d["reason"]): d["places"] for d in manifest["drops"]}
     assert drops["images", "the photo is missing"] == ["c.png"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from annotools.allocation.plan_file import PlanSettings, StoredAllocation
+from annotools.allocation.plan_file import Allocation, PlanSettings
 from annotools.cli import app
 from annotools.conversion.convert import Conversion, convert
 from annotools.conversion.wanted import Wanted
@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Source:
     return Source(format_name="scenes", root=path, split="train")
 
 
-def allocation(kind_of: Mapping[int | str, str]) -> StoredAllocation:
+def allocation(kind_of: Mapping[int | str, str]) -> Allocation:
     mix = dict.fromkeys(("boxes", "boxes+tags", "full", "none"), 1.0)
     settings = PlanSettings(
         format="scenes",
@@ -57,7 +57,7 @@ def allocation(kind_of: Mapping[int | str, str]) -> StoredAllocation:
         budget_hours=5,
         crop_size_wh=CROP_SIZE_WH,
     )
-    return StoredAllocation(
+    return Allocation(
         path=Path("plan.json"),
         settings=settings,
         kind_of=kind_of,

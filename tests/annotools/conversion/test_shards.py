@@ -1,7 +1,7 @@
 import pickle
 from pathlib import Path
 
-from annotools.allocation.plan_file import PlanSettings, StoredAllocation
+from annotools.allocation.plan_file import Allocation, PlanSettings
 from annotools.conversion.shards import SHARD_IMAGES, make_shards
 from annotools.conversion.wanted import Wanted
 from annotools.records import Image
@@ -17,7 +17,7 @@ def allocate(count: int) -> Wanted:
         format="voc", root=Path("in"), split="train", mix={"full": 1.0}, budget_hours=5
     )
     seconds_of = dict.fromkeys(kind_of, 7.0)
-    stored = StoredAllocation(
+    stored = Allocation(
         path=Path("plan.json"), settings=settings, kind_of=kind_of, seconds_of=seconds_of
     )
     return Wanted(kinds=("boxes", "full"), seed=4, allocation=stored)

@@ -13,6 +13,7 @@ from annotools.prices.actions import (
     count_actions,
     paid_actions,
     price_seconds,
+    unknown_counts,
 )
 from annotools.prices.image_content import UNKNOWN, measure_content
 from annotools.prices.times import AnnotationTimes, read_times
@@ -41,7 +42,9 @@ BEARMAN = read_times("bearman2016")
     ],
 )
 def test_actions_where_stuff_is_labelled(kind, crop, actions):
-    assert count_actions(LABEL, make_categories(), kind, crop) == actions
+    content = measure_content(LABEL, make_categories(), crop)
+
+    assert count_actions(content, [kind]) == {kind: actions}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,9 @@ def test_actions_where_all_stuff_is_background(kind, actions):
     categories = make_categories(things=("car", "dog"), stuff=("background",), background=True)
     label = make_label([[1, 2, 3]], {1: 10, 2: 20, 3: 20}, groups=[3])
 
-    assert count_actions(label, categories, kind, None) == actions
+    content = measure_content(label, categories, None)
+
+    assert count_actions(content, [kind]) == {kind: actions}
 
 
 def test_parts_that_are_no_label_kind():
@@ -78,12 +83,26 @@ def test_an_unknown_count_is_not_a_number():
 
     assert math.isnan(actions_for(unknown, "tags")["tag"])
     assert actions_for(unknown, "boxes+tags") == actions_for(content, "boxes+tags")
+    assert count_actions(unknown, ["tags", "boxes"]) == count_actions(content, ["boxes"])
+    assert unknown_counts(unknown, "tags", PAPER) == ("thing_tags",)
+    assert unknown_counts(unknown, "boxes+tags", PAPER, all_questions=True) == ()
+
+
+def test_a_count_is_missed_only_where_its_question_is_paid():
+    content = measure_content(LABEL, make_categories(), None)
+    unknown = replace(content, stuff_classes_present=UNKNOWN, thing_classes_present=UNKNOWN)
+    present = ("thing_classes_present", "stuff_classes_present")
+
+    assert unknown_counts(unknown, "full", PAPER) == ()
+    assert unknown_counts(unknown, "full", BEARMAN) == present
+    assert unknown_counts(unknown, "boxes", BEARMAN) == present[:1]
+    assert unknown_counts(unknown, "points", PAPER) == present
 
 
 @pytest.mark.parametrize("kind", ["masks", "tags of stuff", "full by vertex"])
 def test_an_unknown_kind_is_refused(kind):
     with pytest.raises(ValueError, match=f"'{kind}'"):
-        count_actions(LABEL, make_categories(), kind, None)
+        count_actions(measure_content(LABEL, make_categories(), None), [kind])
 
 
 @pytest.mark.parametrize(
@@ -114,10 +133,8 @@ def test_the_weak_label_costs_its_parts(pixels, crop):
     rows = [[1 + (pixels >> i & 1) for i in range(4)], [3, 4, 4, 0]]
     label = make_label(rows, {1: SKY, 2: ROAD, 3: CAR, 4: CAR})
     categories = make_categories()
-    count = {
-        kind: count_actions(label, categories, kind, crop)
-        for kind in ("boxes", "tags", "boxes+tags")
-    }
+    content = measure_content(label, categories, crop)
+    count = count_actions(content, ("boxes", "tags", "boxes+tags"))
 
     assert count["boxes+tags"]["box"] == count["boxes"]["box"]
     assert 0 < count["boxes+tags"]["tag"] < count["tags"]["tag"]

@@ -10,9 +10,16 @@ from annotools.prices.image_content import (
     ImageContent,
     mean_content,
     measure_content,
+    measure_images,
     read_statistics,
 )
-from tests.builders import make_categories, make_label
+from annotools.records import Box, Dataset, Image, TaggedCrop, WeakLabel
+from tests.builders import make_categories, make_dataset, make_label, make_weak_dataset
+
+LABELS = {
+    "1.png": make_label([[1, 2], [1, 3]], {1: 10, 2: 30, 3: 30}, image_id=1),
+    "2.png": make_label([[1, 2]], {1: 10, 2: 20}, image_id=2),
+}
 
 LINES = {
     "name": '"mine"',
@@ -41,6 +48,7 @@ def test_content_of_a_label():
         num_thing_classes=2,
         num_stuff_classes=2,
         things=2,
+        groups=1,
         thing_classes_present=1,
         stuff_classes_present=1,
         crops=2,
@@ -151,3 +159,87 @@ def test_unknown_and_missing_statistics(tmp_path):
         read_statistics("coco")
     with pytest.raises(RecipeError, match=r"none\.toml: cannot be read"):
         read_statistics(tmp_path / "none.toml")
+
+
+def test_content_of_a_dataset_is_the_mean_over_its_images() -> None:
+    dataset = make_dataset(LABELS, make_categories())
+    contents = measure_images(dataset, dataset.images, None)
+    assert [content.things for content in contents.values()] == [2, 0]
+    content = mean_content(contents.values())
+    assert (content.things, content.thing_tags, content.stuff_tags) == (1, 0.5, 1.5)
+
+
+def mean_of(dataset: Dataset, with_vertices: bool) -> ImageContent:
+    contents = measure_images(dataset, dataset.images, None, with_vertices=with_vertices)
+    return mean_content(contents.values())
+
+
+def test_vertices_are_counted_only_for_those_who_ask() -> None:
+    asked: list[int | str] = []
+
+    def count(image: Image) -> int | None:
+        asked.append(image.image_id)
+        return 12 if image.image_id == 1 else None
+
+    without = make_dataset(LABELS, make_categories())
+    dataset = replace(without, count_vertices=count)
+    assert mean_of(dataset, with_vertices=False).vertices_known == 0
+    assert asked == []
+    content = mean_of(dataset, with_vertices=True)
+    assert (content.vertices, content.vertices_known, asked) == (12, 0.5, [1, 2])
+    assert mean_of(without, with_vertices=True).vertices_known == 0
+
+
+BOXES = (
+    Box(category_id=20, box_xyxy=(0, 0, 3, 2)),
+    Box(category_id=20, box_xyxy=(3, 1, 4, 2), is_group=True),
+)
+
+
+def content_given(label: WeakLabel, crop_size_wh=None, **categories) -> ImageContent:
+    dataset = make_weak_dataset({"a.png": label}, make_categories(**categories), (4, 2))
+    (content,) = measure_images(dataset, dataset.images, crop_size_wh, with_vertices=True).values()
+    return content
+
+
+def test_boxes_without_masks_say_what_there_is_of_things():
+    label = WeakLabel(image_id=1, boxes=BOXES, has_boxes=True)
+    things = {"things": ("car", "dog"), "stuff": ("background",), "background": True}
+
+    # Two crops of 2 x 2; the first box reaches into both.
+    assert content_given(label, (2, 2), **things) == ImageContent(
+        has_stuff=False,
+        num_thing_classes=2,
+        num_stuff_classes=0,
+        things=2,
+        groups=1,
+        thing_classes_present=1,
+        stuff_classes_present=0,
+        crops=2,
+        thing_tags=2,
+        stuff_tags=0,
+    )
+
+
+def test_nobody_knows_stuff_without_masks_or_tags():
+    label = WeakLabel(image_id=1, boxes=BOXES[:1], has_boxes=True)
+    content = content_given(label, things=("car",), stuff=("road",))
+
+    assert (content.things, content.thing_classes_present) == (1, 1)
+    assert math.isnan(content.stuff_classes_present)
+    assert math.isnan(content.stuff_tags)
+    assert content.vertices_known == 0
+
+
+def test_tags_without_boxes_say_which_classes_there_are():
+    crops = (
+        TaggedCrop(box_xyxy=(0, 0, 2, 2), category_ids=(10, 20)),
+        TaggedCrop(box_xyxy=(2, 0, 4, 2), category_ids=(10,)),
+    )
+    label = WeakLabel(image_id=1, crops=crops, tagged_category_ids=(10, 20))
+    content = content_given(label, things=("car",), stuff=("road",))
+
+    assert (content.crops, content.thing_tags, content.stuff_tags) == (2, 1, 2)
+    assert (content.thing_classes_present, content.stuff_classes_present) == (1, 1)
+    assert math.isnan(content.things)
+    assert math.isnan(content.instances)

@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotools.prices.dataset_prices import Purchase, list_purchases
 from annotools.prices.image_content import read_statistics
 from annotools.prices.intervals import (
     BreakEven,
     Interval,
-    break_even,
     break_even_seconds,
     draw_seconds,
-    interval,
-    price,
+    list_break_evens,
+    price_workload,
+    quantiles,
     sensitivity,
     total_hours,
 )
 from annotools.prices.times import AnnotationTimes, fix_time, read_times
+from annotools.prices.workloads import Workload, list_workloads
 
 PAPER = read_times("li2018")
 STREET = read_statistics("cityscapes-train").content
 
 
-def buy(kind: str, actions: dict[str, float] | None, num_images: int = 2) -> Purchase:
-    return Purchase(kind=kind, all_questions=False, num_images=num_images, actions=actions)
+def buy(kind: str, actions: dict[str, float] | None, num_images: int = 2) -> Workload:
+    return Workload(kind=kind, all_questions=False, num_images=num_images, actions=actions)
 
 
 def without_spread(times: AnnotationTimes) -> AnnotationTimes:
@@ -69,13 +69,13 @@ def test_hours_are_sums_over_actions():
 
 
 def test_interval_is_quantiles():
-    assert interval(np.arange(101.0)) == Interval(low=5, median=50, high=95)
+    assert quantiles(np.arange(101.0)) == Interval(low=5, median=50, high=95)
 
 
 def test_price_of_certain_times_has_no_spread():
     times = without_spread(PAPER)
     full, boxes = buy("full", {"full_image": 2}), buy("boxes", {"box": 360})
-    row = price(boxes, full, times, draw_seconds(times, 0, 10))
+    row = price_workload(boxes, full, times, draw_seconds(times, 0, 10))
 
     assert row is not None
     assert (row.name, row.seconds_per_image, row.hours) == ("boxes", 1260, 0.7)
@@ -91,7 +91,7 @@ def test_price_of_certain_times_has_no_spread():
 def test_the_same_times_are_paid_on_both_sides():
     full = buy("full", {"tag_question": 18.5, "mask": 2.0})
     seconds = draw_seconds(PAPER, 0, 50)
-    row = price(buy("twice", {"tag_question": 37.0, "mask": 4.0}), full, PAPER, seconds)
+    row = price_workload(buy("twice", {"tag_question": 37.0, "mask": 4.0}), full, PAPER, seconds)
 
     assert row is not None
     assert row.ratio_interval is not None
@@ -103,18 +103,18 @@ def test_undefined_ratios_are_none():
     seconds = draw_seconds(PAPER, 0, 10)
     boxes, free = buy("boxes", {"box": 1}), buy("tags", {})
 
-    assert price(buy("x", None), boxes, PAPER, seconds) is None
+    assert price_workload(buy("x", None), boxes, PAPER, seconds) is None
     for full in (buy("full", None), buy("full", {})):
-        row = price(boxes, full, PAPER, seconds)
+        row = price_workload(boxes, full, PAPER, seconds)
         assert row is not None
         assert (row.ratio_to_full, row.full_is_times) == (None, None)
-    row = price(free, boxes, PAPER, seconds)
+    row = price_workload(free, boxes, PAPER, seconds)
     assert row is not None
     assert (row.hours, row.ratio_to_full, row.full_is_times) == (0, 0, None)
 
 
 def test_sensitivity_of_the_paper():
-    full, weak = list_purchases(STREET, 1, ("full", "boxes+tags"), PAPER)[:2]
+    full, weak = list_workloads(STREET, 1, ("full", "boxes+tags"), PAPER)[:2]
     swings = sensitivity(weak, full, PAPER, draw_seconds(PAPER, 0))
 
     assert [swing.action for swing in swings] == ["box", "full_image", "tag"]
@@ -134,8 +134,8 @@ def test_sensitivity_to_certain_times_is_zero():
 
 
 def test_break_even_of_the_paper():
-    full, weak = list_purchases(STREET, 1, ("full", "boxes+tags"), PAPER)[:2]
-    found = {row.action: row.seconds for row in break_even((full, weak), PAPER)}
+    full, weak = list_workloads(STREET, 1, ("full", "boxes+tags"), PAPER)[:2]
+    found = {row.action: row.seconds for row in list_break_evens((full, weak), PAPER)}
 
     # 17.9 boxes and 57 s of tags cost 90 min.
     assert found == {
@@ -146,10 +146,10 @@ def test_break_even_of_the_paper():
 
 
 def test_break_even_lists_pairs_with_a_price_and_actions_that_decide():
-    purchases = [buy("a", {"box": 2, "tag": 1}), buy("b", None), buy("c", {"box": 3, "tag": 1})]
+    workloads = [buy("a", {"box": 2, "tag": 1}), buy("b", None), buy("c", {"box": 3, "tag": 1})]
 
     # The one box more must be free.
-    assert break_even(purchases, PAPER) == (
+    assert list_break_evens(workloads, PAPER) == (
         BreakEven(first="a", second="c", action="box", now=7, seconds=0),
     )
 
