@@ -46,9 +46,8 @@ from annotools.formats.png_runs import find_png_runs
 from annotools.parallel import run_parallel
 from annotools.records import FullLabel
 from wsps.evaluation.image_scores import score_one
-from wsps.evaluation.overlaps import measure_overlaps
+from wsps.evaluation.overlaps import RunLabel, measure_overlaps, to_runs
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments, panoptic_quality
-from wsps.evaluation.run_labels import RunLabel, to_runs
 
 WORKERS = 2
 

@@ -28,8 +28,8 @@ from wsps.evaluation.average_precision import (
 )
 from wsps.evaluation.image_scores import count_class_map, score_label
 from wsps.evaluation.mean_iou import PixelCounts, mean_iou
+from wsps.evaluation.overlaps import RunLabel, to_runs
 from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
-from wsps.evaluation.run_labels import RunLabel, to_runs
 from wsps.inference import predict
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.label_store import BoxLabelStore

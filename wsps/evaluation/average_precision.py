@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
-from wsps.evaluation.overlaps import Overlaps
-from wsps.evaluation.run_labels import AnyLabel
+from wsps.evaluation.overlaps import AnyLabel, Overlaps
 
 VOC_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
 """0.1, 0.2, ..., 0.9: AP^r_vol on Pascal VOC."""

@@ -1,6 +1,6 @@
 """What one image contributes to every score, measured apart from the other images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
 from annotools.label_maps import draw_runs, replace_ids
+from annotools.records import VOID, FullLabel
 from wsps.evaluation.average_precision import ScoredImage, score_segments
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
-from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel, measure_overlaps
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
-from wsps.evaluation.ranking import rank_by_given, rank_by_oracle
-from wsps.evaluation.run_labels import AnyLabel, RunLabel
+
+RANKINGS = ("detection", "probability", "oracle")
+"""By the detector's score, by the mean class probability, or by the IoU with the truth."""
+
+KEYS = {"detection": "score", "probability": "probability"}
+"""What a prediction's file calls the number of a segment that a ranking is by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,15 @@ class PredictedLabel:
     def ranks(self, ranking: str) -> Mapping[int, float]:
         """Return what the file gives to rank segments by; a segment may have nothing."""
         return self.probabilities if ranking == "probability" else self.scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredMask:
+    """A predicted instance; `pixels`: (P,) places in the image read row by row, at least one."""
+
+    category_id: int
+    score: float
+    pixels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +158,86 @@ def score_one(
     except DatasetError as error:
         raise DatasetError(f"{image.prediction_file}: {error}") from error
     return _score_overlaps(overlaps, label, scores, len(categories))
+
+
+def score_masks(
+    truth: FullLabel, masks: Sequence[ScoredMask], categories: CategorySet
+) -> ScoredImage:
+    """Measure what the masks of one image contribute to average precision.
+
+    The rules are those of `score_segments`, but only things are true instances.
+
+    Args:
+        truth: the image's label, in which segments do not overlap.
+        masks: of thing categories of the set, scores in [0, 1].
+        categories: the dataset's.
+    """
+    things = [s for s in truth.segments if categories.by_id(s.category_id).is_thing]
+    instances = {s.segment_id: place for place, s in enumerate(things) if not s.is_group}
+    pairs: list[tuple[float, int, int]] = []
+    may_ignore = np.zeros(len(masks), dtype=bool)
+    for number, mask in enumerate(masks):
+        ids, pixels = np.unique(truth.segment_map.ravel()[mask.pixels], return_counts=True)
+        shared = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+        void = shared.get(VOID, 0)
+        same_class = [s for s in things if s.category_id == mask.category_id]
+        in_groups = sum(shared.get(s.segment_id, 0) for s in same_class if s.is_group)
+        may_ignore[number] = 2 * (void + in_groups) > mask.pixels.size
+        for segment in same_class:
+            overlap = shared.get(segment.segment_id, 0)
+            if overlap and not segment.is_group:
+                union = mask.pixels.size - void + segment.area - overlap
+                pairs.append((overlap / union, number, instances[segment.segment_id]))
+    pairs.sort(key=lambda pair: -pair[0])
+    class_of = categories.class_index_of
+    true_classes = [class_of[s.category_id] for s in things if not s.is_group]
+    return ScoredImage(
+        scores=np.array([mask.score for mask in masks], dtype=np.float64),
+        classes=np.array([class_of[mask.category_id] for mask in masks], dtype=np.intp),
+        may_ignore=may_ignore,
+        pair_prediction=np.array([number for _, number, _ in pairs], dtype=np.intp),
+        pair_truth=np.array([place for _, _, place in pairs], dtype=np.intp),
+        pair_iou=np.array([iou for iou, _, _ in pairs], dtype=np.float64),
+        num_truth=np.bincount(np.array(true_classes, dtype=np.intp), minlength=len(categories)),
+    )
+
+
+def rank_by_given(
+    prediction: AnyLabel, given: Mapping[int, float], ranking: str
+) -> dict[int, float]:
+    """Return the number given to each segment.
+
+    Args:
+        prediction: of the image.
+        given: by segment id, in [0, 1].
+        ranking: a key of `KEYS`, for messages.
+
+    Raises:
+        DatasetError: when a segment has none.
+    """
+    for segment in prediction.segments:
+        if segment.segment_id not in given:
+            raise DatasetError(
+                f"image {prediction.image_id}: segment {segment.segment_id} of the prediction has "
+                f"no {KEYS[ranking]}: give each segment one in [0, 1], or take --rank oracle"
+            )
+    return {s.segment_id: given[s.segment_id] for s in prediction.segments}
+
+
+def rank_by_oracle(overlaps: Overlaps, prediction: AnyLabel) -> dict[int, float]:
+    """Return each segment's IoU with the best true segment of its class, 0 without one.
+
+    Groups are no true segments; pixels void in the truth are left out.
+
+    Args:
+        overlaps: of the truth and this prediction.
+        prediction: of the image.
+    """
+    pairs = overlaps.same_class() & ~overlaps.truth_is_group[overlaps.pair_truth]
+    best = np.zeros(len(prediction.segments))
+    iou = overlaps.pair_pixels[pairs] / overlaps.unions()[pairs]
+    np.maximum.at(best, overlaps.pair_prediction[pairs], iou)
+    return {s.segment_id: float(iou) for s, iou in zip(prediction.segments, best, strict=True)}
 
 
 def _score_overlaps(

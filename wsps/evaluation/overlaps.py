@@ -11,13 +11,25 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.label_maps import Runs
-from annotools.records import VOID
-from wsps.evaluation.run_labels import AnyLabel, RunLabel, to_runs
+from annotools.label_maps import Runs, find_runs
+from annotools.records import VOID, FullLabel, Segment
 
 _NO_SEGMENT = -1
 _ID_BITS = 32
 _ID_MASK = 2**_ID_BITS - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLabel:
+    """The panoptic label of an image without its map: every segment in `segments` is in `runs`."""
+
+    image_id: int | str
+    runs: Runs
+    segments: tuple[Segment, ...]
+
+
+AnyLabel = FullLabel | RunLabel
+"""What can be scored: `to_runs` of a label that is compared more than once saves time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +82,15 @@ class Overlaps:
         pixels = self.prediction_void.copy()
         np.add.at(pixels, self.pair_prediction[in_group], self.pair_pixels[in_group])
         return 2 * pixels > self.prediction_areas
+
+
+def to_runs(label: AnyLabel) -> RunLabel:
+    """Return the label with its map as runs; one that has runs comes back as it is."""
+    if isinstance(label, RunLabel):
+        return label
+    return RunLabel(
+        image_id=label.image_id, runs=find_runs(label.segment_map), segments=label.segments
+    )
 
 
 def measure_overlaps(truth: AnyLabel, prediction: AnyLabel, categories: CategorySet) -> Overlaps:

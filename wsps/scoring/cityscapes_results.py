@@ -19,8 +19,7 @@ from annotools.formats.pictures import decode_map
 from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
 from annotools.progress import track
 from annotools.records import Dataset, Image
-from wsps.evaluation.image_scores import ImageScores, PredictionScores
-from wsps.evaluation.mask_scores import ScoredMask, score_masks
+from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels
 from wsps.scoring.panoptic_files import check_folder
 

@@ -11,8 +11,7 @@ from annotools.formats.coco_entries import take_image_id
 from annotools.formats.json_values import entries, read_json, take
 from annotools.progress import track
 from annotools.records import Image
-from wsps.evaluation.image_scores import ImageScores, PredictionScores
-from wsps.evaluation.mask_scores import ScoredMask, score_masks
+from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.scoring.panoptic_files import take_score
 
 _PREFIX = "instances_"

@@ -21,7 +21,7 @@ from annotools.formats.png_runs import find_png_runs
 from annotools.label_maps import Runs, find_runs, measure_runs
 from annotools.records import VOID, Segment
 from wsps.evaluation.image_scores import ImageToScore, PredictedLabel
-from wsps.evaluation.run_labels import RunLabel
+from wsps.evaluation.overlaps import RunLabel
 
 
 @dataclass(frozen=True, kw_only=True)
