@@ -108,7 +108,7 @@ def evaluate(
     """  # noqa: D301
     from wsps.commands.score_tables import print_evaluation, write_evaluation
     from wsps.evaluation.image_scores import RANKINGS
-    from wsps.evaluation.measures import METRICS
+    from wsps.evaluation.rates import METRICS
     from wsps.scoring.evaluate import ScoringSettings, evaluate_predictions
     from wsps.scoring.panoptic_files import read_panoptic_task
 

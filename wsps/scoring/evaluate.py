@@ -8,9 +8,8 @@ from annotools.categories import CategorySet
 from annotools.parallel import run_parallel
 from annotools.progress import track
 from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, VOC_THRESHOLDS
-from wsps.evaluation.bootstrap import draw_resamples
 from wsps.evaluation.image_scores import ImageScores, ImageToScore, PredictionScores, score_one
-from wsps.evaluation.measures import METRICS, crowd_effect, measure, resample
+from wsps.evaluation.rates import METRICS, crowd_effect, draw_resamples, measure, resample
 from wsps.scoring.panoptic_files import ScoringTask
 from wsps.scoring.report import Evaluation, ScoreRow, difference_rows, score_rows
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from wsps.evaluation.bootstrap import interval
-from wsps.evaluation.measures import CrowdEffect, Measured
+from wsps.evaluation.rates import CrowdEffect, Measured, interval
 
 _MEANS = ("all", "things", "stuff")
 _ENDS = ("low", "high")
