@@ -1,5 +1,6 @@
-"""What COCO files of every kind share: the list of images, and values that need a check."""
+"""COCO files of every kind share the list of images, and values that need a check."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def take_flag(place: str, entry: dict[str, Any], key: str, default: bool | None 
     if value not in (0, 1):
         raise DatasetError(f"{place}: {key} = {value!r}: give 0 or 1")
     return bool(value)
+
+
+def take_score(place: str, entry: Mapping[str, Any], key: str) -> float | None:
+    """Return a number in [0, 1] of an object, None where it has none.
+
+    Raises:
+        DatasetError: when it is something else.
+    """
+    score = entry.get(key)
+    if score is None:
+        return None
+    is_number = isinstance(score, int | float) and not isinstance(score, bool)
+    if not is_number or not 0 <= score <= 1:
+        raise DatasetError(f"{place}: {key} = {score!r}: give a number in [0, 1]")
+    return float(score)
 
 
 def take_colour(
