@@ -150,10 +150,11 @@ def precision_rates(
     """
     groups = classes_to_average(categories, include_background=include_background)
     precision = _precision(images, draws, len(categories), np.array(thresholds))  # (N, R, K)
-    rates = {"ap_vol": append_means(precision.mean(axis=1), groups)}
-    for place, threshold in enumerate(thresholds):
-        rates[rate_name(threshold)] = append_means(precision[:, place], groups)
-    return rates
+    rates = {
+        rate_name(threshold): append_means(precision[:, place], groups)
+        for place, threshold in enumerate(thresholds)
+    }
+    return {"ap_vol": np.stack([*rates.values()], axis=-1).mean(axis=-1), **rates}
 
 
 def average_precision(

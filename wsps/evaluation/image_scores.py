@@ -1,7 +1,7 @@
 """What one image contributes to every score, measured apart from the other images."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from annotools.label_maps import draw_runs, replace_ids
 from annotools.records import VOID, FullLabel
 from wsps.evaluation.average_precision import ScoredImage, score_segments
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
-from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel, measure_overlaps
+from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel, measure_overlaps, to_runs
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
 
 RANKINGS = ("detection", "probability", "oracle")
@@ -53,13 +53,15 @@ class ScoredMask:
 class ImageToScore:
     """One image and the functions that read its truth and its prediction.
 
-    `prediction_file` lists the image's predicted segments.
+    `prediction_file` lists the image's predicted segments. `read_semantic` gives a class map that
+    is predicted besides the segments, (H, W) class indices; None where there is none.
     """
 
     image_id: int | str
     prediction_file: Path
     read_truth: Callable[[], AnyLabel]
     read_prediction: Callable[[], PredictedLabel]
+    read_semantic: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +69,13 @@ class ImageScores:
     """The contributions of one image; None for what is not measured of it.
 
     `counts` honour all groups, `official_counts` those that the reference implementation does.
+    `pixels` are those of the segments' classes, `semantic_pixels` those of `read_semantic`.
     """
 
     counts: PanopticCounts | None = None
     official_counts: PanopticCounts | None = None
     pixels: PixelCounts | None = None
+    semantic_pixels: PixelCounts | None = None
     scored: ScoredImage | None = None
 
 
@@ -146,6 +150,8 @@ def score_one(
     """
     truth, predicted = image.read_truth(), image.read_prediction()
     label = predicted.label
+    classes = None if image.read_semantic is None else image.read_semantic()
+    semantic_pixels = None
     try:
         overlaps = measure_overlaps(truth, label, categories)
         scores: Mapping[int, float] | None = None
@@ -155,9 +161,12 @@ def score_one(
             given = predicted.ranks(ranking)
             if need_scores or all(s.segment_id in given for s in label.segments):
                 scores = rank_by_given(label, given, ranking)
+        if classes is not None:
+            semantic_pixels = count_class_map(to_runs(truth), classes, categories)
     except DatasetError as error:
         raise DatasetError(f"{image.prediction_file}: {error}") from error
-    return _score_overlaps(overlaps, label, scores, len(categories))
+    found = _score_overlaps(overlaps, label, scores, len(categories))
+    return replace(found, semantic_pixels=semantic_pixels)
 
 
 def score_masks(

@@ -7,12 +7,11 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
-from annotools.formats.coco_entries import take_image_id
+from annotools.formats.coco_entries import take_image_id, take_score
 from annotools.formats.json_values import entries, read_json, take
 from annotools.progress import track
 from annotools.records import Image
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
-from wsps.scoring.panoptic_files import take_score
 
 _PREFIX = "instances_"
 

@@ -116,6 +116,11 @@ def evaluation_as_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
+def none_if_undefined(rate: float) -> float | None:
+    """Return a rate as JSON has it: None for NaN."""
+    return None if np.isnan(rate) else float(rate)
+
+
 def _rows(
     measured: Measured, categories: CategorySet, ends: Mapping[str, NDArray[np.float64]]
 ) -> tuple[ScoreRow, ...]:
@@ -125,7 +130,7 @@ def _rows(
         ScoreRow(
             name=name,
             kind=kind,
-            rates={key: _defined(values[place]) for key, values in measured.rates.items()},
+            rates={key: none_if_undefined(values[place]) for key, values in measured.rates.items()},
             counts={key: int(values[place]) for key, values in measured.counts.items()},
             intervals={
                 key: (float(low[place]), float(high[place]))
@@ -135,7 +140,3 @@ def _rows(
         )
         for place, (name, kind) in enumerate(heads)
     )
-
-
-def _defined(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)
