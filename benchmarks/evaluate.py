@@ -1,4 +1,4 @@
-"""How fast panoptic quality is counted, beside the reference implementation and hotcoco.
+"""Measure how fast panoptic quality is counted, next to the reference implementation and hotcoco.
 
     python benchmarks/evaluate.py [--cityscapes ROOT]
 
@@ -56,7 +56,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What counting some images took: seconds by the clock, and of all processors together."""
+    """The seconds that counting some images took: by the clock, and of all processors together."""
 
     seconds: float
     cpu_seconds: float

@@ -1,7 +1,7 @@
 """COCO panoptic files are read here, and their entries are made for those who write them.
 
-There is one JSON for a split, and one PNG for an image. Truths, pseudo-labels and predictions all
-come so; `read` makes a dataset of them, and `read_entries` is for whoever scores them.
+A split has one JSON, and an image one PNG. Truths, pseudo-labels and predictions all come in this
+form: `read` makes a dataset of them, and `read_entries` serves those who score them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,7 +50,7 @@ class PanopticEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class _Annotation:
-    """What a dataset keeps of an entry: categories by segment id, and the ids of groups."""
+    """The part of an entry that a dataset keeps: categories by segment id, and ids of groups."""
 
     place: str
     png_path: Path

@@ -1,4 +1,4 @@
-"""The command that scores predictions."""
+"""`annotools evaluate` scores predictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 METRICS_OF_RESULTS = {"coco-instances": ("ap",), "cityscapes": ("miou", "ap")}
-"""What can be measured of formats other than panoptic ones, one at a time; the first if absent."""
+"""The metrics of formats that are not panoptic: one at a time, the first if none is given."""
 
 ALL_THERE_IS = {
     "coco-instances": "AP by detection score is all",

@@ -13,7 +13,7 @@ from wsps.scoring.evaluate import ScoringSettings
 from wsps.scoring.report import Evaluation, ScoreRow, evaluation_as_csv, rows_as_json
 
 MOST_THRESHOLDS = 4
-"""So many columns of AP at single thresholds fit beside the other scores."""
+"""This many columns of AP at single thresholds fit next to the other scores."""
 
 HEADINGS = {
     "pq": "PQ",
@@ -28,7 +28,7 @@ HEADINGS = {
 
 
 def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
-    """Print a table of the scores, one of differences, and what is to be known of them."""
+    """Print a table of the scores, one of differences, and notes on how to read them."""
     output = console()
     headings = _headings(settings.thresholds)
     title = f"{evaluation.num_images:,} images, in percent"

@@ -1,7 +1,7 @@
-"""Average precision of scored segments, AP^r at an IoU threshold and AP^r_vol over several.
+"""Average precision tells how well scored segments are found: AP^r at an IoU threshold.
 
-What one image contributes is measured apart from the other images; a list of these is what a
-score is computed from, at any thresholds.
+AP^r_vol is its mean over several thresholds. Each image is measured by itself; the score, at any
+thresholds, is computed from the list of what the images contribute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
 """The IoU thresholds that commands and studies call by a name."""
 
 _RESAMPLES_AT_ONCE = 64
-"""So many columns of a class's predicted segments stay small beside memory."""
+"""A class's predicted segments times this many numbers fit in memory easily."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,11 +280,12 @@ def _match(image: ScoredImage, thresholds: NDArray[np.float64]) -> NDArray[np.bo
     """Return which predicted segments find a true one at each threshold: (P, R)."""
     hits = np.zeros((len(image.scores), len(thresholds)), dtype=bool)
     taken = np.zeros((int(image.pair_truth.max(initial=-1)) + 1, len(thresholds)), dtype=bool)
+    # Each threshold is a matching of its own: a truth may be taken at one and free at another.
     for place in np.argsort(-image.scores, kind="stable"):
         pairs = np.flatnonzero(image.pair_prediction == place)
         if not pairs.size:
             continue
-        candidates = image.pair_truth[pairs]
+        candidates = image.pair_truth[pairs]  # best IoU first, so the first free one is it
         free = (image.pair_iou[pairs, np.newaxis] >= thresholds) & ~taken[candidates]  # (n, R)
         hit = free.any(axis=0)
         taken[candidates[free.argmax(axis=0)[hit]], hit] = True

@@ -1,4 +1,8 @@
-"""What one image contributes to every score, measured apart from the other images."""
+"""Each image is measured by itself here; scores are computed from what the images contribute.
+
+For average precision each predicted segment has a number in [0, 1] that ranks it; panoptic quality
+knows no rank. Paper: Li, Arnab, Torr 2018, table 6.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +24,14 @@ RANKINGS = ("detection", "probability", "oracle")
 """By the detector's score, by the mean class probability, or by the IoU with the truth."""
 
 KEYS = {"detection": "score", "probability": "probability"}
-"""What a prediction's file calls the number of a segment that a ranking is by."""
+"""The key in a prediction's file that a ranking reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedLabel:
     """A prediction of one image: void where nothing is predicted.
 
-    `scores` are in [0, 1] by segment id, `probabilities` mean class probabilities likewise; both
+    `scores` and `probabilities`, the mean class probabilities, are in [0, 1] by segment id; both
     may lack segments, or be empty.
     """
 
@@ -36,7 +40,7 @@ class PredictedLabel:
     probabilities: Mapping[int, float]
 
     def ranks(self, ranking: str) -> Mapping[int, float]:
-        """Return what the file gives to rank segments by; a segment may have nothing."""
+        """Return the numbers that the file gives for a ranking; segments may lack one."""
         return self.probabilities if ranking == "probability" else self.scores
 
 
@@ -53,8 +57,8 @@ class ScoredMask:
 class ImageToScore:
     """One image and the functions that read its truth and its prediction.
 
-    `prediction_file` lists the image's predicted segments. `read_semantic` gives a class map that
-    is predicted besides the segments, (H, W) class indices; None where there is none.
+    `prediction_file` lists the image's predicted segments. `read_semantic` reads a class map that
+    was predicted without segments, (H, W) class indices; None where there is none.
     """
 
     image_id: int | str
@@ -66,10 +70,11 @@ class ImageToScore:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageScores:
-    """The contributions of one image; None for what is not measured of it.
+    """The contributions of one image to each score; None where it was not measured.
 
-    `counts` honour all groups, `official_counts` those that the reference implementation does.
-    `pixels` are those of the segments' classes, `semantic_pixels` those of `read_semantic`.
+    `counts` honour all groups, `official_counts` only the groups that the reference implementation
+    honours. `pixels` come from the classes of the segments, `semantic_pixels` from the class map
+    that `read_semantic` gives.
     """
 
     counts: PanopticCounts | None = None
@@ -81,7 +86,7 @@ class ImageScores:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionScores:
-    """The contributions of a truth's images, in its order, and the truth's categories.
+    """The contributions of all images, in the truth's order, and the truth's categories.
 
     `num_unasked` counts predicted images that the truth does not have.
     """
@@ -197,7 +202,7 @@ def score_masks(
             if overlap and not segment.is_group:
                 union = mask.pixels.size - void + segment.area - overlap
                 pairs.append((overlap / union, number, instances[segment.segment_id]))
-    pairs.sort(key=lambda pair: -pair[0])
+    pairs.sort(key=lambda pair: -pair[0])  # as `ScoredImage` wants them: best IoU first
     class_of = categories.class_index_of
     true_classes = [class_of[s.category_id] for s in things if not s.is_group]
     return ScoredImage(
@@ -256,6 +261,7 @@ def _score_overlaps(
     num_classes: int,
 ) -> ImageScores:
     counts = official_counts = count_segments(overlaps, num_classes)
+    # Counting takes a good part of an image's time, so it is done twice only where it matters.
     if _has_rival_groups(overlaps):
         official_counts = count_segments(overlaps, num_classes, all_groups=False)
     return ImageScores(

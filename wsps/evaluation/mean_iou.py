@@ -102,7 +102,7 @@ def count_pixels(
 
 
 def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
-    """Return what `count_pixels` counts in the class maps of one image's truth and prediction."""
+    """Return the same counts as `count_pixels`, from segments instead of class maps."""
     true_classes = overlaps.truth_classes[overlaps.pair_truth]
     classes = overlaps.prediction_classes[overlaps.pair_prediction]
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
@@ -119,7 +119,7 @@ def iou_rates(
 
     Args:
         hits: (..., K), summed over images; see `PixelCounts.hits`.
-        sizes: (..., K), likewise.
+        sizes: (..., K), summed over images; see `PixelCounts.sizes`.
         groups: the classes in each mean.
     """
     return {"iou": append_means(ratio(hits, sizes - hits), groups)}

@@ -1,7 +1,8 @@
-"""How the segments of a prediction lie over those of the truth: one image, one pass over runs.
+"""Overlaps say how the segments of a prediction lie over those of the truth of one image.
 
-This is also where a prediction that contradicts itself or its image is refused, so that every
-score refuses the same things in the same words.
+All scores are computed from them. A prediction that contradicts itself or its image is refused
+here, so that every score refuses the same things in the same words. Labels are kept as run
+lengths, a few per cent of the memory of a map, and one pass over the runs finds all overlaps.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class RunLabel:
 
 
 AnyLabel = FullLabel | RunLabel
-"""What can be scored: `to_runs` of a label that is compared more than once saves time."""
+"""A label that can be scored; `to_runs` of one that is compared more than once saves time."""
 
 
 @dataclass(frozen=True, kw_only=True)

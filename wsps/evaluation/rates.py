@@ -148,7 +148,7 @@ def resample_iou(
 
 
 def crowd_effect(sides: Sequence[PredictionScores]) -> CrowdEffect:
-    """Return what the reference's crowd rule changes in the scores of all these predictions.
+    """Return how the reference's crowd rule changes the scores of these predictions.
 
     It changes nothing where no segments are counted. A score that one rule leaves undefined
     differs, by no known amount.
@@ -216,7 +216,7 @@ def _segment_counts(
 
 
 def _crowd_changes(side: PredictionScores) -> NDArray[np.float64]:
-    """Return by how much each score that the rules of crowds give differently differs."""
+    """Return the change of each score that the two crowd rules give differently."""
     once = np.ones((1, len(side.images)))
     ours, official = (
         resample_quality(_counts(side.images, all_groups), once, side.categories)

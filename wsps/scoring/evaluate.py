@@ -1,4 +1,7 @@
-"""Score one prediction, or compare two, on the images of a truth."""
+"""Predictions are scored here, one or two compared, for the command and for a study's trial.
+
+Every image is read and measured by itself, in one loop; rates are computed from all of them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,12 +78,13 @@ def score_prediction(
 
     Returns:
         Rates in [0, 1], None where undefined: `ap_vol`, `miou`, `miou_semantic` (None without
-        class maps), and `pq`, `sq` and `dq`, each also with `_things` and `_stuff` behind.
+        class maps), and `pq`, `sq` and `dq`, each also with the ending `_things` and `_stuff`.
 
     Raises:
         DatasetError: when an image has no prediction, a file is wrong, a prediction does not fit
             the truth, or a segment has no score.
     """
+    # Scores have to be there: without them average precision would be left out in silence.
     task = match_labels(truth, prediction, categories)
     images = _score_all(task, "detection", need_scores=True, workers=1).images
     rates = measure(images, categories, METRICS, thresholds, all_groups=True).rates
@@ -94,7 +98,7 @@ def score_prediction(
 
 
 def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) -> Evaluation:
-    """Return what one prediction scores, or one and the difference of a second to it.
+    """Return the scores of one prediction, or of two and their difference.
 
     Args:
         sides: one or two predictions of the same truth; what the metrics need is measured of

@@ -1,4 +1,4 @@
-"""Score COCO instance results: a list of masks with scores, against an instances file."""
+"""COCO instance results, a list of masks with scores, are scored against an instances file."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,10 +22,10 @@ def score_instances(truth: Path, results: Path) -> PredictionScores:
     True masks are those of `coco_instances.read`: where they overlap, the smaller has the pixel.
     An image without results has no predicted mask. All masks count, however many or small.
 
-    Average precision is then that of pycocotools' COCOeval but for four rules. It is the whole
-    area under the curve, where COCOeval samples 101 recalls; true masks that overlap stay whole
-    there; a mask on a crowd is left out there where the part of it on the crowd reaches the IoU
-    threshold, not the half; and of true masks with equal IoU the last is taken there.
+    Average precision differs from that of pycocotools' COCOeval in four rules. It is the whole
+    area under the curve, while COCOeval samples 101 recalls. In COCOeval true masks that overlap
+    stay whole; a mask on a crowd is left out when the share of it on the crowd reaches the IoU
+    threshold, instead of a half; and of true masks with equal IoU the last is taken.
 
     Args:
         truth: `ROOT/annotations/instances_SPLIT.json`.

@@ -168,6 +168,7 @@ def _match(
         wanted: the images that need a prediction, for messages.
     """
     found = [(entry.place, entry.image_id) for entry in predicted]
+    # Some tools write every id as a text, "42" for 42.
     as_text = any(
         listed and all(isinstance(image_id, str) for _, image_id in listed)
         for listed in (truths, found)

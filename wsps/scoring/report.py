@@ -1,4 +1,4 @@
-"""What an evaluation found, as rows to print or to store: scores, intervals, differences."""
+"""An evaluation becomes rows that can be printed or stored: scores, intervals, differences."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was found on `num_images` images: a row for each class, then the three means.
+    """The scores of `num_images` images: a row for each class, then the three means.
 
     `second_rows` are the second prediction's, `differences` the second minus the first; both are
     empty without a second one. `num_unasked` counts predicted images that the truth does not have.
