@@ -1,4 +1,4 @@
-"""Truths and made-up predictions as COCO panoptic files, for `evaluate.py` to score."""
+"""Write truths and made-up predictions as COCO panoptic files, for `evaluate.py` to score."""
 
 import io
 import json

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from annotools.formats import read_dataset
 from annotools.records import VOID, Box, Dataset, Image, Segment
-from wsps.evaluation.bootstrap import draw_resamples, interval
+from wsps.evaluation.rates import draw_resamples, interval
 from wsps.pseudo_labels.boxes import BoxMask, masks_from_boxes, score_box
 from wsps.pseudo_labels.methods import METHODS
 from wsps.recipe import DEFAULT_BOX_METHOD

@@ -1,4 +1,4 @@
-"""How fast panoptic quality is counted, beside the reference implementation and hotcoco.
+"""Measure how fast panoptic quality is counted, next to the reference implementation and hotcoco.
 
     python benchmarks/evaluate.py [--cityscapes ROOT]
 
@@ -46,9 +46,8 @@ from annotools.formats.png_runs import find_png_runs
 from annotools.parallel import run_parallel
 from annotools.records import FullLabel
 from wsps.evaluation.image_scores import score_one
-from wsps.evaluation.overlaps import measure_overlaps
+from wsps.evaluation.overlaps import RunLabel, measure_overlaps, to_runs
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments, panoptic_quality
-from wsps.evaluation.run_labels import RunLabel, to_runs
 
 WORKERS = 2
 
@@ -57,7 +56,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What counting some images took: seconds by the clock, and of all processors together."""
+    """The seconds that counting some images took: by the clock, and of all processors together."""
 
     seconds: float
     cpu_seconds: float

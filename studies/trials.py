@@ -18,12 +18,13 @@ from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
 from studies.results import TrialResult, write_result
 from studies.study import Study
-from wsps.evaluation.run_labels import RunLabel, to_runs
+from wsps.evaluation.average_precision import THRESHOLDS
+from wsps.evaluation.overlaps import RunLabel, to_runs
 from wsps.inference import predict_images
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import decide_completeness
-from wsps.scoring.evaluate import THRESHOLDS, score_prediction
+from wsps.scoring.evaluate import score_prediction
 from wsps.training.train import train
 
 LINKS = ("labels", "run", "predictions")

@@ -1,4 +1,4 @@
-"""What can be wrong with the masks of a COCO file: run lengths and polygons, or panoptic PNGs."""
+"""The masks of a COCO file are checked here: run lengths and polygons, or panoptic PNGs."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,6 @@
-"""What COCO files of every kind share: the list of images, and values that need a check."""
+"""COCO files of every kind share the list of images, and values that need a check."""
 
+from collections.abc import Mapping
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def take_box(place: str, entry: dict[str, Any], image: Image) -> BoxXYXY:
             "correct it or drop the annotation"
         )
     return x0, y0, x1, y1
+
+
+def take_score(place: str, entry: Mapping[str, Any], key: str) -> float | None:
+    """Return a number in [0, 1] of an object, None where it has none.
+
+    Raises:
+        DatasetError: when it is something else.
+    """
+    score = entry.get(key)
+    if score is None:
+        return None
+    is_number = isinstance(score, int | float) and not isinstance(score, bool)
+    if not is_number or not 0 <= score <= 1:
+        raise DatasetError(f"{place}: {key} = {score!r}: give a number in [0, 1]")
+    return float(score)
 
 
 def take_colour(

@@ -1,6 +1,10 @@
-"""COCO panoptic files: one JSON per split and one PNG per image; reading, and parts for writing."""
+"""COCO panoptic files are read here, and their entries are made for those who write them.
 
-from collections.abc import Mapping
+A split has one JSON, and an image one PNG. Truths, pseudo-labels and predictions all come in this
+form: `read` makes a dataset of them, and `read_entries` serves those who score them.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +18,7 @@ from annotools.formats.coco_entries import (
     take_colour,
     take_flag,
     take_image_id,
+    take_score,
 )
 from annotools.formats.json_values import check_inside, entries, read_json, refuse_gaps, take
 from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
@@ -23,11 +28,32 @@ from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Annotation:
-    """What the JSON says of an image: its place in the list, its PNG, and about segment ids."""
+class PanopticSegment:
+    """A segment as the JSON lists it; scores are in [0, 1], None where none is given or read."""
 
-    number: int
-    file_name: str
+    segment_id: int
+    category_id: int
+    is_crowd: bool
+    score: float | None
+    probability: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticEntry:
+    """An image's label as the JSON lists it; `place` names its place there in messages."""
+
+    place: str
+    image_id: int | str
+    png_path: Path
+    segments: tuple[PanopticSegment, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Annotation:
+    """The part of an entry that a dataset keeps: categories by segment id, and ids of groups."""
+
+    place: str
+    png_path: Path
     category_of: Mapping[int, int]
     groups: tuple[int, ...]
 
@@ -64,7 +90,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     categories = read_categories(path, content)
     images = read_images(path, content, photo_folder=root / split)
     annotation_of = _read_annotations(path, content, label_folder, categories, images)
-    images, drops = _part_labelled(path, images, annotation_of, label_folder)
+    images, drops = _part_labelled(path, images, annotation_of)
     if drops and not allow_missing:
         raise DatasetError(
             f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
@@ -153,6 +179,72 @@ def read_categories(path: Path, content: Any, key: str = "categories") -> Catego
         raise DatasetError(f"{path}: {key}: {error}") from error
 
 
+def read_entries(
+    path: Path,
+    content: Any,
+    png_folder: Path,
+    categories: CategorySet,
+    *,
+    with_scores: bool = False,
+    known: str = "categories",
+) -> Iterator[PanopticEntry]:
+    """Yield the list `annotations` of a file; PNGs are not read.
+
+    Args:
+        path: of the file, for messages.
+        content: of the file.
+        png_folder: the folder that its file names are relative to.
+        categories: that its segments may have.
+        with_scores: whether `score` and `probability` of segments are read; a label may have
+            anything there.
+        known: where these categories are listed, for messages.
+
+    Raises:
+        DatasetError: for a value that is missing or impossible, a PNG outside the folder, an
+            unknown category, or two segments of an image that have the same id.
+    """
+    for place, entry in entries(path, content, "annotations"):
+        image_id = take_image_id(place, entry, "image_id")
+        file_name = take(place, entry, "file_name", str)
+        check_inside(place, file_name, png_folder)
+        listed = entry.get("segments_info")
+        if not isinstance(listed, list):
+            raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
+        segments: dict[int, PanopticSegment] = {}
+        for number, segment_entry in enumerate(listed):
+            inner = f"{place}: segments_info[{number}]"
+            segment = _read_segment(inner, segment_entry, categories, with_scores, known)
+            if segment.segment_id in segments:
+                raise DatasetError(f"{inner}: id {segment.segment_id} is given twice: use another")
+            segments[segment.segment_id] = segment
+        yield PanopticEntry(
+            place=place,
+            image_id=image_id,
+            png_path=png_folder / file_name,
+            segments=tuple(segments.values()),
+        )
+
+
+def _read_segment(
+    place: str, entry: Any, categories: CategorySet, with_scores: bool, known: str
+) -> PanopticSegment:
+    if not isinstance(entry, dict):
+        raise DatasetError(f"{place}: is not an object: give a COCO file")
+    segment_id = take(place, entry, "id", int)
+    category_id = take(place, entry, "category_id", int)
+    if not VOID < segment_id < END_OF_IDS:
+        raise DatasetError(f"{place}: id {segment_id}: give 1 to {END_OF_IDS - 1}")
+    if category_id not in categories.class_index_of:
+        raise DatasetError(f"{place}: category_id {category_id} is not in {known}: drop it")
+    return PanopticSegment(
+        segment_id=segment_id,
+        category_id=category_id,
+        is_crowd=take_flag(place, entry, "iscrowd", default=False),
+        score=take_score(place, entry, "score") if with_scores else None,
+        probability=take_score(place, entry, "probability") if with_scores else None,
+    )
+
+
 def _read_annotations(
     path: Path,
     content: Any,
@@ -162,53 +254,29 @@ def _read_annotations(
 ) -> dict[int | str, _Annotation]:
     image_ids = {image.image_id for image in images}
     annotation_of: dict[int | str, _Annotation] = {}
-    for number, (place, entry) in enumerate(entries(path, content, "annotations")):
-        image_id = take_image_id(place, entry, "image_id")
-        if image_id not in image_ids:
-            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
-        if image_id in annotation_of:
-            raise DatasetError(f"{place}: image_id {image_id!r} is given twice: drop one")
-        file_name = take(place, entry, "file_name", str)
-        check_inside(place, file_name, label_folder)
-        category_of, groups = _read_segments(place, entry.get("segments_info"), categories)
-        annotation_of[image_id] = _Annotation(
-            number=number, file_name=file_name, category_of=category_of, groups=groups
+    for entry in read_entries(path, content, label_folder, categories):
+        if entry.image_id not in image_ids:
+            raise DatasetError(
+                f"{entry.place}: image_id {entry.image_id!r} is not in images: drop it"
+            )
+        if entry.image_id in annotation_of:
+            raise DatasetError(
+                f"{entry.place}: image_id {entry.image_id!r} is given twice: drop one"
+            )
+        crowds = [s for s in entry.segments if s.is_crowd]
+        annotation_of[entry.image_id] = _Annotation(
+            place=entry.place,
+            png_path=entry.png_path,
+            category_of={s.segment_id: s.category_id for s in entry.segments},
+            groups=tuple(s.segment_id for s in crowds if categories.by_id(s.category_id).is_thing),
         )
     return annotation_of
-
-
-def _read_segments(
-    place: str, listed: Any, categories: CategorySet
-) -> tuple[dict[int, int], tuple[int, ...]]:
-    """Return the category id by segment id, and the segment ids that are groups."""
-    if not isinstance(listed, list):
-        raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
-    category_of: dict[int, int] = {}
-    groups = []
-    for number, entry in enumerate(listed):
-        inner = f"{place}: segments_info[{number}]"
-        if not isinstance(entry, dict):
-            raise DatasetError(f"{inner}: is not an object: give a COCO file")
-        segment_id = take(inner, entry, "id", int)
-        category_id = take(inner, entry, "category_id", int)
-        if not VOID < segment_id < END_OF_IDS:
-            raise DatasetError(f"{inner}: id {segment_id}: give 1 to {END_OF_IDS - 1}")
-        if segment_id in category_of:
-            raise DatasetError(f"{inner}: id {segment_id} is given twice: use another")
-        if category_id not in categories.class_index_of:
-            raise DatasetError(f"{inner}: category_id {category_id} is not in categories: drop it")
-        category_of[segment_id] = category_id
-        is_crowd = take_flag(inner, entry, "iscrowd", default=False)
-        if is_crowd and categories.by_id(category_id).is_thing:
-            groups.append(segment_id)
-    return category_of, tuple(groups)
 
 
 def _part_labelled(
     path: Path,
     images: tuple[Image, ...],
     annotation_of: Mapping[int | str, _Annotation],
-    label_folder: Path,
 ) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
     """Return the images that have a label, with its path, and the others as drops."""
     labelled, drops = [], []
@@ -218,11 +286,10 @@ def _part_labelled(
             place = f"{path}: image {image.image_id!r}"
             drops.append(Drop(place=place, reason="the annotation is missing"))
             continue
-        label_path = label_folder / annotation.file_name
-        if label_path.is_file():
-            labelled.append(replace(image, label_paths=(label_path,)))
+        if annotation.png_path.is_file():
+            labelled.append(replace(image, label_paths=(annotation.png_path,)))
         else:
-            drops.append(Drop(place=str(label_path), reason="the PNG is missing"))
+            drops.append(Drop(place=str(annotation.png_path), reason="the PNG is missing"))
     return tuple(labelled), tuple(drops)
 
 
@@ -243,9 +310,8 @@ def _read_label(
             f"segments_info of {path}: add it, or make its pixels 0"
         ) from error
     present = {segment.segment_id for segment in label.segments}
-    place = f"{path}: annotations[{annotation.number}]"
     drops = tuple(
-        Drop(place=f"{place}: segment {segment_id}", reason="the PNG has no pixel of it")
+        Drop(place=f"{annotation.place}: segment {segment_id}", reason="the PNG has no pixel of it")
         for segment_id, category_id in annotation.category_of.items()
         if segment_id not in present and category_id != background_id
     )

@@ -1,6 +1,6 @@
-"""The PNG of a COCO panoptic label: a pixel holds its segment's id as R + 256 G + 256 * 256 B.
+"""A COCO panoptic label is a PNG whose pixels hold segment ids: R + 256 G + 256 * 256 B.
 
-It is 0 where the image is unlabelled.
+The id is 0 where the image is unlabelled.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The runs of a segment map from its PNG, most of the pixels never decoded.
+"""The runs of a segment map are found in its PNG without decoding most of the pixels.
 
 A PNG stores what each pixel adds to a guess from its left, upper and upper left neighbours; which
 guess, its row's filter says. In a label map nearly all pixels add nothing. Take some rows and a
@@ -6,7 +6,7 @@ column in which they add nothing, nor in the column left of it, and let these tw
 row above. Then they are equal in all the rows: filter Sub guesses the left neighbour; Up guesses
 the upper one, and the upper two are equal; Paeth guesses the left one where the upper two are
 equal. Such columns are cut out, and a picture a tenth as wide is left to decode; only rows with
-the filter Average, which are rare in label maps, and those beside them keep all columns.
+the filter Average, which are rare in label maps, and the rows next to them keep all columns.
 
 Source: PNG Specification (Third Edition), W3C 2025, sec. 9.
 """

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from wsps.scoring.evaluate import THRESHOLDS, ScoringSettings
+from wsps.evaluation.average_precision import THRESHOLDS
+from wsps.scoring.evaluate import ScoringSettings
 
 
 def make_settings(**changes: Any) -> ScoringSettings:

@@ -1,4 +1,4 @@
-"""The command that scores predictions."""
+"""`annotools evaluate` scores predictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 METRICS_OF_RESULTS = {"coco-instances": ("ap",), "cityscapes": ("miou", "ap")}
-"""What can be measured of formats other than panoptic ones, one at a time; the first if absent."""
+"""The metrics of formats that are not panoptic: one at a time, the first if none is given."""
 
 ALL_THERE_IS = {
     "coco-instances": "AP by detection score is all",
@@ -73,7 +73,8 @@ def evaluate(
         str,
         typer.Option(
             help='For AP: detection ("score" of each segment), probability ("probability" in '
-            "segments_info, which a file may have beside score) or oracle (IoU with the truth)."
+            "segments_info, which a file may have beside score) or oracle (IoU with the truth). "
+            "Asking for probability asks for AP: each segment then needs one."
         ),
     ] = "detection",
     bootstrap: Annotated[
@@ -107,8 +108,8 @@ def evaluate(
       --bootstrap 1000
     """  # noqa: D301
     from wsps.commands.score_tables import print_evaluation, write_evaluation
-    from wsps.evaluation.measures import METRICS
-    from wsps.evaluation.ranking import RANKINGS
+    from wsps.evaluation.image_scores import RANKINGS
+    from wsps.evaluation.rates import METRICS
     from wsps.scoring.evaluate import ScoringSettings, evaluate_predictions
     from wsps.scoring.panoptic_files import read_panoptic_task
 
@@ -120,6 +121,10 @@ def evaluate(
         _check_choice("--metrics", metric, METRICS)
     if compare_folder is not None and compare is None:
         raise typer.BadParameter("--compare-folder: give --compare too")
+    if rank == "probability" and not chosen:
+        # Asking for --rank probability implies AP: a segment without one is then an error, where
+        # otherwise AP would be left out in silence.
+        chosen = [*METRICS]
     check_outputs({"--json": json_file, "--csv": csv_file}, [truth, prediction, compare])
     settings = ScoringSettings(
         metrics=tuple(metric for metric in METRICS if metric in chosen),
@@ -182,7 +187,7 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _read_thresholds(text: str) -> tuple[float, ...]:
     """Return the IoU that a name stands for, or those in a list."""
-    from wsps.scoring.evaluate import THRESHOLDS
+    from wsps.evaluation.average_precision import THRESHOLDS
 
     if text in THRESHOLDS:
         return THRESHOLDS[text]

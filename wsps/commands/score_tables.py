@@ -1,24 +1,19 @@
-"""What an evaluation found, as tables on the terminal and as files."""
+"""An evaluation is printed as tables, and written to files."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from annotools.commands.tables import console, percent, table
 from annotools.files import write_json, write_whole
 from wsps.evaluation.average_precision import rate_name
 from wsps.scoring.evaluate import ScoringSettings
 from wsps.scoring.report import Evaluation, ScoreRow, evaluation_as_csv, rows_as_json
 
-PIPED_WIDTH = 260
-"""Columns of a table that goes to a file or another program: intervals of all scores fit."""
-
 MOST_THRESHOLDS = 4
-"""So many columns of AP at single thresholds fit beside the other scores."""
+"""This many columns of AP at single thresholds fit next to the other scores."""
 
 HEADINGS = {
     "pq": "PQ",
@@ -33,16 +28,16 @@ HEADINGS = {
 
 
 def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
-    """Print a table of the scores, one of differences, and what is to be known of them."""
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    """Print a table of the scores, one of differences, and notes on how to read them."""
+    output = console()
     headings = _headings(settings.thresholds)
     title = f"{evaluation.num_images:,} images, in percent"
-    console.print(_score_table(evaluation.rows, title, headings))
+    output.print(_score_table(evaluation.rows, title, headings))
     if evaluation.differences:
         title = "Second prediction minus first, in points"
-        console.print(_score_table(evaluation.differences, title, headings))
+        output.print(_score_table(evaluation.differences, title, headings))
     for note in _notes(evaluation, settings):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        output.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def write_evaluation(
@@ -88,25 +83,23 @@ def _headings(thresholds: Sequence[float]) -> dict[str, str]:
 
 
 def _score_table(rows: Sequence[ScoreRow], title: str, headings: dict[str, str]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("class")
-    table.add_column("kind")
     rates = [name for name in rows[0].rates if name in headings]
-    for name in (*rates, *rows[0].counts):
-        table.add_column(headings[name], justify="right")
+    shown = table(
+        ["class", "kind", *(headings[name] for name in (*rates, *rows[0].counts))],
+        left=2,
+        title=title,
+    )
     for number, row in enumerate(rows):
-        shown = [_show_rate(row.rates[name], row.intervals.get(name)) for name in rates]
+        cells = [_show_rate(row.rates[name], row.intervals.get(name)) for name in rates]
         counts = [f"{count:,}" for count in row.counts.values()]
         before_means = row.kind != "mean" and rows[number + 1].kind == "mean"
-        table.add_row(escape(row.name), row.kind, *shown, *counts, end_section=before_means)
-    return table
+        shown.add_row(escape(row.name), row.kind, *cells, *counts, end_section=before_means)
+    return shown
 
 
-def _show_rate(value: float | None, ends: tuple[float, float] | None) -> str:
-    if value is None:
-        return "–"
-    shown = f"{100 * value:.1f}"
-    return shown if ends is None else f"{shown} [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+def _show_rate(rate: float | None, ends: tuple[float, float] | None) -> str:
+    between = "" if ends is None else f" [{percent(ends[0])}, {percent(ends[1])}]"
+    return percent(rate) + between
 
 
 def _notes(evaluation: Evaluation, settings: ScoringSettings) -> list[str]:

@@ -1,7 +1,7 @@
-"""Average precision of scored segments, AP^r at an IoU threshold and AP^r_vol over several.
+"""Average precision tells how well scored segments are found: AP^r at an IoU threshold.
 
-What one image contributes is measured apart from the other images; a list of these is what a
-score is computed from, at any thresholds.
+AP^r_vol is its mean over several thresholds. Each image is measured by itself; the score, at any
+thresholds, is computed from the list of what the images contribute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
-from wsps.evaluation.overlaps import Overlaps
-from wsps.evaluation.run_labels import AnyLabel
+from wsps.evaluation.class_means import append_means, classes_to_average, ratio
+from wsps.evaluation.overlaps import AnyLabel, Overlaps
 
 VOC_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
 """0.1, 0.2, ..., 0.9: AP^r_vol on Pascal VOC."""
@@ -22,8 +21,11 @@ VOC_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
 CITYSCAPES_THRESHOLDS = tuple(hundredths / 100 for hundredths in range(50, 100, 5))
 """0.50, 0.55, ..., 0.95: AP on Cityscapes (and COCO)."""
 
+THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
+"""The IoU thresholds that commands and studies call by a name."""
+
 _RESAMPLES_AT_ONCE = 64
-"""So many columns of a class's predicted segments stay small beside memory."""
+"""A class's predicted segments times this many numbers fit in memory easily."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,29 +59,20 @@ class MeanPrecision:
     volume: float
     num_classes: int
 
-    def __post_init__(self) -> None:
-        assert are_rates(np.array(self.at_threshold)), self.at_threshold
-        assert are_rates(self.volume), self.volume
-
 
 @dataclass(frozen=True, kw_only=True)
 class AveragePrecision:
-    """Average precision in [0, 1] at R `thresholds`.
+    """Average precision in [0, 1] at R IoU thresholds.
 
     `at_threshold`: (R, K) by class index; `volume`: (K,), the mean over the thresholds. NaN on a
     class without a true segment.
     """
 
-    thresholds: tuple[float, ...]
     at_threshold: NDArray[np.float64]
     volume: NDArray[np.float64]
     all: MeanPrecision
     things: MeanPrecision
     stuff: MeanPrecision
-
-    def __post_init__(self) -> None:
-        assert are_rates(self.at_threshold), self.at_threshold
-        assert are_rates(self.volume), self.volume
 
 
 def score_segments(
@@ -123,14 +116,17 @@ def rate_name(threshold: float) -> str:
     return f"ap_{threshold}"
 
 
-def average_precision(
+def precision_rates(
     images: Sequence[ScoredImage],
+    draws: NDArray[np.float64],
     categories: CategorySet,
     thresholds: Sequence[float],
     *,
     include_background: bool = False,
-) -> AveragePrecision:
-    """Return the average precision of a set of images at each IoU threshold.
+) -> dict[str, NDArray[np.float64]]:
+    """Return average precision by name: (N, K + 3), the classes, then their means.
+
+    `ap_vol` is the mean over the thresholds; `rate_name` gives the names at each of them.
 
     Predicted segments take their turn by falling score, equal scores in order of images, then of
     segments. Each is matched to the true segment of its image and class that has the highest IoU
@@ -145,60 +141,60 @@ def average_precision(
 
     Args:
         images: what `score_segments` measured, in the order that decides equal scores.
+        draws: (N, I), how often each of N resamples has each image; the copies of an image take
+            their turns together.
         categories: the dataset's.
-        thresholds: IoU in (0, 1], at least one, such as `VOC_THRESHOLDS`.
+        thresholds: IoU in (0, 1], at least one, such as those of `THRESHOLDS`.
         include_background: whether the background category, in a set that has one, counts in
             the means over all and over stuff; its own score is there either way.
     """
-    times = np.ones((1, len(images)))
-    (at_threshold,) = resampled_precision(images, times, len(categories), thresholds)
-
-    def mean(classes: list[int]) -> MeanPrecision:
-        means = [mean_of_defined(of_classes) for of_classes in at_threshold[:, classes]]
-        return MeanPrecision(
-            at_threshold=tuple(means),
-            volume=float(np.mean(means)),
-            num_classes=int(np.count_nonzero(~np.isnan(at_threshold[0, classes]))),
-        )
-
-    over_all, things, stuff = classes_to_average(categories, include_background=include_background)
-    return AveragePrecision(
-        thresholds=tuple(thresholds),
-        at_threshold=at_threshold,
-        volume=at_threshold.mean(axis=0),
-        all=mean(over_all),
-        things=mean(things),
-        stuff=mean(stuff),
-    )
+    groups = classes_to_average(categories, include_background=include_background)
+    precision = _precision(images, draws, len(categories), np.array(thresholds))  # (N, R, K)
+    rates = {
+        rate_name(threshold): append_means(precision[:, place], groups)
+        for place, threshold in enumerate(thresholds)
+    }
+    return {"ap_vol": np.stack([*rates.values()], axis=-1).mean(axis=-1), **rates}
 
 
-def resampled_precision(
+def average_precision(
     images: Sequence[ScoredImage],
-    times: NDArray[np.float64],
-    num_classes: int,
+    categories: CategorySet,
     thresholds: Sequence[float],
-) -> NDArray[np.float64]:
-    """Return the average precision of N resamples of I images: (N, R, K), NaN without truth.
-
-    The copies of an image in a resample take their turns together.
+    *,
+    include_background: bool = False,
+) -> AveragePrecision:
+    """Return `precision_rates` of a set of images, each of them once, as a record.
 
     Args:
         images: what `score_segments` measured, in the order that decides equal scores.
-        times: (N, I), how often each resample has each image.
-        num_classes: K.
-        thresholds: R, IoU in (0, 1].
+        categories: the dataset's.
+        thresholds: as for `precision_rates`.
+        include_background: as for `precision_rates`.
     """
-    num_resamples, num_images = times.shape
-    area = np.zeros((num_resamples, len(thresholds), num_classes))
-    if not num_images:
-        return np.full(area.shape, np.nan)
-    for class_index, turns in enumerate(_take_turns(images, np.array(thresholds), num_classes)):
-        for first in range(0, num_resamples, _RESAMPLES_AT_ONCE):
-            some = slice(first, first + _RESAMPLES_AT_ONCE)
-            of_turns = np.ascontiguousarray(times[some].T)[turns.image]  # (P, N)
-            area[some, :, class_index] = _areas_under_curves(turns, of_turns).T
-    num_truth = times @ np.array([image.num_truth for image in images], dtype=np.float64)  # (N, K)
-    return ratio(area, np.broadcast_to(num_truth[:, np.newaxis], area.shape))
+    once = np.ones((1, len(images)))
+    rates = precision_rates(
+        images, once, categories, thresholds, include_background=include_background
+    )
+    groups = classes_to_average(categories, include_background=include_background)
+    num_classes = len(categories)
+    volume = rates["ap_vol"][0]  # (K + 3,)
+    at_threshold = np.array([rates[rate_name(t)][0] for t in thresholds])  # (R, K + 3)
+    over_all, things, stuff = (
+        MeanPrecision(
+            at_threshold=tuple(at_threshold[:, num_classes + place].tolist()),
+            volume=float(volume[num_classes + place]),
+            num_classes=int(np.count_nonzero(~np.isnan(volume[group]))),
+        )
+        for place, group in enumerate(groups)
+    )
+    return AveragePrecision(
+        at_threshold=at_threshold[:, :num_classes],
+        volume=volume[:num_classes],
+        all=over_all,
+        things=things,
+        stuff=stuff,
+    )
 
 
 def _checked_scores(prediction: AnyLabel, scores: Mapping[int, float]) -> NDArray[np.float64]:
@@ -210,6 +206,26 @@ def _checked_scores(prediction: AnyLabel, scores: Mapping[int, float]) -> NDArra
                 f"the score {score}: give each segment one in [0, 1]"
             )
     return np.array([scores[s.segment_id] for s in prediction.segments], dtype=np.float64)
+
+
+def _precision(
+    images: Sequence[ScoredImage],
+    draws: NDArray[np.float64],
+    num_classes: int,
+    thresholds: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the average precision of each resample: (N, R, K), NaN on a class without truth."""
+    num_resamples, num_images = draws.shape
+    area = np.zeros((num_resamples, len(thresholds), num_classes))
+    if not num_images:
+        return np.full(area.shape, np.nan)
+    for class_index, turns in enumerate(_take_turns(images, thresholds, num_classes)):
+        for first in range(0, num_resamples, _RESAMPLES_AT_ONCE):
+            some = slice(first, first + _RESAMPLES_AT_ONCE)
+            of_turns = np.ascontiguousarray(draws[some].T)[turns.image]  # (P, N)
+            area[some, :, class_index] = _areas_under_curves(turns, of_turns).T
+    num_truth = draws @ np.array([image.num_truth for image in images], dtype=np.float64)  # (N, K)
+    return ratio(area, np.broadcast_to(num_truth[:, np.newaxis], area.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,11 +280,12 @@ def _match(image: ScoredImage, thresholds: NDArray[np.float64]) -> NDArray[np.bo
     """Return which predicted segments find a true one at each threshold: (P, R)."""
     hits = np.zeros((len(image.scores), len(thresholds)), dtype=bool)
     taken = np.zeros((int(image.pair_truth.max(initial=-1)) + 1, len(thresholds)), dtype=bool)
+    # Each threshold is a matching of its own: a truth may be taken at one and free at another.
     for place in np.argsort(-image.scores, kind="stable"):
         pairs = np.flatnonzero(image.pair_prediction == place)
         if not pairs.size:
             continue
-        candidates = image.pair_truth[pairs]
+        candidates = image.pair_truth[pairs]  # best IoU first, so the first free one is it
         free = (image.pair_iou[pairs, np.newaxis] >= thresholds) & ~taken[candidates]  # (n, R)
         hit = free.any(axis=0)
         taken[candidates[free.argmax(axis=0)[hit]], hit] = True

@@ -1,7 +1,11 @@
-"""What one image contributes to every score, measured apart from the other images."""
+"""Each image is measured by itself here; scores are computed from what the images contribute.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+For average precision each predicted segment has a number in [0, 1] that ranks it; panoptic quality
+knows no rank. Paper: Li, Arnab, Torr 2018, table 6.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +14,24 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
 from annotools.label_maps import draw_runs, replace_ids
+from annotools.records import VOID, FullLabel
 from wsps.evaluation.average_precision import ScoredImage, score_segments
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
-from wsps.evaluation.overlaps import Overlaps, measure_overlaps
+from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel, measure_overlaps, to_runs
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
-from wsps.evaluation.ranking import rank_by_given, rank_by_oracle
-from wsps.evaluation.run_labels import AnyLabel, RunLabel
+
+RANKINGS = ("detection", "probability", "oracle")
+"""By the detector's score, by the mean class probability, or by the IoU with the truth."""
+
+KEYS = {"detection": "score", "probability": "probability"}
+"""The key in a prediction's file that a ranking reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedLabel:
     """A prediction of one image: void where nothing is predicted.
 
-    `scores` are in [0, 1] by segment id, `probabilities` mean class probabilities likewise; both
+    `scores` and `probabilities`, the mean class probabilities, are in [0, 1] by segment id; both
     may lack segments, or be empty.
     """
 
@@ -31,39 +40,53 @@ class PredictedLabel:
     probabilities: Mapping[int, float]
 
     def ranks(self, ranking: str) -> Mapping[int, float]:
-        """Return what the file gives to rank segments by; a segment may have nothing."""
+        """Return the numbers that the file gives for a ranking; segments may lack one."""
         return self.probabilities if ranking == "probability" else self.scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredMask:
+    """A predicted instance; `pixels`: (P,) places in the image read row by row, at least one."""
+
+    category_id: int
+    score: float
+    pixels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageToScore:
     """One image and the functions that read its truth and its prediction.
 
-    `prediction_file` lists the image's predicted segments.
+    `prediction_file` lists the image's predicted segments. `read_semantic` reads a class map that
+    was predicted without segments, (H, W) class indices; None where there is none.
     """
 
     image_id: int | str
     prediction_file: Path
     read_truth: Callable[[], AnyLabel]
     read_prediction: Callable[[], PredictedLabel]
+    read_semantic: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageScores:
-    """The contributions of one image; None for what is not measured of it.
+    """The contributions of one image to each score; None where it was not measured.
 
-    `counts` honour all groups, `official_counts` those that the reference implementation does.
+    `counts` honour all groups, `official_counts` only the groups that the reference implementation
+    honours. `pixels` come from the classes of the segments, `semantic_pixels` from the class map
+    that `read_semantic` gives.
     """
 
     counts: PanopticCounts | None = None
     official_counts: PanopticCounts | None = None
     pixels: PixelCounts | None = None
+    semantic_pixels: PixelCounts | None = None
     scored: ScoredImage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionScores:
-    """The contributions of a truth's images, in its order, and the truth's categories.
+    """The contributions of all images, in the truth's order, and the truth's categories.
 
     `num_unasked` counts predicted images that the truth does not have.
     """
@@ -132,6 +155,8 @@ def score_one(
     """
     truth, predicted = image.read_truth(), image.read_prediction()
     label = predicted.label
+    classes = None if image.read_semantic is None else image.read_semantic()
+    semantic_pixels = None
     try:
         overlaps = measure_overlaps(truth, label, categories)
         scores: Mapping[int, float] | None = None
@@ -141,9 +166,92 @@ def score_one(
             given = predicted.ranks(ranking)
             if need_scores or all(s.segment_id in given for s in label.segments):
                 scores = rank_by_given(label, given, ranking)
+        if classes is not None:
+            semantic_pixels = count_class_map(to_runs(truth), classes, categories)
     except DatasetError as error:
         raise DatasetError(f"{image.prediction_file}: {error}") from error
-    return _score_overlaps(overlaps, label, scores, len(categories))
+    found = _score_overlaps(overlaps, label, scores, len(categories))
+    return replace(found, semantic_pixels=semantic_pixels)
+
+
+def score_masks(
+    truth: FullLabel, masks: Sequence[ScoredMask], categories: CategorySet
+) -> ScoredImage:
+    """Measure what the masks of one image contribute to average precision.
+
+    The rules are those of `score_segments`, but only things are true instances.
+
+    Args:
+        truth: the image's label, in which segments do not overlap.
+        masks: of thing categories of the set, scores in [0, 1].
+        categories: the dataset's.
+    """
+    things = [s for s in truth.segments if categories.by_id(s.category_id).is_thing]
+    instances = {s.segment_id: place for place, s in enumerate(things) if not s.is_group}
+    pairs: list[tuple[float, int, int]] = []
+    may_ignore = np.zeros(len(masks), dtype=bool)
+    for number, mask in enumerate(masks):
+        ids, pixels = np.unique(truth.segment_map.ravel()[mask.pixels], return_counts=True)
+        shared = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+        void = shared.get(VOID, 0)
+        same_class = [s for s in things if s.category_id == mask.category_id]
+        in_groups = sum(shared.get(s.segment_id, 0) for s in same_class if s.is_group)
+        may_ignore[number] = 2 * (void + in_groups) > mask.pixels.size
+        for segment in same_class:
+            overlap = shared.get(segment.segment_id, 0)
+            if overlap and not segment.is_group:
+                union = mask.pixels.size - void + segment.area - overlap
+                pairs.append((overlap / union, number, instances[segment.segment_id]))
+    pairs.sort(key=lambda pair: -pair[0])  # as `ScoredImage` wants them: best IoU first
+    class_of = categories.class_index_of
+    true_classes = [class_of[s.category_id] for s in things if not s.is_group]
+    return ScoredImage(
+        scores=np.array([mask.score for mask in masks], dtype=np.float64),
+        classes=np.array([class_of[mask.category_id] for mask in masks], dtype=np.intp),
+        may_ignore=may_ignore,
+        pair_prediction=np.array([number for _, number, _ in pairs], dtype=np.intp),
+        pair_truth=np.array([place for _, _, place in pairs], dtype=np.intp),
+        pair_iou=np.array([iou for iou, _, _ in pairs], dtype=np.float64),
+        num_truth=np.bincount(np.array(true_classes, dtype=np.intp), minlength=len(categories)),
+    )
+
+
+def rank_by_given(
+    prediction: AnyLabel, given: Mapping[int, float], ranking: str
+) -> dict[int, float]:
+    """Return the number given to each segment.
+
+    Args:
+        prediction: of the image.
+        given: by segment id, in [0, 1].
+        ranking: a key of `KEYS`, for messages.
+
+    Raises:
+        DatasetError: when a segment has none.
+    """
+    for segment in prediction.segments:
+        if segment.segment_id not in given:
+            raise DatasetError(
+                f"image {prediction.image_id}: segment {segment.segment_id} of the prediction has "
+                f"no {KEYS[ranking]}: give each segment one in [0, 1], or take --rank oracle"
+            )
+    return {s.segment_id: given[s.segment_id] for s in prediction.segments}
+
+
+def rank_by_oracle(overlaps: Overlaps, prediction: AnyLabel) -> dict[int, float]:
+    """Return each segment's IoU with the best true segment of its class, 0 without one.
+
+    Groups are no true segments; pixels void in the truth are left out.
+
+    Args:
+        overlaps: of the truth and this prediction.
+        prediction: of the image.
+    """
+    pairs = overlaps.same_class() & ~overlaps.truth_is_group[overlaps.pair_truth]
+    best = np.zeros(len(prediction.segments))
+    iou = overlaps.pair_pixels[pairs] / overlaps.unions()[pairs]
+    np.maximum.at(best, overlaps.pair_prediction[pairs], iou)
+    return {s.segment_id: float(iou) for s, iou in zip(prediction.segments, best, strict=True)}
 
 
 def _score_overlaps(
@@ -153,6 +261,7 @@ def _score_overlaps(
     num_classes: int,
 ) -> ImageScores:
     counts = official_counts = count_segments(overlaps, num_classes)
+    # Counting takes a good part of an image's time, so it is done twice only where it matters.
     if _has_rival_groups(overlaps):
         official_counts = count_segments(overlaps, num_classes, all_groups=False)
     return ImageScores(

@@ -1,6 +1,6 @@
-"""Mean intersection over union of class maps: how well is every pixel classified?
+"""Mean intersection over union (IoU) tells how well every pixel is classified.
 
-Counts of images add up; a score is read off the sum.
+Counts of images add up; a score is computed from the sum.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX
 from annotools.errors import DatasetError
-from wsps.evaluation.class_means import are_rates, mean_of_defined, ratio
+from wsps.evaluation.class_means import Groups, append_means, ratio
 from wsps.evaluation.overlaps import Overlaps
 
 _NUM_BYTES = 256
@@ -41,6 +41,15 @@ class PixelCounts:
             unpredicted=self.unpredicted + other.unpredicted,
         )
 
+    def hits(self) -> NDArray[np.float64]:
+        """Return how many pixels of each class are predicted as that class: (K,)."""
+        return np.diag(self.confusion).astype(np.float64)
+
+    def sizes(self) -> NDArray[np.float64]:
+        """Return the pixels that each class has in the truth plus those predicted as it: (K,)."""
+        predicted = self.confusion.sum(axis=0)
+        return np.asarray(predicted + self.confusion.sum(axis=1) + self.unpredicted, np.float64)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeanIoU:
@@ -51,10 +60,6 @@ class MeanIoU:
 
     iou: NDArray[np.float64]
     mean: float
-
-    def __post_init__(self) -> None:
-        assert are_rates(self.iou), self.iou
-        assert are_rates(self.mean), self.mean
 
 
 def count_pixels(
@@ -97,7 +102,7 @@ def count_pixels(
 
 
 def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
-    """Return what `count_pixels` counts in the class maps of one image's truth and prediction."""
+    """Return the same counts as `count_pixels`, from segments instead of class maps."""
     true_classes = overlaps.truth_classes[overlaps.pair_truth]
     classes = overlaps.prediction_classes[overlaps.pair_prediction]
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
@@ -107,10 +112,22 @@ def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
     return PixelCounts(confusion=confusion, unpredicted=unpredicted)
 
 
+def iou_rates(
+    hits: NDArray[np.float64], sizes: NDArray[np.float64], groups: Groups
+) -> dict[str, NDArray[np.float64]]:
+    """Return IoU under its name: (..., K + 3), the classes, then their means.
+
+    Args:
+        hits: (..., K), summed over images; see `PixelCounts.hits`.
+        sizes: (..., K), summed over images; see `PixelCounts.sizes`.
+        groups: the classes in each mean.
+    """
+    return {"iou": append_means(ratio(hits, sizes - hits), groups)}
+
+
 def mean_iou(counts: PixelCounts) -> MeanIoU:
-    """Return the mean IoU that the counts of a set of images come to."""
-    hits = np.diag(counts.confusion)
-    true_pixels = counts.confusion.sum(axis=1) + counts.unpredicted
-    unions = true_pixels + counts.confusion.sum(axis=0) - hits
-    iou = ratio(hits.astype(np.float64), unions.astype(np.float64))
-    return MeanIoU(iou=iou, mean=mean_of_defined(iou))
+    """Return `iou_rates` of a set of images, whose counts are summed, as a record."""
+    num_classes = len(counts.unpredicted)
+    every_class = list(range(num_classes))
+    iou = iou_rates(counts.hits(), counts.sizes(), (every_class, [], []))["iou"]
+    return MeanIoU(iou=iou[:num_classes], mean=float(iou[num_classes]))

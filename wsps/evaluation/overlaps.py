@@ -1,7 +1,8 @@
-"""How the segments of a prediction lie over those of the truth: one image, one pass over runs.
+"""Overlaps say how the segments of a prediction lie over those of the truth of one image.
 
-This is also where a prediction that contradicts itself or its image is refused, so that every
-score refuses the same things in the same words.
+All scores are computed from them. A prediction that contradicts itself or its image is refused
+here, so that every score refuses the same things in the same words. Labels are kept as run
+lengths, a few per cent of the memory of a map, and one pass over the runs finds all overlaps.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,25 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.label_maps import Runs
-from annotools.records import VOID
-from wsps.evaluation.run_labels import AnyLabel, RunLabel, to_runs
+from annotools.label_maps import Runs, find_runs
+from annotools.records import VOID, FullLabel, Segment
 
 _NO_SEGMENT = -1
 _ID_BITS = 32
 _ID_MASK = 2**_ID_BITS - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLabel:
+    """The panoptic label of an image without its map: every segment in `segments` is in `runs`."""
+
+    image_id: int | str
+    runs: Runs
+    segments: tuple[Segment, ...]
+
+
+AnyLabel = FullLabel | RunLabel
+"""A label that can be scored; `to_runs` of one that is compared more than once saves time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +83,15 @@ class Overlaps:
         pixels = self.prediction_void.copy()
         np.add.at(pixels, self.pair_prediction[in_group], self.pair_pixels[in_group])
         return 2 * pixels > self.prediction_areas
+
+
+def to_runs(label: AnyLabel) -> RunLabel:
+    """Return the label with its map as runs; one that has runs comes back as it is."""
+    if isinstance(label, RunLabel):
+        return label
+    return RunLabel(
+        image_id=label.image_id, runs=find_runs(label.segment_map), segments=label.segments
+    )
 
 
 def measure_overlaps(truth: AnyLabel, prediction: AnyLabel, categories: CategorySet) -> Overlaps:

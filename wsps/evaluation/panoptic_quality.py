@@ -1,6 +1,6 @@
-"""Panoptic quality: are things and stuff found (DQ), and how well are they outlined (SQ)?
+"""Panoptic quality tells whether things and stuff are found (DQ), and how exactly (SQ).
 
-Counts of images add up; a score is read off the sum. Paper: Li, Arnab, Torr 2018, eq. 5.
+Counts of images add up; a score is computed from the sum. Paper: Li, Arnab, Torr 2018, eq. 5.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from wsps.evaluation.class_means import are_rates, classes_to_average, mean_of_defined, ratio
+from wsps.evaluation.class_means import append_means, classes_to_average, ratio
 from wsps.evaluation.overlaps import Overlaps
 
 
 @dataclass(frozen=True, kw_only=True)
 class PanopticCounts:
-    """What panoptic quality is made of, by class index: four arrays of length K.
+    """The counts that panoptic quality is computed from, by class index: four arrays (K,).
 
     `iou_sum` is the sum of the IoU of the matched pairs; `true_positives` counts the pairs,
     `false_positives` predicted segments and `false_negatives` true segments without a partner.
@@ -45,6 +45,10 @@ class PanopticCounts:
             false_negatives=self.false_negatives + other.false_negatives,
         )
 
+    def unmatched(self) -> NDArray[np.float64]:
+        """Return how many segments of each class have no partner, true and predicted: (K,)."""
+        return (self.false_positives + self.false_negatives).astype(np.float64)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeanQuality:
@@ -54,11 +58,6 @@ class MeanQuality:
     sq: float
     dq: float
     num_classes: int
-
-    def __post_init__(self) -> None:
-        assert are_rates(self.pq), self.pq
-        assert are_rates(self.sq), self.sq
-        assert are_rates(self.dq), self.dq
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +73,6 @@ class PanopticQuality:
     all: MeanQuality
     things: MeanQuality
     stuff: MeanQuality
-
-    def __post_init__(self) -> None:
-        assert are_rates(self.pq), self.pq
-        assert are_rates(self.sq), self.sq
-        assert are_rates(self.dq), self.dq
 
 
 def count_segments(
@@ -119,42 +113,66 @@ def count_segments(
     )
 
 
-def panoptic_quality(
-    counts: PanopticCounts, categories: CategorySet, *, include_background: bool = False
-) -> PanopticQuality:
-    """Return the panoptic quality that the counts of a set of images come to.
+def quality_rates(
+    iou_sum: NDArray[np.float64],
+    matches: NDArray[np.float64],
+    unmatched: NDArray[np.float64],
+    categories: CategorySet,
+    *,
+    include_background: bool = False,
+) -> dict[str, NDArray[np.float64]]:
+    """Return PQ, SQ and DQ by name: (..., K + 3), the classes, then their means.
 
     Per class PQ = iou_sum / (TP + FP/2 + FN/2), SQ = iou_sum / TP and DQ = TP / (TP + FP/2 +
     FN/2). A class that occurs but has no match scores 0 in all three and counts in the means, as
     in the reference implementation; a class that never occurs has no score and does not.
 
     Args:
-        counts: the sum of `count_segments` over the images.
+        iou_sum: (..., K), like the next two a sum over images: one, or one for each resample.
+        matches: (..., K), TP.
+        unmatched: (..., K), FP + FN.
         categories: the dataset's.
         include_background: whether the background category, in a set that has one, counts in
             the means over all and over stuff; its own score is there either way.
 
     Paper: Li, Arnab, Torr 2018, eq. 5.
     """
-    matches = counts.true_positives
-    found = matches.astype(np.float64)
-    occurring = found + counts.false_positives / 2 + counts.false_negatives / 2
-    pq = ratio(counts.iou_sum, occurring)
-    dq = ratio(found, occurring)
-    sq = np.where((matches == 0) & (occurring > 0), 0.0, ratio(counts.iou_sum, found))
+    occurring = matches + unmatched / 2
+    sq = ratio(iou_sum, matches)
+    sq[(matches == 0) & (occurring > 0)] = 0
+    of_classes = {"pq": ratio(iou_sum, occurring), "sq": sq, "dq": ratio(matches, occurring)}
+    groups = classes_to_average(categories, include_background=include_background)
+    return {name: append_means(rates, groups) for name, rates in of_classes.items()}
 
-    def mean(classes: list[int]) -> MeanQuality:
-        return MeanQuality(
-            pq=mean_of_defined(pq[classes]),
-            sq=mean_of_defined(sq[classes]),
-            dq=mean_of_defined(dq[classes]),
-            num_classes=int(np.count_nonzero(occurring[classes])),
-        )
 
-    over_all, things, stuff = classes_to_average(categories, include_background=include_background)
-    return PanopticQuality(
-        pq=pq, sq=sq, dq=dq, all=mean(over_all), things=mean(things), stuff=mean(stuff)
+def panoptic_quality(
+    counts: PanopticCounts, categories: CategorySet, *, include_background: bool = False
+) -> PanopticQuality:
+    """Return `quality_rates` of a set of images as a record.
+
+    Args:
+        counts: the sum of `count_segments` over the images.
+        categories: the dataset's.
+        include_background: as for `quality_rates`.
+    """
+    rates = quality_rates(
+        counts.iou_sum,
+        counts.true_positives.astype(np.float64),
+        counts.unmatched(),
+        categories,
+        include_background=include_background,
     )
+    groups = classes_to_average(categories, include_background=include_background)
+    num_classes = len(categories)
+    over_all, things, stuff = (
+        MeanQuality(
+            **{name: float(values[num_classes + place]) for name, values in rates.items()},
+            num_classes=int(np.count_nonzero(~np.isnan(rates["pq"][group]))),
+        )
+        for place, group in enumerate(groups)
+    )
+    of_classes = {name: values[:num_classes] for name, values in rates.items()}
+    return PanopticQuality(**of_classes, all=over_all, things=things, stuff=stuff)
 
 
 def _last_groups(overlaps: Overlaps) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Score the two kinds of results that the Cityscapes benchmark takes, against a Cityscapes truth.
+"""The two kinds of results that the Cityscapes benchmark takes are scored against its labels.
 
 Names of result files start with the image's id, CITY_SEQ_FRAME; files lie at any depth, and files
 of other names do not count.
@@ -19,13 +19,12 @@ from annotools.formats.pictures import decode_map
 from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
 from annotools.progress import track
 from annotools.records import Dataset, Image
-from wsps.evaluation.image_scores import ImageScores, PredictionScores
-from wsps.evaluation.mask_scores import ScoredMask, score_masks
+from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels
 from wsps.scoring.panoptic_files import check_folder
 
 _LABEL_IDS = sorted(label_id for label_id in LABEL_NAMES if label_id >= 0)
-"""What a label map may have; the official evaluation does not take the license plate's -1."""
+"""The ids that a label map may have; the official evaluation refuses -1, the license plate."""
 
 _IMAGE_ID = re.compile(r"[^_]+_\d+_\d+")
 

@@ -1,31 +1,38 @@
-"""Score one prediction, or compare two, on the images of a truth."""
+"""Predictions are scored here, one or two compared, for the command and for a study's trial.
+
+Every image is read and measured by itself, in one loop; rates are computed from all of them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from annotools.categories import CategorySet
 from annotools.parallel import run_parallel
 from annotools.progress import track
-from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, VOC_THRESHOLDS
-from wsps.evaluation.bootstrap import draw_resamples
 from wsps.evaluation.image_scores import ImageScores, ImageToScore, PredictionScores, score_one
-from wsps.evaluation.measures import METRICS, crowd_effect, measure, resample
-from wsps.scoring.panoptic_files import ScoringTask
-from wsps.scoring.report import Evaluation, ScoreRow, difference_rows, score_rows
-
-THRESHOLDS = {"voc": VOC_THRESHOLDS, "cityscapes": CITYSCAPES_THRESHOLDS}
+from wsps.evaluation.mean_iou import PixelCounts, mean_iou
+from wsps.evaluation.overlaps import RunLabel
+from wsps.evaluation.rates import METRICS, crowd_effect, draw_resamples, measure, resample
+from wsps.scoring.panoptic_files import ScoringTask, match_labels
+from wsps.scoring.report import (
+    Evaluation,
+    ScoreRow,
+    difference_rows,
+    none_if_undefined,
+    score_rows,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringSettings:
-    """What to measure and how.
+    """Which scores to compute, and how.
 
     `metrics` are of `METRICS`; empty for all, average precision only where each predicted segment
-    has a score, or whenever `ranking`, of `RANKINGS`, is by probability. `thresholds` are IoU in
-    (0, 1], no two the same, such as the values of `THRESHOLDS`. `all_groups` is false for the
-    reference's rule of one crowd of each category and image. `num_resamples` are drawn for
-    intervals, 0 for none.
+    has what `ranking`, of `RANKINGS`, ranks it by. `thresholds` are IoU in (0, 1], no two the
+    same, such as the values of `THRESHOLDS`. `all_groups` is false for the reference's rule of one
+    crowd of each category and image. `num_resamples` are drawn for intervals, 0 for none.
     """
 
     metrics: tuple[str, ...]
@@ -47,11 +54,51 @@ def evaluate_predictions(
             precision is asked for and a segment has no score.
     """
     tasks = [task] if other is None else [task, other]
-    return report_scores([_score_all(t, settings) for t in tasks], settings)
+    need_scores = "ap" in settings.metrics
+    sides = [_score_all(t, settings.ranking, need_scores, settings.workers) for t in tasks]
+    return report_scores(sides, settings)
+
+
+def score_prediction(
+    prediction: Path,
+    truth: Sequence[RunLabel],
+    categories: CategorySet,
+    thresholds: Sequence[float],
+) -> dict[str, float | None]:
+    """Score a label set that was predicted, against labels in memory.
+
+    Args:
+        prediction: a folder with `panoptic.json`, whose segments have a `score`, and
+            `panoptic/NAME.png`. It may have `semantic/NAME.png` too: the class indices, in 8 bits,
+            that the semantic network itself gives.
+        truth: the labels of the images that are scored, at least one, in the order that decides
+            between equal scores.
+        categories: of both.
+        thresholds: IoU in (0, 1] of average precision, such as those of `THRESHOLDS`.
+
+    Returns:
+        Rates in [0, 1], None where undefined: `ap_vol`, `miou`, `miou_semantic` (None without
+        class maps), and `pq`, `sq` and `dq`, each also with the ending `_things` and `_stuff`.
+
+    Raises:
+        DatasetError: when an image has no prediction, a file is wrong, a prediction does not fit
+            the truth, or a segment has no score.
+    """
+    # Scores have to be there: without them average precision would be left out in silence.
+    task = match_labels(truth, prediction, categories)
+    images = _score_all(task, "detection", need_scores=True, workers=1).images
+    rates = measure(images, categories, METRICS, thresholds, all_groups=True).rates
+    first_mean = len(categories)
+    scores = {"ap_vol": rates["ap_vol"][first_mean], "miou": rates["iou"][first_mean]}
+    semantic = [image.semantic_pixels for image in images if image.semantic_pixels is not None]
+    scores["miou_semantic"] = mean_iou(sum(semantic, PixelCounts.zero(len(categories)))).mean
+    for place, suffix in enumerate(("", "_things", "_stuff"), start=first_mean):
+        scores |= {f"{name}{suffix}": rates[name][place] for name in ("pq", "sq", "dq")}
+    return {name: none_if_undefined(value) for name, value in scores.items()}
 
 
 def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) -> Evaluation:
-    """Return what one prediction scores, or one and the difference of a second to it.
+    """Return the scores of one prediction, or of two and their difference.
 
     Args:
         sides: one or two predictions of the same truth; what the metrics need is measured of
@@ -90,13 +137,14 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
     )
 
 
-def _score_all(task: ScoringTask, settings: ScoringSettings) -> PredictionScores:
-    # Who names probabilities wants average precision by them.
-    is_wanted = not settings.metrics and settings.ranking == "probability"
-    need_scores = "ap" in settings.metrics or is_wanted
-    function = partial(_score_numbered, task.categories, settings.ranking, need_scores)
+def _score_all(
+    task: ScoringTask, ranking: str, need_scores: bool, workers: int
+) -> PredictionScores:
+    """Read and measure the images of a task, each by itself."""
+    function = partial(_score_numbered, task.categories, ranking, need_scores)
     numbered = list(enumerate(task.images))
-    found = run_parallel(function, numbered, settings.workers)
+    found = run_parallel(function, numbered, workers)
+    # Workers finish in any order, and the order of images decides between equal scores.
     scores_of = dict(track(found, "scoring", len(numbered)))
     return PredictionScores(
         categories=task.categories,
@@ -120,45 +168,3 @@ def _possible_metrics(sides: Sequence[PredictionScores]) -> tuple[str, ...]:
         "miou": all(image.pixels is not None for image in images),
     }
     return tuple(metric for metric in METRICS if is_possible[metric])
-
-
-def score_prediction(prediction, truth, categories, thresholds):
-    import numpy as np
-
-    from annotools.formats.coco_panoptic import read
-    from annotools.formats.json_values import read_json
-    from annotools.formats.pictures import decode_map
-    from wsps.evaluation.average_precision import average_precision
-    from wsps.evaluation.image_scores import count_class_map, score_label
-    from wsps.evaluation.mean_iou import PixelCounts, mean_iou
-    from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
-
-    ds = read(prediction, "photos")
-    content = read_json(prediction / "panoptic.json", "*")
-    scores_of = {
-        a["image_id"]: {s["id"]: s["score"] for s in a["segments_info"]}
-        for a in content["annotations"]
-    }
-    image_of = {i.image_id: i for i in ds.images}
-    counts = PanopticCounts.zero(len(categories))
-    pixels = PixelCounts.zero(len(categories))
-    sem = PixelCounts.zero(len(categories))
-    scored = []
-    for label in truth:
-        image = image_of[label.image_id]
-        found = score_label(label, ds.read_label(image), scores_of[label.image_id], categories)
-        counts += found.counts
-        pixels += found.pixels
-        scored.append(found.scored)
-        name = image.label_paths[0].relative_to(prediction / "panoptic")
-        sem += count_class_map(label, decode_map(prediction / "semantic" / name), categories)
-    quality = panoptic_quality(counts, categories)
-    precision = average_precision(scored, categories, thresholds)
-    scores = {
-        "ap_vol": precision.all.volume,
-        "miou": mean_iou(pixels).mean,
-        "miou_semantic": mean_iou(sem).mean,
-    }
-    for suffix, mean in (("", quality.all), ("_things", quality.things), ("_stuff", quality.stuff)):
-        scores |= {f"pq{suffix}": mean.pq, f"sq{suffix}": mean.sq, f"dq{suffix}": mean.dq}
-    return {name: None if np.isnan(value) else float(value) for name, value in scores.items()}

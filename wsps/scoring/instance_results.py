@@ -1,4 +1,4 @@
-"""Score COCO instance results: a list of masks with scores, against an instances file."""
+"""COCO instance results, a list of masks with scores, are scored against an instances file."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -7,13 +7,11 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
-from annotools.formats.coco_entries import take_image_id
+from annotools.formats.coco_entries import take_image_id, take_score
 from annotools.formats.json_values import entries, read_json, take
 from annotools.progress import track
 from annotools.records import Image
-from wsps.evaluation.image_scores import ImageScores, PredictionScores
-from wsps.evaluation.mask_scores import ScoredMask, score_masks
-from wsps.scoring.panoptic_files import take_score
+from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 
 _PREFIX = "instances_"
 
@@ -24,10 +22,10 @@ def score_instances(truth: Path, results: Path) -> PredictionScores:
     True masks are those of `coco_instances.read`: where they overlap, the smaller has the pixel.
     An image without results has no predicted mask. All masks count, however many or small.
 
-    Average precision is then that of pycocotools' COCOeval but for four rules. It is the whole
-    area under the curve, where COCOeval samples 101 recalls; true masks that overlap stay whole
-    there; a mask on a crowd is left out there where the part of it on the crowd reaches the IoU
-    threshold, not the half; and of true masks with equal IoU the last is taken there.
+    Average precision differs from that of pycocotools' COCOeval in four rules. It is the whole
+    area under the curve, while COCOeval samples 101 recalls. In COCOeval true masks that overlap
+    stay whole; a mask on a crowd is left out when the share of it on the crowd reaches the IoU
+    threshold, instead of a half; and of true masks with equal IoU the last is taken.
 
     Args:
         truth: `ROOT/annotations/instances_SPLIT.json`.

@@ -1,4 +1,4 @@
-"""What an evaluation found, as rows to print or to store: scores, intervals, differences."""
+"""An evaluation becomes rows that can be printed or stored: scores, intervals, differences."""
 
 import csv
 import io
@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from wsps.evaluation.bootstrap import interval
-from wsps.evaluation.measures import CrowdEffect, Measured
+from wsps.evaluation.rates import CrowdEffect, Measured, interval
 
 _MEANS = ("all", "things", "stuff")
 _ENDS = ("low", "high")
@@ -41,7 +40,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was found on `num_images` images: a row for each class, then the three means.
+    """The scores of `num_images` images: a row for each class, then the three means.
 
     `second_rows` are the second prediction's, `differences` the second minus the first; both are
     empty without a second one. `num_unasked` counts predicted images that the truth does not have.
@@ -117,6 +116,11 @@ def evaluation_as_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
+def none_if_undefined(rate: float) -> float | None:
+    """Return a rate as JSON has it: None for NaN."""
+    return None if np.isnan(rate) else float(rate)
+
+
 def _rows(
     measured: Measured, categories: CategorySet, ends: Mapping[str, NDArray[np.float64]]
 ) -> tuple[ScoreRow, ...]:
@@ -126,7 +130,7 @@ def _rows(
         ScoreRow(
             name=name,
             kind=kind,
-            rates={key: _defined(values[place]) for key, values in measured.rates.items()},
+            rates={key: none_if_undefined(values[place]) for key, values in measured.rates.items()},
             counts={key: int(values[place]) for key, values in measured.counts.items()},
             intervals={
                 key: (float(low[place]), float(high[place]))
@@ -136,7 +140,3 @@ def _rows(
         )
         for place, (name, kind) in enumerate(heads)
     )
-
-
-def _defined(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)

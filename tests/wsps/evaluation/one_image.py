@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from annotools.categories import CategorySet
 from wsps.evaluation.average_precision import ScoredImage, score_segments
-from wsps.evaluation.overlaps import measure_overlaps
+from wsps.evaluation.overlaps import AnyLabel, measure_overlaps
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
-from wsps.evaluation.run_labels import AnyLabel
 
 
 def count_image(

@@ -161,8 +161,10 @@ def test_a_score_that_is_missing_or_out_of_range_is_refused(scores):
 
 
 def test_a_result_that_is_no_rate_cannot_be_made():
+    two_cars = cars([1, 2], [5, 6], {5: 0.9, 6: 0.8})
+    impossible = replace(two_cars, num_truth=two_cars.num_truth // 2)
     with pytest.raises(AssertionError):
-        MeanPrecision(at_threshold=(0.5, 1.1), volume=0.8, num_classes=1)
+        average_precision([impossible], CATEGORIES, [0.5])
 
 
 def random_label(rng: np.random.Generator, image_id: int, base: FullLabel | None) -> FullLabel:

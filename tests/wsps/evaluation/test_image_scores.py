@@ -12,7 +12,7 @@ from tests.wsps.evaluation.one_image import count_image, score_image
 from tests.wsps.panoptic_files import random_label
 from wsps.evaluation.image_scores import count_class_map, score_label
 from wsps.evaluation.mean_iou import count_pixels
-from wsps.evaluation.run_labels import to_runs
+from wsps.evaluation.overlaps import to_runs
 
 CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), background=True)
 

@@ -10,8 +10,7 @@ from annotools.errors import DatasetError
 from annotools.label_maps import build_label
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
-from wsps.evaluation.overlaps import Overlaps, measure_overlaps
-from wsps.evaluation.run_labels import to_runs
+from wsps.evaluation.overlaps import Overlaps, measure_overlaps, to_runs
 
 CATEGORIES = make_categories()
 LARGEST_ID = 2**31 - 1

@@ -183,8 +183,10 @@ def test_the_background_counts_in_means_only_when_asked():
 
 @pytest.mark.parametrize("rate", [-0.01, 1.01, float("inf")])
 def test_a_result_that_is_no_rate_cannot_be_made(rate):
+    counts = count_image(label := make_label([[1]], {1: CAR}), label, CATEGORIES)
+    impossible = replace(counts, iou_sum=np.where(counts.true_positives, rate, 0))
     with pytest.raises(AssertionError):
-        MeanQuality(pq=0.5, sq=rate, dq=0.5, num_classes=1)
+        panoptic_quality(impossible, CATEGORIES)
 
 
 MAPS = arrays(np.int32, (4, 5), elements=st.integers(0, 4))

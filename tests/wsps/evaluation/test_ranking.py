@@ -2,8 +2,8 @@ import pytest
 
 from annotools.errors import DatasetError
 from tests.builders import make_categories, make_label
+from wsps.evaluation.image_scores import rank_by_given, rank_by_oracle
 from wsps.evaluation.overlaps import measure_overlaps
-from wsps.evaluation.ranking import rank_by_given, rank_by_oracle
 
 CATEGORIES = make_categories()
 ROAD, SKY, CAR = 10, 20, 30

@@ -7,8 +7,9 @@ from annotools.errors import DatasetError
 from tests.real_data import real_data
 from tests.wsps.scoring_settings import make_settings
 from wsps.commands.evaluate import app
+from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.scoring.cityscapes_results import score_semantic, score_thing_masks
-from wsps.scoring.evaluate import THRESHOLDS, report_scores
+from wsps.scoring.evaluate import report_scores
 
 IMAGE = "ulm_000000_000001"
 ROAD, SKY, CAR, DYNAMIC, CARAVAN = 7, 23, 26, 5, 29

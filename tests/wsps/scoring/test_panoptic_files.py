@@ -84,11 +84,17 @@ def test_a_folder_may_have_another_name(tmp_path):
         (lambda e: e.append(e[0]), "image_id 1 is given twice"),
         (lambda e: e[0].update(file_name="../1.png"), r"\.\./1\.png"),
         (lambda e: e[0].update(segments_info=None), "segments_info is missing"),
-        (lambda e: e[0]["segments_info"][0].update(id=0), "id 0 is kept"),
-        (lambda e: e[0]["segments_info"][0].update(id=2), "two segments have the same id"),
+        (
+            lambda e: e[0]["segments_info"][0].update(id=0),
+            r"segments_info\[0\]: id 0: give 1 to 16777215",
+        ),
+        (
+            lambda e: e[0]["segments_info"][0].update(id=2),
+            r"segments_info\[1\]: id 2 is given twice: use another",
+        ),
         (
             lambda e: e[0]["segments_info"][0].update(category_id=5),
-            r"image 1: segments_info\[0\]: unknown category_id 5: the truth has 10, 20, 30",
+            r"\[0\]: segments_info\[0\]: category_id 5 is not in the truth, which has 10, 20, 30: ",
         ),
         (lambda e: e[0]["segments_info"][0].update(score=1.5), "score = 1.5"),
         (lambda e: e[0]["segments_info"][0].update(score=True), "score = True"),

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.builders import make_categories
-from wsps.evaluation.measures import CrowdEffect, Measured
+from wsps.evaluation.rates import CrowdEffect, Measured
 from wsps.scoring.report import (
     Evaluation,
     difference_rows,

@@ -8,15 +8,15 @@ from tests.builders import make_categories
 from tests.wsps.evaluation.one_image import count_image, score_image
 from tests.wsps.panoptic_files import random_label
 from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, average_precision
-from wsps.evaluation.bootstrap import (
-    draw_resamples,
-    interval,
-    resample_iou,
-    resample_precision,
-    resample_quality,
-)
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
 from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
+from wsps.evaluation.rates import (
+    draw_resamples,
+    interval,
+    precision_rates,
+    resample_iou,
+    resample_quality,
+)
 
 CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), background=True)
 NUM_IMAGES = 6
@@ -65,7 +65,7 @@ def without_ties(image):
 def test_average_precision_of_a_resample_is_that_of_its_images_with_copies(seed):
     _, _, scored = measured_images(seed)
     resamples = draw_resamples(NUM_IMAGES, 70, seed)
-    rates = resample_precision(scored, resamples, CATEGORIES, CITYSCAPES_THRESHOLDS)
+    rates = precision_rates(scored, resamples, CATEGORIES, CITYSCAPES_THRESHOLDS)
     found = rates["ap_vol"]
     assert len(np.unique(found[:, 4].round(3))) > 20
     for number, times in enumerate(resamples.astype(int)):

@@ -1,0 +1,227 @@
+"""The rates of a set of images, and how sure they are, come from what each image contributes.
+
+Each rate has one formula, in the module of its metric. It works on sums over images: over each
+image once for a score, and over the images of many resamples for its interval. A resample draws as
+many images as there are, with replacement. Counts of images add up, so those of all resamples are
+one product of matrices; for average precision a predicted segment counts as often as its image.
+
+Source: Efron, Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.random_streams import stream
+from wsps.evaluation.average_precision import precision_rates
+from wsps.evaluation.class_means import classes_to_average
+from wsps.evaluation.image_scores import ImageScores, PredictionScores
+from wsps.evaluation.mean_iou import PixelCounts, iou_rates
+from wsps.evaluation.panoptic_quality import PanopticCounts, quality_rates
+
+METRICS = ("pq", "ap", "miou")
+"""Panoptic quality with its parts and counts, average precision, mean IoU."""
+
+LEVEL = 0.95
+"""Share of the resamples that an interval holds."""
+
+Rates = dict[str, NDArray[np.float64]]
+"""Rates in [0, 1] by name, NaN where undefined: (K + 3,) of a set of images, (N, K + 3) of N
+resamples. The columns are the classes, then the means over all, over things and over stuff."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrowdEffect:
+    """How many PQ, SQ and DQ the reference's crowd rule changes, and by how much at most.
+
+    Those of classes and of means count alike. The reference implementation honours one crowd of
+    each category and image.
+    """
+
+    num_scores: int
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The scores of a set of images: rates, and counts that have the same K + 3 columns."""
+
+    rates: Mapping[str, NDArray[np.float64]]
+    counts: Mapping[str, NDArray[np.int64]]
+
+
+def measure(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    metrics: Sequence[str],
+    thresholds: Sequence[float],
+    *,
+    all_groups: bool,
+) -> Measured:
+    """Return the scores of a set of images.
+
+    Args:
+        images: at least one; what `metrics` need is measured of each.
+        categories: the dataset's.
+        metrics: of `METRICS`.
+        thresholds: IoU in (0, 1] of average precision.
+        all_groups: false for the reference's rule of one crowd of each category and image.
+    """
+    once = np.ones((1, len(images)))
+    rates = resample(images, categories, metrics, thresholds, once, all_groups=all_groups)
+    return Measured(
+        rates={name: of_images for name, (of_images,) in rates.items()},
+        counts=_segment_counts(images, categories, all_groups) if "pq" in metrics else {},
+    )
+
+
+def resample(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    metrics: Sequence[str],
+    thresholds: Sequence[float],
+    draws: NDArray[np.float64],
+    *,
+    all_groups: bool,
+) -> Rates:
+    """Return the rates of resamples of the images.
+
+    Args:
+        images: I, at least one; what `metrics` need is measured of each.
+        categories: the dataset's.
+        metrics: of `METRICS`.
+        thresholds: IoU in (0, 1] of average precision.
+        draws: (N, I), how often each resample has each image.
+        all_groups: false for the reference's rule of one crowd of each category and image.
+    """
+    rates: Rates = {}
+    if "pq" in metrics:
+        rates |= resample_quality(_counts(images, all_groups), draws, categories)
+    if "ap" in metrics:
+        scored = [image.scored for image in images if image.scored is not None]
+        assert len(scored) == len(images)
+        rates |= precision_rates(scored, draws, categories, thresholds)
+    if "miou" in metrics:
+        pixels = [image.pixels for image in images if image.pixels is not None]
+        assert len(pixels) == len(images)
+        rates |= resample_iou(pixels, draws, categories)
+    return rates
+
+
+def resample_quality(
+    counts: Sequence[PanopticCounts], draws: NDArray[np.float64], categories: CategorySet
+) -> Rates:
+    """Return PQ, SQ and DQ of each resample.
+
+    Args:
+        counts: of I images.
+        draws: (N, I), how often each resample has each image.
+        categories: the dataset's.
+    """
+    return quality_rates(
+        _sums([c.iou_sum for c in counts], draws),
+        _sums([c.true_positives for c in counts], draws),
+        _sums([c.unmatched() for c in counts], draws),
+        categories,
+    )
+
+
+def resample_iou(
+    pixels: Sequence[PixelCounts], draws: NDArray[np.float64], categories: CategorySet
+) -> Rates:
+    """Return the IoU of each resample; the background counts in the means.
+
+    Args:
+        pixels: of I images.
+        draws: (N, I), how often each resample has each image.
+        categories: the dataset's.
+    """
+    hits, sizes = (
+        _sums([p.hits() for p in pixels], draws),
+        _sums([p.sizes() for p in pixels], draws),
+    )
+    return iou_rates(hits, sizes, classes_to_average(categories, include_background=True))
+
+
+def crowd_effect(sides: Sequence[PredictionScores]) -> CrowdEffect:
+    """Return how the reference's crowd rule changes the scores of these predictions.
+
+    It changes nothing where no segments are counted. A score that one rule leaves undefined
+    differs, by no known amount.
+    """
+    changes = [_crowd_changes(s) for s in sides if all(i.counts is not None for i in s.images)]
+    found = np.concatenate([np.empty(0), *changes])
+    return CrowdEffect(num_scores=found.size, most=float(np.nan_to_num(found).max(initial=0)))
+
+
+def draw_resamples(num_images: int, num_resamples: int, seed: int) -> NDArray[np.float64]:
+    """Return how often each resample has each image: (N, I), rows sum to I.
+
+    Predictions of the same images are compared on the same resamples: equal arguments give equal
+    draws.
+    """
+    generator = stream(seed, "bootstrap")
+    shares = np.full(num_images, 1 / num_images)
+    return generator.multinomial(num_images, shares, size=num_resamples).astype(np.float64)
+
+
+def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lower and upper end of the central `LEVEL` of each column: (2, C).
+
+    Args:
+        values: (N, C); resamples where a score is NaN do not count, and a column without any
+            other has NaN ends.
+    """
+    ends = np.full((2, values.shape[1]), np.nan)
+    defined = ~np.isnan(values).all(axis=0)
+    tail = (1 - LEVEL) / 2
+    if defined.any():
+        ends[:, defined] = np.nanquantile(values[:, defined], (tail, 1 - tail), axis=0)
+    return ends
+
+
+def _counts(images: Sequence[ImageScores], all_groups: bool) -> list[PanopticCounts]:
+    assert all(image.counts is not None for image in images)
+    counts = (image.counts if all_groups else image.official_counts for image in images)
+    return [c for c in counts if c is not None]
+
+
+def _sums(values: Sequence[NDArray[Any]], draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum over the images of each resample, (N, K), of I arrays (K,)."""
+    of_images = np.array(values, dtype=np.float64)  # (I, K)
+    if len(draws) > 1:
+        return draws @ of_images
+    # One after the other: the last digit of a matrix product depends on the machine.
+    return np.cumsum(draws.T * of_images, axis=0)[-1:]
+
+
+def _segment_counts(
+    images: Sequence[ImageScores], categories: CategorySet, all_groups: bool
+) -> dict[str, NDArray[np.int64]]:
+    total = sum(_counts(images, all_groups), PanopticCounts.zero(len(categories)))
+    groups = classes_to_average(categories, include_background=False)
+    of_classes = {
+        "tp": total.true_positives,
+        "fp": total.false_positives,
+        "fn": total.false_negatives,
+    }
+    return {
+        name: np.array([*numbers, *(numbers[group].sum() for group in groups)])
+        for name, numbers in of_classes.items()
+    }
+
+
+def _crowd_changes(side: PredictionScores) -> NDArray[np.float64]:
+    """Return the change of each score that the two crowd rules give differently."""
+    once = np.ones((1, len(side.images)))
+    ours, official = (
+        resample_quality(_counts(side.images, all_groups), once, side.categories)
+        for all_groups in (True, False)
+    )
+    one, other = np.concatenate([*ours.values()]), np.concatenate([*official.values()])
+    differs = ~np.isclose(one, other, rtol=0, atol=0, equal_nan=True)
+    return np.asarray(np.abs(one - other)[differs])
