@@ -17,6 +17,7 @@ from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.json_values import read_bytes
+from annotools.formats.pictures import check_photo
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image
 
@@ -40,7 +41,12 @@ class CheckReport:
 
 
 def check_dataset(
-    format_name: str, root: Path, splits: Sequence[str], against: Sequence[str] = ()
+    format_name: str,
+    root: Path,
+    splits: Sequence[str],
+    against: Sequence[str] = (),
+    *,
+    decode: bool = False,
 ) -> CheckReport:
     """Look for everything that is wrong with splits of a dataset.
 
@@ -49,6 +55,8 @@ def check_dataset(
         root: the dataset's folder, or what else the format says.
         splits: what is checked, also for images that two of them share.
         against: splits that are not checked themselves, but share no image with `splits`.
+        decode: whether photos are decoded, which finds damage inside them; else only their size
+            and their end are looked at.
     """
     problems: list[Problem] = []
     checked, others = [], []
@@ -58,7 +66,7 @@ def check_dataset(
         dataset, read_problems = _read(format_name, root, split, file_problems)
         if dataset is not None:
             checked.append(dataset)
-            read_problems += _check_images(dataset)
+            read_problems += _check_images(dataset, decode=decode)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
         dataset, reader_problems = _read(format_name, root, split, [])
@@ -106,14 +114,15 @@ def _leave_out_repeated(
 ) -> Iterator[Problem]:
     """Yield what reading shows, without errors at a place of which the files' checks have one."""
     known = {problem.place for problem in file_problems if problem.severity == "error"}
+    # A reader's message begins with the place in the file, where it knows one.
+    beginnings = tuple(f"{place}: " for place in known)
     for problem in read_problems:
-        parts = problem.message.split(": ")
-        places = {problem.place, *(": ".join(parts[:n]) for n in range(1, len(parts)))}
-        if problem.severity == "warning" or not known & places:
+        is_known = problem.place in known or problem.message.startswith(beginnings)
+        if problem.severity == "warning" or not is_known:
             yield problem
 
 
-def _check_images(dataset: Dataset) -> Iterator[Problem]:
+def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
     if not dataset.images and not dataset.drops:
         yield error_at(f"split {dataset.split}", "has no image: give the path of one that has")
     if dataset.name not in FILE_CHECKS:
@@ -121,8 +130,9 @@ def _check_images(dataset: Dataset) -> Iterator[Problem]:
         yield from find_repeated(names, "file_name")
     description = f"checking {dataset.split}"
     for image in track(dataset.images, description, len(dataset.images)):
-        for check in IMAGE_CHECKS:
-            yield from check(dataset, image)
+        yield from _check_label(dataset, image)
+        if image.path is not None:
+            yield from _check_photo(dataset, image, image.path, decode=decode)
 
 
 def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
@@ -132,32 +142,27 @@ def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
         named = (path for path in image.label_paths if str(error).startswith(f"{path}: "))
         yield problem_of(error, next(named, image.file_name))
         return
-    yield from _check_size(image, label.segment_map.shape, "label")
+    height, width = label.segment_map.shape
+    if (width, height) != (image.width, image.height):
+        yield error_at(
+            image.file_name,
+            f"its label is {width} x {height} pixels, the image {image.width} x {image.height}: "
+            "give both the same size",
+        )
     if dataset.name in LABEL_CHECKS:
         yield from LABEL_CHECKS[dataset.name](image, label)
     for drop in label.drops:
         yield warning_at(drop.place, f"is left out: {drop.reason}")
 
 
-def _check_photo(dataset: Dataset, image: Image) -> Iterator[Problem]:
-    if image.path is None:
-        return
+def _check_photo(dataset: Dataset, image: Image, path: Path, *, decode: bool) -> Iterator[Problem]:
     try:
-        photo = dataset.read_photo(image)
+        if decode:
+            dataset.read_photo(image)
+        else:
+            check_photo(image)
     except (DatasetError, OSError) as error:
-        yield problem_of(error, image.path)
-        return
-    yield from _check_size(image, photo.shape, "photo")
-
-
-def _check_size(image: Image, shape: tuple[int, ...], what: str) -> Iterator[Problem]:
-    height, width = shape[:2]
-    if (width, height) != (image.width, image.height):
-        yield error_at(
-            image.file_name,
-            f"its {what} is {width} x {height} pixels, the image {image.width} x {image.height}: "
-            "give both the same size",
-        )
+        yield problem_of(error, path)
 
 
 def _check_shared_names(checked: Sequence[Dataset], others: Sequence[Dataset]) -> Iterator[Problem]:
@@ -215,12 +220,6 @@ def _digest_of(path: Path) -> bytes | None:
     except DatasetError:
         return None
 
-
-IMAGE_CHECKS: tuple[Callable[[Dataset, Image], Iterator[Problem]], ...] = (
-    _check_label,
-    _check_photo,
-)
-"""What is checked of each image."""
 
 SPLIT_CHECKS: tuple[Callable[[Sequence[Dataset], Sequence[Dataset]], Iterator[Problem]], ...] = (
     _check_shared_names,

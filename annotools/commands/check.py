@@ -25,12 +25,17 @@ def check(
         list[str] | None,
         typer.Option(help="A part that must share no image with those checked; repeat it."),
     ] = None,
+    decode: Annotated[
+        bool,
+        typer.Option("--decode", help="Decode every photo, to find damage inside: takes minutes."),
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """List everything that is wrong with a dataset; exit status 1 if there is an error.
 
     Warnings are what the readers resolve by a rule of theirs, such as overlapping masks; they
-    alone leave the exit status 0.
+    alone leave the exit status 0. Of a photo its size and its end are read, unless --decode is
+    given; labels are always decoded.
 
     [bold]Examples[/bold]
 
@@ -45,7 +50,7 @@ def check(
     described = [root / "panoptic.json", *root.glob("annotations/*.json")]
     check_outputs({"--json": json_file}, [root, *described])
     chosen = tuple(dict.fromkeys(splits or ["train"]))
-    report = check_dataset(format_name, root, chosen, tuple(against or ()))
+    report = check_dataset(format_name, root, chosen, tuple(against or ()), decode=decode)
     for problem in report.problems:
         typer.echo(_line_of(problem))
     typer.echo(_conclusion(report, chosen))

@@ -8,11 +8,12 @@ annotation covers is background.
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -169,8 +170,16 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     claims = sorted((x.is_crowd, len(pixels_of[i]), i) for i, x in enumerate(instances))
     for _, _, i in reversed(claims):
         column_major[pixels_of[i]] = i + 1
-    segment_map = np.ascontiguousarray(column_major.reshape(image.width, image.height).T)
-    visible = set(np.unique(column_major).tolist())
+    # Several times as fast as a copy of NumPy's transposed view.
+    turned = cv2.transpose(column_major.reshape(image.width, image.height))
+    label = build_label(
+        image.image_id,
+        np.asarray(turned, dtype=np.int32),
+        category_of={i: x.category_id for i, x in enumerate(instances, start=1)}
+        | {background: annotations.background_id},
+        groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
+    )
+    visible = {segment.segment_id for segment in label.segments}
     drops = tuple(
         Drop(
             place=f"{annotations.path}: annotations[{x.number}]",
@@ -179,14 +188,7 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
         for i, x in enumerate(instances)
         if i + 1 not in visible
     )
-    return build_label(
-        image.image_id,
-        segment_map,
-        category_of={i: x.category_id for i, x in enumerate(instances, start=1)}
-        | {background: annotations.background_id},
-        groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
-        drops=drops,
-    )
+    return replace(label, drops=drops)
 
 
 def _count_vertices(annotations: _Annotations, image: Image) -> int | None:

@@ -109,6 +109,24 @@ def test_photos_that_cannot_be_used(tmp_path: Path) -> None:
     assert "error 2.png: not a PNG or JPEG" in problems[1]
 
 
+def test_photos_are_decoded_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_instances(tmp_path, images=[image_entry(width=500, height=400)])
+    path = tmp_path / "val" / "a.png"
+    path.parent.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), noise)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert check_dataset("coco-instances", tmp_path, ["val"]).problems == ()
+    (problem,) = check_dataset("coco-instances", tmp_path, ["val"], decode=True).problems
+    assert (problem.severity, problem.place) == ("error", str(path))
+    assert "the PNG is damaged" in problem.message
+    cv2.imwrite(str(path), noise)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert only(find("coco-instances", tmp_path), "error a.png: the file is truncated")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
