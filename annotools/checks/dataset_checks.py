@@ -20,6 +20,7 @@ from annotools.formats.json_values import read_bytes
 from annotools.formats.pictures import check_photo
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image
+from annotools.weak_labels.buy import read_source
 
 FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
     "coco-instances": check_instances,
@@ -137,11 +138,20 @@ def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
 
 def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
     try:
-        label = dataset.read_label(image)
+        label = read_source(dataset, image)
     except (DatasetError, OSError) as error:
         named = (path for path in image.label_paths if str(error).startswith(f"{path}: "))
         yield problem_of(error, next(named, image.file_name))
         return
+    if isinstance(label, FullLabel):
+        yield from _check_size(image, label)
+        if dataset.name in LABEL_CHECKS:
+            yield from LABEL_CHECKS[dataset.name](image, label)
+    for drop in label.drops:
+        yield warning_at(drop.place, f"is left out: {drop.reason}")
+
+
+def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:
     height, width = label.segment_map.shape
     if (width, height) != (image.width, image.height):
         yield error_at(
@@ -149,10 +159,6 @@ def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
             f"its label is {width} x {height} pixels, the image {image.width} x {image.height}: "
             "give both the same size",
         )
-    if dataset.name in LABEL_CHECKS:
-        yield from LABEL_CHECKS[dataset.name](image, label)
-    for drop in label.drops:
-        yield warning_at(drop.place, f"is left out: {drop.reason}")
 
 
 def _check_photo(dataset: Dataset, image: Image, path: Path, *, decode: bool) -> Iterator[Problem]:

@@ -243,8 +243,9 @@ def _annotate_crop(
     for category_id in asked:
         key = (*crop.box_xyxy, category_id)
         draw = stream(seed, "annotator", "tags", image_id, *key).random()
-        is_present = category_id in crop.category_ids
-        if draw >= habits.miss_rate if is_present else draw < habits.false_rate:
+        is_seen = category_id in crop.category_ids and draw >= habits.miss_rate
+        is_made_up = category_id not in crop.category_ids and draw < habits.false_rate
+        if is_seen or is_made_up:
             given.append(category_id)
     return replace(crop, category_ids=tuple(sorted(given)))
 
