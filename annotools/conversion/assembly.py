@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from annotools.categories import CategorySet
 from annotools.conversion.manifest import (
     GAPS,
     LISTED_PLACES,
@@ -18,7 +17,7 @@ from annotools.conversion.manifest import (
     price_hours,
     reconcile,
 )
-from annotools.conversion.shards import Tally, read_tally
+from annotools.conversion.shards import ALL_KINDS, Tally, read_tally
 from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, PRICED_KINDS, Wanted
 from annotools.files import JsonList, open_whole, write_json_lists
 from annotools.formats.coco_panoptic import category_entries
@@ -95,7 +94,7 @@ def assemble(
         drop_file = stack.enter_context(open_whole(out / DROPS_FILE))
         lists = {
             part: stack.enter_context(
-                _open_list(out, part, dataset.categories, _images_with(part, images, wanted))
+                _open_list(out, part, dataset, _images_with(part, images, wanted))
             )
             for part in wanted.parts
             if part_files(wanted)[part] == (_JSON_FILES[part],)
@@ -119,7 +118,9 @@ def assemble(
         reconcile(kinds)
     if all(group.count <= LISTED_PLACES for group in drops.groups):
         (out / DROPS_FILE).unlink()
-    return Assembled(num_objects=tally.num_objects, kinds=kinds, drops=drops.groups)
+    return Assembled(
+        num_objects=tally.counts["objects", ALL_KINDS], kinds=kinds, drops=drops.groups
+    )
 
 
 def _images_with(part: str, images: Sequence[Image], wanted: Wanted) -> Iterable[Image]:
@@ -127,17 +128,26 @@ def _images_with(part: str, images: Sequence[Image], wanted: Wanted) -> Iterable
 
 
 def _open_list(
-    out: Path, part: str, categories: CategorySet, images: Iterable[Image]
+    out: Path, part: str, dataset: Dataset, images: Iterable[Image]
 ) -> AbstractContextManager[JsonList]:
-    listed = category_entries(categories)
+    every = category_entries(dataset.categories)
+    listed = every
     if part == "boxes":
-        listed = [entry for entry in listed if entry["isthing"]]
+        listed = [entry for entry in every if entry["isthing"]]
     if part == "tags":
-        listed = [entry for entry in listed if entry["id"] != categories.background_id]
+        background_id = dataset.categories.background_id
+        listed = [entry for entry in every if entry["id"] != background_id]
+    info = {"description": _DESCRIPTIONS[part]}
+    lists: dict[str, Iterable[Any]] = {"categories": listed}
+    if part != "full":
+        # A panoptic file lists all categories anyhow; from the others, whoever reads the labels
+        # gets back those of the dataset.
+        info["format"] = dataset.name
+        lists["all_categories"] = every
     return write_json_lists(
         out / _JSON_FILES[part],
-        head={"info": {"description": _DESCRIPTIONS[part]}},
-        lists={"categories": listed, "images": map(image_entry, images)},
+        head={"info": info},
+        lists=lists | {"images": map(image_entry, images)},
         last="crops" if part == "tags" else "annotations",
     )
 
@@ -167,19 +177,22 @@ def _summarise(
     return KindSummary(
         kind=kind,
         files=tuple(files),
-        images=tally.num_images_of[kind],
-        objects=tally.num_objects_of[kind],
-        entries=tally.num_entries_of[kind],
-        written=tally.num_written[kind],
-        dropped=tally.num_source_drops_of[kind] + drops.count(kind),
+        images=tally.counts["images", kind],
+        objects=tally.counts["objects", kind],
+        entries=tally.counts["entries", kind],
+        written=tally.counts["written", kind],
+        dropped=tally.counts["source drops", kind] + drops.count(kind),
         hours=price_hours(actions, times),
     )
 
 
 def _check_lines(lists: Mapping[str, JsonList], tally: Tally, num_images: int) -> None:
     """Make sure that the files hold what was counted where it was made."""
-    assert tally.num_images == num_images, f"{tally.num_images} of {num_images} images in shards"
+    found = tally.counts["images", ALL_KINDS]
+    assert found == num_images, f"{found} of {num_images} images in shards"
     for part, written in lists.items():
-        counted = tally.num_images_of["full"] if part == "full" else tally.num_entries[part]
+        # A full label is one entry an image, whatever segments it has.
+        what = ("images", "full") if part == "full" else ("entries of part", part)
+        counted = tally.counts[what]
         if written.count != counted:
             raise AssertionError(f"{part}: {counted} entries made, {written.count} written")
