@@ -31,6 +31,7 @@ from annotools.prices.times import AnnotationTimes
 from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, Image
 from annotools.settings import as_table
+from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
     MANIFEST_FILE,
     check_apart,
@@ -78,9 +79,9 @@ def convert(
         overwrite: remove what a conversion, finished or not, wrote to the folder before.
 
     Raises:
-        DatasetError: when the source cannot be read, two of its images would have the same file,
-            two of its things the same name in boxes that know them by it, a name leaves the
-            folder, or the folder may not be written to.
+        DatasetError: when the source cannot be read, or has no masks and a kind needs them; when
+            two of its images would have the same file, or two of its things the same name in boxes
+            that know them by it; when a name leaves the folder, or the folder may not be written.
         RecipeError: when the dataset does not have the categories asked for, or lacks images of
             the allocation.
         OSError: when a file cannot be written.
@@ -89,6 +90,7 @@ def convert(
     dataset = open_source(source)
     check_apart(out, source.root, _source_files(source, dataset, dataset.images))
     place = dataset.source_files[0] if dataset.source_files else source.root
+    _check_kinds(dataset, wanted, place)
     images = _choose_images(dataset, wanted, source.max_images, place)
     _check_class_names(dataset.categories, wanted, place)
     keep_suffix = _check_names(images, wanted, out, place)
@@ -121,6 +123,16 @@ def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> 
     yield from (*source.root_files, *dataset.source_files)
     for image in images:
         yield from image.label_paths
+
+
+def _check_kinds(dataset: Dataset, wanted: Wanted, source_path: Path) -> None:
+    """Make sure that a dataset without masks is not asked for labels that need them."""
+    impossible = [kind for kind in wanted.kinds if kind not in WEAK_KINDS]
+    if dataset.read_weak is not None and impossible:
+        raise DatasetError(
+            f"{source_path}: has no masks, so there can be no label of kind {impossible[0]}: ask "
+            f"for {', '.join(WEAK_KINDS)}"
+        )
 
 
 def _choose_images(
