@@ -1,4 +1,4 @@
-"""A dataset in the categories of another: COCO as Pascal VOC would have annotated it."""
+"""Read a dataset in the categories of another: COCO as Pascal VOC would have annotated it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace

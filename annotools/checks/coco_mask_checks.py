@@ -1,4 +1,4 @@
-"""What can be wrong with the masks of a COCO file: run lengths and polygons, or panoptic PNGs."""
+"""Find what is wrong with the masks of a COCO file: run lengths, polygons or panoptic PNGs."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a dataset, collected, not raised.
+"""Collect everything that is wrong with a dataset.
 
 Files that a format describes in JSON are walked as they are; what the readers make of a dataset is
 checked image by image, and the splits against each other.
@@ -94,9 +94,9 @@ def _read(
     """Return a split, None where its reader refuses it, and the problems that reading shows.
 
     Args:
-        format_name: of the dataset.
-        root: of the dataset.
-        split: to read.
+        format_name: a key of `annotools.formats.READERS`.
+        root: the dataset's folder, or what else the format says.
+        split: the one to read.
         known: problems of the split's files; what the reader stops at is among the errors.
     """
     try:
@@ -113,7 +113,7 @@ def _read(
 def _leave_out_repeated(
     read_problems: Sequence[Problem], file_problems: Sequence[Problem]
 ) -> Iterator[Problem]:
-    """Yield what reading shows, without errors at a place of which the files' checks have one."""
+    """Yield what reading shows, without errors at a place where the files' checks found one."""
     known = {problem.place for problem in file_problems if problem.severity == "error"}
     # A reader's message begins with the place in the file, where it knows one.
     beginnings = tuple(f"{place}: " for place in known)
@@ -231,4 +231,4 @@ SPLIT_CHECKS: tuple[Callable[[Sequence[Dataset], Sequence[Dataset]], Iterator[Pr
     _check_shared_names,
     _check_shared_photos,
 )
-"""What is checked of splits together: those checked, and those only compared with."""
+"""The checks of splits together: those checked, and those they are only compared with."""

@@ -1,4 +1,4 @@
-"""The command that lists what is wrong with a dataset."""
+"""The command `check` lists what is wrong with a dataset."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""The command that draws datasets: photos beside what was annotated on them."""
+"""The command `draw` draws photos next to what was annotated on them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,7 +129,7 @@ def _open_folder(path: Path | None, dataset: "Dataset") -> "LabelFolder | None":
 def _choose_images(
     dataset: "Dataset", ids: list[str] | None, count: int, folder: "LabelFolder | None"
 ) -> "list[Image]":
-    """Return the images with these ids, else the first ones, of which the folder has a label."""
+    """Return the images with these ids, else the first ones that have a label in the folder."""
     from annotools.errors import DatasetError
 
     if not dataset.images:

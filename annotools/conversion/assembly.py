@@ -1,4 +1,7 @@
-"""From the shards of a conversion to its JSON files, line by line: memory does not grow."""
+"""Assembly writes the JSON files of a conversion from its shards, line by line.
+
+Memory does not grow with the number of images.
+"""
 
 import json
 from collections import Counter
@@ -66,7 +69,7 @@ def part_files(wanted: Wanted) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """What the files hold: objects of the source, each kind's share of them, what was dropped."""
+    """The account of the files: objects of the source, those in each kind, and those dropped."""
 
     num_objects: int
     kinds: tuple[KindSummary, ...]
@@ -90,6 +93,7 @@ def assemble(
         OSError: when a file cannot be written.
     """
     tally, drops = Tally(), DropList()
+    # All files are open at once and get their names when the block ends: all of them, or none.
     with ExitStack() as stack:
         drop_file = stack.enter_context(open_whole(out / DROPS_FILE))
         lists = {

@@ -1,4 +1,4 @@
-"""Converting a dataset to cheaper labels: all kinds in one pass over its labels.
+"""Convert a dataset to cheaper labels: all kinds in one pass over its labels.
 
 Labels are read in shards, by several processes if asked. Each shard leaves its lines in a partial
 file, so that a run that was killed goes on where it was; the JSON files are assembled from these
@@ -50,7 +50,7 @@ _NOTES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a conversion came to; `num_resumed` images were done by an earlier run."""
+    """The result of a conversion; `num_resumed` images were done by an earlier run."""
 
     num_images: int
     num_resumed: int
@@ -90,6 +90,7 @@ def convert(
     dataset = open_source(source)
     check_apart(out, source.root, _source_files(source, dataset, dataset.images))
     place = dataset.source_files[0] if dataset.source_files else source.root
+    # Whatever can be refused is refused before the folder is touched.
     _check_kinds(dataset, wanted, place)
     images = _choose_images(dataset, wanted, source.max_images, place)
     _check_class_names(dataset.categories, wanted, place)
@@ -104,6 +105,7 @@ def convert(
     if "classes.txt" in planned:
         write_whole(out / "classes.txt", yolo_classes(dataset.categories))
     assembled = assemble(out, dataset, images, wanted, times, len(shards))
+    # The manifest comes last: a folder that has one is whole.
     manifest = _describe(source, wanted, times, dataset, images, assembled)
     manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
     write_json(out / MANIFEST_FILE, manifest)
@@ -138,7 +140,7 @@ def _check_kinds(dataset: Dataset, wanted: Wanted, source_path: Path) -> None:
 def _choose_images(
     dataset: Dataset, wanted: Wanted, max_images: int | None, source_path: Path
 ) -> tuple[Image, ...]:
-    """Return the images to convert, of which there is at least one."""
+    """Return the images to convert, at least one."""
     if wanted.allocation is not None:
         wanted.allocation.check_images(image.image_id for image in dataset.images)
     images = wanted.choose_images(dataset.images[:max_images])
@@ -218,7 +220,7 @@ def _planned_files(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool
 
 
 def _setup(source: Source, wanted: Wanted, images: Sequence[Image]) -> dict[str, Any]:
-    """Return everything on which the result depends but the content of the source's files."""
+    """Return everything on which the result depends, except the content of the source's files."""
     listed = hashlib.sha256()
     for image in images:
         entry = {**image_entry(image), "kinds": wanted.for_image(image).kinds}
@@ -267,7 +269,7 @@ def _describe(
 
 
 def _options(wanted: Wanted) -> dict[str, Any]:
-    """Return what is wanted, of an allocation what it was made from."""
+    """Return what is wanted; an allocation is described by what it was made from."""
     stored = wanted.allocation
     allocation = None if stored is None else as_table(stored.settings)
     options = as_table(replace(wanted, allocation=None))

@@ -1,4 +1,7 @@
-"""One image's share of a conversion: entries, files, and an account of every object."""
+"""Convert the label of one image to entries and files, and account for every object.
+
+Each part of a conversion returns what it has of the image; the label kinds are joined from these.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +32,7 @@ from annotools.weak_labels.scribbles import scribbles_of
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What one part of a conversion has of an image.
+    """The entries, files and account of one part of a conversion.
 
     `entries` go to the part's JSON file, `files` are contents by name; `num_entries` counts boxes,
     crops, marks or segments, wherever they go. `written` are the numbers of the objects that the
@@ -77,7 +80,10 @@ class _Object:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """What all parts of an image are made from; `source` is the label that the dataset has."""
+    """An image, its label and what is wanted: all parts are made from these.
+
+    `source` is the label that the dataset has.
+    """
 
     image: Image
     source: FullLabel | WeakLabel
@@ -169,9 +175,9 @@ def convert_image(
     """Convert the label of one image to all that is wanted.
 
     Args:
-        image: the image.
-        dataset: of the image; it can give the kinds that are wanted.
-        wanted: what to convert to.
+        image: of the dataset.
+        dataset: one that can give the kinds that are wanted.
+        wanted: the kinds and their form.
         names: of the image's own files, from `image_files`.
 
     Raises:
@@ -320,7 +326,7 @@ def _count_actions(task: _Task) -> dict[str, dict[str, int]]:
 
 
 def _measure(task: _Task) -> ImageContent:
-    """Return what there is to label in the image; tags only where they are wanted."""
+    """Return the content of the image: what there is to label, and tags where they are wanted."""
     background_id = task.categories.background_id
     classes = [c for c in task.categories.categories if c.category_id != background_id]
     thing_ids = {c.category_id for c in classes if c.is_thing}
@@ -350,4 +356,4 @@ _MAKERS: dict[str, Callable[[_Task], Part]] = {
     "scribbles": _make_scribbles,
     "coarse": _make_coarse,
 }
-"""What makes each part, in the order in which they are accounted for."""
+"""The function that makes each part."""

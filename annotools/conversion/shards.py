@@ -1,4 +1,4 @@
-"""One shard of a conversion: some images in; their files, and lines to assemble, out.
+"""A shard converts some images: it writes their files, and lines for the JSON files.
 
 A shard's lines are `part<TAB>JSON`, in the order of the images: entries under the name of their
 part, what was dropped under `drop`, and a `tally` last. The first line says from which source
@@ -75,7 +75,7 @@ def make_shards(images: Sequence[Image], wanted: Wanted) -> tuple[Shard, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardMaker:
-    """What all shards of a conversion share; calling it makes one.
+    """Makes the shards of one conversion; calling it makes one.
 
     It goes to a worker with every shard, so it holds nothing as long as the dataset.
     `keep_suffix` is for `image_files`.

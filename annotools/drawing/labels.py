@@ -1,4 +1,4 @@
-"""Pictures of labels, to look at: what was annotated, over the photo; contact sheets."""
+"""Draw what was annotated over a photo, and put pictures on a contact sheet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -111,8 +111,8 @@ def draw_label(
 
     Args:
         photo: (H, W, 3) RGB.
-        label: of the photo.
-        categories: the dataset's.
+        label: segments, or boxes and tags alone.
+        categories: those of the label.
         layers: some of `LAYERS`, or of `WEAK_LAYERS` on a label without masks; they are drawn in
             the order of `LAYERS`.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
@@ -295,7 +295,7 @@ LAYERS: dict[str, Callable[[_Canvas], None]] = {
     "points": _draw_points,
     "tags": _draw_grid,
 }
-"""What can be shown, in the order in which it is drawn."""
+"""The function that draws each layer, in the order in which they are drawn."""
 
 WEAK_LAYERS = ("boxes", "tags")
-"""What can be shown of a label without masks."""
+"""The layers that a label without masks has."""

@@ -1,4 +1,4 @@
-"""What COCO files of every kind share: the list of images, and values that need a check."""
+"""COCO files of every kind share these: the list of images, and values that need a check."""
 
 from math import floor
 from pathlib import Path

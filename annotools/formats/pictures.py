@@ -1,4 +1,4 @@
-"""Read photos and label maps with one clear line for what is wrong.
+"""Read photos and label maps, and say in one clear line what is wrong with them.
 
 Truncated files, and pictures that unpack to more than memory holds, are refused before anything is
 decoded.

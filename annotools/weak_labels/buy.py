@@ -27,7 +27,7 @@ def buy(
             nothing.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         annotator: whose habits; None for one without mistakes.
-        seed: of the mistakes.
+        seed: the mistakes are drawn from it.
 
     Raises:
         DatasetError: when the label cannot be read, or the dataset does not have the kind.
@@ -55,7 +55,7 @@ def read_source(dataset: Dataset, image: Image) -> FullLabel | WeakLabel:
 def take_given(
     dataset: Dataset, image: Image, kind: str, crop_size_wh: tuple[int, int] | None
 ) -> WeakLabel:
-    """Return what `take_kind` takes of the weak label that a dataset without masks gives."""
+    """Return the weak label of one kind from the boxes and tags of a dataset without masks."""
     assert dataset.read_weak is not None
     size_wh = (image.width, image.height)
     return take_kind(dataset.read_weak(image), dataset.categories, kind, crop_size_wh, size_wh)
