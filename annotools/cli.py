@@ -2,8 +2,8 @@
 
 import typer
 
-from annotools.commands import convert, draw, inspect, plan, price
+from annotools.commands import check, convert, draw, inspect, plan, price
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
-for command in (convert, inspect, draw, price, plan):
+for command in (convert, inspect, check, draw, price, plan):
     app.add_typer(command.app)

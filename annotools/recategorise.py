@@ -1,6 +1,6 @@
-"""A dataset in the categories of another: COCO as Pascal VOC would have annotated it."""
+"""Read a dataset in the categories of another: COCO as Pascal VOC would have annotated it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +9,7 @@ from annotools.category_tables.coco import VOC_NAME_OF_COCO
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import RecipeError
 from annotools.label_maps import build_label, look_up
-from annotools.records import VOID, Dataset, Drop, FullLabel, Image
+from annotools.records import VOID, Dataset, Drop, FullLabel, Image, WeakLabel
 
 
 def recategorise(dataset: Dataset, target: str) -> Dataset:
@@ -17,8 +17,9 @@ def recategorise(dataset: Dataset, target: str) -> Dataset:
 
     With the target `voc`, things that are VOC classes by name become these, and groups stay
     groups. All other segments, stuff included, join the background, which is one segment; those
-    that were not background before are listed in the label's drops. Void stays void. All images
-    stay, those without a VOC object too. A dataset in VOC's own categories is returned as it is.
+    that were not background before are listed in the label's drops. Void stays void. Boxes of
+    other things are listed in the drops too, and other tags go. All images stay, those without a
+    VOC object too. A dataset in VOC's own categories is returned as it is.
 
     Args:
         dataset: with categories named as COCO names them.
@@ -49,6 +50,8 @@ def recategorise(dataset: Dataset, target: str) -> Dataset:
         dataset,
         categories=VOC_CATEGORIES,
         read_label=partial(_read_label, dataset.read_label, dataset.categories, target_id),
+        read_weak=dataset.read_weak
+        and partial(_read_weak, dataset.read_weak, dataset.categories, target_id),
         notes=(*dataset.notes, "what is no VOC class is background"),
         count_vertices=None,
     )
@@ -71,10 +74,7 @@ def _read_label(
     assert VOC_CATEGORIES.background_id is not None
     category_of[background] = VOC_CATEGORIES.background_id
     drops = tuple(
-        Drop(
-            place=f"image {image.image_id!r}: segment {s.segment_id}",
-            reason=f"category {categories.by_id(s.category_id).name} has no VOC counterpart",
-        )
+        _drop(categories, s.category_id, f"image {image.image_id!r}: segment {s.segment_id}")
         for s in joined
         if s.category_id != categories.background_id
     )
@@ -85,3 +85,40 @@ def _read_label(
         groups=[s.segment_id for s in kept if s.is_group],
         drops=label.drops + drops,
     )
+
+
+def _read_weak(
+    read_source: Callable[[Image], WeakLabel],
+    categories: CategorySet,
+    target_id: Mapping[int, int],
+    image: Image,
+) -> WeakLabel:
+    weak = read_source(image)
+    drops = tuple(
+        _drop(categories, box.category_id, f"image {image.image_id!r}: box {number}")
+        for number, box in enumerate(weak.boxes, start=1)
+        if box.category_id not in target_id
+    )
+    return replace(
+        weak,
+        boxes=tuple(
+            replace(box, category_id=target_id[box.category_id])
+            for box in weak.boxes
+            if box.category_id in target_id
+        ),
+        crops=tuple(
+            replace(crop, category_ids=_translate(crop.category_ids, target_id))
+            for crop in weak.crops
+        ),
+        tagged_category_ids=_translate(weak.tagged_category_ids, target_id),
+        drops=weak.drops + drops,
+    )
+
+
+def _translate(category_ids: Iterable[int], target_id: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(sorted({target_id[i] for i in category_ids if i in target_id}))
+
+
+def _drop(categories: CategorySet, category_id: int, place: str) -> Drop:
+    name = categories.by_id(category_id).name
+    return Drop(place=place, reason=f"category {name} has no VOC counterpart")

@@ -137,7 +137,8 @@ class WeakLabel:
     """What an annotator gave instead of a full label; an empty tuple where nothing was asked.
 
     `tagged_category_ids` are the categories the annotator was asked about, so that absence of a
-    tag is knowledge for these and for no others.
+    tag is knowledge for these and for no others. `drops` are boxes of a source without masks that
+    are not in `boxes`.
     """
 
     image_id: int | str
@@ -145,6 +146,7 @@ class WeakLabel:
     crops: tuple[TaggedCrop, ...] = ()
     tagged_category_ids: tuple[int, ...] = ()
     has_boxes: bool = False
+    drops: tuple[Drop, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

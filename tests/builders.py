@@ -10,6 +10,7 @@ from annotools.allocation.plan_file import PlanSettings
 from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label
+from annotools.prices.image_content import ImageContent, measure_content
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 
 
@@ -89,3 +90,11 @@ def make_plan(mix: Mapping[str, float], budget_hours: float, **settings: Any) ->
     """What to buy of a dataset that is nowhere."""
     place = {"format": "memory", "root": Path("memory"), "split": "train"}
     return PlanSettings(**{**place, "mix": mix, "budget_hours": budget_hours, **settings})
+
+
+def measure(
+    label: FullLabel, categories: CategorySet, crop_size_wh: tuple[int, int] | None, **options: Any
+) -> ImageContent:
+    """The content of an image with this label."""
+    height, width = label.segment_map.shape
+    return measure_content(label, categories, crop_size_wh, (width, height), **options)

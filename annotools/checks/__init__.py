@@ -1,1 +1,1 @@
-"""Everything that can be wrong with a dataset, collected, not raised."""
+"""Checks collect everything that is wrong with a dataset; they do not stop at the first."""

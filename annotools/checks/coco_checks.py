@@ -1,4 +1,4 @@
-"""What can be wrong with a COCO file, found without the readers, which stop at the first.
+"""Find what is wrong with a COCO file, without the readers, which stop at the first problem.
 
 Instances and panoptic files share their lists of images and categories and the boxes of their
 objects; what is each format's own is in `annotools.checks.coco_mask_checks`.
@@ -173,4 +173,4 @@ COMMON_CHECKS: tuple[Callable[[CocoFile], Iterator[Problem]], ...] = (
     _check_references,
     _check_boxes,
 )
-"""What is checked of instances and panoptic files alike."""
+"""The checks of both instances and panoptic files."""

@@ -1,6 +1,6 @@
-"""Whether an object's box and area in a COCO file are those of its mask.
+"""Check that an object's box and area in a COCO file are those of its mask.
 
-A box or an area that is not there is not missed, for the readers measure both.
+Both may be absent: the readers measure them.
 """
 
 from collections.abc import Iterator, Sequence

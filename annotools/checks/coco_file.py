@@ -1,4 +1,4 @@
-"""A COCO file as it came, for checks: what is not an object where one belongs is passed over."""
+"""Look at a COCO file as it is: whatever is not an object where one belongs is passed over."""
 
 from dataclasses import dataclass
 from functools import cached_property

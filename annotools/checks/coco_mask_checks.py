@@ -1,4 +1,4 @@
-"""The masks of a COCO file are checked here: run lengths and polygons, or panoptic PNGs."""
+"""Find what is wrong with the masks of a COCO file: run lengths, polygons or panoptic PNGs."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from annotools.checks.coco_file import (
 )
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
-from annotools.formats.coco_instances import find_pixels
+from annotools.formats.coco_instances import find_pixels, holds_boxes_alone
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import measure_segments
@@ -27,7 +27,15 @@ from annotools.records import VOID, BoxXYXY
 
 
 def check_masks(coco: CocoFile) -> Iterator[Problem]:
-    """Yield what is wrong with the masks of an instances file; those of one image are held."""
+    """Yield what is wrong with the masks of an instances file; those of one image are held.
+
+    In a file of boxes, which has no mask at all, every object needs a box.
+    """
+    if holds_boxes_alone([entry for _, entry in coco.list_entries("annotations")]):
+        for described in coco.objects:
+            if "bbox" not in described.entry:
+                yield error_at(described.place, "has neither mask nor bbox: add one of them")
+        return
     of_image: defaultdict[int | str | None, list[CocoObject]] = defaultdict(list)
     for described in coco.objects:
         if described.image_id in coco.size_of:

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a dataset, collected, not raised.
+"""Collect everything that is wrong with a dataset.
 
 Files that a format describes in JSON are walked as they are; what the readers make of a dataset is
 checked image by image, and the splits against each other.
@@ -17,8 +17,10 @@ from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.json_values import read_bytes
+from annotools.formats.pictures import check_photo
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image
+from annotools.weak_labels.buy import read_source
 
 FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
     "coco-instances": check_instances,
@@ -40,7 +42,12 @@ class CheckReport:
 
 
 def check_dataset(
-    format_name: str, root: Path, splits: Sequence[str], against: Sequence[str] = ()
+    format_name: str,
+    root: Path,
+    splits: Sequence[str],
+    against: Sequence[str] = (),
+    *,
+    decode: bool = False,
 ) -> CheckReport:
     """Look for everything that is wrong with splits of a dataset.
 
@@ -49,6 +56,8 @@ def check_dataset(
         root: the dataset's folder, or what else the format says.
         splits: what is checked, also for images that two of them share.
         against: splits that are not checked themselves, but share no image with `splits`.
+        decode: whether photos are decoded, which finds damage inside them; else only their size
+            and their end are looked at.
     """
     problems: list[Problem] = []
     checked, others = [], []
@@ -58,7 +67,7 @@ def check_dataset(
         dataset, read_problems = _read(format_name, root, split, file_problems)
         if dataset is not None:
             checked.append(dataset)
-            read_problems += _check_images(dataset)
+            read_problems += _check_images(dataset, decode=decode)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
         dataset, reader_problems = _read(format_name, root, split, [])
@@ -85,9 +94,9 @@ def _read(
     """Return a split, None where its reader refuses it, and the problems that reading shows.
 
     Args:
-        format_name: of the dataset.
-        root: of the dataset.
-        split: to read.
+        format_name: a key of `annotools.formats.READERS`.
+        root: the dataset's folder, or what else the format says.
+        split: the one to read.
         known: problems of the split's files; what the reader stops at is among the errors.
     """
     try:
@@ -104,16 +113,17 @@ def _read(
 def _leave_out_repeated(
     read_problems: Sequence[Problem], file_problems: Sequence[Problem]
 ) -> Iterator[Problem]:
-    """Yield what reading shows, without errors at a place of which the files' checks have one."""
+    """Yield what reading shows, without errors at a place where the files' checks found one."""
     known = {problem.place for problem in file_problems if problem.severity == "error"}
+    # A reader's message begins with the place in the file, where it knows one.
+    beginnings = tuple(f"{place}: " for place in known)
     for problem in read_problems:
-        parts = problem.message.split(": ")
-        places = {problem.place, *(": ".join(parts[:n]) for n in range(1, len(parts)))}
-        if problem.severity == "warning" or not known & places:
+        is_known = problem.place in known or problem.message.startswith(beginnings)
+        if problem.severity == "warning" or not is_known:
             yield problem
 
 
-def _check_images(dataset: Dataset) -> Iterator[Problem]:
+def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
     if not dataset.images and not dataset.drops:
         yield error_at(f"split {dataset.split}", "has no image: give the path of one that has")
     if dataset.name not in FILE_CHECKS:
@@ -121,43 +131,44 @@ def _check_images(dataset: Dataset) -> Iterator[Problem]:
         yield from find_repeated(names, "file_name")
     description = f"checking {dataset.split}"
     for image in track(dataset.images, description, len(dataset.images)):
-        for check in IMAGE_CHECKS:
-            yield from check(dataset, image)
+        yield from _check_label(dataset, image)
+        if image.path is not None:
+            yield from _check_photo(dataset, image, image.path, decode=decode)
 
 
 def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
     try:
-        label = dataset.read_label(image)
+        label = read_source(dataset, image)
     except (DatasetError, OSError) as error:
         named = (path for path in image.label_paths if str(error).startswith(f"{path}: "))
         yield problem_of(error, next(named, image.file_name))
         return
-    yield from _check_size(image, label.segment_map.shape, "label")
-    if dataset.name in LABEL_CHECKS:
-        yield from LABEL_CHECKS[dataset.name](image, label)
+    if isinstance(label, FullLabel):
+        yield from _check_size(image, label)
+        if dataset.name in LABEL_CHECKS:
+            yield from LABEL_CHECKS[dataset.name](image, label)
     for drop in label.drops:
         yield warning_at(drop.place, f"is left out: {drop.reason}")
 
 
-def _check_photo(dataset: Dataset, image: Image) -> Iterator[Problem]:
-    if image.path is None:
-        return
-    try:
-        photo = dataset.read_photo(image)
-    except (DatasetError, OSError) as error:
-        yield problem_of(error, image.path)
-        return
-    yield from _check_size(image, photo.shape, "photo")
-
-
-def _check_size(image: Image, shape: tuple[int, ...], what: str) -> Iterator[Problem]:
-    height, width = shape[:2]
+def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:
+    height, width = label.segment_map.shape
     if (width, height) != (image.width, image.height):
         yield error_at(
             image.file_name,
-            f"its {what} is {width} x {height} pixels, the image {image.width} x {image.height}: "
+            f"its label is {width} x {height} pixels, the image {image.width} x {image.height}: "
             "give both the same size",
         )
+
+
+def _check_photo(dataset: Dataset, image: Image, path: Path, *, decode: bool) -> Iterator[Problem]:
+    try:
+        if decode:
+            dataset.read_photo(image)
+        else:
+            check_photo(image)
+    except (DatasetError, OSError) as error:
+        yield problem_of(error, path)
 
 
 def _check_shared_names(checked: Sequence[Dataset], others: Sequence[Dataset]) -> Iterator[Problem]:
@@ -216,14 +227,8 @@ def _digest_of(path: Path) -> bytes | None:
         return None
 
 
-IMAGE_CHECKS: tuple[Callable[[Dataset, Image], Iterator[Problem]], ...] = (
-    _check_label,
-    _check_photo,
-)
-"""What is checked of each image."""
-
 SPLIT_CHECKS: tuple[Callable[[Sequence[Dataset], Sequence[Dataset]], Iterator[Problem]], ...] = (
     _check_shared_names,
     _check_shared_photos,
 )
-"""What is checked of splits together: those checked, and those only compared with."""
+"""The checks of splits together: those checked, and those they are only compared with."""

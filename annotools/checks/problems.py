@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, as a record."""
+"""A problem records what is wrong with a dataset, and where."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What is wrong between Pascal VOC's masks and the boxes that were drawn apart from them.
+"""Compare Pascal VOC's masks with the boxes that were drawn apart from them.
 
 Masks are what the reader of the format takes; `Annotations/NAME.xml` is held against them.
 """
@@ -39,7 +39,7 @@ def check_boxes(image: Image, label: FullLabel) -> Iterator[Problem]:
 
     Objects and segments pair up, first within a class where their boxes meet, then across classes
     where they overlap by `MIN_OVERLAP`. Nothing is said of an image that has no object map, or no
-    folder of annotation files beside it, as SBD's, nor of a difficult object without a segment:
+    folder of annotation files next to it, like SBD's, nor of a difficult object without a segment:
     the maps may have void in its place.
     """
     name = str(image.image_id)

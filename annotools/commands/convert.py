@@ -1,4 +1,4 @@
-"""The command that writes the cheaper labels one could have bought."""
+"""The command `convert` writes the cheaper labels one could have bought."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""The command that draws datasets: photos beside what was annotated on them."""
+"""The command `draw` draws photos next to what was annotated on them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +45,7 @@ def draw(
         typer.Option(
             metavar="LAYER",
             help="segments, boxes, tags, points, scribbles or coarse; repeat it. "
-            "Segments and boxes if absent.",
+            "Segments and boxes if absent, or boxes alone where there are no masks.",
         ),
     ] = None,
     pseudo_labels: Annotated[
@@ -68,18 +68,27 @@ def draw(
     annotools draw world.toml --format scenes --image 3 --show tags --crops 48x40 --out tags.png
     annotools draw CITYSCAPES --format cityscapes --pseudo-labels pseudo --out beside.png
     """  # noqa: D301
-    from annotools.drawing.labels import LAYERS, contact_sheet, draw_label, encode_png
+    from annotools.drawing.labels import (
+        LAYERS,
+        WEAK_LAYERS,
+        contact_sheet,
+        draw_label,
+        encode_png,
+        enlarge,
+    )
     from annotools.files import write_whole
     from annotools.formats import read_dataset
+    from annotools.weak_labels.buy import read_source
 
-    layers = show or ["segments", "boxes"]
-    for layer in layers:
+    for layer in show or ():
         if layer not in LAYERS:
             raise typer.BadParameter(f"--show {layer}: use {', '.join(LAYERS)}")
     crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
     check_outputs({"--out": out}, [root], picture="--out")
     dataset = read_dataset(format_name, root, split, allow_missing)
     refuse_replacing({"--out": out}, dataset)
+    layers = show or (["segments", "boxes"] if dataset.read_weak is None else ["boxes"])
+    needs_masks = not set(layers).issubset(WEAK_LAYERS)
     made = _open_labels(pseudo_labels, dataset)
     pictures = []
     for chosen in _choose_images(dataset, image, count, made):
@@ -87,14 +96,15 @@ def draw(
         factor = max(1, -(-MIN_DRAWN_WIDTH // chosen.width))
         drawn = draw_label(
             photo,
-            dataset.read_label(chosen),
+            # Without masks this says in one line that there are none.
+            dataset.read_label(chosen) if needs_masks else read_source(dataset, chosen),
             dataset.categories,
             layers,
             crop_size_wh=crop_size_wh,
             seed=seed,
             factor=factor,
         )
-        pictures += [photo.repeat(factor, axis=0).repeat(factor, axis=1), drawn]
+        pictures += [enlarge(photo, factor), drawn]
         if made is not None:
             label = made.read_label(_same_image(chosen, made))
             pictures.append(

@@ -1,7 +1,7 @@
-"""Two commands look at a dataset: `inspect` counts what it holds, `check` lists what is wrong."""
+"""The command that counts what a dataset holds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,7 +13,6 @@ from annotools.commands.options import (
     MaxImages,
     Root,
     Split,
-    check_outputs,
     crops_of,
     open_dataset,
 )
@@ -22,8 +21,6 @@ from annotools.commands.tables import NOTHING, console, number, percent, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from annotools.checks.dataset_checks import CheckReport
-    from annotools.checks.problems import Problem
     from annotools.prices.summary import Summary
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
@@ -66,47 +63,6 @@ def inspect(
         shown.print(f"Note: {note}.")
     head = {"format": dataset.name, "split": split, "images_left_out": len(dataset.drops)}
     _write_json(json_file, head | as_table(summary))
-
-
-@app.command()
-def check(
-    root: Root,
-    format_name: Format,
-    splits: Annotated[
-        list[str] | None,
-        typer.Option("--split", help="A part to check; repeat it. Train if absent."),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(help="A part that must share no image with those checked; repeat it."),
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """List everything that is wrong with a dataset; exit status 1 if there is an error.
-
-    Warnings are what the readers resolve by a rule of theirs, such as overlapping masks; they
-    alone leave the exit status 0.
-
-    [bold]Examples[/bold]
-
-    \b
-    annotools check DATA --format coco-panoptic --split train --split val
-    annotools check DATA --format cityscapes --split train --against val --json problems.json
-    """  # noqa: D301
-    from annotools.checks.dataset_checks import check_dataset
-    from annotools.settings import as_table
-
-    described = [root / "panoptic.json", *root.glob("annotations/*.json")]
-    check_outputs({"--json": json_file}, [root, *described])
-    chosen = tuple(dict.fromkeys(splits or ["train"]))
-    report = check_dataset(format_name, root, chosen, tuple(against or ()))
-    for problem in report.problems:
-        typer.echo(_line_of(problem))
-    typer.echo(_conclusion(report, chosen))
-    head = {"format": format_name, "splits": chosen, "against": against or []}
-    _write_json(json_file, head | as_table(report))
-    if any(problem.severity == "error" for problem in report.problems):
-        raise typer.Exit(1)
 
 
 def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Table":
@@ -158,21 +114,6 @@ def _categories_table(summary: "Summary") -> "Table":
 
 def _show_share(share: float | None) -> str:
     return NOTHING if share is None else f"{percent(share, 2)}%"
-
-
-def _line_of(problem: "Problem") -> str:
-    """Return a problem as one line that a terminal can show, whatever the files hold."""
-    text = f"{problem.severity}: {problem.place}: {problem.message}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _conclusion(report: "CheckReport", splits: tuple[str, ...]) -> str:
-    looked_at = f"{report.images:,} images, {report.photos:,} with a photo, of {', '.join(splits)}"
-    num_errors = sum(problem.severity == "error" for problem in report.problems)
-    num_warnings = len(report.problems) - num_errors
-    if not report.problems:
-        return f"No problem in {looked_at}: files, sizes, categories, labels, names."
-    return f"{num_errors:,} errors and {num_warnings:,} warnings in {looked_at}."
 
 
 def _write_json(path: Path | None, content: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""From the shards of a conversion to its JSON files, line by line: memory does not grow."""
+"""Assembly writes the JSON files of a conversion from its shards, line by line.
+
+Memory does not grow with the number of images.
+"""
 
 import json
 from collections import Counter
@@ -6,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from annotools.categories import CategorySet
 from annotools.conversion.manifest import (
     GAPS,
     LISTED_PLACES,
@@ -18,7 +20,7 @@ from annotools.conversion.manifest import (
     price_hours,
     reconcile,
 )
-from annotools.conversion.shards import Tally, read_tally, shard_path
+from annotools.conversion.shards import ALL_KINDS, Tally, read_tally, shard_path
 from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, Wanted
 from annotools.files import JsonList, open_whole, write_json_lists
 from annotools.formats.coco_panoptic import category_entries
@@ -66,7 +68,7 @@ def part_files(wanted: Wanted) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """What the files hold: objects of the source, each kind's share of them, what was dropped."""
+    """The account of the files: objects of the source, those in each kind, and those dropped."""
 
     num_objects: int
     kinds: tuple[KindSummary, ...]
@@ -90,11 +92,12 @@ def assemble(
         OSError: when a file cannot be written.
     """
     tally, drops = Tally(), DropList()
+    # All files are open at once and get their names when the block ends: all of them, or none.
     with ExitStack() as stack:
         drop_file = stack.enter_context(open_whole(out / DROPS_FILE))
         lists = {
             part: stack.enter_context(
-                _open_list(out, part, dataset.categories, _images_with(part, images, wanted))
+                _open_list(out, part, dataset, _images_with(part, images, wanted))
             )
             for part in wanted.parts
             if part_files(wanted)[part] == (_JSON_FILES[part],)
@@ -118,7 +121,9 @@ def assemble(
         reconcile(kinds)
     if all(group.count <= LISTED_PLACES for group in drops.groups):
         (out / DROPS_FILE).unlink()
-    return Assembled(num_objects=tally.num_objects, kinds=kinds, drops=drops.groups)
+    return Assembled(
+        num_objects=tally.counts["objects", ALL_KINDS], kinds=kinds, drops=drops.groups
+    )
 
 
 def _images_with(part: str, images: Sequence[Image], wanted: Wanted) -> Iterable[Image]:
@@ -126,17 +131,26 @@ def _images_with(part: str, images: Sequence[Image], wanted: Wanted) -> Iterable
 
 
 def _open_list(
-    out: Path, part: str, categories: CategorySet, images: Iterable[Image]
+    out: Path, part: str, dataset: Dataset, images: Iterable[Image]
 ) -> AbstractContextManager[JsonList]:
-    listed = category_entries(categories)
+    every = category_entries(dataset.categories)
+    listed = every
     if part == "boxes":
-        listed = [entry for entry in listed if entry["isthing"]]
+        listed = [entry for entry in every if entry["isthing"]]
     if part == "tags":
-        listed = [entry for entry in listed if entry["id"] != categories.background_id]
+        background_id = dataset.categories.background_id
+        listed = [entry for entry in every if entry["id"] != background_id]
+    info = {"description": _DESCRIPTIONS[part]}
+    lists: dict[str, Iterable[Any]] = {"categories": listed}
+    if part != "full":
+        # A panoptic file lists all categories anyhow; from the others, whoever reads the labels
+        # gets back those of the dataset.
+        info["format"] = dataset.name
+        lists["all_categories"] = every
     return write_json_lists(
         out / _JSON_FILES[part],
-        head={"info": {"description": _DESCRIPTIONS[part]}},
-        lists={"categories": listed, "images": map(image_entry, images)},
+        head={"info": info},
+        lists=lists | {"images": map(image_entry, images)},
         last="crops" if part == "tags" else "annotations",
     )
 
@@ -162,24 +176,26 @@ def _summarise(
         files.append("panoptic/*.png")
     if "boxes" in parts and wanted.box_format in BOX_SUFFIXES:
         files.append(f"boxes/*{BOX_SUFFIXES[wanted.box_format]}")
-    # Nothing to do costs nothing; what nobody could count has no price.
-    actions = tally.actions.get(kind, None if tally.num_images_of[kind] else Counter())
+    actions = tally.actions.get(kind, Counter())
     return KindSummary(
         kind=kind,
         files=tuple(files),
-        images=tally.num_images_of[kind],
-        objects=tally.num_objects_of[kind],
-        entries=tally.num_entries_of[kind],
-        written=tally.num_written[kind],
-        dropped=tally.num_source_drops_of[kind] + drops.count(kind),
+        images=tally.counts["images", kind],
+        objects=tally.counts["objects", kind],
+        entries=tally.counts["entries", kind],
+        written=tally.counts["written", kind],
+        dropped=tally.counts["source drops", kind] + drops.count(kind),
         hours=price_hours(actions, times),
     )
 
 
 def _check_lines(lists: Mapping[str, JsonList], tally: Tally, num_images: int) -> None:
     """Make sure that the files hold what was counted where it was made."""
-    assert tally.num_images == num_images, f"{tally.num_images} of {num_images} images in shards"
+    found = tally.counts["images", ALL_KINDS]
+    assert found == num_images, f"{found} of {num_images} images in shards"
     for part, written in lists.items():
-        counted = tally.num_images_of["full"] if part == "full" else tally.num_entries[part]
+        # A full label is one entry an image, whatever segments it has.
+        what = ("images", "full") if part == "full" else ("entries of part", part)
+        counted = tally.counts[what]
         if written.count != counted:
             raise AssertionError(f"{part}: {counted} entries made, {written.count} written")

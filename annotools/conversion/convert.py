@@ -1,4 +1,4 @@
-"""Converting a dataset to cheaper labels: all kinds in one pass over its labels.
+"""Convert a dataset to cheaper labels: all kinds in one pass over its labels.
 
 Labels are read in shards, by several processes if asked. Each shard leaves its lines in a partial
 file, so that a run that was killed goes on where it was; the JSON files are assembled from these
@@ -31,6 +31,7 @@ from annotools.prices.times import AnnotationTimes
 from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, Image
 from annotools.settings import as_table
+from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
     MANIFEST_FILE,
     check_apart,
@@ -50,7 +51,7 @@ _NOTES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a conversion came to; `num_resumed` images were done by an earlier run."""
+    """The result of a conversion; `num_resumed` images were done by an earlier run."""
 
     num_images: int
     num_resumed: int
@@ -79,9 +80,9 @@ def convert(
         overwrite: remove what a conversion, finished or not, wrote to the folder before.
 
     Raises:
-        DatasetError: when the source cannot be read, two of its images would have the same file,
-            two of its things the same name in boxes that know them by it, a name leaves the
-            folder, or the folder may not be written to.
+        DatasetError: when the source cannot be read, or has no masks and a kind needs them; when
+            two of its images would have the same file, or two of its things the same name in boxes
+            that know them by it; when a name leaves the folder, or the folder may not be written.
         RecipeError: when the dataset does not have the categories asked for, or lacks images of
             the allocation.
         OSError: when a file cannot be written.
@@ -90,6 +91,8 @@ def convert(
     dataset = open_source(source)
     check_apart(out, source.root, _source_files(source, dataset, dataset.images))
     place = dataset.source_files[0] if dataset.source_files else source.root
+    # Whatever can be refused is refused before the folder is touched.
+    _check_kinds(dataset, wanted, place)
     images = _choose_images(dataset, wanted, source.max_images, place)
     _check_class_names(dataset.categories, wanted, place)
     keep_suffix = _check_names(images, wanted, out, place)
@@ -103,6 +106,7 @@ def convert(
     if "classes.txt" in planned:
         write_whole(out / "classes.txt", yolo_classes(dataset.categories))
     assembled = assemble(out, dataset, images, wanted, times, len(shards))
+    # The manifest comes last: a folder that has one is whole.
     manifest = _describe(source, wanted, times, dataset, images, assembled)
     manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
     write_json(out / MANIFEST_FILE, manifest)
@@ -125,10 +129,20 @@ def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> 
         yield from image.label_paths
 
 
+def _check_kinds(dataset: Dataset, wanted: Wanted, source_path: Path) -> None:
+    """Make sure that a dataset without masks is not asked for labels that need them."""
+    impossible = [kind for kind in wanted.kinds if kind not in WEAK_KINDS]
+    if dataset.read_weak is not None and impossible:
+        raise DatasetError(
+            f"{source_path}: has no masks, so there can be no label of kind {impossible[0]}: ask "
+            f"for {', '.join(WEAK_KINDS)}"
+        )
+
+
 def _choose_images(
     dataset: Dataset, wanted: Wanted, max_images: int | None, source_path: Path
 ) -> tuple[Image, ...]:
-    """Return the images to convert, of which there is at least one."""
+    """Return the images to convert, at least one."""
     if wanted.allocation is not None:
         wanted.allocation.check_images(image.image_id for image in dataset.images)
     images = wanted.choose_images(dataset.images[:max_images])
@@ -208,7 +222,7 @@ def _planned_files(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool
 
 
 def _setup(source: Source, wanted: Wanted, images: Sequence[Image]) -> dict[str, Any]:
-    """Return everything on which the result depends but the content of the source's files."""
+    """Return everything on which the result depends, except the content of the source's files."""
     listed = hashlib.sha256()
     for image in images:
         entry = {**image_entry(image), "kinds": wanted.for_image(image).kinds}
@@ -257,7 +271,7 @@ def _describe(
 
 
 def _options(wanted: Wanted) -> dict[str, Any]:
-    """Return what is wanted, of an allocation what it was made from."""
+    """Return what is wanted; an allocation is described by what it was made from."""
     stored = wanted.allocation
     allocation = None if stored is None else as_table(stored.settings)
     options = as_table(replace(wanted, allocation=None))

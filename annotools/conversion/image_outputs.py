@@ -1,50 +1,156 @@
-"""What a conversion writes for one image: entries, files, and an account of every object."""
+"""Convert the label of one image to entries and files, and account for every object.
 
-from collections.abc import Iterable
+Each part of a conversion returns what it has of the image; the label kinds are joined from these.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from annotools.categories import CategorySet
-from annotools.conversion.wanted import BOX_SUFFIXES, Wanted
+from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, Wanted
 from annotools.formats import box_files, weak_json
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.weak_json import Entry
 from annotools.prices.actions import count_actions
-from annotools.prices.image_content import measure_content
-from annotools.records import TAGGED_KINDS, Box, Drop, FullLabel, Image, Segment
+from annotools.prices.image_content import measure_source
+from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image, WeakLabel
 from annotools.weak_labels.annotators import (
     Annotator,
     annotate_boxes,
     annotate_points,
     annotate_weak,
 )
+from annotools.weak_labels.buy import read_source, take_kind
 from annotools.weak_labels.coarse import outlines_of
 from annotools.weak_labels.outlines import MISSED, annotate_full
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of
-from annotools.weak_labels.weaken import weaken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The entries, files and account of one part of a conversion.
+
+    `entries` go to the part's JSON file, `files` are contents by name; `num_entries` counts boxes,
+    crops, marks or segments, wherever they go. `written` are the numbers of the objects that the
+    part has; `drops` say by number why it lacks others.
+    """
+
+    num_entries: int
+    written: frozenset[int]
+    entries: Sequence[Entry] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
+    drops: dict[int, Drop] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOutputs:
     """All that is written for one image.
 
-    `entries` are by part, those of parts without a JSON file left out; `files` are contents by
-    name. `num_entries` counts the boxes, crops, marks or segments by part. `num_objects` is how
-    many objects the source has, background left out; of these `num_written` are in the result of
-    each kind, and the rest are `source_drops`, which no kind has, or `drops` of that kind.
-    `actions` are what the annotator does, by kind.
+    `num_objects` is how many objects the source has, background left out; of these `num_written`
+    are in the result of each kind, and the rest are `source_drops`, which no kind has, or `drops`
+    of that kind. `actions` are what the annotator does, by kind.
     """
 
     num_objects: int
     source_drops: tuple[Drop, ...]
-    entries: dict[str, list[Entry]] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
-    num_entries: dict[str, int] = field(default_factory=dict)
-    num_written: dict[str, int] = field(default_factory=dict)
-    drops: dict[str, tuple[Drop, ...]] = field(default_factory=dict)
-    actions: dict[str, dict[str, int]] = field(default_factory=dict)
+    parts: dict[str, Part]
+    num_written: dict[str, int]
+    drops: dict[str, tuple[Drop, ...]]
+    actions: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Object:
+    """An object of the source: `number` is the id of its segment, or counts boxes from 1."""
+
+    number: int
+    place: str
+    category_id: int
+    is_thing: bool
+    is_group: bool
+
+    def drop(self, reason: str) -> Drop:
+        """Return why a result lacks the object."""
+        return Drop(place=self.place, reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """An image, its label and what is wanted: all parts are made from these.
+
+    `source` is the label that the dataset has.
+    """
+
+    image: Image
+    source: FullLabel | WeakLabel
+    categories: CategorySet
+    wanted: Wanted
+    names: tuple[str, ...]
+
+    @property
+    def annotator(self) -> Annotator:
+        """Who makes the mistakes."""
+        return self.wanted.annotator or Annotator()
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of the image in pixels."""
+        return self.image.width, self.image.height
+
+    @property
+    def full(self) -> FullLabel:
+        """The full label; a dataset without masks is not asked for what needs one."""
+        assert isinstance(self.source, FullLabel)
+        return self.source
+
+    @cached_property
+    def objects(self) -> tuple[_Object, ...]:
+        """The objects of the source, background left out."""
+        if isinstance(self.source, FullLabel):
+            what = "segment"
+            found = [(s.segment_id, s.category_id, s.is_group) for s in self.source.segments]
+        else:
+            what, boxes = "box", enumerate(self.source.boxes, start=1)
+            found = [(number, box.category_id, box.is_group) for number, box in boxes]
+        return tuple(
+            _Object(
+                number=number,
+                place=f"image {self.image.image_id}: {what} {number}",
+                category_id=category_id,
+                is_thing=self.categories.by_id(category_id).is_thing,
+                is_group=is_group,
+            )
+            for number, category_id, is_group in found
+            if category_id != self.categories.background_id
+        )
+
+    @property
+    def groups(self) -> set[int]:
+        """The numbers of the groups."""
+        return {thing.number for thing in self.objects if thing.is_group}
+
+    @cached_property
+    def perfect_tags(self) -> WeakLabel:
+        """The tags of an annotator without mistakes, laid out once for all that needs them."""
+        crop_size_wh = self.wanted.crop_size_wh
+        return take_kind(self.source, self.categories, "tags", crop_size_wh, self.size_wh)
+
+    @cached_property
+    def drawn(self) -> tuple[FullLabel, dict[int, Drop]]:
+        """The full label that the annotator draws, and by number the objects that it lacks."""
+        label = annotate_full(self.full, self.categories, self.annotator, self.wanted.seed)
+        left = {segment.segment_id for segment in label.segments}
+        missed = [thing.number for thing in self.objects if thing.number not in left]
+        drops = label.drops[len(self.full.drops) :]
+        return label, dict(zip(missed, drops, strict=True))
+
+    def objects_among(self, numbers: Iterable[int]) -> frozenset[int]:
+        """Return the numbers of objects among these; the background's segment is no object."""
+        return frozenset(numbers) & {thing.number for thing in self.objects}
 
 
 def image_files(image: Image, wanted: Wanted, *, keep_suffix: bool) -> tuple[str, ...]:
@@ -64,187 +170,163 @@ def image_files(image: Image, wanted: Wanted, *, keep_suffix: bool) -> tuple[str
 
 
 def convert_image(
-    image: Image, label: FullLabel, categories: CategorySet, wanted: Wanted, names: tuple[str, ...]
+    image: Image, dataset: Dataset, wanted: Wanted, names: tuple[str, ...]
 ) -> ImageOutputs:
     """Convert the label of one image to all that is wanted.
 
     Args:
-        image: the image.
-        label: its full label.
-        categories: the dataset's.
-        wanted: what to convert to.
+        image: of the dataset.
+        dataset: one that can give the kinds that are wanted.
+        wanted: the kinds and their form.
         names: of the image's own files, from `image_files`.
+
+    Raises:
+        DatasetError: when the label cannot be read.
     """
-    objects = tuple(s for s in label.segments if s.category_id != categories.background_id)
-    with_tags = not set(TAGGED_KINDS).isdisjoint(wanted.kinds)
-    content = measure_content(label, categories, wanted.crop_size_wh, with_tags=with_tags)
-    outputs = ImageOutputs(
-        num_objects=len(objects) + len(label.drops),
-        source_drops=label.drops,
-        actions=count_actions(content, wanted.kinds),
+    task = _Task(
+        image=image,
+        source=read_source(dataset, image),
+        categories=dataset.categories,
+        wanted=wanted,
+        names=names,
     )
-    hurried = annotate_full(label, categories, wanted.annotator or Annotator(), wanted.seed)
-    if "full" in wanted.parts:
-        _add_panoptic(outputs, image, hurried, objects, names[0])
-        outputs.drops["full"] = hurried.drops[len(label.drops) :]
-    _add_boxes_and_tags(outputs, image, label, objects, categories, wanted, names)
-    _add_points_and_scribbles(outputs, image, label, objects, categories, wanted)
-    if "coarse" in wanted.parts:
-        _add_coarse(outputs, image, hurried, objects, categories)
-        outputs.drops["coarse"] += hurried.drops[len(label.drops) :]
-    return outputs
-
-
-def _add_panoptic(
-    outputs: ImageOutputs, image: Image, label: FullLabel, objects: Iterable[Segment], name: str
-) -> None:
-    entry = panoptic_entry(label, image, name.removeprefix("panoptic/"))
-    outputs.entries["full"] = [entry]
-    outputs.files[name] = encode_segment_map(label.segment_map)
-    object_categories = {segment.category_id for segment in objects}
-    written = [e for e in entry["segments_info"] if e["category_id"] in object_categories]
-    outputs.num_entries["full"] = len(entry["segments_info"])
-    outputs.num_written["full"] = len(written)
-
-
-def _add_boxes_and_tags(
-    outputs: ImageOutputs,
-    image: Image,
-    label: FullLabel,
-    objects: tuple[Segment, ...],
-    categories: CategorySet,
-    wanted: Wanted,
-    names: tuple[str, ...],
-) -> None:
-    things = [s for s in objects if categories.by_id(s.category_id).is_thing]
-    stuff = [s for s in objects if not categories.by_id(s.category_id).is_thing]
-    unmarked = [s for s in things if s.is_group] if wanted.box_format == "yolo" else []
-    boxed = [s for s in things if s not in unmarked]
-    drawn = _draw_boxes(image, label, categories, wanted) if "boxes" in wanted.parts else ()
-    if "boxes" in wanted.parts:
-        boxes = tuple(box for drawn_boxes in drawn for box in drawn_boxes)
-        _write_boxes(outputs, image, boxes, categories, wanted.box_format, names)
-    num_boxed = sum(bool(boxes) for boxes in drawn)
-    unboxed = [s for s, boxes in zip(boxed, drawn, strict=False) if not boxes]
-    box_drops = _drops(image, unmarked, "YOLO files cannot mark a group")
-    box_drops += _drops(image, unboxed, MISSED)
-    given, missed = (
-        _add_tags(outputs, image, label, categories, wanted)
-        if "tags" in wanted.parts
-        else (set(), set())
-    )
-    if "boxes" in wanted.kinds:
-        outputs.num_written["boxes"] = num_boxed
-        outputs.drops["boxes"] = _drops(image, stuff, "stuff has no box") + box_drops
-    if "tags" in wanted.kinds:
-        outputs.num_written["tags"] = sum(s.category_id in given for s in objects)
-        untagged = [s for s in objects if s.category_id in missed]
-        outputs.drops["tags"] = _drops(image, untagged, MISSED)
-    if "boxes+tags" in wanted.kinds:
-        outputs.num_written["boxes+tags"] = num_boxed + sum(s.category_id in given for s in stuff)
-        untagged = [s for s in stuff if s.category_id in missed]
-        outputs.drops["boxes+tags"] = box_drops + _drops(image, untagged, MISSED)
-
-
-def _draw_boxes(
-    image: Image, label: FullLabel, categories: CategorySet, wanted: Wanted
-) -> tuple[tuple[Box, ...], ...]:
-    """Return the boxes drawn for each thing that the format of boxes can hold."""
-    boxes = weaken(label, categories, "boxes", None).boxes
-    if wanted.box_format == "yolo":
-        boxes = tuple(box for box in boxes if not box.is_group)
-    habits = (wanted.annotator or Annotator()).boxes
-    size_wh = (image.width, image.height)
-    return annotate_boxes(boxes, image.image_id, habits, size_wh, wanted.seed)
-
-
-def _add_tags(
-    outputs: ImageOutputs, image: Image, label: FullLabel, categories: CategorySet, wanted: Wanted
-) -> tuple[set[int], set[int]]:
-    """Return the categories present that some crop has a tag of, and those that none has."""
-    perfect = weaken(label, categories, "tags", wanted.crop_size_wh)
-    annotator, size_wh = wanted.annotator or Annotator(), (image.width, image.height)
-    crops = annotate_weak(perfect, categories, annotator, size_wh, wanted.seed).crops
-    outputs.entries["tags"] = weak_json.crop_entries(image, crops)
-    outputs.num_entries["tags"] = len(crops)
-    present = {category_id for crop in perfect.crops for category_id in crop.category_ids}
-    given = {
-        category_id
-        for true, crop in zip(perfect.crops, crops, strict=True)
-        for category_id in set(true.category_ids) & set(crop.category_ids)
+    parts = {part: make(task) for part, make in _MAKERS.items() if part in wanted.parts}
+    accounts = {
+        kind: _account(kind, parts, task.objects) for kind in LABEL_KINDS if kind in wanted.kinds
     }
-    return given, present - given
+    return ImageOutputs(
+        num_objects=len(task.objects) + len(task.source.drops),
+        source_drops=task.source.drops,
+        parts=parts,
+        num_written={kind: len(written) for kind, (written, _) in accounts.items()},
+        drops={kind: drops for kind, (_, drops) in accounts.items()},
+        actions=_count_actions(task),
+    )
 
 
-def _write_boxes(
-    outputs: ImageOutputs,
-    image: Image,
-    boxes: tuple[Box, ...],
-    categories: CategorySet,
-    box_format: str,
-    names: tuple[str, ...],
-) -> None:
-    outputs.num_entries["boxes"] = len(boxes)
+def _account(
+    kind: str, parts: dict[str, Part], objects: Sequence[_Object]
+) -> tuple[frozenset[int], tuple[Drop, ...]]:
+    """Return the numbers of the objects that a kind has, and why it lacks others."""
+    stuff = [thing for thing in objects if not thing.is_thing]
+    if kind == "boxes":
+        unboxed = [thing.drop("stuff has no box") for thing in stuff]
+        return parts["boxes"].written, (*unboxed, *parts["boxes"].drops.values())
+    if PARTS_OF[kind] == (kind,):
+        return parts[kind].written, tuple(parts[kind].drops.values())
+    # In boxes+tags things count by their boxes and stuff by its tags, whatever else has tags.
+    boxes, tags = (parts[part] for part in PARTS_OF[kind])
+    numbers = {thing.number for thing in stuff}
+    untagged = [drop for number, drop in tags.drops.items() if number in numbers]
+    return boxes.written | (tags.written & numbers), (*boxes.drops.values(), *untagged)
+
+
+def _make_panoptic(task: _Task) -> Part:
+    hurried, missed = task.drawn
+    name = task.names[0]
+    entry = panoptic_entry(hurried, task.image, name.removeprefix("panoptic/"))
+    return Part(
+        entries=[entry],
+        files={name: encode_segment_map(hurried.segment_map)},
+        num_entries=len(entry["segments_info"]),
+        written=task.objects_among(segment.segment_id for segment in hurried.segments),
+        drops=missed,
+    )
+
+
+def _make_boxes(task: _Task) -> Part:
+    perfect = take_kind(task.source, task.categories, "boxes", None, task.size_wh).boxes
+    habits, seed = task.annotator.boxes, task.wanted.seed
+    drawn_of = annotate_boxes(perfect, task.image.image_id, habits, task.size_wh, seed)
+    things = [thing for thing in task.objects if thing.is_thing]
+    pairs = list(zip(things, drawn_of, strict=False))  # The account notices one that is lost.
+    box_format = task.wanted.box_format
+    unmarked = {}
+    if box_format == "yolo":
+        reason = "YOLO files cannot mark a group"
+        unmarked = {thing.number: thing.drop(reason) for thing in things if thing.is_group}
+        pairs = [(thing, drawn) for thing, drawn in pairs if not thing.is_group]
+    unboxed = {thing.number: thing.drop(MISSED) for thing, drawn in pairs if not drawn}
+    boxes = tuple(box for _, drawn in pairs for box in drawn)
+    files = {}
     if box_format == "voc":
-        outputs.files[names[-1]] = box_files.voc_xml(image, boxes, categories)
+        files[task.names[-1]] = box_files.voc_xml(task.image, boxes, task.categories)
     elif box_format == "yolo":
-        outputs.files[names[-1]] = box_files.yolo_text(image, boxes, categories)
-    else:
-        outputs.entries["boxes"] = weak_json.box_entries(image, boxes)
+        files[task.names[-1]] = box_files.yolo_text(task.image, boxes, task.categories)
+    return Part(
+        entries=() if files else weak_json.box_entries(task.image, boxes),
+        files=files,
+        num_entries=len(boxes),
+        written=frozenset(thing.number for thing, drawn in pairs if drawn),
+        drops=unmarked | unboxed,
+    )
 
 
-def _add_points_and_scribbles(
-    outputs: ImageOutputs,
-    image: Image,
-    label: FullLabel,
-    objects: tuple[Segment, ...],
-    categories: CategorySet,
-    wanted: Wanted,
-) -> None:
-    groups = {segment.segment_id for segment in label.segments if segment.is_group}
-    if "points" in wanted.parts:
-        habits = (wanted.annotator or Annotator()).points
-        points = points_of(label, categories, wanted.seed)
-        size_wh = (image.width, image.height)
-        points = annotate_points(points, image.image_id, habits, size_wh, wanted.seed)
-        _add_marks(outputs, "points", weak_json.point_entries(image, points, groups), objects)
-    if "scribbles" in wanted.parts:
-        scribbles = scribbles_of(label, categories, wanted.seed)
-        entries = weak_json.scribble_entries(image, scribbles, groups)
-        _add_marks(outputs, "scribbles", entries, objects)
+def _make_tags(task: _Task) -> Part:
+    perfect = task.perfect_tags
+    given = annotate_weak(perfect, task.categories, task.annotator, task.size_wh, task.wanted.seed)
+    # An object is written where its category is tagged in a crop that does have it.
+    present = {i for crop in perfect.crops for i in crop.category_ids}
+    tagged = {
+        i
+        for true, crop in zip(perfect.crops, given.crops, strict=True)
+        for i in set(true.category_ids) & set(crop.category_ids)
+    }
+    missed = present - tagged
+    return Part(
+        entries=weak_json.crop_entries(task.image, given.crops),
+        num_entries=len(given.crops),
+        written=frozenset(t.number for t in task.objects if t.category_id in tagged),
+        drops={t.number: t.drop(MISSED) for t in task.objects if t.category_id in missed},
+    )
 
 
-def _add_coarse(
-    outputs: ImageOutputs,
-    image: Image,
-    label: FullLabel,
-    objects: tuple[Segment, ...],
-    categories: CategorySet,
-) -> None:
-    groups = {segment.segment_id for segment in label.segments if segment.is_group}
-    object_ids = {segment.segment_id for segment in objects}
-    outlines, drops = outlines_of(label, categories)
-    _add_marks(outputs, "coarse", weak_json.outline_entries(image, outlines, groups), objects)
+def _make_points(task: _Task) -> Part:
+    points = points_of(task.full, task.categories, task.wanted.seed)
+    habits, seed = task.annotator.points, task.wanted.seed
+    points = annotate_points(points, task.image.image_id, habits, task.size_wh, seed)
+    return _mark(task, weak_json.point_entries(task.image, points, task.groups))
+
+
+def _make_scribbles(task: _Task) -> Part:
+    scribbles = scribbles_of(task.full, task.categories, task.wanted.seed)
+    return _mark(task, weak_json.scribble_entries(task.image, scribbles, task.groups))
+
+
+def _make_coarse(task: _Task) -> Part:
+    hurried, missed = task.drawn
+    outlines, drops = outlines_of(hurried, task.categories)
     outlined = {outline.segment_id for outline in outlines}
-    without = [s for s in label.segments if s.segment_id not in outlined]
+    without = [s.segment_id for s in hurried.segments if s.segment_id not in outlined]
+    drop_of = dict(zip(without, drops, strict=True))
     # The background may lack an outline too, but is no object of the source.
-    outputs.drops["coarse"] = tuple(
-        drop for s, drop in zip(without, drops, strict=True) if s.segment_id in object_ids
+    small = {number: drop_of[number] for number in without if number in task.objects_among(without)}
+    entries = weak_json.outline_entries(task.image, outlines, task.groups)
+    return _mark(task, entries, small | missed)
+
+
+def _mark(task: _Task, entries: list[Entry], drops: dict[int, Drop] | None = None) -> Part:
+    """Return a part whose entries say themselves to which segment they belong."""
+    return Part(
+        entries=entries,
+        num_entries=len(entries),
+        written=task.objects_among(entry["segment_id"] for entry in entries),
+        drops=drops or {},
     )
 
 
-def _add_marks(
-    outputs: ImageOutputs, kind: str, entries: list[Entry], objects: tuple[Segment, ...]
-) -> None:
-    """Add entries that say themselves to which segment they belong."""
-    object_ids = {segment.segment_id for segment in objects}
-    outputs.entries[kind] = entries
-    outputs.num_entries[kind] = len(entries)
-    outputs.num_written[kind] = len({entry["segment_id"] for entry in entries} & object_ids)
+def _count_actions(task: _Task) -> dict[str, dict[str, int]]:
+    """Return how often the annotator does each action, by label kind."""
+    tags = task.perfect_tags if "tags" in task.wanted.parts else None
+    return count_actions(measure_source(task.source, task.categories, tags), task.wanted.kinds)
 
 
-def _drops(image: Image, segments: Iterable[Segment], reason: str) -> tuple[Drop, ...]:
-    return tuple(
-        Drop(place=f"image {image.image_id}: segment {segment.segment_id}", reason=reason)
-        for segment in segments
-    )
+_MAKERS: dict[str, Callable[[_Task], Part]] = {
+    "full": _make_panoptic,
+    "boxes": _make_boxes,
+    "tags": _make_tags,
+    "points": _make_points,
+    "scribbles": _make_scribbles,
+    "coarse": _make_coarse,
+}
+"""The function that makes each part."""

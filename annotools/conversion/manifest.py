@@ -1,4 +1,4 @@
-"""The manifest of a conversion: where it came from, what it holds, what was left out, the price."""
+"""The manifest says where a conversion came from, what it holds and lacks, and what it costs."""
 
 import platform
 from collections import Counter
@@ -19,17 +19,17 @@ LISTED_PLACES = 20
 """Places of a drop that the manifest names; where there are more, `drops.jsonl` has them all."""
 
 GAPS = "gap"
-"""Stands for the kind of a drop that is a missing file whose image has a lesser label for it."""
+"""Stands for the kind of a drop that is a missing file; its image has a lesser label."""
 
 _PACKAGES = ("annotools", "numpy", "opencv-python-headless", "pycocotools", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropGroup:
-    """What was dropped for one reason: `places` are the first `LISTED_PLACES` of `count`.
+    """All drops for one reason: `places` are the first `LISTED_PLACES` of `count`.
 
-    `kind` is the label kind that lacks it, `all` for objects that no kind has, `images` for whole
-    images, and `GAPS`.
+    `kind` is the label kind that lacks them, `all` for objects that no kind has, `images` for whole
+    images, or `GAPS`.
     """
 
     kind: str
@@ -40,7 +40,7 @@ class DropGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class KindSummary:
-    """What a label kind came to.
+    """The result of one label kind.
 
     `images` have it, with `objects` of the source in them. `entries` are its boxes, crops, marks
     or segments; of the objects, `written` are in them and `dropped` are not. `hours` is the price
@@ -120,15 +120,15 @@ def build_manifest(
     drops: Iterable[DropGroup],
     notes: Iterable[str],
 ) -> dict[str, Any]:
-    """Return the manifest as JSON can hold it, but for the list of `files`, which comes last.
+    """Return the manifest as JSON can hold it, without the list of `files`, which is added last.
 
     Args:
         source: format, root, split, and what `hash_files` gave.
         options: what the user asked for, the seed among it.
         images: counts: in, converted, dropped, and left out because of a limit.
         num_objects: objects of the source in the images converted, background left out.
-        kinds: what each label kind came to.
-        drops: what was dropped.
+        kinds: the result of each label kind.
+        drops: by kind and reason.
         notes: the rules that reader and writer applied.
     """
     return {

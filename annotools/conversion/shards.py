@@ -1,4 +1,4 @@
-"""One shard of a conversion: some images in; their files, and lines to assemble, out.
+"""A shard converts some images: it writes their files, and lines for the JSON files.
 
 A shard's lines are `part<TAB>JSON`, in the order of the images: entries under the name of their
 part, what was dropped under `drop`, and a `tally` last. The first line says from which source
@@ -18,7 +18,6 @@ from annotools.conversion.wanted import PARTS_OF, Wanted
 from annotools.files import open_whole, write_whole
 from annotools.formats.source import Source, open_source
 from annotools.records import Dataset, Image
-from annotools.settings import as_table
 from annotools.work_folder import STATE_FOLDER
 
 SHARD_IMAGES = 16
@@ -28,35 +27,27 @@ SHARD_IMAGES = 16
 ALL_KINDS = "all"
 """Stands for the kind of a drop that no kind has."""
 
+_FORM = b"2"
+"""Changes when the lines do, so that those of an older version are not read but made again."""
 
-@dataclass(kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Counts of some images, by part and by kind as in `ImageOutputs`.
+    """Counts of some images.
 
-    Those that end in `_of` are by kind, over the images that have it.
+    `counts` are by what is counted and in which label kind: `images`, `objects`, `source drops`,
+    `entries` and `written` objects, over the images that have the kind; `images` and `objects` of
+    `ALL_KINDS`, over all images; and `entries of part` by part. `actions` are by kind and action.
     """
 
-    num_images: int = 0
-    num_objects: int = 0
-    num_entries: Counter[str] = field(default_factory=Counter)
-    num_images_of: Counter[str] = field(default_factory=Counter)
-    num_objects_of: Counter[str] = field(default_factory=Counter)
-    num_source_drops_of: Counter[str] = field(default_factory=Counter)
-    num_entries_of: Counter[str] = field(default_factory=Counter)
-    num_written: Counter[str] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     actions: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, other: "Tally") -> None:
         """Add the counts of other images."""
-        self.num_images += other.num_images
-        self.num_objects += other.num_objects
-        for name in _COUNTERS:
-            getattr(self, name).update(getattr(other, name))
+        self.counts.update(other.counts)
         for kind, actions in other.actions.items():
             self.actions.setdefault(kind, Counter()).update(actions)
-
-
-_COUNTERS = tuple(name for name, hint in Tally.__annotations__.items() if hint == Counter[str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +59,7 @@ class Shard:
 
 
 def shard_path(out: Path, number: int) -> Path:
-    """Return where the partial result of a shard lies."""
+    """Return where the lines of a shard lie until they are put together."""
     return out / STATE_FOLDER / "shards" / f"{number:06d}.jsonl"
 
 
@@ -89,7 +80,7 @@ def make_shards(images: Sequence[Image], wanted: Wanted) -> tuple[Shard, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardMaker:
-    """What all shards of a conversion share; calling it makes one.
+    """Makes the shards of one conversion; calling it makes one.
 
     It goes to a worker with every shard, so it holds nothing as long as the dataset.
     `keep_suffix` is for `image_files`.
@@ -111,14 +102,15 @@ class ShardMaker:
         with open_whole(shard_path(self.out, shard.number)) as file:
             _write_line(file, "source", self._fingerprint(dataset, shard))
             for image, wanted in shard.images:
-                label = dataset.read_label(image)
                 names = image_files(image, wanted, keep_suffix=self.keep_suffix)
-                outputs = convert_image(image, label, dataset.categories, wanted, names)
-                for name, content in outputs.files.items():
-                    write_whole(self.out / name, content)
+                outputs = convert_image(image, dataset, wanted, names)
+                for part in outputs.parts.values():
+                    for name, content in part.files.items():
+                        write_whole(self.out / name, content)
                 _write_outputs(file, outputs)
                 tally.add(_count(outputs))
-            _write_line(file, "tally", as_table(tally))
+            counts = [[*key, count] for key, count in tally.counts.items()]
+            _write_line(file, "tally", {"counts": counts, "actions": tally.actions})
 
     def is_done(self, shard: Shard) -> bool:
         """Tell whether a shard is there, with all its files, and its source has not changed."""
@@ -139,7 +131,7 @@ class ShardMaker:
     def _fingerprint(self, dataset: Dataset, shard: Shard) -> str:
         paths = [*self.source.root_files, *dataset.source_files]
         paths += [path for image, _ in shard.images for path in image.label_paths]
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(_FORM)
         for path in paths:
             # A file that is missing is reported when its label is read.
             status = path.stat() if path.exists() else None
@@ -151,30 +143,31 @@ class ShardMaker:
 def read_tally(text: str) -> Tally:
     """Return the counts in a shard's `tally` line."""
     content = json.loads(text)
-    for key in _COUNTERS:
-        content[key] = Counter(content[key])
-    content["actions"] = {kind: Counter(n) for kind, n in content["actions"].items()}
-    return Tally(**content)
+    return Tally(
+        counts=Counter({(what, kind): count for what, kind, count in content["counts"]}),
+        actions={kind: Counter(counts) for kind, counts in content["actions"].items()},
+    )
 
 
 def _count(outputs: ImageOutputs) -> Tally:
-    kinds, num_entries = outputs.num_written.keys(), outputs.num_entries
+    counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): outputs.num_objects})
+    num_entries = {part: made.num_entries for part, made in outputs.parts.items()}
+    counts.update({("entries of part", part): number for part, number in num_entries.items()})
+    for kind, num_written in outputs.num_written.items():
+        counts["images", kind] = 1
+        counts["objects", kind] = outputs.num_objects
+        counts["source drops", kind] = len(outputs.source_drops)
+        counts["entries", kind] = sum(num_entries[part] for part in PARTS_OF[kind])
+        counts["written", kind] = num_written
     return Tally(
-        num_images_of=Counter(kinds),
-        num_objects_of=Counter(dict.fromkeys(kinds, outputs.num_objects)),
-        num_source_drops_of=Counter(dict.fromkeys(kinds, len(outputs.source_drops))),
-        num_entries_of=Counter({k: sum(num_entries[p] for p in PARTS_OF[k]) for k in kinds}),
-        num_images=1,
-        num_objects=outputs.num_objects,
-        num_entries=Counter(outputs.num_entries),
-        num_written=Counter(outputs.num_written),
+        counts=counts,
         actions={kind: Counter(actions) for kind, actions in outputs.actions.items()},
     )
 
 
 def _write_outputs(file: IO[str], outputs: ImageOutputs) -> None:
-    for part, entries in outputs.entries.items():
-        for entry in entries:
+    for part, made in outputs.parts.items():
+        for entry in made.entries:
             _write_line(file, part, entry)
     for kind, drops in ((ALL_KINDS, outputs.source_drops), *outputs.drops.items()):
         for drop in drops:

@@ -1,4 +1,4 @@
-"""What to convert to: which kinds of labels, in which form, for which images."""
+"""`Wanted` says what to convert to: which label kinds, in which form, for which images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ BOX_SUFFIXES = {"voc": ".xml", "yolo": ".txt"}
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What to convert to.
+    """The label kinds that a conversion writes, and their form.
 
     `kinds` are some of `LABEL_KINDS`, `box_format` one of `BOX_FORMATS`, `crop_size_wh` the pixels
     of the tagged crops (None for the whole image), `seed` that of points, scribbles and mistakes.
@@ -64,7 +64,7 @@ class Wanted:
         return tuple(image for image in images if kind_of.get(image.image_id) in self.kinds)
 
     def for_image(self, image: Image) -> "Wanted":
-        """Return what is wanted for one image."""
+        """Return the same with the kinds that this image gets."""
         if self.allocation is None:
             return self
         return replace(self, kinds=(self.allocation.kind_of[image.image_id],), allocation=None)

@@ -1,1 +1,1 @@
-"""Images drawn beside their labels."""
+"""Draw images next to their labels."""

@@ -1,7 +1,9 @@
-"""Pictures of labels, to look at: what was annotated, over the photo; contact sheets."""
+"""Draw what was annotated over a photo, and put pictures on a contact sheet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,11 +12,11 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.drawing.lettering import Name, write_block, write_names
 from annotools.label_maps import build_label, class_map
-from annotools.records import FullLabel, Photo, Segment, SegmentMap
+from annotools.records import Box, FullLabel, Photo, Segment, SegmentMap, TaggedCrop, WeakLabel
+from annotools.weak_labels.buy import take_kind
 from annotools.weak_labels.coarse import outlines_of
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of
-from annotools.weak_labels.weaken import weaken
 
 GAP = 4
 """Pixels of white between the pictures of a contact sheet."""
@@ -26,19 +28,49 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 class _Canvas:
     """A picture in the making and what is drawn into it.
 
-    `label` is the source's, `large` has every pixel `factor` times along both axes, as `picture`
-    does. `names` are those to be written at last, by segment id; the last layer that names a
-    segment says where.
+    `picture` has every pixel of the photo `factor` times along both axes, `label` is as it was.
+    `names` are those to be written at last, by object; the last layer that names one says where.
     """
 
     picture: Photo
-    label: FullLabel
-    large: FullLabel
+    label: FullLabel | WeakLabel
     factor: int
     categories: CategorySet
     crop_size_wh: tuple[int, int] | None
     seed: int
     names: dict[int, Name] = field(default_factory=dict)
+
+    @property
+    def full(self) -> FullLabel:
+        """The label where it has masks; layers that need them are not asked for elsewhere."""
+        assert isinstance(self.label, FullLabel)
+        return self.label
+
+    @cached_property
+    def large(self) -> FullLabel:
+        """The full label with every pixel as often as `picture` has it."""
+        return enlarge_label(self.full, self.factor)
+
+    @cached_property
+    def objects(self) -> dict[int, Box]:
+        """The boxes of all segments, or those that were given, by number; large ones first."""
+        if isinstance(self.label, FullLabel):
+            segments = sorted(self.label.segments, key=lambda segment: -segment.area)
+            return {
+                s.segment_id: Box(
+                    category_id=s.category_id, box_xyxy=s.box_xyxy, is_group=s.is_group
+                )
+                for s in segments
+            }
+        numbered = enumerate(self.label.boxes, start=1)
+        return dict(sorted(numbered, key=lambda item: -_box_area(item[1])))
+
+    @cached_property
+    def crops(self) -> tuple[TaggedCrop, ...]:
+        """The tagged crops."""
+        height, width = (side // self.factor for side in self.picture.shape[:2])
+        size_wh = (width, height)
+        return take_kind(self.label, self.categories, "tags", self.crop_size_wh, size_wh).crops
 
     @property
     def line(self) -> int:
@@ -50,17 +82,17 @@ class _Canvas:
         """Return pixels of the label as those in the middle of their place here: (P, 2)."""
         return np.array(points_xy, dtype=np.int32) * self.factor + self.factor // 2
 
-    def name(self, segment_id: int, category_id: int, left: int, top: int, note: str = "") -> None:
-        """Ask for a segment's name at a place of the picture."""
+    def name(self, number: int, category_id: int, left: int, top: int, note: str = "") -> None:
+        """Ask for an object's name at a place of the picture."""
         category = self.categories.by_id(category_id)
-        self.names[segment_id] = Name(
+        self.names[number] = Name(
             text=category.name + note, colour=category.colour, left=left, top=top
         )
 
 
 def draw_label(
     photo: Photo,
-    label: FullLabel,
+    label: FullLabel | WeakLabel,
     categories: CategorySet,
     layers: Sequence[str] = ("segments", "boxes"),
     *,
@@ -79,18 +111,17 @@ def draw_label(
 
     Args:
         photo: (H, W, 3) RGB.
-        label: of the photo.
-        categories: the dataset's.
-        layers: some of `LAYERS`; they are drawn in its order.
+        label: segments, or boxes and tags alone.
+        categories: those of the label.
+        layers: some of `LAYERS`, or of `WEAK_LAYERS` on a label without masks; they are drawn in
+            the order of `LAYERS`.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         seed: of points and scribbles.
         factor: how many times each pixel is repeated along both axes before drawing.
     """
-    large_photo, large = enlarge(photo, label, factor)
     canvas = _Canvas(
-        picture=np.ascontiguousarray(large_photo),
+        picture=np.ascontiguousarray(enlarge(photo, factor)),
         label=label,
-        large=large,
         factor=factor,
         categories=categories,
         crop_size_wh=crop_size_wh,
@@ -99,21 +130,22 @@ def draw_label(
     for layer, draw in LAYERS.items():
         if layer in layers:
             draw(canvas)
-    by_size = sorted(label.segments, key=lambda segment: -segment.area)
-    ids = [segment.segment_id for segment in by_size]
-    write_names(canvas.picture, [canvas.names[i] for i in ids if i in canvas.names])
+    write_names(canvas.picture, [canvas.names[i] for i in canvas.objects if i in canvas.names])
     if "tags" in layers:
         _write_tags(canvas)
     return canvas.picture
 
 
-def enlarge(photo: Photo, label: FullLabel, factor: int) -> tuple[Photo, FullLabel]:
-    """Return photo and label with every pixel repeated `factor` times along both axes."""
+def enlarge(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Return a picture or a map with every pixel repeated `factor` times along both axes."""
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def enlarge_label(label: FullLabel, factor: int) -> FullLabel:
+    """Return the label of the enlarged picture."""
     category_of = {s.segment_id: s.category_id for s in label.segments}
     groups = [s.segment_id for s in label.segments if s.is_group]
-    segment_map = label.segment_map.repeat(factor, axis=0).repeat(factor, axis=1)
-    larger = build_label(label.image_id, segment_map, category_of, groups)
-    return photo.repeat(factor, axis=0).repeat(factor, axis=1), larger
+    return build_label(label.image_id, enlarge(label.segment_map, factor), category_of, groups)
 
 
 def contact_sheet(pictures: Sequence[Photo], columns: int) -> Photo:
@@ -154,7 +186,7 @@ def _draw_segments(canvas: _Canvas) -> None:
 
 
 def _draw_coarse(canvas: _Canvas) -> None:
-    outlines, _ = outlines_of(canvas.label, canvas.categories)
+    outlines, _ = outlines_of(canvas.full, canvas.categories)
     for outline in outlines:
         colour = canvas.categories.by_id(outline.category_id).colour
         polygons = [canvas.enlarged(polygon) for polygon in outline.polygons_xy]
@@ -168,21 +200,21 @@ def _draw_coarse(canvas: _Canvas) -> None:
 
 
 def _draw_boxes(canvas: _Canvas) -> None:
-    for segment in sorted(canvas.large.segments, key=lambda segment: -segment.area):
-        category = canvas.categories.by_id(segment.category_id)
+    for number, box in canvas.objects.items():
+        category = canvas.categories.by_id(box.category_id)
         if category.is_thing:
-            x0, y0, x1, y1 = segment.box_xyxy
+            x0, y0, x1, y1 = (canvas.factor * side for side in box.box_xyxy)
             rim = canvas.line
             # Dark colours would be lost on dark photos without a rim inside.
             for inset, ink in ((rim, _WHITE), (0, category.colour)):
                 corners = (x0 + inset, y0 + inset), (x1 - 1 - inset, y1 - 1 - inset)
                 cv2.rectangle(canvas.picture, *corners, ink, rim)
-            note = " (group)" if segment.is_group else ""
-            canvas.name(segment.segment_id, segment.category_id, x0, y0, note)
+            note = " (group)" if box.is_group else ""
+            canvas.name(number, box.category_id, x0, y0, note)
 
 
 def _draw_scribbles(canvas: _Canvas) -> None:
-    for scribble in scribbles_of(canvas.label, canvas.categories, canvas.seed):
+    for scribble in scribbles_of(canvas.full, canvas.categories, canvas.seed):
         colour = canvas.categories.by_id(scribble.category_id).colour
         stroke = [canvas.enlarged(scribble.points_xy)]
         for ink, width in ((_WHITE, 5), (_BLACK, 4), (colour, 3)):
@@ -194,7 +226,7 @@ def _draw_scribbles(canvas: _Canvas) -> None:
 
 
 def _draw_points(canvas: _Canvas) -> None:
-    for point in points_of(canvas.label, canvas.categories, canvas.seed):
+    for point in points_of(canvas.full, canvas.categories, canvas.seed):
         colour = canvas.categories.by_id(point.category_id).colour
         x, y = canvas.enlarged([(point.x, point.y)])[0].tolist()
         for ink, radius in ((_WHITE, 6), (_BLACK, 5), (colour, 4)):
@@ -205,7 +237,7 @@ def _draw_points(canvas: _Canvas) -> None:
 def _draw_grid(canvas: _Canvas) -> None:
     """Draw the crops, which overlap: heavy lines where they begin, light ones where they end."""
     line = canvas.line
-    for crop in weaken(canvas.label, canvas.categories, "tags", canvas.crop_size_wh).crops:
+    for crop in canvas.crops:
         x0, y0, x1, y1 = (canvas.factor * side for side in crop.box_xyxy)
         cv2.rectangle(canvas.picture, (x0, y0), (x1 - 1, y1 - 1), _WHITE, 1)
         for ink, width in ((_BLACK, 4 * line), (_WHITE, 2 * line)):
@@ -215,10 +247,9 @@ def _draw_grid(canvas: _Canvas) -> None:
 
 def _write_tags(canvas: _Canvas) -> None:
     """Write each crop's categories where no later crop begins, so that no two blocks meet."""
-    crops = weaken(canvas.label, canvas.categories, "tags", canvas.crop_size_wh).crops
-    lefts = {crop.box_xyxy[0] for crop in crops}
-    tops = {crop.box_xyxy[1] for crop in crops}
-    for crop in crops:
+    lefts = {crop.box_xyxy[0] for crop in canvas.crops}
+    tops = {crop.box_xyxy[1] for crop in canvas.crops}
+    for crop in canvas.crops:
         x0, y0, x1, y1 = crop.box_xyxy
         x1 = min((x for x in lefts if x > x0), default=x1)
         y1 = min((y for y in tops if y > y0), default=y1)
@@ -232,6 +263,11 @@ def _write_tags(canvas: _Canvas) -> None:
         tagged = [canvas.categories.by_id(i) for i in crop.category_ids]
         names = [Name(text=c.name, colour=c.colour, left=area[0], top=area[1]) for c in tagged]
         write_block(canvas.picture, names, area)
+
+
+def _box_area(box: Box) -> int:
+    x0, y0, x1, y1 = box.box_xyxy
+    return (x1 - x0) * (y1 - y0)
 
 
 def _borders(segment_map: SegmentMap) -> NDArray[np.bool_]:
@@ -259,4 +295,7 @@ LAYERS: dict[str, Callable[[_Canvas], None]] = {
     "points": _draw_points,
     "tags": _draw_grid,
 }
-"""What can be shown, in the order in which it is drawn."""
+"""The function that draws each layer, in the order in which they are drawn."""
+
+WEAK_LAYERS = ("boxes", "tags")
+"""The layers that a label without masks has."""

@@ -1,4 +1,4 @@
-"""Names on pictures: readable on any ground, inside the picture, and not on top of each other."""
+"""Write names on pictures: readable on any ground, inside the picture, never on each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def _thickness(scale: float) -> int:
 
 
 def _places_near(picture: Photo, name: Name, scale: float) -> list[BoxXYXY]:
-    """Return boxes inside the picture at, below, above and beside the wanted place."""
+    """Return boxes inside the picture at, below, above, right and left of the wanted place."""
     width, height, _ = _size_of(name.text, scale)
     places = []
     for right, down in ((0, 0), (0, 1), (0, -1), (0, 2), (1, 0), (-1, 0)):

@@ -1,4 +1,4 @@
-"""Dataset formats, one module each: `READERS[name](root, split, allow_missing)` gives a dataset."""
+"""Each module reads one dataset format: `READERS[name](root, split, allow_missing)` does it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +22,8 @@ def read_dataset(format_name: str, root: Path, split: str, allow_missing: bool =
     Args:
         format_name: a key of `READERS`.
         root: the dataset's folder, or what else the format says.
-        split: the part of the dataset.
-        allow_missing: go on without images of which a file is missing, and list them in `drops`.
+        split: its name in the format, such as `train`.
+        allow_missing: go on without images that lack a file, and list them in `drops`.
 
     Raises:
         DatasetError: for an unknown format, or what the format's reader finds wrong.

@@ -1,4 +1,4 @@
-"""Boxes of one image as a Pascal VOC or a YOLO file."""
+"""Write the boxes of one image as a Pascal VOC or a YOLO file."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Read Cityscapes: `gtFine` or `gtCoarse`, and the photos in `leftImg8bit` beside it.
+"""Read Cityscapes: `gtFine` or `gtCoarse`, and the photos in `leftImg8bit` next to it.
 
 An image's label comes from the first of these that it has: `CITY/NAME_gtFine_instanceIds.png`;
 `NAME_gtFine_polygons.json`, drawn as the official tools draw it; `NAME_gtFine_labelIds.png`,
@@ -46,7 +46,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     instances, are not evaluated, and so are drops.
 
     Args:
-        root: the folder that holds `gtFine` or `gtCoarse`, of which the first that has the split
+        root: the folder that holds `gtFine` or `gtCoarse`, where the first that has the split
             counts; or one of these two itself.
         split: a folder in it: train, val, test or train_extra.
         allow_missing: leave out images without a label or, where the split has photos, without a

@@ -8,6 +8,7 @@ from annotools.category_tables.cityscapes import LABEL_NAMES
 from annotools.errors import DatasetError
 from annotools.formats.json_values import entries, read_json, take
 from annotools.formats.pictures import MAX_PIXELS
+from annotools.formats.polygons import is_near_image
 from annotools.records import Image
 
 _LABEL_IDS_BY_NAME = {name: label_id for label_id, name in LABEL_NAMES.items()}
@@ -65,9 +66,7 @@ def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple
         if not isinstance(point, list) or len(point) != 2:
             raise DatasetError(f"{place}: polygon has the point {point!r}, not x and y: correct it")
         for value, size in zip(point, (image.width, image.height), strict=True):
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            # Drawing walks along every edge: one that ends far away would take forever.
-            if not is_number or not -size <= value <= 2 * size:
+            if not is_near_image(value, size):
                 raise DatasetError(
                     f"{place}: polygon has the coordinate {value!r}, not one near the image: "
                     "correct it"

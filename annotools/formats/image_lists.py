@@ -1,4 +1,4 @@
-"""Read lists of image names, as Pascal VOC has them in `ImageSets` and SBD beside its masks."""
+"""Read lists of image names, as Pascal VOC has them in `ImageSets` and SBD next to its masks."""
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -9,7 +9,7 @@ from annotools.formats.json_values import read_bytes
 def read_names(path: Path) -> tuple[str, ...]:
     """Return the image names of a text file that lists one a line; empty lines do not count.
 
-    A name is the whole line but for spaces around it. It may hold spaces and lie in subfolders.
+    A name is the whole line without spaces around it. It may hold spaces and lie in subfolders.
 
     Raises:
         DatasetError: when it cannot be read, a name could leave its folder or comes twice.

@@ -1,4 +1,4 @@
-"""Read a dataset's JSON files with one clear line for what is wrong."""
+"""Read a dataset's JSON files, and say in one clear line what is wrong with them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def take(place: str, entry: dict[str, Any], key: str, kind: type[Value]) -> Valu
 
 
 def refuse_gaps(gaps: Sequence[Drop], allow_missing: bool) -> None:
-    """Raise for the first image of which a file is missing, unless that is allowed.
+    """Raise for the first image that lacks a file, unless that is allowed.
 
     Raises:
         DatasetError: when there is a gap and `allow_missing` is false.

@@ -1,9 +1,10 @@
-"""Read photos and label maps with one clear line for what is wrong.
+"""Read photos and label maps, and say in one clear line what is wrong with them.
 
 Truncated files, and pictures that unpack to more than memory holds, are refused before anything is
 decoded.
 """
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -25,7 +26,11 @@ _PNG_HEAD_BYTES = 33
 _JPEG_HEAD_BYTES = 2**18
 """Where a JPEG's size is looked for: thumbnails and colour profiles come before it."""
 
+_LAST_BYTES = 2**16
+"""Where the end of a large picture is looked for, thumbnails far before it."""
+
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND"
 _PNG_DEPTH = 8
 """Where a PNG's head, its first chunk, has the bits of a value."""
 
@@ -112,18 +117,49 @@ def read_photo(image: Image) -> Photo:
     """
     assert image.path is not None
     data = read_bytes(image.path)
-    width, height = picture_size(data, image.path)
+    size = picture_size(data, image.path)
     # Annotations are drawn on the stored pixels, so a turn noted in the file's EXIF is left undone.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if pixels is None:
         raise DatasetError(f"{image.path}: not a photo that OpenCV can decode: replace the file")
-    if (width, height) != (image.width, image.height):
+    _check_size(image, size)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def check_photo(image: Image) -> None:
+    """Make sure that a photo has its image's size and is not cut short, its pixels not decoded.
+
+    Only its beginning and its last bytes are read, or all of it where its end is not among these.
+
+    Raises:
+        DatasetError: when it is missing, truncated, or of another size than its image.
+    """
+    assert image.path is not None
+    head = read_bytes(image.path, _JPEG_HEAD_BYTES)
+    end = _JPEG_END if head.startswith(_JPEG_START) else _PNG_END
+    if len(head) < _JPEG_HEAD_BYTES:
+        size = picture_size(head, image.path)
+    elif end in _read_last_bytes(image.path):
+        size = _size_in_head(head, image.path)
+    else:  # It is truncated, or another program has put more behind it.
+        size = picture_size(read_bytes(image.path), image.path)
+    _check_size(image, size)
+
+
+def _check_size(image: Image, size_wh: tuple[int, int]) -> None:
+    if size_wh != (image.width, image.height):
         raise DatasetError(
-            f"{image.path}: is {width} x {height} pixels, the annotation file says "
+            f"{image.path}: is {size_wh[0]} x {size_wh[1]} pixels, the annotation file says "
             f"{image.width} x {image.height}: restore the photo that was annotated"
         )
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _read_last_bytes(path: Path) -> bytes:
+    """Return the end of a file of at least `_LAST_BYTES`; it was opened before."""
+    with path.open("rb") as file:
+        file.seek(-_LAST_BYTES, os.SEEK_END)
+        return file.read()
 
 
 def _size_in_head(data: bytes, path: Path) -> tuple[int, int]:

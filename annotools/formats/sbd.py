@@ -1,6 +1,6 @@
 """Read SBD, the masks that the Semantic Boundaries Dataset adds to Pascal VOC's training images.
 
-The folder is `SBD` or `benchmark_RELEASE`, beside `VOCdevkit` or inside it; in it, or in its
+The folder is `SBD` or `benchmark_RELEASE`, next to `VOCdevkit` or inside it; in it, or in its
 `dataset` as in the official archive, lie `cls/NAME.mat`, `inst/NAME.mat`, `train.txt`, `val.txt`
 and the photos `img/NAME.jpg`.
 

@@ -1,4 +1,4 @@
-"""Format `scenes`: a world of procedural street scenes, drawn when they are asked for.
+"""The format `scenes` is a world of procedural street scenes, drawn when they are asked for.
 
 ROOT is a TOML file with the knobs of `annotools.scenes.world.SceneWorld` (all optional). Splits are
 `train` and `val`; they share no scene.

@@ -1,4 +1,4 @@
-"""Which images are read: a format, a root, a split. Every command and link names them so."""
+"""A source names the images to read: a format, a root, a split; every command and link has one."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -135,7 +135,7 @@ def _source_in_sbd(year: Path, folder: Path, name: str) -> _Source:
 def _find_gaps(
     sources: list[_Source], photo_folder: Path
 ) -> tuple[list[_Source], list[Drop], list[Drop]]:
-    """Return what can be read, what cannot, and which of the former have no object map."""
+    """Return what can be read, what cannot, and what can be read but has no object map."""
     kept, drops, grouped = [], [], []
     has_photos = photo_folder.is_dir() or any(source.photo_path.is_file() for source in sources)
     for source in sources:

@@ -12,8 +12,12 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.files import write_json_lists
-from annotools.formats.coco_entries import read_images, take_box, take_flag, take_image_id
-from annotools.formats.coco_instances import read_thing_categories
+from annotools.formats.coco_entries import read_images, take_image_id
+from annotools.formats.coco_instances import (
+    find_boxes,
+    group_instances,
+    read_thing_categories,
+)
 from annotools.formats.coco_panoptic import category_entries, read_categories
 from annotools.formats.json_values import entries, read_json, take
 from annotools.formats.pictures import read_photo
@@ -126,27 +130,15 @@ def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
     else:
         categories = read_thing_categories(path, content)
     images = _images_in_order(path, content, photos)
-    image_of = {image.image_id: image for image in images}
-    boxes_of: dict[int | str, list[Box]] = {}
-    for place, entry in entries(path, content, "annotations"):
-        image_id = take_image_id(place, entry, "image_id")
-        if image_id not in image_of:
-            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
-        category_id = take(place, entry, "category_id", int)
-        if category_id not in categories.class_index_of:
-            raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
-        box = Box(
-            category_id=category_id,
-            box_xyxy=take_box(place, entry, image_of[image_id]),
-            is_group=take_flag(place, entry, "iscrowd", default=False),
-        )
-        boxes_of.setdefault(image_id, []).append(box)
+    listed = list(entries(path, content, "annotations"))
+    instances_of = group_instances(listed, categories, images, may_lack_mask=True)
+    found = find_boxes(path, instances_of, images, allow_missing=False)
     return GivenLabels(
         path=path,
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        boxes_of={image_id: tuple(boxes) for image_id, boxes in boxes_of.items()},
+        boxes_of={image_id: weak.boxes for image_id, weak in found.items()},
         crops_of={},
     )
 

@@ -15,8 +15,8 @@ from annotools.errors import DatasetError, RecipeError
 from annotools.progress import track
 from annotools.records import Box, Dataset, FullLabel, Image, Segment, WeakLabel
 from annotools.settings import read_settings, read_toml
-from annotools.weak_labels.buy import take_given
-from annotools.weak_labels.weaken import asked_categories, weaken
+from annotools.weak_labels.buy import read_source, take_kind
+from annotools.weak_labels.weaken import asked_categories
 
 STATISTICS_FOLDER = Path(__file__).with_name("statistics")
 
@@ -164,72 +164,83 @@ def measure_images(
     contents = {}
     for image in track(images, "counting what to label", total=len(images)):
         vertices = count_vertices(dataset, image) if with_vertices else None
-        contents[image.image_id] = (
-            measure_content(
-                dataset.read_label(image),
-                dataset.categories,
-                crop_size_wh,
-                with_tags=with_tags,
-                vertices=vertices,
-            )
-            if dataset.read_weak is None
-            else measure_given(dataset, image, crop_size_wh)
+        source, size_wh = read_source(dataset, image), (image.width, image.height)
+        contents[image.image_id] = measure_content(
+            source,
+            dataset.categories,
+            crop_size_wh,
+            size_wh,
+            with_tags=with_tags,
+            vertices=vertices,
         )
     return contents
 
 
 def measure_content(
-    label: FullLabel,
+    source: FullLabel | WeakLabel,
     categories: CategorySet,
     crop_size_wh: tuple[int, int] | None,
+    size_wh: tuple[int, int],
     *,
     with_tags: bool = True,
     vertices: int | None = None,
 ) -> ImageContent:
-    """Count the content of an image in its full label.
+    """Lay out the tagged crops of an image and count its content as `measure_source` does.
 
     Args:
-        label: the full label.
+        source: what there is, as `read_source` gives it.
         categories: the dataset's.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
+        size_wh: width and height of the image in pixels.
         with_tags: whether to count crops and tags, which takes longest; else they are `UNKNOWN`.
         vertices: corners of the image's polygons, as `count_vertices` gives them.
     """
-    return _count(
-        categories,
-        label.segments,
-        known=asked_categories(categories, stuff_only=False),
-        tags=weaken(label, categories, "tags", crop_size_wh) if with_tags else None,
-        vertices=vertices,
-    )
+    tags = take_kind(source, categories, "tags", crop_size_wh, size_wh) if with_tags else None
+    return measure_source(source, categories, tags, vertices)
 
 
-def measure_given(
-    dataset: Dataset, image: Image, crop_size_wh: tuple[int, int] | None
+def measure_source(
+    source: FullLabel | WeakLabel,
+    categories: CategorySet,
+    tags: WeakLabel | None,
+    vertices: int | None = None,
 ) -> ImageContent:
-    """Count the content of an image that has boxes or tags and no masks.
+    """Count the content of an image in its full label, or in its boxes and tags.
 
-    Boxes say which things there are, and which of them are in a crop. Stuff is `UNKNOWN` without
-    tags, and corners of polygons always are.
+    Boxes say which things there are, and which of them are in a crop. What nobody looked at is
+    `UNKNOWN`: without masks stuff that has no tags, and corners of polygons.
 
     Args:
-        dataset: with `read_weak`.
-        image: of the dataset.
-        crop_size_wh: width and height in pixels of the crops that are laid over boxes; None for
-            the whole image. Tags that were given keep their own crops.
-
-    Raises:
-        DatasetError: when the label cannot be read.
+        source: what there is, as `read_source` gives it.
+        categories: the dataset's.
+        tags: the tags of the image's crops; None where nobody wants to know.
+        vertices: corners of the image's polygons, as `count_vertices` gives them.
     """
-    assert dataset.read_weak is not None
-    given = dataset.read_weak(image)
-    tags = take_given(dataset, image, "tags", crop_size_wh)
-    things = [c.category_id for c in dataset.categories.categories if c.is_thing]
-    return _count(
-        dataset.categories,
-        given.boxes if given.has_boxes else None,
-        known=(*tags.tagged_category_ids, *(things if given.has_boxes else ())),
-        tags=tags,
+    stuff_ids = set(asked_categories(categories, stuff_only=True))
+    thing_ids = set(asked_categories(categories, stuff_only=False)) - stuff_ids
+    crops = () if tags is None else tags.crops
+    tagged = () if tags is None else tags.tagged_category_ids
+    objects: Sequence[Segment | Box] | None
+    if isinstance(source, FullLabel):
+        objects, known = source.segments, {*stuff_ids, *thing_ids}
+    else:
+        objects = source.boxes if source.has_boxes else None
+        known = {*tagged, *(thing_ids if source.has_boxes else ())}
+    things = None if objects is None else [o for o in objects if o.category_id in thing_ids]
+    tag_ids = [category_id for crop in crops for category_id in crop.category_ids]
+    present = {o.category_id for o in objects or ()}.union(tag_ids)
+    return ImageContent(
+        has_stuff=categories.background_id is None,
+        num_thing_classes=len(thing_ids),
+        num_stuff_classes=len(stuff_ids),
+        things=UNKNOWN if things is None else len(things),
+        groups=UNKNOWN if things is None else sum(thing.is_group for thing in things),
+        thing_classes_present=_count_of(thing_ids, present, known),
+        stuff_classes_present=_count_of(stuff_ids, present, known),
+        crops=UNKNOWN if tags is None else len(crops),
+        thing_tags=_count_of(thing_ids, tag_ids, tagged),
+        stuff_tags=_count_of(stuff_ids, tag_ids, tagged),
+        **_vertices(vertices),
     )
 
 
@@ -268,45 +279,6 @@ def _mean(counts: Sequence[float]) -> float:
 
 def _vertices(count: float | None) -> dict[str, float]:
     return {} if count is None else {"vertices": count, "vertices_known": 1.0}
-
-
-def _count(
-    categories: CategorySet,
-    objects: Sequence[Segment | Box] | None,
-    *,
-    known: Collection[int],
-    tags: WeakLabel | None,
-    vertices: int | None = None,
-) -> ImageContent:
-    """Count, and leave as `UNKNOWN` what nobody looked at.
-
-    Args:
-        categories: the dataset's.
-        objects: all things, and maybe stuff; None where nobody knows them.
-        known: categories whose presence in the image the objects or tags tell.
-        tags: the tags of the crops; None where nobody looked.
-        vertices: corners of polygons; None where not known.
-    """
-    stuff_ids = set(asked_categories(categories, stuff_only=True))
-    thing_ids = set(asked_categories(categories, stuff_only=False)) - stuff_ids
-    things = None if objects is None else [o for o in objects if o.category_id in thing_ids]
-    crops = () if tags is None else tags.crops
-    tagged = () if tags is None else tags.tagged_category_ids
-    tag_ids = [category_id for crop in crops for category_id in crop.category_ids]
-    present = {o.category_id for o in objects or ()}.union(tag_ids)
-    return ImageContent(
-        has_stuff=categories.background_id is None,
-        num_thing_classes=len(thing_ids),
-        num_stuff_classes=len(stuff_ids),
-        things=UNKNOWN if things is None else len(things),
-        groups=UNKNOWN if things is None else sum(thing.is_group for thing in things),
-        thing_classes_present=_count_of(thing_ids, present, known),
-        stuff_classes_present=_count_of(stuff_ids, present, known),
-        crops=UNKNOWN if tags is None else len(crops),
-        thing_tags=_count_of(thing_ids, tag_ids, tagged),
-        stuff_tags=_count_of(stuff_ids, tag_ids, tagged),
-        **_vertices(vertices),
-    )
 
 
 def _count_of(category_ids: set[int], found: Collection[int], known: Collection[int]) -> float:

@@ -11,10 +11,10 @@ from annotools.prices.image_content import (
     ImageContent,
     count_vertices,
     measure_content,
-    measure_given,
 )
 from annotools.progress import track
 from annotools.records import Box, Dataset, FullLabel, Image, Segment
+from annotools.weak_labels.buy import read_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,26 +105,21 @@ def summarise(
     """
     counts = _Counts()
     for image in track(images, "counting", len(images)):
-        if dataset.read_weak is None:
-            label = dataset.read_label(image)
-            _count_full(counts, label)
-            vertices = count_vertices(dataset, image)
-            content = measure_content(label, dataset.categories, crop_size_wh, vertices=vertices)
+        source, size_wh = read_source(dataset, image), (image.width, image.height)
+        counts.sizes[size_wh] += 1
+        counts.dropped_objects += len(source.drops)
+        if isinstance(source, FullLabel):
+            _count_objects(counts, source.segments)
+            for segment in source.segments:
+                counts.areas[segment.category_id].append(segment.area)
         else:
-            counts.sizes[image.width, image.height] += 1
-            _count_objects(counts, dataset.read_weak(image).boxes)
-            content = measure_given(dataset, image, crop_size_wh)
+            _count_objects(counts, source.boxes)
+        vertices = count_vertices(dataset, image)
+        content = measure_content(
+            source, dataset.categories, crop_size_wh, size_wh, vertices=vertices
+        )
         counts.contents.append(content)
     return _report(counts, dataset.categories, crop_size_wh, has_masks=dataset.read_weak is None)
-
-
-def _count_full(counts: _Counts, label: FullLabel) -> None:
-    height, width = label.segment_map.shape
-    counts.sizes[width, height] += 1
-    counts.dropped_objects += len(label.drops)
-    _count_objects(counts, label.segments)
-    for segment in label.segments:
-        counts.areas[segment.category_id].append(segment.area)
 
 
 def _count_objects(counts: _Counts, objects: Sequence[Segment | Box]) -> None:

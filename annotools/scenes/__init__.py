@@ -1,1 +1,1 @@
-"""The built-in world: procedural street scenes with exact labels."""
+"""The built-in world draws procedural street scenes with exact labels."""

@@ -1,4 +1,4 @@
-"""What the things of a street scene look like: coloured parts in unit coordinates.
+"""The things of a street scene are made of coloured parts, given in unit coordinates.
 
 x runs from 0 (left) to 1 (right), y from 0 (top) to 1 (the ground the object stands on). Colours
 of bodies vary freely between instances, so that shape and not colour tells the class.

@@ -1,4 +1,4 @@
-"""The built-in world: procedural street scenes with exact labels and knobs.
+"""The built-in world draws procedural street scenes, with exact labels and knobs.
 
 A scene has sky, buildings, vegetation, sidewalk and road, and on them cars, buses, people and
 signs that shrink with distance, hide each other and are cut by the border. Photo and label are
@@ -38,7 +38,7 @@ PERSON, CAR, BUS, SIGN = 11, 12, 13, 14
 _FIRST_INSTANCE_ID = 100
 _MIN_OBJECT_HEIGHT = 14.0
 _MIN_AREA = 32
-"""Objects of which fewer pixels are visible are void: no annotator would mark them."""
+"""Objects with fewer visible pixels are void: no annotator would mark them."""
 
 
 MAX_SIDE = 4096

@@ -1,1 +1,1 @@
-"""From a full label to the cheaper labels one could have bought instead."""
+"""Make the cheaper labels that one could have bought instead of a full one."""

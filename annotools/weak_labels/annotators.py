@@ -1,4 +1,4 @@
-"""Simulated annotators: what a hurried or careless one gives instead of the perfect label.
+"""Simulated annotators are hurried or careless: they give less than the perfect label.
 
 All habits default to none, which leaves every label as it is. Each mistake is drawn from a stream
 of its own, named by image and object, so that taking an object away does not change what happens
@@ -23,7 +23,7 @@ SMALL_BELOW = 0.058
 """Relative size below which an object is small: COCO's 32 pixels on its usual 640 x 480."""
 
 MAX_LENGTH = 100_000
-"""What no habit is off by: more pixels than the sides of images have, or times their boxes'."""
+"""Most pixels, or widths of a box, that a habit may be off: more than any image has."""
 
 LARGE_FROM = 0.173
 """Relative size from which an object is large: COCO's 96 pixels on its usual 640 x 480."""
@@ -47,7 +47,7 @@ class MissRates:
 
 @dataclass(frozen=True, kw_only=True)
 class BoxHabits:
-    """How boxes are drawn."""
+    """The mistakes in boxes."""
 
     corner_shift: float = 0.0
     """Each side is off by a normal draw of its own: the standard deviation, as a share of the
@@ -63,7 +63,7 @@ class BoxHabits:
 
 @dataclass(frozen=True, kw_only=True)
 class TagHabits:
-    """How the question whether a category is in a crop is answered: probabilities in [0, 1]."""
+    """Probabilities in [0, 1] of a wrong answer to whether a category is in a crop."""
 
     miss_rate: float = 0.0
     """Of "no" where the category is present."""
@@ -76,7 +76,7 @@ class TagHabits:
 
 @dataclass(frozen=True, kw_only=True)
 class PolygonHabits:
-    """How outlines are drawn, those of full and of coarse labels: see `annotate_full`."""
+    """The mistakes in outlines of full and of coarse labels: see `annotate_full`."""
 
     tolerance: float = 0.0
     """Pixels that the outline may be off for the sake of fewer vertices."""
@@ -89,7 +89,7 @@ class PolygonHabits:
 
 @dataclass(frozen=True, kw_only=True)
 class PointHabits:
-    """How points are clicked."""
+    """The mistakes in points."""
 
     shift: float = 0.0
     """A click is off by a normal draw along x and along y: the standard deviation in pixels."""
@@ -128,10 +128,10 @@ def annotate_weak(
 
     Args:
         weak: the perfect label.
-        categories: the dataset's.
-        annotator: who is asked.
+        categories: the dataset's, in which all tags must be.
+        annotator: the one with the habits.
         image_size_wh: width and height of the image in pixels.
-        seed: of the mistakes.
+        seed: the mistakes are drawn from it, and from the image and object.
 
     Raises:
         DatasetError: for a tag asked about that is not in the set.
@@ -153,7 +153,7 @@ def annotate_boxes(
     image_size_wh: tuple[int, int],
     seed: int,
 ) -> tuple[tuple[Box, ...], ...]:
-    """Return what is drawn for each box: nothing where it is missed, two where it is drawn twice.
+    """Return the boxes drawn for each box: none where it is missed, two where it is drawn twice.
 
     A drawn box lies in the image and has at least one pixel; it keeps its category. Boxes carry
     no segment id: mistakes are keyed by category and corners, and by count where these are equal.
@@ -243,8 +243,9 @@ def _annotate_crop(
     for category_id in asked:
         key = (*crop.box_xyxy, category_id)
         draw = stream(seed, "annotator", "tags", image_id, *key).random()
-        is_present = category_id in crop.category_ids
-        if draw >= habits.miss_rate if is_present else draw < habits.false_rate:
+        is_seen = category_id in crop.category_ids and draw >= habits.miss_rate
+        is_made_up = category_id not in crop.category_ids and draw < habits.false_rate
+        if is_seen or is_made_up:
             given.append(category_id)
     return replace(crop, category_ids=tuple(sorted(given)))
 

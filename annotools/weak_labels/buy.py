@@ -1,5 +1,6 @@
-"""What is bought for an image: one function says it, whoever asks and wherever labels come from."""
+"""One function says what is bought for an image, whoever asks and wherever its labels come from."""
 
+from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.records import NO_LABEL, Dataset, FullLabel, Image, TaggedCrop, WeakLabel
 from annotools.weak_labels.annotators import Annotator, annotate_weak
@@ -26,7 +27,7 @@ def buy(
             nothing.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         annotator: whose habits; None for one without mistakes.
-        seed: of the mistakes.
+        seed: the mistakes are drawn from it.
 
     Raises:
         DatasetError: when the label cannot be read, or the dataset does not have the kind.
@@ -36,42 +37,66 @@ def buy(
         return WeakLabel(image_id=image.image_id)
     if kind == "full":
         return annotate_full(dataset.read_label(image), dataset.categories, habits, seed)
-    if dataset.read_weak is None:
-        weak = weaken(dataset.read_label(image), dataset.categories, kind, crop_size_wh)
-    else:
-        weak = take_given(dataset, image, kind, crop_size_wh)
-    return annotate_weak(weak, dataset.categories, habits, (image.width, image.height), seed)
+    size_wh = (image.width, image.height)
+    source = read_source(dataset, image)
+    weak = take_kind(source, dataset.categories, kind, crop_size_wh, size_wh)
+    return annotate_weak(weak, dataset.categories, habits, size_wh, seed)
+
+
+def read_source(dataset: Dataset, image: Image) -> FullLabel | WeakLabel:
+    """Return the label from which all that can be bought for an image follows.
+
+    Raises:
+        DatasetError: when it cannot be read.
+    """
+    return dataset.read_label(image) if dataset.read_weak is None else dataset.read_weak(image)
 
 
 def take_given(
     dataset: Dataset, image: Image, kind: str, crop_size_wh: tuple[int, int] | None
 ) -> WeakLabel:
-    """Return the part that a kind has of the weak label that a dataset without masks gives.
+    """Return the weak label of one kind from the boxes and tags of a dataset without masks."""
+    assert dataset.read_weak is not None
+    size_wh = (image.width, image.height)
+    return take_kind(dataset.read_weak(image), dataset.categories, kind, crop_size_wh, size_wh)
 
-    Beside boxes, tags count for stuff alone, as `weaken` has it. Boxes without tags say which
-    things are in a crop: those whose box reaches into it.
+
+def take_kind(
+    source: FullLabel | WeakLabel,
+    categories: CategorySet,
+    kind: str,
+    crop_size_wh: tuple[int, int] | None,
+    size_wh: tuple[int, int],
+) -> WeakLabel:
+    """Return a weak label of one kind, without mistakes.
+
+    A full label is weakened. Of a weak label it is the part that the kind has: next to boxes, tags
+    are about stuff alone, as `weaken` has it; boxes without tags say which things are in a crop,
+    those whose box reaches into it.
 
     Args:
-        dataset: with `read_weak`.
-        image: of the dataset.
+        source: what there is, as `read_source` gives it.
+        categories: the dataset's.
         kind: one of `WEAK_KINDS`.
-        crop_size_wh: of crops that are laid over boxes; tags that were given keep theirs.
+        crop_size_wh: width and height in pixels of the tagged crops, None for the whole image;
+            tags that were given keep their own crops.
+        size_wh: width and height of the image in pixels.
 
     Raises:
-        DatasetError: when the label cannot be read, or the dataset does not have the kind.
+        DatasetError: when boxes are asked of tags.
     """
-    assert dataset.read_weak is not None
-    given = dataset.read_weak(image)
+    if isinstance(source, FullLabel):
+        return weaken(source, categories, kind, crop_size_wh)
     wants_boxes, wants_tags = kind != "tags", kind != "boxes"
-    if wants_boxes and not given.has_boxes:
-        raise DatasetError(f"{image.file_name}: has tags and no boxes: ask for tags")
-    asked = asked_categories(dataset.categories, stuff_only=wants_boxes) if wants_tags else ()
-    if given.tagged_category_ids:
-        asked = tuple(i for i in given.tagged_category_ids if i in asked)
-        crops = given.crops
+    if wants_boxes and not source.has_boxes:
+        raise DatasetError(f"image {source.image_id}: has tags and no boxes: ask for tags")
+    asked = asked_categories(categories, stuff_only=wants_boxes) if wants_tags else ()
+    if source.tagged_category_ids:
+        asked = tuple(i for i in source.tagged_category_ids if i in asked)
+        crops = source.crops
     else:
-        asked = tuple(i for i in asked if dataset.categories.by_id(i).is_thing)
-        crops = _crops_of_boxes(given, image, crop_size_wh)
+        asked = tuple(i for i in asked if categories.by_id(i).is_thing)
+        crops = _crops_of_boxes(source, size_wh, crop_size_wh) if asked else ()
     tagged = tuple(
         TaggedCrop(
             box_xyxy=crop.box_xyxy,
@@ -80,20 +105,20 @@ def take_given(
         for crop in crops
     )
     return WeakLabel(
-        image_id=image.image_id,
-        boxes=given.boxes if wants_boxes else (),
+        image_id=source.image_id,
+        boxes=source.boxes if wants_boxes else (),
         crops=tagged if asked else (),
         tagged_category_ids=asked,
         has_boxes=wants_boxes,
+        drops=source.drops,
     )
 
 
 def _crops_of_boxes(
-    given: WeakLabel, image: Image, crop_size_wh: tuple[int, int] | None
+    given: WeakLabel, size_wh: tuple[int, int], crop_size_wh: tuple[int, int] | None
 ) -> tuple[TaggedCrop, ...]:
-    width, height = image.width, image.height
     crops = []
-    for place in crop_grid(width, height, *(crop_size_wh or (width, height))):
+    for place in crop_grid(*size_wh, *(crop_size_wh or size_wh)):
         present = {
             box.category_id
             for box in given.boxes

@@ -1,4 +1,4 @@
-"""From a full label to coarse masks: polygons of few vertices that stay inside their segment.
+"""Make coarse masks of a full label: polygons of few vertices that stay inside their segment.
 
 A polygon holds the pixels that OpenCV's `fillPoly` fills, its border included.
 """

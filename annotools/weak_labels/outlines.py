@@ -1,4 +1,4 @@
-"""Full labels as hurried annotators draw them: fewer vertices, borders that are off."""
+"""Redraw full labels as hurried annotators do: with fewer vertices, and borders that are off."""
 
 import cv2
 import numpy as np
@@ -23,14 +23,14 @@ def annotate_full(
     to as few vertices as stay within `tolerance` (Douglas and Peucker), each vertex then moved by
     `boundary_shift`, kept inside the image. Larger segments are drawn first, so that overlaps go
     to the smaller. Pixels that no polygon holds become void; where the background is all that is
-    left over, it is not drawn, and takes these but for pixels that were void before. Segments
+    left over, it is not drawn, and takes these, except pixels that were void before. Segments
     with no pixel left are in the drops, the background aside.
 
     Args:
         label: the perfect label.
-        categories: the dataset's.
-        annotator: who is asked.
-        seed: of the mistakes, keyed by image and segment.
+        categories: the dataset's, which say what is background.
+        annotator: the one with the habits.
+        seed: the mistakes are drawn from it, and from image and segment.
     """
     if annotator.polygons == PolygonHabits():
         return label

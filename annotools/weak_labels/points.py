@@ -1,4 +1,4 @@
-"""From a full label to points: one click on each segment, well inside it."""
+"""Make points of a full label: one click on each segment, well inside it."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""From a full label to scribbles: one stroke along each segment.
+"""Make scribbles of a full label: one stroke along each segment.
 
 A stroke is a path through nodes, pixels of a square grid that lie deep enough inside the segment
 for the straight lines to their eight neighbours on the grid to stay inside too.

@@ -1,4 +1,4 @@
-"""From a full label to the cheaper labels one could have bought instead: boxes and image tags."""
+"""Make boxes and image tags of a full label: the cheaper labels one could have bought instead."""
 
 from math import ceil
 

@@ -109,6 +109,24 @@ def test_photos_that_cannot_be_used(tmp_path: Path) -> None:
     assert "error 2.png: not a PNG or JPEG" in problems[1]
 
 
+def test_photos_are_decoded_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_instances(tmp_path, images=[image_entry(width=500, height=400)])
+    path = tmp_path / "val" / "a.png"
+    path.parent.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), noise)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert check_dataset("coco-instances", tmp_path, ["val"]).problems == ()
+    (problem,) = check_dataset("coco-instances", tmp_path, ["val"], decode=True).problems
+    assert (problem.severity, problem.place) == ("error", str(path))
+    assert "the PNG is damaged" in problem.message
+    cv2.imwrite(str(path), noise)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert only(find("coco-instances", tmp_path), "error a.png: the file is truncated")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -126,8 +144,27 @@ def test_photos_that_cannot_be_used(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_annotations(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    write_instances(tmp_path, annotations=[annotation(**changes)])
+    write_instances(tmp_path, annotations=[annotation(**changes), annotation(id=6)])
     assert any(message in problem for problem in find("coco-instances", tmp_path))
+
+
+def test_a_file_of_boxes_has_no_mask_to_miss(tmp_path: Path) -> None:
+    listed = [annotation(id=i, segmentation=[], area=6) for i in range(3)]
+    del listed[0]["segmentation"]
+    write_instances(tmp_path, annotations=listed)
+    assert find("coco-instances", tmp_path) == []
+    del listed[1]["bbox"]
+    listed[2]["bbox"] = [1, 1, 0, 2]
+    write_instances(tmp_path, annotations=listed)
+    assert find("coco-instances", tmp_path) == [
+        "error instances_val.json: annotations[2]: bbox [1, 1, 0, 2] has no area: give width and "
+        "height",
+        "error instances_val.json: annotations[1]: has neither mask nor bbox: add one of them",
+        "warning instances_val.json: annotations[1]: is left out: bbox is missing or not four "
+        "numbers x, y, width, height: give them",
+        "warning instances_val.json: annotations[2]: is left out: bbox has no area: give width "
+        "and height above 0",
+    ]
 
 
 def test_a_box_within_a_pixel_of_its_polygon_is_tight(tmp_path: Path) -> None:

@@ -90,3 +90,27 @@ def test_a_sheet_over_a_photo_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     done = CliRunner().invoke(app, given)
     assert (done.exit_code, "is a file of the dataset" in done.output) == (2, True), done.output
     assert path.read_bytes() == written
+
+
+def test_boxes_alone_are_drawn_and_masks_are_refused(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": 2, "name": "car"}],
+        "annotations": [{"image_id": 1, "category_id": 2, "bbox": [5, 6, 20, 15]}],
+    }
+    path = tmp_path / "annotations" / "instances_val.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    out = tmp_path / "sheet.png"
+    arguments = ["draw", tmp_path, "--format", "coco-instances", "--split", "val", "--out", out]
+    for shown in ([], ["--show", "tags"], ["--show", "boxes", "--show", "tags"]):
+        done = CliRunner().invoke(app, [str(argument) for argument in (*arguments, *shown)])
+        assert done.exit_code == 0, done.output
+        sheet = cv2.imread(str(out))
+        assert sheet is not None
+        assert (sheet[:, : 40 * 16] != sheet[:, 40 * 16 + GAP :]).any()
+    out.unlink()
+    done = CliRunner().invoke(app, [*map(str, arguments), "--show", "segments"])
+    assert isinstance(done.exception, DatasetError)
+    assert "has boxes and no masks: ask for boxes or tags" in str(done.exception)
+    assert not out.exists()

@@ -425,7 +425,7 @@ def test_a_lost_object_is_noticed_before_any_file_is_final(
         weak = weaken(*arguments)
         return type(weak)(**(vars(weak) | lose(weak)))
 
-    monkeypatch.setattr("annotools.conversion.image_outputs.weaken", lossy)
+    monkeypatch.setattr("annotools.weak_labels.buy.weaken", lossy)
     with pytest.raises(AssertionError, match=message):
         run(in_memory([("a.png", STREET)]), tmp_path / "out", "boxes", "tags")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".state"}

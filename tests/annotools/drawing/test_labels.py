@@ -2,9 +2,18 @@ import cv2
 import numpy as np
 import pytest
 
-from annotools.drawing.labels import GAP, LAYERS, contact_sheet, draw_label, encode_png, enlarge
+from annotools.drawing.labels import (
+    GAP,
+    LAYERS,
+    contact_sheet,
+    draw_label,
+    encode_png,
+    enlarge,
+    enlarge_label,
+)
 from annotools.drawing.lettering import Name, write_block, write_names
 from annotools.weak_labels.points import points_of
+from annotools.weak_labels.weaken import weaken
 from tests.builders import make_categories, make_label
 
 
@@ -18,6 +27,25 @@ def test_segments_are_tinted_halfway_to_their_colour() -> None:
         colour = categories.by_id(category_id).colour
         assert picture[38, x].tolist() == [(100 + c) // 2 for c in colour]
     assert (picture[:, 39] == 255).all(axis=1).sum() > 20  # The outline, but for names on it.
+
+
+@pytest.mark.parametrize("layer", ["boxes", "tags"])
+def test_boxes_alone_are_drawn_as_those_of_masks(layer: str) -> None:
+    categories = make_categories(stuff=("ground",), background=True)
+    rows = np.full((60, 90), 1)
+    rows[5:20, 60:80] = 3
+    rows[10:50, 20:70] = 2
+    rows[45:60, 0:25] = 4
+    label = make_label(rows.tolist(), {1: 10, 2: 20, 3: 20, 4: 20}, groups=[3])
+    photo = np.zeros((60, 90, 3), dtype=np.uint8)
+    boxes = weaken(label, categories, "boxes", None)
+    for factor in (1, 3):
+        expected, drawn = (
+            draw_label(photo, shown, categories, [layer], crop_size_wh=(50, 60), factor=factor)
+            for shown in (label, boxes)
+        )
+        assert expected.any()
+        assert (drawn == expected).all()
 
 
 def test_void_is_darkened_and_has_no_name() -> None:
@@ -138,7 +166,7 @@ def test_a_block_of_names_becomes_smaller_to_fit_its_area() -> None:
 def test_enlarging_repeats_pixels_and_keeps_groups() -> None:
     label = make_label([[1, 2], [0, 2]], {1: 10, 2: 30}, groups=[2])
     photo = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    large_photo, large = enlarge(photo, label, 3)
+    large_photo, large = enlarge(photo, 3), enlarge_label(label, 3)
     assert large_photo.shape == (6, 6, 3)
     assert large_photo[5, 0].tolist() == photo[1, 0].tolist()
     assert large.segment_map[2, 2] == 1

@@ -349,7 +349,7 @@ GOOD = annotation([SQUARE])
         ({"annotations": [annotation([], image_id=4)]}, r"\[0\]: image_id 4 is not in images"),
         ({"annotations": [annotation([], category_id=4)]}, r"category_id 4 is not in categories"),
         ({"annotations": [annotation([], category_id=0)]}, r"category_id 0 is not in categories"),
-        ({"annotations": [without(GOOD, "segmentation")]}, "segmentation is missing"),
+        ({"annotations": [without(GOOD, "segmentation"), GOOD]}, "segmentation is missing"),
         ({"annotations": [GOOD, annotation([])]}, r"annotations\[1\]: segmentation is missing"),
         ({"annotations": [annotation([], iscrowd=2)]}, "iscrowd = 2: give 0 or 1"),
         ({"annotations": [annotation([], iscrowd=[])]}, r"iscrowd = \[\]: give 0 or 1"),

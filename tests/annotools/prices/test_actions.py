@@ -15,9 +15,9 @@ from annotools.prices.actions import (
     price_seconds,
     unknown_counts,
 )
-from annotools.prices.image_content import UNKNOWN, measure_content
+from annotools.prices.image_content import UNKNOWN
 from annotools.prices.times import AnnotationTimes, read_times
-from tests.builders import make_categories, make_label
+from tests.builders import make_categories, make_label, measure
 
 ROAD, SKY, CAR = 10, 20, 30
 
@@ -42,7 +42,7 @@ BEARMAN = read_times("bearman2016")
     ],
 )
 def test_actions_where_stuff_is_labelled(kind, crop, actions):
-    content = measure_content(LABEL, make_categories(), crop)
+    content = measure(LABEL, make_categories(), crop)
 
     assert count_actions(content, [kind]) == {kind: actions}
 
@@ -62,23 +62,23 @@ def test_actions_where_all_stuff_is_background(kind, actions):
     categories = make_categories(things=("car", "dog"), stuff=("background",), background=True)
     label = make_label([[1, 2, 3]], {1: 10, 2: 20, 3: 20}, groups=[3])
 
-    content = measure_content(label, categories, None)
+    content = measure(label, categories, None)
 
     assert count_actions(content, [kind]) == {kind: actions}
 
 
 def test_parts_that_are_no_label_kind():
-    content = measure_content(LABEL, make_categories(), (2, 2))
+    content = measure(LABEL, make_categories(), (2, 2))
 
     assert actions_for(content, "tags of stuff") == {"tag": 2, ABSENT_TAGS: 2}
     assert math.isnan(actions_for(content, "full by vertex")["vertex"])
-    counted = measure_content(LABEL, make_categories(), None, vertices=40)
+    counted = measure(LABEL, make_categories(), None, vertices=40)
     assert actions_for(counted, "full by vertex") == {"vertex": 40, ABSENT_CLASSES: 0}
     assert actions_for(content, "one point a class") == {"point_first": 3, ABSENT_CLASSES: 0}
 
 
 def test_an_unknown_count_is_not_a_number():
-    content = measure_content(LABEL, make_categories(), None)
+    content = measure(LABEL, make_categories(), None)
     unknown = replace(content, thing_tags=UNKNOWN)
 
     assert math.isnan(actions_for(unknown, "tags")["tag"])
@@ -89,7 +89,7 @@ def test_an_unknown_count_is_not_a_number():
 
 
 def test_a_count_is_missed_only_where_its_question_is_paid():
-    content = measure_content(LABEL, make_categories(), None)
+    content = measure(LABEL, make_categories(), None)
     unknown = replace(content, stuff_classes_present=UNKNOWN, thing_classes_present=UNKNOWN)
     present = ("thing_classes_present", "stuff_classes_present")
 
@@ -102,7 +102,7 @@ def test_a_count_is_missed_only_where_its_question_is_paid():
 @pytest.mark.parametrize("kind", ["masks", "tags of stuff", "full by vertex"])
 def test_an_unknown_kind_is_refused(kind):
     with pytest.raises(ValueError, match=f"'{kind}'"):
-        count_actions(measure_content(LABEL, make_categories(), None), [kind])
+        count_actions(measure(LABEL, make_categories(), None), [kind])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_weak_label_costs_its_parts(pixels, crop):
     rows = [[1 + (pixels >> i & 1) for i in range(4)], [3, 4, 4, 0]]
     label = make_label(rows, {1: SKY, 2: ROAD, 3: CAR, 4: CAR})
     categories = make_categories()
-    content = measure_content(label, categories, crop)
+    content = measure(label, categories, crop)
     count = count_actions(content, ("boxes", "tags", "boxes+tags"))
 
     assert count["boxes+tags"]["box"] == count["boxes"]["box"]

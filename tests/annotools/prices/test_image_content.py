@@ -9,12 +9,11 @@ from annotools.prices.image_content import (
     STATISTICS_FOLDER,
     ImageContent,
     mean_content,
-    measure_content,
     measure_images,
     read_statistics,
 )
 from annotools.records import Box, Dataset, Image, TaggedCrop, WeakLabel
-from tests.builders import make_categories, make_dataset, make_label, make_weak_dataset
+from tests.builders import make_categories, make_dataset, make_label, make_weak_dataset, measure
 
 LABELS = {
     "1.png": make_label([[1, 2], [1, 3]], {1: 10, 2: 30, 3: 30}, image_id=1),
@@ -41,7 +40,7 @@ def write_statistics(folder: Path, **changes: str) -> Path:
 
 def test_content_of_a_label():
     label = make_label([[1, 1, 2, 3]], {1: 20, 2: 30, 3: 30}, groups=[3])
-    content = measure_content(label, make_categories(things=("car", "dog")), (2, 1))
+    content = measure(label, make_categories(things=("car", "dog")), (2, 1))
 
     assert content == ImageContent(
         has_stuff=True,
@@ -60,7 +59,7 @@ def test_content_of_a_label():
 def test_background_is_no_class_and_tags_may_be_left_out():
     label = make_label([[1, 2]], {1: 10, 2: 20})
     categories = make_categories(stuff=("background",), background=True)
-    content = measure_content(label, categories, None, with_tags=False)
+    content = measure(label, categories, None, with_tags=False)
 
     assert not content.has_stuff
     assert (content.num_stuff_classes, content.stuff_classes_present) == (0, 0)
@@ -80,8 +79,7 @@ def test_mean_of_images():
 def test_mean_vertices_are_those_of_the_images_where_they_are_known():
     label, categories = make_label([[1]], {1: 20}), make_categories()
     contents = [
-        measure_content(label, categories, None, vertices=vertices)
-        for vertices in (None, 0, 9, None)
+        measure(label, categories, None, vertices=vertices) for vertices in (None, 0, 9, None)
     ]
 
     assert [content.vertices_known for content in contents] == [0, 1, 1, 0]
