@@ -1,10 +1,10 @@
 """COCO panoptic files are read here, and their entries are made for those who write them.
 
-A split has one JSON, and an image one PNG. Truths, pseudo-labels and predictions all come in this
-form: `read` makes a dataset of them, and `read_entries` serves those who score them.
+A split has one JSON, an image one PNG. `read` makes a dataset of them; `read_entries` is also for
+those who score predictions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,34 +28,21 @@ from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class PanopticSegment:
-    """A segment as the JSON lists it; scores are in [0, 1], None where none is given or read."""
-
-    segment_id: int
-    category_id: int
-    is_crowd: bool
-    score: float | None
-    probability: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class PanopticEntry:
-    """An image's label as the JSON lists it; `place` names its place there in messages."""
+    """An image's label as the JSON lists it; `place` names its place there in messages.
+
+    `category_of` gives category ids by segment id, in the order of the list, and `crowds` the
+    segment ids with `iscrowd`. `scores` and `probabilities`, of segments that have one, are in
+    [0, 1] by segment id.
+    """
 
     place: str
     image_id: int | str
     png_path: Path
-    segments: tuple[PanopticSegment, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Annotation:
-    """The part of an entry that a dataset keeps: categories by segment id, and ids of groups."""
-
-    place: str
-    png_path: Path
     category_of: Mapping[int, int]
-    groups: tuple[int, ...]
+    crowds: tuple[int, ...]
+    scores: Mapping[int, float]
+    probabilities: Mapping[int, float]
 
 
 def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
@@ -89,7 +76,8 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     content = read_json(path, others="panoptic*.json")
     categories = read_categories(path, content)
     images = read_images(path, content, photo_folder=root / split)
-    annotation_of = _read_annotations(path, content, label_folder, categories, images)
+    listed = read_entries(path, content, label_folder, categories)
+    annotation_of = _by_image(listed, images)
     images, drops = _part_labelled(path, images, annotation_of)
     if drops and not allow_missing:
         raise DatasetError(
@@ -104,7 +92,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         split=split,
         categories=categories,
         images=images,
-        read_label=partial(_read_label, path, categories.background_id, annotation_of),
+        read_label=partial(_read_label, path, categories, annotation_of),
         read_photo=read_photo,
         drops=drops,
         source_files=(path,),
@@ -207,76 +195,64 @@ def read_entries(
         image_id = take_image_id(place, entry, "image_id")
         file_name = take(place, entry, "file_name", str)
         check_inside(place, file_name, png_folder)
-        listed = entry.get("segments_info")
-        if not isinstance(listed, list):
-            raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
-        segments: dict[int, PanopticSegment] = {}
-        for number, segment_entry in enumerate(listed):
-            inner = f"{place}: segments_info[{number}]"
-            segment = _read_segment(inner, segment_entry, categories, with_scores, known)
-            if segment.segment_id in segments:
-                raise DatasetError(f"{inner}: id {segment.segment_id} is given twice: use another")
-            segments[segment.segment_id] = segment
+        segments = _check_segments(place, entry.get("segments_info"), categories, known)
         yield PanopticEntry(
             place=place,
             image_id=image_id,
             png_path=png_folder / file_name,
-            segments=tuple(segments.values()),
+            category_of={i: segment["category_id"] for i, (_, segment) in segments.items()},
+            crowds=tuple(i for i, (_, segment) in segments.items() if segment.get("iscrowd")),
+            scores=_take_scores(segments, "score") if with_scores else {},
+            probabilities=_take_scores(segments, "probability") if with_scores else {},
         )
 
 
-def _read_segment(
-    place: str, entry: Any, categories: CategorySet, with_scores: bool, known: str
-) -> PanopticSegment:
-    if not isinstance(entry, dict):
-        raise DatasetError(f"{place}: is not an object: give a COCO file")
-    segment_id = take(place, entry, "id", int)
-    category_id = take(place, entry, "category_id", int)
-    if not VOID < segment_id < END_OF_IDS:
-        raise DatasetError(f"{place}: id {segment_id}: give 1 to {END_OF_IDS - 1}")
-    if category_id not in categories.class_index_of:
-        raise DatasetError(f"{place}: category_id {category_id} is not in {known}: drop it")
-    return PanopticSegment(
-        segment_id=segment_id,
-        category_id=category_id,
-        is_crowd=take_flag(place, entry, "iscrowd", default=False),
-        score=take_score(place, entry, "score") if with_scores else None,
-        probability=take_score(place, entry, "probability") if with_scores else None,
-    )
+def _check_segments(
+    place: str, listed: Any, categories: CategorySet, known: str
+) -> dict[int, tuple[str, dict[str, Any]]]:
+    """Return the objects of `segments_info` by id, each after its place for messages."""
+    if not isinstance(listed, list):
+        raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
+    segments: dict[int, tuple[str, dict[str, Any]]] = {}
+    for number, entry in enumerate(listed):
+        inner = f"{place}: segments_info[{number}]"
+        if not isinstance(entry, dict):
+            raise DatasetError(f"{inner}: is not an object: give a COCO file")
+        segment_id = take(inner, entry, "id", int)
+        category_id = take(inner, entry, "category_id", int)
+        if not VOID < segment_id < END_OF_IDS:
+            raise DatasetError(f"{inner}: id {segment_id}: give 1 to {END_OF_IDS - 1}")
+        if segment_id in segments:
+            raise DatasetError(f"{inner}: id {segment_id} is given twice: use another")
+        if category_id not in categories.class_index_of:
+            raise DatasetError(f"{inner}: category_id {category_id} is not in {known}: drop it")
+        take_flag(inner, entry, "iscrowd", default=False)
+        segments[segment_id] = (inner, entry)
+    return segments
 
 
-def _read_annotations(
-    path: Path,
-    content: Any,
-    label_folder: Path,
-    categories: CategorySet,
-    images: tuple[Image, ...],
-) -> dict[int | str, _Annotation]:
+def _take_scores(segments: dict[int, tuple[str, dict[str, Any]]], key: str) -> dict[int, float]:
+    found = {i: take_score(inner, segment, key) for i, (inner, segment) in segments.items()}
+    return {segment_id: score for segment_id, score in found.items() if score is not None}
+
+
+def _by_image(
+    listed: Iterable[PanopticEntry], images: tuple[Image, ...]
+) -> dict[int | str, PanopticEntry]:
     image_ids = {image.image_id for image in images}
-    annotation_of: dict[int | str, _Annotation] = {}
-    for entry in read_entries(path, content, label_folder, categories):
-        if entry.image_id not in image_ids:
-            raise DatasetError(
-                f"{entry.place}: image_id {entry.image_id!r} is not in images: drop it"
-            )
-        if entry.image_id in annotation_of:
-            raise DatasetError(
-                f"{entry.place}: image_id {entry.image_id!r} is given twice: drop one"
-            )
-        crowds = [s for s in entry.segments if s.is_crowd]
-        annotation_of[entry.image_id] = _Annotation(
-            place=entry.place,
-            png_path=entry.png_path,
-            category_of={s.segment_id: s.category_id for s in entry.segments},
-            groups=tuple(s.segment_id for s in crowds if categories.by_id(s.category_id).is_thing),
-        )
+    annotation_of: dict[int | str, PanopticEntry] = {}
+    for entry in listed:
+        image_id = entry.image_id
+        if image_id not in image_ids:
+            raise DatasetError(f"{entry.place}: image_id {image_id!r} is not in images: drop it")
+        if image_id in annotation_of:
+            raise DatasetError(f"{entry.place}: image_id {image_id!r} is given twice: drop one")
+        annotation_of[image_id] = entry
     return annotation_of
 
 
 def _part_labelled(
-    path: Path,
-    images: tuple[Image, ...],
-    annotation_of: Mapping[int | str, _Annotation],
+    path: Path, images: tuple[Image, ...], annotation_of: Mapping[int | str, PanopticEntry]
 ) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
     """Return the images that have a label, with its path, and the others as drops."""
     labelled, drops = [], []
@@ -285,8 +261,7 @@ def _part_labelled(
         if annotation is None:
             place = f"{path}: image {image.image_id!r}"
             drops.append(Drop(place=place, reason="the annotation is missing"))
-            continue
-        if annotation.png_path.is_file():
+        elif annotation.png_path.is_file():
             labelled.append(replace(image, label_paths=(annotation.png_path,)))
         else:
             drops.append(Drop(place=str(annotation.png_path), reason="the PNG is missing"))
@@ -295,15 +270,17 @@ def _part_labelled(
 
 def _read_label(
     path: Path,
-    background_id: int | None,
-    annotation_of: Mapping[int | str, _Annotation],
+    categories: CategorySet,
+    annotation_of: Mapping[int | str, PanopticEntry],
     image: Image,
 ) -> FullLabel:
     annotation = annotation_of[image.image_id]
     (label_path,) = image.label_paths
     segment_map = _read_segment_map(label_path, image)
+    category_of = annotation.category_of
+    groups = [i for i in annotation.crowds if categories.by_id(category_of[i]).is_thing]
     try:
-        label = build_label(image.image_id, segment_map, annotation.category_of, annotation.groups)
+        label = build_label(image.image_id, segment_map, category_of, groups)
     except KeyError as error:  # The ids are looked up where they are measured, once.
         raise DatasetError(
             f"{label_path}: segment id {error.args[0]} of image {image.image_id!r} is not in "
@@ -312,8 +289,8 @@ def _read_label(
     present = {segment.segment_id for segment in label.segments}
     drops = tuple(
         Drop(place=f"{annotation.place}: segment {segment_id}", reason="the PNG has no pixel of it")
-        for segment_id, category_id in annotation.category_of.items()
-        if segment_id not in present and category_id != background_id
+        for segment_id, category_id in category_of.items()
+        if segment_id not in present and category_id != categories.background_id
     )
     return replace(label, drops=drops)
 

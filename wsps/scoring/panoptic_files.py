@@ -193,11 +193,10 @@ def _number_by_id(listed: Sequence[tuple[str, int | str]], as_text: bool) -> dic
 
 
 def _read_prediction(entry: PanopticEntry, image_id: int | str) -> PredictedLabel:
-    segments = entry.segments
     return PredictedLabel(
         label=_read_label(entry, image_id),
-        scores={s.segment_id: s.score for s in segments if s.score is not None},
-        probabilities={s.segment_id: s.probability for s in segments if s.probability is not None},
+        scores=entry.scores,
+        probabilities=entry.probabilities,
     )
 
 
@@ -205,31 +204,28 @@ def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:
     place = f"{entry.place}: image {entry.image_id!r}"
     runs = _read_runs(entry.png_path)
     measured = measure_runs(runs)
-    listed = {segment.segment_id for segment in entry.segments}
-    if unlisted := [segment_id for segment_id in measured if segment_id not in listed]:
+    if unlisted := [i for i in measured if i not in entry.category_of]:
         raise DatasetError(
             f"{place}: segment {unlisted[0]} is in {entry.png_path} but not in "
             "segments_info: add it, or make its pixels 0"
         )
-    segments = []
-    # The last crowd in the JSON's order is the one that the reference implementation counts.
-    for given in entry.segments:
-        if given.segment_id not in measured:
-            raise DatasetError(
-                f"{place}: segment {given.segment_id} is in segments_info but has no pixel "
-                f"in {entry.png_path}: leave it out"
-            )
-        area, box = measured[given.segment_id]
-        segments.append(
-            Segment(
-                segment_id=given.segment_id,
-                category_id=given.category_id,
-                area=area,
-                box_xyxy=box,
-                is_group=given.is_crowd,
-            )
+    if undrawn := [i for i in entry.category_of if i not in measured]:
+        raise DatasetError(
+            f"{place}: segment {undrawn[0]} is in segments_info but has no pixel "
+            f"in {entry.png_path}: leave it out"
         )
-    return RunLabel(image_id=image_id, runs=runs, segments=tuple(segments))
+    # The last crowd in the JSON's order is the one that the reference implementation counts.
+    segments = tuple(
+        Segment(
+            segment_id=segment_id,
+            category_id=category_id,
+            area=measured[segment_id][0],
+            box_xyxy=measured[segment_id][1],
+            is_group=segment_id in entry.crowds,
+        )
+        for segment_id, category_id in entry.category_of.items()
+    )
+    return RunLabel(image_id=image_id, runs=runs, segments=segments)
 
 
 def _read_runs(path: Path) -> Runs:
