@@ -339,7 +339,7 @@ def _notes(result: "LabelledSplit") -> list[str]:
         notes.append(f"{result.num_resumed:,}{what} were done by an earlier run.")
     for split, tags in result.tags.items():
         notes.append(
-            f"AP of tags: how well the classifier ranks the {tags.num_crops:,} crops of {split}; "
-            "its mean stands beside all."
+            f"AP of tags: how well the classifier ranks the {tags.num_crops:,} crops of {split}, "
+            f"{percent(tags.mean)} % on average over classes."
         )
     return notes
