@@ -15,6 +15,10 @@ from annotools.records import Dataset
 from studies import trials
 from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
+from wsps import inference
+from wsps.pseudo_labels import label_images, rounds
+from wsps.training import stages
+from wsps.training import train as training
 
 
 @pytest.fixture
@@ -58,27 +62,48 @@ def test_links_can_be_kept(trial: Trial) -> None:
     assert {entry["image_id"]: entry["kind"] for entry in kinds} == trial.kind_of
 
 
+INSIDE_AND_BETWEEN = [
+    (label_images, "write_label", 2),
+    (rounds, "write_label_set", 1),
+    (stages, "train_semantic", 1),
+    (label_images, "next_label", 2),
+    (trials, "train", 1),
+    (training, "train_detector", 1),
+    (training, "train_instance", 1),
+    (trials, "predict_images", 1),
+    (inference, "write_label", 2),
+    (trials, "score_prediction", 1),
+    (trials, "write_result", 1),
+]
+"""Where a trial is stopped: before the so many-th call of a function, inside links and between."""
+
+
 @pytest.mark.parametrize(
-    "link", ["pseudo_label", "train", "predict_images", "score_prediction", "write_result"]
+    ("module", "name", "number"),
+    INSIDE_AND_BETWEEN,
+    ids=[name for _, name, _ in INSIDE_AND_BETWEEN],
 )
-def test_a_trial_that_was_stopped_goes_on_at_its_link(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, link: str
+def test_a_trial_that_was_stopped_goes_on_where_it_was(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, number: int
 ) -> None:
     whole = run_trial(replace(trial, study_folder=trial.study_folder / "whole"))
     with monkeypatch.context() as stopped:
-        function: Callable[..., Any] = getattr(trials, link)
+        function: Callable[..., Any] = getattr(module, name)
+        calls = []
 
-        def stop(*arguments: Any, **named: Any) -> None:
-            if link != "write_result":
-                function(*arguments, **named)
-            raise KeyboardInterrupt
+        def stop(*arguments: Any, **named: Any) -> Any:
+            calls.append(name)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return function(*arguments, **named)
 
-        stopped.setattr(trials, link, stop)
+        stopped.setattr(module, name, stop)
         with pytest.raises(KeyboardInterrupt):
             run_trial(trial)
     assert not trial.result_path.exists()
-    done = {path: path.stat().st_mtime_ns for path in trial.folder.rglob("*.p[nt]*")}
-    assert any("labels" in path.parts for path in done)
+    # Of an image, the label is written last.
+    whole_files = [*trial.folder.rglob("panoptic/*.png"), *trial.folder.rglob("*.pt")]
+    done = {path: path.stat().st_mtime_ns for path in whole_files}
     again = run_trial(keeping(trial))
     assert replace(again, seconds=whole.seconds) == whole
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
