@@ -81,7 +81,6 @@ def run_trial(trial: Trial) -> TrialResult:
         annotator=None if study.annotator is None else read_annotator(study.annotator),
         seed=trial.seed,
         box_labels=trial.study_folder / "box_labels",
-        is_measured=False,
     )
     pseudo_label(request, labels)
     train(labels, bought, request.recipe, trial.seed, run)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from annotools.allocation.plan_file import Allocation
+    from annotools.formats.source import Source
     from annotools.records import Dataset
     from wsps.pseudo_labels.quality import KindQuality, QualityRow, TagPrecision
     from wsps.pseudo_labels.rounds import LabelledSplit
@@ -195,9 +196,7 @@ def pseudo_label(
         seed=seed,
         held_out_split=val_split,
         box_labels=box_labels,
-        truth=None
-        if truth is None
-        else Source(format_name="coco-panoptic", root=truth, split=split),
+        truth=_find_truth(truth, source, dataset),
         with_maps=maps,
     )
     result = made_in.pseudo_label(request, out, workers, overwrite=overwrite)
@@ -222,6 +221,15 @@ def _check_usage(given: bool, asked: "Mapping[str, object]", photos: Path | None
                 f"{option} is missing: give ROOT, --format and --labels, or --photos with --boxes, "
                 "--tags or both"
             )
+
+
+def _find_truth(given: Path | None, source: "Source", dataset: "Dataset") -> "Source | None":
+    """Return where full labels are that measure the result, None without any."""
+    from annotools.formats.source import Source
+
+    if given is not None:
+        return Source(format_name="coco-panoptic", root=given, split=source.split)
+    return source if dataset.read_weak is None else None
 
 
 def _read_labels(text: str) -> "str | Allocation":

@@ -9,7 +9,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4.
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,21 +25,20 @@ from annotools.formats.panoptic_folder import (
     write_label,
     write_maps,
 )
-from annotools.formats.source import Source, open_source, photo_stamp
+from annotools.formats.source import open_source, photo_stamp
 from annotools.formats.weak_json import Entry
 from annotools.label_maps import class_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo, WeakLabel
-from annotools.weak_labels.annotators import Annotator
 from annotools.weak_labels.buy import buy
 from annotools.weak_labels.weaken import weaken
-from annotools.work_folder import mark_done, read_done
+from annotools.work_folder import STATE_FOLDER, mark_done, read_done
 from wsps.crf.dense_crf import sharpen
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.quality import CropScores
 from wsps.pseudo_labels.refine import PseudoLabel, refine_label
-from wsps.pseudo_labels.request import LabelTask
+from wsps.pseudo_labels.request import LabelRequest, LabelTask
 from wsps.recipe import Recipe, RefinementSettings
 from wsps.training.checkpoints import StoredNetwork, choose_device, load_weights
 
@@ -70,23 +69,21 @@ class LabelledImage:
 class ImageLabeller:
     """What all images of a round share; calling it labels one.
 
-    It goes to a worker with every image, so it holds nothing as long as the dataset. `out` is the
-    folder of the run, `folder` that of the round's labels. `truth` may measure them. `network` is
-    the classifier of tags in round 0, None without tags, and later the segmenter that the labels
-    before trained.
+    It goes to a worker with every image, so `request` comes without its long list of kinds. `out`
+    is the folder of the run. `network` is the classifier of tags in round 0, None without tags, and
+    later the segmenter that the labels before trained.
     """
 
-    source: Source
-    truth: Source | None
+    request: LabelRequest
     out: Path
-    folder: Path
-    round_number: int
-    recipe: Recipe
-    annotator: Annotator | None
-    seed: int
-    box_labels: BoxLabelStore | None
-    network: StoredNetwork | None
-    with_maps: bool
+    round_number: int = 0
+    network: StoredNetwork | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the round's label set: the last one is that of the run."""
+        is_last = self.round_number == self.request.num_rounds
+        return self.out if is_last else self.out / "rounds" / str(self.round_number)
 
     def __call__(self, task: LabelTask) -> LabelledImage:
         """Write the label of an image, unless it is there, and measure it.
@@ -95,32 +92,35 @@ class ImageLabeller:
             DatasetError: when photo or label cannot be read.
             OSError: when a file cannot be written.
         """
-        dataset, image = open_source(self.source), task.image
+        dataset, image = open_source(self.request.source), task.image
         bought = self.buy(dataset, task)
         key = self._key(image, bought)
         item = f"{self.round_number}/{task.name}"
+        # What an earlier run made counts only if its files are whole.
         entry: Entry | None = read_done(self.out, item, key)
         label = read_written(self.folder, image, entry)
         is_new = label is None or entry is None or not self._has_maps(task.name)
         if label is None or entry is None or is_new:
             label = self._make(dataset, image, bought)
             entry = write_label(self.folder, task.name, image, label)
-            if self.with_maps:
+            if self.request.with_maps:
                 write_maps(self.folder, task.name, label, dataset.categories)
             mark_done(self.out, item, key, entry)
+        is_measured = self.request.truth is not None
         return LabelledImage(
             task=task,
             is_new=is_new,
             entry=entry,
             boxes=_drawn_boxes(bought, dataset.categories),
-            counts=self._measure(image, label),
-            tags=None if self.truth is None else self.score_tags(dataset, image, bought),
+            counts=self._measure(image, label) if is_measured else None,
+            tags=self.score_tags(dataset, image, bought) if is_measured else None,
         )
 
     def buy(self, dataset: Dataset, task: LabelTask) -> FullLabel | WeakLabel:
         """Return what was bought for an image."""
-        size_wh = self.recipe.tags.crop_size_wh
-        return buy(dataset, task.image, task.kind, size_wh, self.annotator, self.seed)
+        size_wh = self.request.recipe.tags.crop_size_wh
+        annotator, seed = self.request.annotator, self.request.seed
+        return buy(dataset, task.image, task.kind, size_wh, annotator, seed)
 
     def score_tags(
         self, dataset: Dataset, image: Image, bought: FullLabel | WeakLabel
@@ -131,34 +131,34 @@ class ImageLabeller:
         from wsps.pseudo_labels.tags import TaggedPhoto, score_crops, tag_targets
 
         assert self.network is not None
+        recipe = self.request.recipe
         present, asked = tag_targets(bought, dataset.categories)
         tagged = TaggedPhoto(photo=dataset.read_photo(image), weak=bought)
-        classifier = load_classifier(self.network, self.recipe, len(dataset.categories))
-        max_side = self.recipe.images.max_side
+        classifier = load_classifier(self.network, recipe, len(dataset.categories))
         return CropScores(
-            scores=score_crops(classifier, tagged, max_side, choose_device()),
+            scores=score_crops(classifier, tagged, recipe.images.max_side, choose_device()),
             present=present.numpy() > 0,
             asked=asked.numpy() > 0,
         )
 
     def _key(self, image: Image, bought: FullLabel | WeakLabel) -> str:
         """Return a cache key of what the label is made from, the settings of the run left out."""
-        used: Any = None
+        used: StoredNetwork | None = None
         if isinstance(bought, WeakLabel) and (self.round_number > 0 or bought.crops):
             used = self.network
-        stamp = photo_stamp(self.source.root, image)
+        stamp = photo_stamp(self.request.source.root, image)
         return digest(METHOD_VERSION, stamp, bought, None if used is None else used.key)
 
     def _has_maps(self, name: str) -> bool:
-        files = label_files(name, with_maps=self.with_maps)
+        files = label_files(name, with_maps=self.request.with_maps)
         return all((self.folder / file_name).is_file() for file_name in files)
 
     def _make(self, dataset: Dataset, image: Image, bought: FullLabel | WeakLabel) -> FullLabel:
         if isinstance(bought, FullLabel):
             return bought
-        categories, recipe = dataset.categories, self.recipe
+        categories, recipe = dataset.categories, self.request.recipe
         photo = dataset.read_photo(image)
-        from_boxes = self._label_boxes(dataset, image, photo, bought)
+        from_boxes = self._label_boxes(image, photo, bought, categories)
         if self.round_number > 0:
             assert self.network is not None
             segmenter = load_segmenter(self.network, recipe, len(categories))
@@ -172,14 +172,18 @@ class ImageLabeller:
         return label_from_maps(image.image_id, made.classes, made.instances, categories)
 
     def _label_boxes(
-        self, dataset: Dataset, image: Image, photo: Photo, weak: WeakLabel
+        self, image: Image, photo: Photo, weak: WeakLabel, categories: CategorySet
     ) -> PseudoLabel | None:
         """Return what the boxes say, None where nobody drew any."""
         if not weak.has_boxes:
             return None
-        if self.box_labels is not None:
-            return self.box_labels.label(dataset, image, weak.boxes)
-        return label_from_boxes(photo, weak.boxes, dataset.categories, self.recipe.boxes.method)
+        method, folder = self.request.recipe.boxes.method, self.request.box_labels
+        if folder is None and self.request.num_rounds > 0:
+            folder = self.out / STATE_FOLDER / "box_labels"  # All rounds ask for them.
+        if folder is None:
+            return label_from_boxes(photo, weak.boxes, categories, method)
+        store = BoxLabelStore(folder=folder, source=self.request.source, method=method)
+        return store.label(photo, image, weak.boxes, categories)
 
     def _label_tags(
         self, photo: Photo, weak: WeakLabel, categories: CategorySet
@@ -190,15 +194,15 @@ class ImageLabeller:
         from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags
 
         assert self.network is not None
-        classifier = load_classifier(self.network, self.recipe, len(categories))
+        classifier = load_classifier(self.network, self.request.recipe, len(categories))
         tagged = TaggedPhoto(photo=photo, weak=weak)
-        return label_from_tags(classifier, tagged, categories, self.recipe, choose_device())
+        recipe = self.request.recipe
+        return label_from_tags(classifier, tagged, categories, recipe, choose_device())
 
-    def _measure(self, image: Image, label: FullLabel) -> PixelCounts | None:
-        """Count the pixels of a label by true and given class, None without a truth."""
-        truth = None if self.truth is None else open_source(self.truth)
-        if truth is None or truth.read_weak is not None:
-            return None
+    def _measure(self, image: Image, label: FullLabel) -> PixelCounts:
+        """Count the pixels of a label by true and given class."""
+        assert self.request.truth is not None
+        truth = open_source(self.request.truth)
         true = truth.read_label(_find_image(truth, image))
         return count_pixels(
             class_map(true, truth.categories),

@@ -15,7 +15,7 @@ from annotools.files import digest, write_whole
 from annotools.formats.panoptic_folder import join_maps, part_maps
 from annotools.formats.panoptic_png import decode_segment_map, encode_segment_map
 from annotools.formats.source import Source, photo_stamp
-from annotools.records import Box, Dataset, Image
+from annotools.records import Box, Image, Photo
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.recipe import DEFAULT_BOX_METHOD
@@ -32,19 +32,26 @@ class BoxLabelStore:
     source: Source
     method: str = DEFAULT_BOX_METHOD
 
-    def label(self, dataset: Dataset, image: Image, boxes: Sequence[Box]) -> PseudoLabel:
+    def label(
+        self, photo: Photo, image: Image, boxes: Sequence[Box], categories: CategorySet
+    ) -> PseudoLabel:
         """Return the label from boxes of an image, from the folder if it is there.
 
+        Args:
+            photo: (H, W, 3) RGB, of the image.
+            image: one of the source.
+            boxes: every thing in the image.
+            categories: of the boxes.
+
         Raises:
-            DatasetError: when the photo cannot be read.
             RecipeError: for an unknown method.
             OSError: when the label cannot be written.
         """
         path = self.folder / f"{self._key(image, boxes)}.png"
-        stored = _read_label(path, image, dataset.categories)
+        stored = _read_label(path, image, categories)
         if stored is not None:
             return stored
-        label = label_from_boxes(dataset.read_photo(image), boxes, dataset.categories, self.method)
+        label = label_from_boxes(photo, boxes, categories, self.method)
         write_whole(path, encode_segment_map(join_maps(label.classes, label.instances)))
         return label
 

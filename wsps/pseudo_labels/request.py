@@ -24,9 +24,8 @@ class LabelRequest:
     id; `origin` says in the manifest where that came from. `annotator` makes the mistakes, None
     for none. `seed` is that of mistakes and training. The tags of `held_out_split` measure the
     classifier, None for none. In `box_labels` labels from boxes are kept for others to use, None
-    for nowhere. `truth` has full labels that measure the result; None where the source itself has
-    them, or nobody does. `is_measured` is false where nobody wants to know. `with_maps` asks for
-    class and instance maps as files of their own.
+    for nowhere. `truth` has full labels that measure the result, None where nobody has them or
+    wants to know. `with_maps` asks for class and instance maps as files of their own.
     """
 
     source: Source
@@ -38,7 +37,6 @@ class LabelRequest:
     held_out_split: str | None = None
     box_labels: Path | None = None
     truth: Source | None = None
-    is_measured: bool = True
     with_maps: bool = False
 
     @property

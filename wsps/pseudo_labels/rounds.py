@@ -29,7 +29,6 @@ from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import MANIFEST_FILE, STATE_FOLDER, finish_folder, start_folder
 from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage
-from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.quality import (
     CropScores,
     KindQuality,
@@ -109,34 +108,31 @@ def pseudo_label(
     dataset = open_source(request.source)
     tasks = make_tasks(request, dataset, out)
     check_request(request, dataset, tasks, out)
-    folders = round_folders(out, request.num_rounds)
-    planned = _plan_files(request, tasks, out, folders)
-    start_folder(out, WRITTEN_BY, _setup(request, tasks), planned, overwrite=overwrite)
-    labeller = _first_labeller(request, out, folders[0])
-    labeller = replace(labeller, network=_train_classifier(labeller, dataset, tasks, workers))
-    first = labeller
-    made: list[list[LabelledImage]] = []
-    for number, folder in enumerate(folders):
-        if number > 0:
-            network = _train_segmenter(labeller, dataset, made[-1])
-            labeller = replace(labeller, round_number=number, folder=folder, network=network)
-        due = tasks if number > 0 else labelled_at_first(tasks)
-        made.append(_label_all(labeller, due, workers))
-        _write_labels(folder, dataset, made[-1])
-        if folder != out:
-            write_json(folder / MANIFEST_FILE, _describe(request, dataset, due, number))
-    truth = dataset if request.truth is None else open_source(request.truth)
-    is_measured = request.is_measured and truth.read_weak is None
+    start_folder(
+        out, WRITTEN_BY, _setup(request, tasks), _plan_files(request, tasks), overwrite=overwrite
+    )
+    labeller = ImageLabeller(request=replace(request, labels=""), out=out)
+    first = replace(labeller, network=_train_classifier(labeller, dataset, tasks, workers))
+    made = [_label_all(first, dataset, labelled_at_first(tasks), workers)]
+    labeller = first
+    for number in range(1, request.num_rounds + 1):
+        # The labels of a round have a manifest before a network learns from them.
+        so_far = [labelled.task for labelled in made[-1]]
+        manifest = _describe(request, dataset, so_far, labeller.round_number)
+        write_json(labeller.folder / MANIFEST_FILE, manifest)
+        network = _train_segmenter(labeller, dataset, made[-1])
+        labeller = replace(labeller, round_number=number, network=network)
+        made.append(_label_all(labeller, dataset, tasks, workers))
+    truth = None if request.truth is None else open_source(request.truth)
     result = LabelledSplit(
         images=count_images(request, dataset, tasks),
         num_resumed=sum(not labelled.is_new for round_ in made for labelled in round_),
-        rounds=tuple(_measure(round_, truth) for round_ in made) if is_measured else None,
-        tags=_measure_tags(request, first, made[0], dataset, workers),
+        rounds=None if truth is None else tuple(_measure(round_, truth) for round_ in made),
+        tags=_measure_tags(first, made[0], dataset, workers),
     )
-    if result.rounds is not None:
-        write_json(
-            out / QUALITY_FILE, quality_as_json(result.rounds, result.tags, truth.categories)
-        )
+    if truth is not None and result.rounds is not None:
+        quality = quality_as_json(result.rounds, result.tags, truth.categories)
+        write_json(out / QUALITY_FILE, quality)
     finish_folder(out, WRITTEN_BY)
     write_json(out / MANIFEST_FILE, _describe(request, dataset, tasks, request.num_rounds))
     return result
@@ -149,21 +145,15 @@ def read_quality(out: Path) -> dict[str, Any]:
     return content
 
 
-def round_folders(out: Path, num_rounds: int) -> list[Path]:
-    """Return the folder of the first labels and of those of each round after, in order."""
-    return [*(out / "rounds" / str(number) for number in range(num_rounds)), out]
-
-
-def _plan_files(
-    request: LabelRequest, tasks: Sequence[LabelTask], out: Path, folders: Sequence[Path]
-) -> list[str]:
+def _plan_files(request: LabelRequest, tasks: Sequence[LabelTask]) -> list[str]:
     """Return all files of all rounds, relative to the folder."""
     planned = [QUALITY_FILE, _CLASSIFIER]
-    for number, folder in enumerate(folders):
+    for number in range(request.num_rounds + 1):
         names = [task.name for task in (tasks if number > 0 else labelled_at_first(tasks))]
         listed = [LABELS_FILE, BOXES_FILE, MANIFEST_FILE, NETWORK_FILE]
         listed += [f for name in names for f in label_files(name, with_maps=request.with_maps)]
-        planned += [(folder.relative_to(out) / name).as_posix() for name in listed]
+        place = "" if number == request.num_rounds else f"rounds/{number}/"
+        planned += [f"{place}{name}" for name in listed]
     return planned
 
 
@@ -182,7 +172,9 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         **{name: as_table(getattr(recipe, name)) for name in sorted(set(used))},
         **({"seed": request.seed} if tagged(tasks) or learns or request.annotator else {}),
         "maps": request.with_maps,
-        "truth": as_table(request.truth),
+        "truth": None
+        if request.truth is None
+        else as_table(replace(request.truth, max_images=None)),
         "kinds of labels": sorted({task.kind for task in tasks}),
         "list of images": digest([[t.image.image_id, t.name, t.kind] for t in tasks]),
         "version of annotools": version("annotools"),
@@ -194,43 +186,20 @@ _SEGMENTER_TABLES = ("images", "views", "backbone", "descent", "semantic")
 """The tables of a recipe from which a network is trained."""
 
 
-def _first_labeller(request: LabelRequest, out: Path, folder: Path) -> ImageLabeller:
-    store = request.box_labels
-    if store is None and request.num_rounds > 0:
-        store = out / STATE_FOLDER / "box_labels"  # All rounds ask for them.
-    return ImageLabeller(
-        source=request.source,
-        truth=(request.truth or request.source) if request.is_measured else None,
-        out=out,
-        folder=folder,
-        round_number=0,
-        recipe=request.recipe,
-        annotator=request.annotator,
-        seed=request.seed,
-        box_labels=None
-        if store is None
-        else BoxLabelStore(folder=store, source=request.source, method=request.recipe.boxes.method),
-        network=None,
-        with_maps=request.with_maps,
-    )
-
-
 def _label_all(
-    labeller: ImageLabeller, tasks: Sequence[LabelTask], workers: int
+    labeller: ImageLabeller, dataset: Dataset, tasks: Sequence[LabelTask], workers: int
 ) -> list[LabelledImage]:
-    num_rounds = labeller.recipe.refinement.rounds
+    """Write the labels of a round, in the order of the tasks, and its boxes."""
+    num_rounds, folder = labeller.request.num_rounds, labeller.folder
     doing = f"labelling, round {labeller.round_number} of {num_rounds}"
     running = run_parallel(labeller, tasks, workers)
     found = track(running, doing if num_rounds else "labelling", total=len(tasks))
     labelled_of = {labelled.task.name: labelled for labelled in found}
-    return [labelled_of[task.name] for task in tasks]
-
-
-def _write_labels(folder: Path, dataset: Dataset, made: Sequence[LabelledImage]) -> None:
-    labelled = [(one.task.image, one.entry) for one in made]
-    write_label_set(folder, dataset.categories, labelled)
+    made = [labelled_of[task.name] for task in tasks]
+    write_label_set(folder, dataset.categories, [(one.task.image, one.entry) for one in made])
     boxed = [(one.task.image, one.boxes) for one in made if one.boxes is not None]
     write_boxes(folder / BOXES_FILE, dataset, boxed)
+    return made
 
 
 def _train_classifier(
@@ -244,7 +213,7 @@ def _train_classifier(
     images = [task.image for task in asked if task.image.image_id in weak_of]
     if not images:
         return None
-    recipe, seed = labeller.recipe, labeller.seed
+    recipe, seed = labeller.request.recipe, labeller.request.seed
 
     def train() -> "nn.Module":
         from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
@@ -253,7 +222,7 @@ def _train_classifier(
         return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
 
     used = [getattr(recipe, name) for name in _CLASSIFIER_TABLES]
-    stamps = [photo_stamp(labeller.source.root, image) for image in images]
+    stamps = [photo_stamp(labeller.request.source.root, image) for image in images]
     key = digest(used, seed, stamps, [weak_of[image.image_id] for image in images])
     return store_weights(labeller.out / _CLASSIFIER, key, train)
 
@@ -265,7 +234,7 @@ def _train_segmenter(
 
     The network of the round before goes on learning.
     """
-    recipe, seed, number = labeller.recipe, labeller.seed, labeller.round_number
+    recipe, seed, number = labeller.request.recipe, labeller.request.seed, labeller.round_number
     before = labeller.network if number > 0 else None
 
     def train() -> "nn.Module":
@@ -280,7 +249,7 @@ def _train_segmenter(
         return network
 
     used = [getattr(recipe, name) for name in _SEGMENTER_TABLES]
-    stamps = [photo_stamp(labeller.source.root, one.task.image) for one in made]
+    stamps = [photo_stamp(labeller.request.source.root, one.task.image) for one in made]
     from wsps.label_sets import hash_label_set
 
     labels = hash_label_set(labeller.folder)
@@ -299,14 +268,11 @@ def _measure(made: Sequence[LabelledImage], truth: Dataset) -> tuple[KindQuality
 
 
 def _measure_tags(
-    request: LabelRequest,
-    labeller: ImageLabeller,
-    made: Sequence[LabelledImage],
-    dataset: Dataset,
-    workers: int,
+    labeller: ImageLabeller, made: Sequence[LabelledImage], dataset: Dataset, workers: int
 ) -> Mapping[str, TagPrecision]:
     """Return the average precision of tags by split; of the held-out one where it is asked for."""
-    if labeller.network is None or not request.is_measured:
+    request = labeller.request
+    if labeller.network is None or request.truth is None:
         return {}
     num_classes = len(dataset.categories)
     scored = [one.tags for one in made if one.tags is not None]
@@ -316,7 +282,7 @@ def _measure_tags(
         # Tags that come without boxes are about things as well.
         kind = "tags" if any(one.task.kind == "tags" for one in made) else "boxes+tags"
         tasks = [LabelTask(image=i, name="", kind=kind) for i in open_source(source).images]
-        held_out = replace(labeller, source=source, annotator=None)
+        held_out = replace(labeller, request=replace(request, source=source, annotator=None))
         running = run_parallel(partial(_score_held_out, held_out), tasks, workers)
         scores = list(track(running, "scoring held-out tags", total=len(tasks)))
         measured[source.split] = tag_precision([s for s in scores if s is not None], num_classes)
@@ -324,13 +290,13 @@ def _measure_tags(
 
 
 def _buy_tags(labeller: ImageLabeller, task: LabelTask) -> WeakLabel:
-    bought = labeller.buy(open_source(labeller.source), task)
+    bought = labeller.buy(open_source(labeller.request.source), task)
     assert isinstance(bought, WeakLabel)
     return bought
 
 
 def _score_held_out(labeller: ImageLabeller, task: LabelTask) -> CropScores | None:
-    dataset = open_source(labeller.source)
+    dataset = open_source(labeller.request.source)
     return labeller.score_tags(dataset, task.image, labeller.buy(dataset, task))
 
 

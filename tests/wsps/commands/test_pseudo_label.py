@@ -169,7 +169,7 @@ def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) 
     source = Source(format_name="scenes", root=world, split="train")
     store = BoxLabelStore(folder=tmp_path / "box_labels", source=source)
     boxes = weaken(dataset.read_label(image), dataset.categories, "boxes", None).boxes
-    label = store.label(dataset, image, boxes)
+    label = store.label(dataset.read_photo(image), image, boxes, dataset.categories)
     (stored,) = store.folder.iterdir()
     # Another label in its place shows who takes what is stored.
     is_first = label.instances == 1

@@ -98,8 +98,6 @@ def test_bought_files_give_bit_for_bit_the_labels_of_their_dataset(
     assert (tmp_path / "a/quality.json").is_file()
     assert not (tmp_path / "b/quality.json").exists()
     assert "2 images: 2 labelled." in shown
-    if kind == "boxes+tags" and not background:
-        assert "% on average over classes" in shown
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the real data")
@@ -125,13 +123,14 @@ def test_files_of_real_datasets_give_their_labels(
     assert labels_in(tmp_path / "a") == labels_in(tmp_path / "b")
 
 
+PHOTO_B = {"id": 7, "file_name": "b.png", "width": 60, "height": 40}
+PHOTO_A = {"id": 8, "file_name": "a.png", "width": 60, "height": 40}
+
+
 def write_detection(path: Path, **changes: Any) -> Path:
     """A detection file as annotation tools export rectangles, with a crowd."""
     content = {
-        "images": [
-            {"id": 7, "file_name": "b.png", "width": 60, "height": 40},
-            {"id": 8, "file_name": "a.png", "width": 60, "height": 40},
-        ],
+        "images": [PHOTO_B, PHOTO_A],
         "categories": [{"id": 1, "name": "dog"}, {"id": 5, "name": "car"}],
         "annotations": [
             {
@@ -224,8 +223,8 @@ def test_habits_of_an_annotator_are_in_the_labels(tmp_path: Path) -> None:
         ({"annotations": [{"image_id": 9, "category_id": 5}]}, "image_id 9 is not in images"),
         ({"annotations": [{"image_id": 7, "category_id": 6}]}, "category_id 6 is not in categor"),
         ({"annotations": [{"image_id": 7, "category_id": 5}]}, "annotations[0]: bbox is missing"),
-        ({"images": [{"id": 7, "file_name": "c.png", "width": 60, "height": 40}]}, "is missing"),
-        ({"images": [{"id": 7, "file_name": "../b.png", "width": 6, "height": 4}]}, "leaves"),
+        ({"images": [PHOTO_B | {"file_name": "c.png"}, PHOTO_A]}, "c.png: the photo is missing"),
+        ({"images": [PHOTO_B | {"file_name": "../b.png"}, PHOTO_A]}, "leaves"),
         ({"categories": []}, "category_id 5 is not in categories"),
     ],
 )
