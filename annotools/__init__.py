@@ -1,3 +1,3 @@
-"""Datasets, the labels one could buy instead, and what they cost."""
+"""This package reads datasets, makes the labels one could buy instead, and prices them."""
 
 __version__ = "0.1.0"

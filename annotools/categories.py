@@ -1,4 +1,4 @@
-"""Categories and the two numbers they go by.
+"""A category has two numbers: the dataset's own and the network's.
 
 `category_id` is the dataset's own number; `class_index` is the network's, 0..K-1, in the order
 of the set. Which categories are things, which is the background and their colours are said here
@@ -18,7 +18,7 @@ IGNORE_INDEX = 255
 """Class index of a pixel whose class nobody knows: no loss, no score."""
 
 MAX_CLASSES = IGNORE_INDEX
-"""Class indices fit one byte beside `IGNORE_INDEX`."""
+"""Class indices and `IGNORE_INDEX` together fit one byte."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Commands on datasets: what labels cost, what they look like, and cheaper ones in their place."""
+"""These commands work on datasets: they price, draw, check and convert labels."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""Everything a user's input can be wrong about.
+"""Each error here says what is wrong with a user's input.
 
 AnnotationError                 catch this one to catch all
 ├── DatasetError                a file of a dataset is missing, unreadable or contradicts another

@@ -1,4 +1,4 @@
-"""Pure functions on segment maps: one pass for areas and boxes, lookups from ids to classes.
+"""Measure segment maps in one pass, and look up classes and instances by segment id.
 
 Label maps have a hundred times fewer runs than pixels: what is asked of a map is asked of its
 runs, and a caller with several questions finds them once.

@@ -1,4 +1,4 @@
-"""The one place that spreads work over processes."""
+"""Work is spread over processes here and nowhere else."""
 
 import multiprocessing
 import os

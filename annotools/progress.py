@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on stderr, shown to people at a terminal and to nobody else."""
+"""Long work shows a bar on stderr, to people at a terminal and to nobody else."""
 
 import multiprocessing
 import sys

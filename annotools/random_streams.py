@@ -1,4 +1,4 @@
-"""Named, independent random generators from one seed.
+"""One seed gives named random generators that do not depend on each other.
 
 A stream is keyed by names, not by the order of draws: adding a draw to one stage, or dropping an
 image, leaves every other stream as it was.

@@ -1,4 +1,4 @@
-"""The records that modules hand to each other: image, segment, box, tag grid, label, dataset.
+"""Modules hand these records to each other: image, segment, box, tagged crop, label, dataset.
 
 Coordinates are pixels. Boxes are half-open, `[x0, y0, x1, y1)`; formats with another convention
 convert at their border.

@@ -1,4 +1,4 @@
-"""Nested frozen dataclasses from the tables of a TOML file, strictly.
+"""Read the tables of a TOML file into nested frozen dataclasses, strictly.
 
 A setting that is unknown, missing or of the wrong type is an error that names its dotted path.
 Defaults live in the dataclasses and nowhere else.

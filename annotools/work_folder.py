@@ -1,4 +1,4 @@
-"""A folder that a run fills: whose it is, with which settings, what is done, what may be removed.
+"""A work folder knows who fills it, with which settings, what is done and what may be removed.
 
 The folder `.state` in it notes who fills it, on which settings its content depends, and which
 files may be written. The same run then does what is missing and nothing twice, another one is

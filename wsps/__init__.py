@@ -1,1 +1,1 @@
-"""The weakly and semi-supervised panoptic segmenter of Li, Arnab and Torr (ECCV 2018)."""
+"""This package is the weakly and semi-supervised panoptic segmenter of Li et al. (ECCV 2018)."""

@@ -1,4 +1,4 @@
-"""Commands of the segmenter."""
+"""These commands work with the segmenter."""
 
 import typer
 

@@ -1,6 +1,6 @@
-"""Label sets on disk as training examples: what `train` reads, of anybody's panoptic folders.
+"""Read label sets, anybody's panoptic folders, as training examples.
 
-`manifest.json` beside the labels may say which kind of label each image has; `boxes.json` has the
+`manifest.json` next to the labels may say which kind of label each image has; `boxes.json` has the
 boxes that annotators drew, for the detector.
 """
 
@@ -48,7 +48,7 @@ class LabelSet:
 def read_label_set(folder: Path) -> LabelSet:
     """Read a folder with `panoptic.json`; PNGs are read when asked for.
 
-    Images of which no manifest tells the kind have the kind `full`.
+    An image has the kind `full` unless a manifest tells another.
 
     Raises:
         DatasetError: when a file is missing or contradicts itself.

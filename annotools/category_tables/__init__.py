@@ -1,1 +1,1 @@
-"""The categories of datasets whose files do not list them, one module each."""
+"""Each module lists the categories of a dataset whose files do not."""

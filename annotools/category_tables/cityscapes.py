@@ -1,4 +1,4 @@
-"""The labels of Cityscapes.
+"""This table lists the labels of Cityscapes.
 
 Source: cityscapesScripts, helpers/labels.py.
 """

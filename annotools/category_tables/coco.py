@@ -1,4 +1,4 @@
-"""Which of COCO's things are classes of Pascal VOC.
+"""This table says which of COCO's things are classes of Pascal VOC.
 
 Source: category names of COCO's instances_train2017.json.
 """

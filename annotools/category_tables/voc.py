@@ -1,4 +1,4 @@
-"""The classes of Pascal VOC's segmentation task.
+"""This table lists the classes of Pascal VOC's segmentation task.
 
 Source: VOC development kit 2012, VOCinit.m and VOClabelcolormap.m.
 """

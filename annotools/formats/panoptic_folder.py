@@ -1,4 +1,4 @@
-"""Label sets: folders of COCO panoptic files that hold full labels, pseudo-labels or predictions.
+"""A label set is a folder of COCO panoptic files: full labels, pseudo-labels or predictions.
 
 A folder has `panoptic.json`, `panoptic/NAME.png` and, from whoever wrote it, `manifest.json`. What
 nobody knows is void; a thing region whose instances nobody knows is a group. Class and instance

@@ -1,4 +1,4 @@
-"""Weak labels in COCO-like JSON files: boxes, tags, points, scribbles, coarse regions.
+"""Read and write weak labels as COCO-like JSON: boxes, tags, points, scribbles, coarse regions.
 
 Entries are plain dictionaries without an `id`: whoever writes the file numbers them.
 """
@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 BOXES_FILE = "boxes.json"
 
 ALL_CATEGORIES = "all_categories"
-"""Key of the complete list of categories, of which `categories` has those that can be labelled."""
+"""Key of the complete list of categories; `categories` has those that the file can label."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""The commands of this package, one module each."""
+"""Each module here is one command."""

@@ -1,4 +1,4 @@
-"""The command that makes pseudo-labels of a dataset from the weak labels one could have bought."""
+"""The command `pseudo-label` makes label maps from boxes and tags."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Annotated boxes to a label map: the pixels that surely are one object's."""
+"""Turn annotated boxes into a label map of the pixels that surely are one object's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ CENTRE_SHARE = 0.5
 """Axes of the ellipse that stands for an object nobody found, as a share of the box's sides."""
 
 LARGER_RIVAL_SHARE = 0.6
-"""What the claim of a box that is not smaller counts, beside 1 for a smaller one's.
+"""Weight of the claim of a box that is not smaller; a smaller one's counts 1.
 
 Where two boxes overlap, the pixels are the smaller one's more often, but far from always."""
 

@@ -1,4 +1,4 @@
-"""The object in a box by GrabCut: colours inside and outside, and a cut along edges."""
+"""GrabCut finds the object in a box by colours inside and outside, and a cut along edges."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The object in a box by grouping: segments of hierarchies from image edges vote for pixels."""
+"""Grouping finds the object in a box: segments of hierarchies from image edges vote for pixels."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Ways to find the object in a box. To add one, write a function and name it in `METHODS`."""
+"""A method finds the object in a box. To add one, write a function and name it in `METHODS`."""
 
 from collections.abc import Callable, Sequence
 

@@ -161,8 +161,8 @@ def fill_boxes(
     """Return the map with those boxes filled in which too little of their class was found.
 
     Where the class covers less than `fill_below` of its box, the box's unknown and stuff pixels
-    become the class, but for the box's first row and column, which the released code leaves out;
-    a thing that is in the map given is not overwritten. Boxes are filled from large to small, so
+    become the class, except in the box's first row and column, which the released code leaves out.
+    A thing that is in the map given is not overwritten. Boxes are filled from large to small, so
     that a pixel of two filled boxes goes to the smaller. Groups are left alone.
 
     Args:

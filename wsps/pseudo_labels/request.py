@@ -1,4 +1,4 @@
-"""What is asked of pseudo-labelling: which images get which label, and whether they can."""
+"""A request says which images get which label; it is checked before anything is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Image tags to label maps: a classifier of the tagged crops, and where it looks.
+"""Turn image tags into label maps: train a classifier on the tagged crops, see where it looks.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2.
 """

@@ -1,4 +1,4 @@
-"""The surroundings of a box, cut out and shrunk so that every box costs about the same."""
+"""Cut out the surroundings of a box and shrink them, so that every box costs about the same."""
 
 from dataclasses import dataclass
 

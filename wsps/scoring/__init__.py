@@ -1,1 +1,1 @@
-"""Result files in, scores out."""
+"""Files of results come in, scores come out."""

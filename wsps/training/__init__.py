@@ -1,1 +1,1 @@
-"""Training of the networks, stage by stage."""
+"""The networks are trained here, stage by stage."""

@@ -39,7 +39,7 @@ SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "ins
 def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) -> None:
     """Train a model on the labels of a folder and write its checkpoints to another.
 
-    Labels of a round go on with the semantic network of the round before, if it is beside them.
+    Labels of a round go on with the semantic network of the round before, if their folder has it.
 
     Args:
         labels: a label set.
