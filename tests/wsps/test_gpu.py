@@ -9,9 +9,9 @@ import torch
 from annotools.formats import read_dataset
 from annotools.formats.source import Source
 from wsps.inference import predict, predict_images
-from wsps.pseudo_labels.label_images import class_probabilities
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
+from wsps.pseudo_labels.stored_networks import class_probabilities
 from wsps.recipe import (
     DescentSettings,
     InstanceSettings,

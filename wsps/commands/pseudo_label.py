@@ -167,7 +167,8 @@ def pseudo_label(
     read = [root, labels, recipe_file, boxes, tags, annotator, truth]
     check_outputs({"--json": json_file}, read)
     given = boxes is not None or tags is not None
-    _check_usage(given, {"ROOT": root, "--format": format_name, "--labels": labels}, photos)
+    asked = {"ROOT": root, "--format": format_name, "--labels": labels}
+    _check_usage(given, asked, {"--val-split": val_split}, photos)
     # The checks above leave one of the two.
     chosen = None if given else _read_labels(str(labels))
     source = Source(
@@ -207,13 +208,25 @@ def pseudo_label(
         write_json(json_file, content)
 
 
-def _check_usage(given: bool, asked: "Mapping[str, object]", photos: Path | None) -> None:
-    """Make sure that labels come from files or from a dataset, and not from both."""
+def _check_usage(
+    given: bool,
+    asked: "Mapping[str, object]",
+    extra: "Mapping[str, object]",
+    photos: Path | None,
+) -> None:
+    """Make sure that labels come from files or from a dataset, and not from both.
+
+    Args:
+        given: whether there are files.
+        asked: by option, what a dataset needs.
+        extra: by option, what a dataset may have.
+        photos: of the files.
+    """
     if given and photos is None:
         raise typer.BadParameter("--boxes and --tags: give --photos, the folder of their photos")
     if photos is not None and not given:
         raise typer.BadParameter("--photos: give --boxes, --tags or both")
-    for option, value in asked.items():
+    for option, value in {**asked, **(extra if given else {})}.items():
         if given and value is not None:
             raise typer.BadParameter(f"{option}: give either a dataset or --boxes and --tags")
         if not given and value is None:

@@ -1,7 +1,6 @@
 """Make the pseudo-label of one image: from boxes and tags at first, from a network in each round.
 
-This is the only place that makes label maps. Torch is loaded where a network is used: a worker that
-labels from boxes does without.
+This is the only place that makes label maps.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4.
 """
@@ -9,7 +8,6 @@ Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4.
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -39,12 +37,13 @@ from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.quality import CropScores
 from wsps.pseudo_labels.refine import PseudoLabel, refine_label
 from wsps.pseudo_labels.request import LabelRequest, LabelTask
+from wsps.pseudo_labels.stored_networks import (
+    class_probabilities,
+    load_classifier,
+    load_segmenter,
+)
 from wsps.recipe import Recipe, RefinementSettings
-from wsps.training.checkpoints import StoredNetwork, choose_device, load_weights
-
-if TYPE_CHECKING:
-    from wsps.networks.classifier import CropClassifier
-    from wsps.networks.pspnet import PSPNet
+from wsps.training.checkpoints import StoredNetwork, choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,46 +284,6 @@ def next_label(
         settings=settings,
         round_number=round_number,
     )
-
-
-def class_probabilities(
-    network: "PSPNet", photo: Photo, max_side: int | None
-) -> NDArray[np.float32]:
-    """Return the probability of each class at each pixel that the network sees: (K, H, W).
-
-    Args:
-        network: in evaluation mode.
-        photo: (H, W, 3) RGB.
-        max_side: the photo goes through the network with no side above it.
-    """
-    import torch
-
-    from wsps.data import normalise, reduce_photo
-
-    with torch.no_grad():
-        image = normalise(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
-        probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
-    return np.asarray(probabilities, dtype=np.float32)
-
-
-@lru_cache(maxsize=1)
-def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "CropClassifier":
-    """Return the classifier of tags in evaluation mode, loaded once in every process."""
-    from wsps.networks.backbone import build_backbone
-    from wsps.networks.classifier import CropClassifier
-
-    return load_weights(
-        stored.path, CropClassifier(build_backbone(recipe.backbone.name), num_classes)
-    )
-
-
-@lru_cache(maxsize=1)
-def load_segmenter(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "PSPNet":
-    """Return the network of a round in evaluation mode, loaded once in every process."""
-    from wsps.networks.backbone import build_backbone
-    from wsps.networks.pspnet import PSPNet
-
-    return load_weights(stored.path, PSPNet(build_backbone(recipe.backbone.name), num_classes))
 
 
 def _find_image(truth: Dataset, image: Image) -> Image:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from annotools.categories import IGNORE_INDEX
 from annotools.files import digest, write_json
 from annotools.formats.panoptic_folder import LABELS_FILE, label_files, write_label_set
-from annotools.formats.source import open_source, photo_stamp
+from annotools.formats.source import open_source
 from annotools.formats.weak_json import BOXES_FILE, write_boxes
 from annotools.parallel import run_parallel
 from annotools.progress import track
@@ -47,16 +47,13 @@ from wsps.pseudo_labels.request import (
     make_tasks,
     tagged,
 )
-from wsps.training.checkpoints import (
-    NETWORK_FILE,
-    StoredNetwork,
-    choose_device,
-    load_weights,
-    store_weights,
+from wsps.pseudo_labels.stored_networks import (
+    CLASSIFIER_TABLES,
+    SEGMENTER_TABLES,
+    store_classifier,
+    store_segmenter,
 )
-
-if TYPE_CHECKING:
-    from torch import nn
+from wsps.training.checkpoints import NETWORK_FILE, StoredNetwork
 
 WRITTEN_BY = "annotools pseudo-label"
 QUALITY_FILE = "quality.json"
@@ -112,7 +109,7 @@ def pseudo_label(
         out, WRITTEN_BY, _setup(request, tasks), _plan_files(request, tasks), overwrite=overwrite
     )
     labeller = ImageLabeller(request=replace(request, labels=""), out=out)
-    first = replace(labeller, network=_train_classifier(labeller, dataset, tasks, workers))
+    first = replace(labeller, network=_learn_tags(labeller, dataset, tasks, workers))
     made = [_label_all(first, dataset, labelled_at_first(tasks), workers)]
     labeller = first
     for number in range(1, request.num_rounds + 1):
@@ -120,7 +117,15 @@ def pseudo_label(
         so_far = [labelled.task for labelled in made[-1]]
         manifest = _describe(request, dataset, so_far, labeller.round_number)
         write_json(labeller.folder / MANIFEST_FILE, manifest)
-        network = _train_segmenter(labeller, dataset, made[-1])
+        network = store_segmenter(
+            labeller.folder,
+            request.source.root,
+            dataset,
+            request.recipe,
+            request.seed,
+            labeller.round_number,
+            before=None if number == 1 else labeller.network,
+        )
         labeller = replace(labeller, round_number=number, network=network)
         made.append(_label_all(labeller, dataset, tasks, workers))
     truth = None if request.truth is None else open_source(request.truth)
@@ -162,9 +167,9 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
     recipe, learns = request.recipe, request.num_rounds > 0
     used = ["boxes", "refinement"]
     if tagged(tasks):
-        used += ["tags", *_CLASSIFIER_TABLES]
+        used += ["tags", *CLASSIFIER_TABLES]
     if learns:
-        used += _SEGMENTER_TABLES
+        used += SEGMENTER_TABLES
     return {
         "number of rounds": request.num_rounds,
         **as_table(replace(request.source, max_images=None)),
@@ -179,11 +184,6 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         "list of images": digest([[t.image.image_id, t.name, t.kind] for t in tasks]),
         "version of annotools": version("annotools"),
     }
-
-
-_CLASSIFIER_TABLES = ("images", "backbone", "descent", "classifier")
-_SEGMENTER_TABLES = ("images", "views", "backbone", "descent", "semantic")
-"""The tables of a recipe from which a network is trained."""
 
 
 def _label_all(
@@ -202,59 +202,19 @@ def _label_all(
     return made
 
 
-def _train_classifier(
+def _learn_tags(
     labeller: ImageLabeller, dataset: Dataset, tasks: Sequence[LabelTask], workers: int
 ) -> StoredNetwork | None:
     """Return the classifier of tags, trained unless the folder has it; None without tags."""
-    asked = tagged(tasks)
+    asked, request = tagged(tasks), labeller.request
     running = run_parallel(partial(_buy_tags, labeller), asked, workers)
     found = track(running, "reading tags", total=len(asked))
     weak_of = {weak.image_id: weak for weak in found if weak.crops}
-    images = [task.image for task in asked if task.image.image_id in weak_of]
-    if not images:
+    pairs = [(t.image, weak_of[t.image.image_id]) for t in asked if t.image.image_id in weak_of]
+    if not pairs:
         return None
-    recipe, seed = labeller.request.recipe, labeller.request.seed
-
-    def train() -> "nn.Module":
-        from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
-
-        photos = TaggedPhotos(dataset, images, weak_of)
-        return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
-
-    used = [getattr(recipe, name) for name in _CLASSIFIER_TABLES]
-    stamps = [photo_stamp(labeller.request.source.root, image) for image in images]
-    key = digest(used, seed, stamps, [weak_of[image.image_id] for image in images])
-    return store_weights(labeller.out / _CLASSIFIER, key, train)
-
-
-def _train_segmenter(
-    labeller: ImageLabeller, dataset: Dataset, made: Sequence[LabelledImage]
-) -> StoredNetwork:
-    """Return the network that the labels of a round train, unless its folder has it.
-
-    The network of the round before goes on learning.
-    """
-    recipe, seed, number = labeller.request.recipe, labeller.request.seed, labeller.round_number
-    before = labeller.network if number > 0 else None
-
-    def train() -> "nn.Module":
-        from wsps.label_sets import read_examples, read_label_set
-        from wsps.training.stages import start_model, train_semantic
-
-        network = start_model(dataset.categories, recipe, seed, choose_device()).semantic
-        if before is not None:
-            load_weights(before.path, network)
-        groups = read_examples(read_label_set(labeller.folder), dataset, recipe.images.max_side)
-        train_semantic(network, groups, recipe, seed, number)
-        return network
-
-    used = [getattr(recipe, name) for name in _SEGMENTER_TABLES]
-    stamps = [photo_stamp(labeller.request.source.root, one.task.image) for one in made]
-    from wsps.label_sets import hash_label_set
-
-    labels = hash_label_set(labeller.folder)
-    key = digest(used, seed, number, None if before is None else before.key, labels, stamps)
-    return store_weights(labeller.folder / NETWORK_FILE, key, train)
+    path, root = labeller.out / _CLASSIFIER, request.source.root
+    return store_classifier(path, root, dataset, pairs, request.recipe, request.seed)
 
 
 def _measure(made: Sequence[LabelledImage], truth: Dataset) -> tuple[KindQuality, ...]:

@@ -284,6 +284,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         (("--photos", "p"), "give --boxes, --tags or both"),
         (("--photos", "p", "--boxes", "b", "--labels", "boxes"), "--labels: give either"),
         (("root", "--photos", "p", "--boxes", "b"), "ROOT: give either a dataset or"),
+        (("--photos", "p", "--boxes", "b", "--val-split", "val"), "--val-split: give either"),
         (("root", "--format", "voc"), "--labels is missing"),
         ((), "ROOT is missing"),
     ],

@@ -9,8 +9,9 @@ from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, WeakLabel
 from annotools.scenes import world
 from tests.builders import make_categories
-from wsps.pseudo_labels.label_images import class_probabilities, next_label
+from wsps.pseudo_labels.label_images import next_label
 from wsps.pseudo_labels.refine import PseudoLabel
+from wsps.pseudo_labels.stored_networks import class_probabilities
 from wsps.recipe import CrfSettings, Recipe, RefinementSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))

@@ -1,0 +1,158 @@
+"""Keep the networks that learn from labels: the classifier of tags, the segmenter of each round.
+
+A run that was stopped need not train them again, and workers load them once. Torch is loaded
+where a network is used: a worker that labels from boxes does without.
+
+Paper: Li, Arnab, Torr 2018, sec. 3.3 and 3.4.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotools.files import digest
+from annotools.formats.source import photo_stamp
+from annotools.records import Dataset, Image, Photo, WeakLabel
+from wsps.recipe import Recipe
+from wsps.training.checkpoints import (
+    NETWORK_FILE,
+    StoredNetwork,
+    choose_device,
+    load_weights,
+    store_weights,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wsps.networks.classifier import CropClassifier
+    from wsps.networks.pspnet import PSPNet
+
+CLASSIFIER_TABLES = ("images", "backbone", "descent", "classifier")
+SEGMENTER_TABLES = ("images", "views", "backbone", "descent", "semantic")
+"""The tables of a recipe from which a network is trained."""
+
+
+def store_classifier(
+    path: Path,
+    root: Path,
+    dataset: Dataset,
+    tagged: Sequence[tuple[Image, WeakLabel]],
+    recipe: Recipe,
+    seed: int,
+) -> StoredNetwork:
+    """Return the classifier of tags, trained unless the file has it.
+
+    Args:
+        path: of the file.
+        root: of the dataset's source.
+        dataset: of the images.
+        tagged: images with their tags, at least one; each has crops.
+        recipe: how to train.
+        seed: of the training.
+
+    Raises:
+        DatasetError: when a photo cannot be read.
+        RecipeError: when training diverges.
+        OSError: when the file cannot be written.
+    """
+
+    def train() -> "nn.Module":
+        from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
+
+        weak_of = {weak.image_id: weak for _, weak in tagged}
+        photos = TaggedPhotos(dataset, [image for image, _ in tagged], weak_of)
+        return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
+
+    used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
+    known = [(photo_stamp(root, image), weak) for image, weak in tagged]
+    return store_weights(path, digest(used, seed, known), train)
+
+
+def store_segmenter(
+    labels: Path,
+    root: Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    round_number: int,
+    before: StoredNetwork | None,
+) -> StoredNetwork:
+    """Return the network that the labels of a round train, unless their folder has it.
+
+    Args:
+        labels: the label set of the round; the network goes there.
+        root: of the dataset's source.
+        dataset: that has the photos.
+        recipe: how to train.
+        seed: of weights, order and augmentation.
+        round_number: of the labels, from 0.
+        before: the network of the round before, which goes on learning; None before the first.
+
+    Raises:
+        DatasetError: when a photo or a label cannot be read.
+        RecipeError: when training diverges.
+        OSError: when the file cannot be written.
+    """
+    from wsps.label_sets import hash_label_set, read_examples, read_label_set
+
+    def train() -> "nn.Module":
+        from wsps.training.stages import start_model, train_semantic
+
+        network = start_model(dataset.categories, recipe, seed, choose_device()).semantic
+        if before is not None:
+            load_weights(before.path, network)
+        groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)
+        train_semantic(network, groups, recipe, seed, round_number)
+        return network
+
+    used = [getattr(recipe, name) for name in SEGMENTER_TABLES]
+    labelled = {image.image_id for image in read_label_set(labels).labels.images}
+    stamps = [photo_stamp(root, image) for image in dataset.images if image.image_id in labelled]
+    key_before = None if before is None else before.key
+    key = digest(used, seed, round_number, key_before, hash_label_set(labels), stamps)
+    return store_weights(labels / NETWORK_FILE, key, train)
+
+
+def class_probabilities(
+    network: "PSPNet", photo: Photo, max_side: int | None
+) -> NDArray[np.float32]:
+    """Return the probability of each class at each pixel that the network sees: (K, H, W).
+
+    Args:
+        network: in evaluation mode.
+        photo: (H, W, 3) RGB.
+        max_side: the photo goes through the network with no side above it.
+    """
+    import torch
+
+    from wsps.data import normalise, reduce_photo
+
+    with torch.no_grad():
+        image = normalise(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
+        probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
+    return np.asarray(probabilities, dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "CropClassifier":
+    """Return the classifier of tags in evaluation mode, loaded once in every process."""
+    from wsps.networks.backbone import build_backbone
+    from wsps.networks.classifier import CropClassifier
+
+    return load_weights(
+        stored.path, CropClassifier(build_backbone(recipe.backbone.name), num_classes)
+    )
+
+
+@lru_cache(maxsize=1)
+def load_segmenter(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "PSPNet":
+    """Return the network of a round in evaluation mode, loaded once in every process."""
+    from wsps.networks.backbone import build_backbone
+    from wsps.networks.pspnet import PSPNet
+
+    return load_weights(stored.path, PSPNet(build_backbone(recipe.backbone.name), num_classes))
