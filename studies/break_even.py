@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from annotools.errors import RecipeError
-from annotools.formats import read_dataset
+from annotools.formats.source import open_source
 from annotools.prices.actions import actions_for, paid_actions
 from annotools.prices.image_content import mean_content, measure_images
 from annotools.prices.times import AnnotationTimes, missing_time, read_times
@@ -85,7 +85,7 @@ def find_changes_of_study(
     times = read_times(study.times)
     if action not in times.actions:
         raise missing_time(times, action)
-    dataset = read_dataset(study.dataset.format, study.dataset.root, study.dataset.train_split)
+    dataset = open_source(study.dataset.train_source)
     images = dataset.images[: study.dataset.max_train_images]
     contents = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
     content = mean_content(contents.values())

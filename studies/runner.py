@@ -9,7 +9,7 @@ import torch
 from annotools.allocation.buy_images import buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
 from annotools.errors import DatasetError, RecipeError
-from annotools.formats import read_dataset
+from annotools.formats.source import open_source
 from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
 from annotools.records import TAGGED_KINDS, Image
@@ -34,6 +34,7 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
             nothing has run then.
         DatasetError: when the folder belongs to another study, or the dataset cannot be read.
     """
+    open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
     start_study(study, folder)
     missing = [trial for trial in trials if not _is_finished(trial)]
@@ -61,15 +62,11 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     """
     settings = study.dataset
     _check_names(study)
-    train = read_dataset(settings.format, settings.root, settings.train_split)
-    val = read_dataset(settings.format, settings.root, settings.val_split)
+    for source in (settings.train_source, settings.val_source):
+        if not open_source(source).images[: source.max_images]:
+            raise DatasetError(f"{source.root}: split {source.split!r} has no image")
+    train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
-    for split, found in (
-        (settings.train_split, images),
-        (settings.val_split, val.images[: settings.max_val_images]),
-    ):
-        if not found:
-            raise DatasetError(f"{settings.root}: split {split!r} has no image")
     if study.allocation is not None:
         return _allocated_trials(study, folder, study.allocation, images)
     points = [

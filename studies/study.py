@@ -13,6 +13,7 @@ from annotools.prices.times import read_times
 from annotools.records import NO_LABEL
 from annotools.settings import as_table, read_settings, read_toml, set_by_path
 from annotools.weak_labels.annotators import read_annotator
+from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.recipe import TRAINABLE_KINDS, Recipe
 
 DIGEST_VERSION = 2
@@ -33,14 +34,17 @@ class DatasetSettings:
     """Only the first so many images are scored; all when absent."""
 
     @property
+    def train_source(self) -> Source:
+        """Where the images that can be bought come from."""
+        return self._source(self.train_split, self.max_train_images)
+
+    @property
     def val_source(self) -> Source:
         """Where the images that are scored come from."""
-        return Source(
-            format_name=self.format,
-            root=self.root,
-            split=self.val_split,
-            max_images=self.max_val_images,
-        )
+        return self._source(self.val_split, self.max_val_images)
+
+    def _source(self, split: str, max_images: int | None) -> Source:
+        return Source(format_name=self.format, root=self.root, split=split, max_images=max_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +93,9 @@ class Study:
                     f"mixes.{name}: images without a label are used in rounds of self-training "
                     "alone: set recipe.refinement.rounds"
                 )
-        if self.ap_thresholds not in ("voc", "cityscapes"):
-            raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use voc or cityscapes")
+        if self.ap_thresholds not in THRESHOLDS:
+            known = " or ".join(THRESHOLDS)
+            raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use {known}")
 
     def digest(self, mix: str) -> str:
         """Name all that a trial's result depends on, its budget and seed left out."""
