@@ -1,4 +1,4 @@
-"""What a study's folder holds: the study as given, and one file for each finished trial."""
+"""A study's folder holds the study as given, one file for each finished trial, and the report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,15 @@ from typing import Any
 from annotools.errors import RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table, read_settings, set_by_path, without_nulls
-from annotools.work_folder import start_folder
+from annotools.work_folder import STATE_FOLDER, start_folder
 from studies.results import TrialResult, read_results
 from studies.study import Study
 
 STUDY_FILE = "study.json"
+REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
+
+OWN_FOLDERS = ("trials", "box_labels", STATE_FOLDER)
+"""Folders in which everything is written by the study."""
 
 SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "recipe")
 """What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
@@ -28,6 +32,11 @@ def start_study(study: Study, folder: Path) -> None:
     table = as_table(study)
     start_folder(folder, "annotools study", {key: table[key] for key in SHARED_SETTINGS}, ())
     write_json(folder / STUDY_FILE, table)
+
+
+def own_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files that a study writes into its folder itself."""
+    return tuple(folder / n for n in (STUDY_FILE, REPORT_FILE, PICTURE_FILE, TABLE_FILE))
 
 
 def load_stored_study(path: Path, changes: Sequence[str] = ()) -> Study:

@@ -1,6 +1,5 @@
 """What a study found, for people: a table, one honest sentence, and a page that holds both."""
 
-import math
 import platform
 import shlex
 from collections.abc import Sequence
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
-from studies.folder import STUDY_FILE
+from studies.folder import PICTURE_FILE, REPORT_FILE, STUDY_FILE, TABLE_FILE
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
 from studies.study import Study
@@ -25,11 +25,6 @@ SCORES = {
     "miou_semantic": "mIoU semantic",
 }
 """The scores that are shown, with their headings; the last is of the semantic network alone."""
-
-DASH = "–"
-"""Stands for a score that is undefined."""
-
-REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
 
 
 def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
@@ -66,8 +61,8 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     for score, heading in SCORES.items():
         columns = [f"{score}_mean", f"{score}_min", f"{score}_max"]
         readable[heading] = [
-            _percent(mean, low, high) if score == "pq" else _percent(mean, mean, mean)
-            for mean, low, high in table[columns].itertuples(index=False, name=None)
+            _with_range(*rates) if score == "pq" else percent(rates[0])
+            for rates in table[columns].itertuples(index=False, name=None)
         ]
     readable["spent (h)"] = [f"{hours:.2f}" for hours in table["spent_hours"]]
     for column in table.columns[table.columns.str.startswith("images_")]:
@@ -113,8 +108,8 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
         _markdown(readable_table(results)),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
-        f"{DASH} is a score that is undefined. Hours and images are means over seeds. mIoU is of "
-        "the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
+        f"{NOTHING} is a score that is undefined. Hours and images are means over seeds. mIoU is "
+        "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         _unspent(results),
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
@@ -123,11 +118,9 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
     write_whole(folder / REPORT_FILE, ("\n\n".join(filter(None, parts)) + "\n").encode())
 
 
-def _percent(mean: float, low: float, high: float) -> str:
-    if math.isnan(mean):
-        return DASH
-    text = f"{100 * mean:.1f}"
-    return text if low == high else f"{text} ({100 * low:.1f}{DASH}{100 * high:.1f})"
+def _with_range(mean: float, low: float, high: float) -> str:
+    """Return a score in percent, with its range over seeds where that is one."""
+    return f"{percent(mean)} ({percent(low)}–{percent(high)})" if low < high else percent(mean)
 
 
 def _ranking(table: pd.DataFrame, budget_hours: float) -> pd.DataFrame:
@@ -145,11 +138,11 @@ def _describe_lead(table: pd.DataFrame, budget_hours: float) -> str:
         certainty = "the seeds' ranges overlap, so this is not settled"
     else:
         certainty = "the seeds' ranges do not overlap"
-    percent = f"{100 * best['pq_mean']:.1f} %"
+    leading = f"{percent(best['pq_mean'])} %"
     if f"{points:.1f}" == "0.0":
-        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {percent} PQ'
+        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {leading} PQ'
     return (
-        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {percent}, '
+        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {leading}, '
         f'{points:.1f} points above "{second["mix"]}" ({certainty})'
     )
 
@@ -201,7 +194,7 @@ def _describe_times(study: Study, times: AnnotationTimes) -> str:
         {
             "action": list(times.actions),
             "seconds": [f"{action.seconds:g}" for action in times.actions.values()],
-            "plausible": [f"{a.low:g}{DASH}{a.high:g}" for a in times.actions.values()],
+            "plausible": [f"{a.low:g}–{a.high:g}" for a in times.actions.values()],
             "for one": [action.unit for action in times.actions.values()],
             "source": [action.source for action in times.actions.values()],
         }
