@@ -1,12 +1,13 @@
-"""The better of two mixes changes at some time of an action: finished trials tell at which.
+"""Finished trials tell at which time of an action the better of two mixes changes.
 
 Another time changes what the images of a trial cost, and nothing about what was trained on them:
 each trial keeps its quality and moves along the axis of hours.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from math import exp, log, sqrt
 from statistics import fmean
@@ -28,6 +29,9 @@ SEARCHED_FACTOR = 20.0
 
 _STEPS = 400
 """Times tried in each direction before bisection."""
+
+_HALVINGS = 40
+"""Steps of bisection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ def find_changes_of_study(
     changes = []
     for first, second in combinations(curves, 2):
         at = hours if hours is not None else common_middle(first, second, now)
-        if at is not None and _difference(first, second, at, now) is not None:
+        if at is not None and _lead(first, second, at, now) is not None:
             changes.append(find_change(first, second, at, action, now))
     if not changes:
         place = "the same hours" if hours is None else f"{hours:g} h"
@@ -181,57 +185,48 @@ def find_change(first: Curve, second: Curve, hours: float, action: str, now: flo
     Raises:
         RecipeError: when a curve does not cover the hours.
     """
-    difference = _difference(first, second, hours, now)
-    if difference is None:
+    lead = partial(_lead, first, second, hours)
+    lead_now = lead(now)
+    if lead_now is None:
         raise RecipeError(f"no trials of {first.mix!r} and {second.mix!r} around {hours:g} h")
-    better = None if difference == 0 else (first if difference > 0 else second).mix
-    ends = (now / SEARCHED_FACTOR, now * SEARCHED_FACTOR)
-    below, above = (
-        None if better is None else _search(first, second, hours, now, end) for end in ends
-    )
     return ChoiceChange(
         first=first.mix,
         second=second.mix,
         hours=hours,
         action=action,
         now=now,
-        better=better,
-        below=below,
-        above=above,
+        better=None if lead_now == 0 else (first if lead_now > 0 else second).mix,
+        below=_search(lead, now, now / SEARCHED_FACTOR),
+        above=_search(lead, now, now * SEARCHED_FACTOR),
     )
 
 
-def _difference(first: Curve, second: Curve, hours: float, seconds: float) -> float | None:
-    qualities = quality_at(first, hours, seconds), quality_at(second, hours, seconds)
-    if qualities[0] is None or qualities[1] is None:
-        return None
-    return qualities[0] - qualities[1]
+def _lead(first: Curve, second: Curve, hours: float, seconds: float) -> float | None:
+    """Return by how much the PQ of the first mix is the higher; None where one is not known."""
+    one, other = (quality_at(curve, hours, seconds) for curve in (first, second))
+    return None if one is None or other is None else one - other
 
 
-def _search(first: Curve, second: Curve, hours: float, now: float, end: float) -> float | None:
-    """Return the first time on the way from now to the end at which the sign changes."""
-    if now == 0:
+def _search(lead: Callable[[float], float | None], now: float, end: float) -> float | None:
+    """Return the first time on the way from now to the end at which the lead changes its sign."""
+    lead_now = lead(now) or 0.0
+    if now == 0 or lead_now == 0:
         return None
-    sign = _difference(first, second, hours, now) or 0.0
     # Curves are made of pieces, so that the sign may change twice: steps find the nearest change.
     inside = now
     for outside in np.geomspace(now, end, _STEPS + 1)[1:].tolist():
-        difference = _difference(first, second, hours, outside)
-        if difference is None:
+        lead_there = lead(outside)
+        if lead_there is None:
             return None
-        if difference * sign < 0:
-            return _bisect(first, second, hours, inside, outside, sign)
+        if lead_there * lead_now < 0:
+            break
         inside = outside
-    return None
-
-
-def _bisect(
-    first: Curve, second: Curve, hours: float, inside: float, outside: float, sign: float
-) -> float:
-    for _ in range(40):
+    else:
+        return None
+    for _ in range(_HALVINGS):
         middle = exp((log(inside) + log(outside)) / 2)
-        if (_difference(first, second, hours, middle) or 0.0) * sign > 0:
+        if (lead(middle) or 0.0) * lead_now > 0:
             inside = middle
         else:
             outside = middle
-    return outside
+    return float(outside)
