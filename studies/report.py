@@ -35,19 +35,13 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     Mixes come in the order of the results, budgets rising.
     """
     frame = to_frame(list(results)).astype(dict.fromkeys(SCORES, float))
-    rows = []
-    for mix in frame["mix"].unique():
-        of_mix = frame[frame["mix"] == mix]
-        for budget_hours, trials in of_mix.groupby("budget_hours"):
-            row = {"mix": mix, "budget_hours": budget_hours, "num_seeds": len(trials)}
-            row["spent_hours"] = trials["spent_hours"].mean()
-            for score in SCORES:
-                for name in ("mean", "min", "max"):
-                    row[f"{score}_{name}"] = trials[score].agg(name)
-            for column in frame.columns[frame.columns.str.startswith("images_")]:
-                row[column] = trials[column].mean()
-            rows.append(row)
-    return pd.DataFrame(rows)
+    # A category sorts by the order in which mixes come.
+    frame["mix"] = pd.Categorical(frame["mix"], frame["mix"].unique())
+    columns = {"num_seeds": ("seed", "size"), "spent_hours": ("spent_hours", "mean")}
+    columns |= {f"{s}_{name}": (s, name) for s in SCORES for name in ("mean", "min", "max")}
+    columns |= {c: (c, "mean") for c in frame.columns if c.startswith("images_")}
+    table = frame.groupby(["mix", "budget_hours"], observed=True).agg(**columns).reset_index()
+    return table.astype({"mix": object})
 
 
 def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
