@@ -45,9 +45,9 @@ from annotools.formats.pictures import read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.parallel import run_parallel
 from annotools.records import FullLabel
-from wsps.evaluation.image_scores import score_one
 from wsps.evaluation.overlaps import RunLabel, measure_overlaps, to_runs
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments, panoptic_quality
+from wsps.scoring.evaluate import score_one
 
 WORKERS = 2
 

@@ -135,21 +135,19 @@ def evaluate(
         seed=seed,
         workers=workers,
     )
+    predictions = [(prediction, prediction_folder)]
+    if compare is not None:
+        predictions.append((compare, compare_folder))
     if format_name != "coco-panoptic":
         possible = METRICS_OF_RESULTS[format_name]
         if not _is_one_of(settings, possible):
             raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
         settings = replace(settings, metrics=settings.metrics or possible[:1])
-        predictions = [prediction] if compare is None else [prediction, compare]
-        evaluation = _evaluate_results(format_name, truth, split, predictions, settings)
+        results = [path for path, _ in predictions]
+        evaluation = _evaluate_results(format_name, truth, split, results, settings)
     else:
-        evaluation = evaluate_predictions(
-            read_panoptic_task(truth, prediction, truth_folder, prediction_folder),
-            None
-            if compare is None
-            else read_panoptic_task(truth, compare, truth_folder, compare_folder),
-            settings,
-        )
+        tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
+        evaluation = evaluate_predictions(tasks, settings)
     print_evaluation(evaluation, settings)
     write_evaluation(evaluation, settings, json_file, csv_file)
 

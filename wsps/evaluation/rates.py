@@ -10,6 +10,7 @@ Source: Efron, Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,14 @@ class CrowdEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The scores of a set of images: rates, and counts that have the same K + 3 columns."""
+    """The scores of a set of images: rates, and counts that have the same K + 3 columns.
 
-    rates: Mapping[str, NDArray[np.float64]]
+    `resampled` has the rates of N resamples, (N, K + 3), and is empty without resamples.
+    """
+
+    rates: Rates
     counts: Mapping[str, NDArray[np.int64]]
+    resampled: Rates
 
 
 def measure(
@@ -61,8 +66,9 @@ def measure(
     thresholds: Sequence[float],
     *,
     all_groups: bool,
+    draws: NDArray[np.float64] | None = None,
 ) -> Measured:
-    """Return the scores of a set of images.
+    """Return the scores of a set of images, and those of resamples of it.
 
     Args:
         images: at least one; what `metrics` need is measured of each.
@@ -70,12 +76,23 @@ def measure(
         metrics: of `METRICS`.
         thresholds: IoU in (0, 1] of average precision.
         all_groups: false for the reference's rule of one crowd of each category and image.
+        draws: (N, I), how often each resample has each image; None for no resamples.
     """
-    once = np.ones((1, len(images)))
-    rates = resample(images, categories, metrics, thresholds, once, all_groups=all_groups)
+    rates_of = partial(resample, images, categories, metrics, thresholds, all_groups=all_groups)
+    once = rates_of(draws=np.ones((1, len(images))))
     return Measured(
-        rates={name: of_images for name, (of_images,) in rates.items()},
+        rates={name: of_images for name, (of_images,) in once.items()},
         counts=_segment_counts(images, categories, all_groups) if "pq" in metrics else {},
+        resampled={} if draws is None else rates_of(draws=draws),
+    )
+
+
+def difference(first: Measured, second: Measured) -> Measured:
+    """Return second minus first, without counts; both have the same resamples."""
+    return Measured(
+        rates={name: second.rates[name] - rates for name, rates in first.rates.items()},
+        counts={},
+        resampled={name: second.resampled[name] - rates for name, rates in first.resampled.items()},
     )
 
 

@@ -4,9 +4,8 @@ Anybody's files are read: a prediction needs the list `annotations` alone. It is
 prediction lacks an image of the truth, or when a segment is in the JSON or in the PNG alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,39 @@ from annotools.formats.pictures import decode_map, read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.label_maps import Runs, find_runs, measure_runs
 from annotools.records import Segment
-from wsps.evaluation.image_scores import ImageToScore, PredictedLabel
-from wsps.evaluation.overlaps import RunLabel, to_runs
+from wsps.evaluation.overlaps import RunLabel
 
 _SEMANTIC_FOLDER = "semantic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageToScore:
+    """One image: its truth, in memory or as a file lists it, and its prediction.
+
+    `prediction_file` lists the image's predicted segments. `semantic_file` has a class map that
+    was predicted without segments; None where there is none.
+    """
+
+    image_id: int | str
+    truth: RunLabel | PanopticEntry
+    prediction: PanopticEntry
+    prediction_file: Path
+    semantic_file: Path | None = None
+
+    def read_truth(self) -> RunLabel:
+        """Return the true label."""
+        if isinstance(self.truth, RunLabel):
+            return self.truth
+        return _read_label(self.truth, self.image_id)
+
+    def read_prediction(self) -> RunLabel:
+        """Return the predicted label, void where nothing is predicted."""
+        return _read_label(self.prediction, self.image_id)
+
+    def ranks(self, ranking: str) -> Mapping[int, float]:
+        """Return the numbers in [0, 1] that the file gives for a ranking; segments may lack one."""
+        entry = self.prediction
+        return entry.probabilities if ranking == "probability" else entry.scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +101,7 @@ def read_panoptic_task(
     matched, num_unasked = _match(prediction, predicted, truths, f"every image of {truth}")
     images = tuple(
         ImageToScore(
-            image_id=entry.image_id,
-            prediction_file=prediction,
-            read_truth=partial(_read_label, entry, entry.image_id),
-            read_prediction=partial(_read_prediction, found, entry.image_id),
+            image_id=entry.image_id, truth=entry, prediction=found, prediction_file=prediction
         )
         for entry, found in zip(true_entries, matched, strict=True)
     )
@@ -107,10 +132,10 @@ def match_labels(
     images = tuple(
         ImageToScore(
             image_id=label.image_id,
+            truth=label,
+            prediction=found,
             prediction_file=path,
-            read_truth=partial(to_runs, label),
-            read_prediction=partial(_read_prediction, found, label.image_id),
-            read_semantic=partial(_read_semantic, found, prediction) if has_semantic else None,
+            semantic_file=_semantic_file(found, prediction) if has_semantic else None,
         )
         for label, found in zip(truth, matched, strict=True)
     )
@@ -129,6 +154,18 @@ def check_folder(folder: Path, remedy: str) -> None:
         is_there = False
     if not is_there:
         raise DatasetError(f"{folder}: no such folder: {remedy}")
+
+
+def read_classes(path: Path) -> NDArray[np.uint8]:
+    """Return the (H, W) class indices of a PNG.
+
+    Raises:
+        DatasetError: when it is missing, damaged or of another kind.
+    """
+    classes = decode_map(path)
+    if classes.ndim != 2 or classes.dtype != np.uint8:
+        raise DatasetError(f"{path}: is not grey with 8 bits a pixel: write class indices so")
+    return classes
 
 
 def _read_results(path: Path) -> Any:
@@ -192,14 +229,6 @@ def _number_by_id(listed: Sequence[tuple[str, int | str]], as_text: bool) -> dic
     return number_of
 
 
-def _read_prediction(entry: PanopticEntry, image_id: int | str) -> PredictedLabel:
-    return PredictedLabel(
-        label=_read_label(entry, image_id),
-        scores=entry.scores,
-        probabilities=entry.probabilities,
-    )
-
-
 def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:
     place = f"{entry.place}: image {entry.image_id!r}"
     runs = _read_runs(entry.png_path)
@@ -233,10 +262,5 @@ def _read_runs(path: Path) -> Runs:
     return find_runs(decode_segment_map(path)) if runs is None else runs
 
 
-def _read_semantic(entry: PanopticEntry, prediction: Path) -> NDArray[np.uint8]:
-    name = entry.png_path.relative_to(prediction / "panoptic")
-    path = prediction / _SEMANTIC_FOLDER / name
-    classes = decode_map(path)
-    if classes.ndim != 2 or classes.dtype != np.uint8:
-        raise DatasetError(f"{path}: is not grey with 8 bits a pixel: write class indices so")
-    return classes
+def _semantic_file(entry: PanopticEntry, prediction: Path) -> Path:
+    return prediction / _SEMANTIC_FOLDER / entry.png_path.relative_to(prediction / "panoptic")
