@@ -51,17 +51,6 @@ class PixelCounts:
         return np.asarray(predicted + self.confusion.sum(axis=1) + self.unpredicted, np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanIoU:
-    """IoU in [0, 1]: `iou` (K,) by class index, NaN on a class in neither map; `mean` of those.
-
-    `mean` is over the classes that have an IoU, NaN when there is none.
-    """
-
-    iou: NDArray[np.float64]
-    mean: float
-
-
 def count_pixels(
     truth: NDArray[np.uint8],
     prediction: NDArray[np.uint8],
@@ -123,11 +112,3 @@ def iou_rates(
         groups: the classes in each mean.
     """
     return {"iou": append_means(ratio(hits, sizes - hits), groups)}
-
-
-def mean_iou(counts: PixelCounts) -> MeanIoU:
-    """Return `iou_rates` of a set of images, whose counts are summed, as a record."""
-    num_classes = len(counts.unpredicted)
-    every_class = list(range(num_classes))
-    iou = iou_rates(counts.hits(), counts.sizes(), (every_class, [], []))["iou"]
-    return MeanIoU(iou=iou[:num_classes], mean=float(iou[num_classes]))

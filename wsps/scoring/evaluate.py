@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.parallel import run_parallel
@@ -21,9 +23,15 @@ from wsps.evaluation.image_scores import (
     rank_by_oracle,
     score_overlaps,
 )
-from wsps.evaluation.mean_iou import PixelCounts, mean_iou
 from wsps.evaluation.overlaps import RunLabel, measure_overlaps
-from wsps.evaluation.rates import METRICS, crowd_effect, difference, draw_resamples, measure
+from wsps.evaluation.rates import (
+    METRICS,
+    crowd_effect,
+    difference,
+    draw_resamples,
+    measure,
+    resample_iou,
+)
 from wsps.scoring.panoptic_files import ImageToScore, ScoringTask, match_labels, read_classes
 from wsps.scoring.report import Evaluation, none_if_undefined, score_rows
 
@@ -93,7 +101,10 @@ def score_prediction(
     first_mean = len(categories)
     scores = {"ap_vol": rates["ap_vol"][first_mean], "miou": rates["iou"][first_mean]}
     semantic = [image.semantic_pixels for image in images if image.semantic_pixels is not None]
-    scores["miou_semantic"] = mean_iou(sum(semantic, PixelCounts.zero(len(categories)))).mean
+    scores["miou_semantic"] = np.nan
+    if semantic:
+        iou = resample_iou(semantic, np.ones((1, len(semantic))), categories)["iou"]
+        scores["miou_semantic"] = iou[0, first_mean]
     for place, suffix in enumerate(("", "_things", "_stuff"), start=first_mean):
         scores |= {f"{name}{suffix}": rates[name][place] for name in ("pq", "sq", "dq")}
     return {name: none_if_undefined(value) for name, value in scores.items()}
