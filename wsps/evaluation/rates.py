@@ -10,7 +10,6 @@ Source: Efron, Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,12 +77,12 @@ def measure(
         all_groups: false for the reference's rule of one crowd of each category and image.
         draws: (N, I), how often each resample has each image; None for no resamples.
     """
-    rates_of = partial(resample, images, categories, metrics, thresholds, all_groups=all_groups)
-    once = rates_of(draws=np.ones((1, len(images))))
+    wanted = (images, categories, metrics, thresholds)
+    once = _rates(*wanted, np.ones((1, len(images))), all_groups)
     return Measured(
         rates={name: of_images for name, (of_images,) in once.items()},
         counts=_segment_counts(images, categories, all_groups) if "pq" in metrics else {},
-        resampled={} if draws is None else rates_of(draws=draws),
+        resampled={} if draws is None else _rates(*wanted, draws, all_groups),
     )
 
 
@@ -94,39 +93,6 @@ def difference(first: Measured, second: Measured) -> Measured:
         counts={},
         resampled={name: second.resampled[name] - rates for name, rates in first.resampled.items()},
     )
-
-
-def resample(
-    images: Sequence[ImageScores],
-    categories: CategorySet,
-    metrics: Sequence[str],
-    thresholds: Sequence[float],
-    draws: NDArray[np.float64],
-    *,
-    all_groups: bool,
-) -> Rates:
-    """Return the rates of resamples of the images.
-
-    Args:
-        images: I, at least one; what `metrics` need is measured of each.
-        categories: the dataset's.
-        metrics: of `METRICS`.
-        thresholds: IoU in (0, 1] of average precision.
-        draws: (N, I), how often each resample has each image.
-        all_groups: false for the reference's rule of one crowd of each category and image.
-    """
-    rates: Rates = {}
-    if "pq" in metrics:
-        rates |= resample_quality(_counts(images, all_groups), draws, categories)
-    if "ap" in metrics:
-        scored = [image.scored for image in images if image.scored is not None]
-        assert len(scored) == len(images)
-        rates |= precision_rates(scored, draws, categories, thresholds)
-    if "miou" in metrics:
-        pixels = [image.pixels for image in images if image.pixels is not None]
-        assert len(pixels) == len(images)
-        rates |= resample_iou(pixels, draws, categories)
-    return rates
 
 
 def resample_quality(
@@ -199,6 +165,28 @@ def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if defined.any():
         ends[:, defined] = np.nanquantile(values[:, defined], (tail, 1 - tail), axis=0)
     return ends
+
+
+def _rates(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    metrics: Sequence[str],
+    thresholds: Sequence[float],
+    draws: NDArray[np.float64],
+    all_groups: bool,
+) -> Rates:
+    rates: Rates = {}
+    if "pq" in metrics:
+        rates |= resample_quality(_counts(images, all_groups), draws, categories)
+    if "ap" in metrics:
+        scored = [image.scored for image in images if image.scored is not None]
+        assert len(scored) == len(images)
+        rates |= precision_rates(scored, draws, categories, thresholds)
+    if "miou" in metrics:
+        pixels = [image.pixels for image in images if image.pixels is not None]
+        assert len(pixels) == len(images)
+        rates |= resample_iou(pixels, draws, categories)
+    return rates
 
 
 def _counts(images: Sequence[ImageScores], all_groups: bool) -> list[PanopticCounts]:
