@@ -94,10 +94,7 @@ def normalise(photo: Photo) -> Tensor:
 def reduce_photo(photo: Photo, max_side: int | None) -> Photo:
     """Return the photo with its longer side at most `max_side` pixels."""
     scale = reduction(photo.shape[:2], max_side)
-    if scale == 1.0:
-        return photo
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return photo if scale == 1.0 else _resize_photo(photo, scale)
 
 
 def reduce_example(example: TrainingExample, max_side: int | None) -> TrainingExample:
@@ -114,12 +111,12 @@ def reduction(shape: tuple[int, ...], max_side: int | None) -> float:
 def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
     """Return the example enlarged by a factor: photos smoothly, labels by nearest pixel."""
     height, width = example.classes.shape
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    photo = _resize_photo(example.photo, scale)
+    size = (photo.shape[1], photo.shape[0])
     factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
     return replace(
         example,
-        photo=cv2.resize(example.photo, size, interpolation=smooth).astype(np.uint8, copy=False),
+        photo=photo,
         classes=resize_map(example.classes, size).astype(np.uint8),
         instances=resize_map(example.instances, size).astype(np.int32),
         boxes_xyxy=example.boxes_xyxy * factors,
@@ -161,6 +158,12 @@ def collate(examples: Sequence[TrainingExample], device: torch.device) -> Batch:
         boxes=[torch.from_numpy(e.boxes_xyxy).to(device) for e in examples],
         box_classes=[torch.from_numpy(e.box_classes).to(device) for e in examples],
     )
+
+
+def _resize_photo(photo: Photo, scale: float) -> Photo:
+    size_wh = [max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0])]
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(photo, size_wh, interpolation=smooth).astype(np.uint8, copy=False)
 
 
 def _random_crop(
