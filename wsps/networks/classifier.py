@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsps.networks.backbone import Backbone
-from wsps.networks.pspnet import PSPTrunk
+from wsps.networks.pspnet import PSPTrunk, resize
 
 
 class CropClassifier(nn.Module):
@@ -49,6 +49,4 @@ def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         maps.append(functional.relu((weights * features).sum(dim=1)))
     heat = torch.stack(maps, dim=1).detach()  # (B, K, h, w)
-    return functional.interpolate(
-        heat, size=images.shape[-2:], mode="bilinear", align_corners=False
-    )
+    return resize(heat, images.shape[-2:])
