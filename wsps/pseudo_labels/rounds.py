@@ -270,9 +270,10 @@ def _train_segmenter(
 
     def train() -> "nn.Module":
         from wsps.label_sets import read_examples, read_label_set
-        from wsps.training.stages import start_model, train_semantic
+        from wsps.networks.model import build_model
+        from wsps.training.stages import train_semantic
 
-        network = start_model(dataset.categories, recipe, seed, choose_device()).semantic
+        network = build_model(recipe, dataset.categories, seed, choose_device()).semantic
         if before is not None:
             load_weights(before.path, network)
         groups = read_examples(read_label_set(labeller.folder), dataset, recipe.images.max_side)

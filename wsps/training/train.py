@@ -20,16 +20,10 @@ from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
-from wsps.networks.model import PanopticModel
+from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe
 from wsps.training.checkpoints import NETWORK_FILE, choose_device, load_weights, store_weights
-from wsps.training.stages import (
-    draw_batches,
-    start_model,
-    train_detector,
-    train_instance,
-    train_semantic,
-)
+from wsps.training.stages import draw_batches, train_detector, train_instance, train_semantic
 
 WRITTEN_BY = "annotools train"
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
@@ -57,7 +51,7 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
     label_set = read_label_set(labels)
     if not label_set.labels.images:
         raise DatasetError(f"{labels}: nothing to train on: no image has a label")
-    model = start_model(label_set.categories, recipe, seed, choose_device())
+    model = build_model(recipe, label_set.categories, seed, choose_device())
     manifest = _describe(labels, label_set, recipe, seed)
     start_folder(out, WRITTEN_BY, manifest, [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE])
     groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
@@ -105,7 +99,7 @@ def load_model(run: Path) -> PanopticModel:
     categories = read_categories(path, content)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
     recipe = replace(recipe, backbone=replace(recipe.backbone, weights=None))
-    model = start_model(categories, recipe, content["seed"], choose_device())
+    model = build_model(recipe, categories, content["seed"], choose_device())
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
         load_weights(run / DETECTOR_FILE, model.detector)
