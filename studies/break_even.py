@@ -36,7 +36,7 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """The points (P,) of a mix: a time of s seconds puts them at `fixed_hours + s * slope`.
+    """The points (P,) of a mix; a time of s seconds puts them at `fixed_hours + s * slope`.
 
     `pq` is in [0, 1].
     """
@@ -49,11 +49,11 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceChange:
-    """The times of an action at which the better of two mixes, at so many hours, changes.
+    """The times of an action at which the better of two mixes changes, compared at some hours.
 
-    `better` has the higher PQ at the time as it is, `now`; None where both are equal. `below`
-    and `above` are the nearest times on either side at which the other mix is better, None where
-    there is none within `SEARCHED_FACTOR` that the trials can tell.
+    `now` is the present time, at which `better` has the higher PQ, None where both are equal.
+    `below` and `above` are the nearest times on either side at which the other mix is better, None
+    where the trials show none within `SEARCHED_FACTOR`.
     """
 
     first: str
@@ -114,13 +114,13 @@ def build_curves(
     times: AnnotationTimes,
     action: str,
 ) -> tuple[Curve, ...]:
-    """Return one curve a mix, a point for each budget whose PQ is defined, mixes in their order.
+    """Return a curve for each mix, in their order, with a point for each budget with a defined PQ.
 
     Args:
         results: trials; seeds of one budget are averaged.
         actions: by label kind, how often each action is done for an image.
         times: of all actions.
-        action: the one whose time is left open.
+        action: the one with the open time.
 
     Raises:
         TimesError: for an action that the times lack.
@@ -143,6 +143,7 @@ def build_curves(
                     fixed += count * done * times.actions[name].seconds / 3600
         points[result.mix][result.budget_hours].append((fixed, slope, result.pq))
     curves = []
+    # Seeds of a budget bought different images, so that hours are averaged as PQ is.
     for mix, by_budget in points.items():
         means = [[fmean(column) for column in zip(*seeds, strict=True)]
                  for seeds in by_budget.values()]  # fmt: skip
@@ -152,7 +153,7 @@ def build_curves(
 
 
 def quality_at(curve: Curve, hours: float, seconds: float) -> float | None:
-    """Return a mix's PQ at so many hours when the open time is so many seconds.
+    """Return the PQ that a mix reaches within some hours, for a value of the open time.
 
     Points that fall with the hours are replaced by their mean, until none does (isotonic
     regression): more labels of a kind do no harm, and without that a dearer mix could look
@@ -170,16 +171,16 @@ def quality_at(curve: Curve, hours: float, seconds: float) -> float | None:
 
 
 def common_middle(first: Curve, second: Curve, seconds: float) -> float | None:
-    """Return the middle, on a logarithmic axis, of the hours both curves cover; None without."""
+    """Return the middle, on a logarithmic axis, of the hours that both curves cover, or None."""
     hours = [curve.fixed_hours + seconds * curve.slope for curve in (first, second)]
     low, high = max(h.min() for h in hours), min(h.max() for h in hours)
     return sqrt(low * high) if 0 < low <= high else None
 
 
 def find_change(first: Curve, second: Curve, hours: float, action: str, now: float) -> ChoiceChange:
-    """Return the nearest times at which the better of two mixes is another.
+    """Return the nearest times at which the other of two mixes becomes the better.
 
-    Both curves must cover the hours at the time as it is. The search goes outwards in steps and
+    Both curves must cover the hours at the present time. The search goes outwards in steps and
     stops where a curve no longer covers the hours: what happens beyond is not known.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a study found, for people: a table, one honest sentence, and a page that holds both."""
+"""A report tells people what a study found: a table, one honest sentence, and a page with both."""
 
 import platform
 import shlex
@@ -28,7 +28,7 @@ SCORES = {
 
 
 def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """Return one row for each mix and budget: means over its seeds, and from where to where.
+    """Return one row for each mix and budget: the mean, lowest and highest score of its seeds.
 
     Columns: `mix`, `budget_hours`, `num_seeds`, `spent_hours` and `images_KIND` (means), and for
     each of `SCORES` in [0, 1] `SCORE_mean`, `SCORE_min` and `SCORE_max`; NaN where undefined.
@@ -161,7 +161,7 @@ def _progress(study: Study, results: Sequence[TrialResult]) -> str:
 
 
 def _unspent(results: Sequence[TrialResult]) -> str:
-    """Name the budgets of which much was left: images ran out, or the next one was too dear."""
+    """Name the budgets that were not used up: images ran out, or the next one was too dear."""
     table = summary_table(results)
     left = table[table["spent_hours"] < 0.9 * table["budget_hours"]]
     if left.empty:

@@ -1,4 +1,4 @@
-"""From a study to its trials, and from these to results: what is done is kept, the rest runs."""
+"""Run the trials of a study: what is done is kept, the rest runs."""
 
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -37,6 +37,7 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
     start_study(study, folder)
+    # Every stored row is compared before anything runs, so that a refusal costs no training.
     missing = [trial for trial in trials if not _is_finished(trial)]
     try:
         running = run_parallel(run_trial, missing, workers or _default_workers())
@@ -100,7 +101,7 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
 def _allocated_trials(
     study: Study, folder: Path, path: Path, images: Sequence[Image]
 ) -> tuple[Trial, ...]:
-    """Return the trials, one a seed, of an allocation's file."""
+    """Return the trials of an allocation's file, one for each seed."""
     stored = read_allocation(path)
     if study != take_allocation(study):
         raise RecipeError(

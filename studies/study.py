@@ -1,4 +1,4 @@
-"""A study as data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
+"""A study is data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,9 +29,9 @@ class DatasetSettings:
     train_split: str = "train"
     val_split: str = "val"
     max_train_images: int | None = None
-    """Only the first so many images can be bought; all when absent."""
+    """How many images, the first ones, can be bought; all when absent."""
     max_val_images: int | None = None
-    """Only the first so many images are scored; all when absent."""
+    """How many images, the first ones, are scored; all when absent."""
 
     @property
     def train_source(self) -> Source:
@@ -98,7 +98,7 @@ class Study:
             raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use {known}")
 
     def digest(self, mix: str) -> str:
-        """Name all that a trial's result depends on, its budget and seed left out."""
+        """Return a key of all that a trial's result depends on, without its budget and seed."""
         table = as_table(self)
         settings = {k: table[k] for k in ("dataset", "ap_thresholds", "recipe", "share_by")}
         # The order of kinds breaks ties of an allocation. Files may change under their names.

@@ -1,4 +1,4 @@
-"""The command `break-even` says at which annotation time the better choice changes."""
+"""`annotools study break-even` says at which annotation time the better choice changes."""
 
 from pathlib import Path
 from typing import Annotated

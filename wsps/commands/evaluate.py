@@ -59,7 +59,7 @@ def evaluate(
         typer.Option(help="Of pq,ap,miou: a list or repeated. If absent all, ap where scores are."),
     ] = None,
     crowds: Annotated[
-        str, typer.Option(help="all, or official: one a category and image, as panopticapi has it.")
+        str, typer.Option(help="all, or official: one of a category and image, as panopticapi has.")
     ] = "all",
     thresholds: Annotated[
         str,
@@ -73,7 +73,7 @@ def evaluate(
         str,
         typer.Option(
             help='For AP: detection ("score" of each segment), probability ("probability" in '
-            "segments_info, which a file may have beside score) or oracle (IoU with the truth). "
+            "segments_info, which a file may have next to score) or oracle (IoU with the truth). "
             "Asking for probability asks for AP: each segment then needs one."
         ),
     ] = "detection",

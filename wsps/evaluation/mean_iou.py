@@ -75,6 +75,7 @@ def count_pixels(
             f"image {image_id}: the prediction has shape {prediction.shape}, the truth "
             f"{truth.shape}: predict at the size of the truth"
         )
+    # One pass counts all pairs of 8-bit values; unknown indices are then found in the small table.
     codes = (truth.astype(np.uint16) << 8) | prediction
     table = np.bincount(codes.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
     for side, totals in (("truth", table.sum(axis=1)), ("prediction", table.sum(axis=0))):
@@ -96,6 +97,7 @@ def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
     classes = overlaps.prediction_classes[overlaps.pair_prediction]
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(confusion, (true_classes, classes), overlaps.pair_pixels)
+    # The part of a true class's pixels that no predicted segment covers.
     unpredicted = -confusion.sum(axis=1)
     np.add.at(unpredicted, overlaps.truth_classes, overlaps.truth_areas)
     return PixelCounts(confusion=confusion, unpredicted=unpredicted)

@@ -68,6 +68,7 @@ def count_segments(
             and cityscapesscripts after it) does, for figures to compare with published ones.
     """
     unions = overlaps.unions()
+    # Above a half no segment can have two partners, so that nothing has to be assigned.
     matched = overlaps.same_class() & (2 * overlaps.pair_pixels > unions)
     matched &= ~overlaps.truth_is_group[overlaps.pair_truth]
 

@@ -1,4 +1,4 @@
-"""The multi-label classifier of crops, and where it looks: Grad-CAM.
+"""Tell which classes a crop has, and where the classifier looks for each: Grad-CAM.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2. Source: Selvaraju et al., Grad-CAM, ICCV 2017.
 """

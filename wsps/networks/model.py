@@ -1,4 +1,4 @@
-"""The panoptic model: semantic network, detector and instance subnetwork together.
+"""The panoptic model joins the semantic network, the detector and the instance subnetwork.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.5 and fig. 5.
 """

@@ -1,4 +1,4 @@
-"""PSPNet: a backbone, pyramid pooling and one 3 x 3 convolution, then a classifier per pixel.
+"""PSPNet classifies each pixel after a backbone, pyramid pooling and a 3 x 3 convolution.
 
 Source: Zhao et al., Pyramid Scene Parsing Network, CVPR 2017.
 Paper: Li, Arnab, Torr 2018, sec. 3.5.

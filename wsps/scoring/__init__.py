@@ -1,1 +1,1 @@
-"""Result files in, scores out."""
+"""Score files of results: files in, scores out."""

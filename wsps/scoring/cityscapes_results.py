@@ -1,4 +1,4 @@
-"""The two kinds of results that the Cityscapes benchmark takes are scored against its labels.
+"""Score the two kinds of results that the Cityscapes benchmark takes against its labels.
 
 Names of result files start with the image's id, CITY_SEQ_FRAME; files lie at any depth, and files
 of other names do not count.
@@ -142,6 +142,7 @@ def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:
         if not line.strip():
             continue
         name, label_id, score = _split_line(f"{path}: line {number}", line)
+        # Somebody else's list must not make us read files outside of its folder.
         mask_path = path.parent / name
         if "\0" in name or not mask_path.resolve().is_relative_to(folder.resolve()):
             raise DatasetError(f"{path}: line {number}: {name!r} is outside {folder}: move it")

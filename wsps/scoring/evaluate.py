@@ -1,4 +1,4 @@
-"""Predictions are scored here, one or two compared, for the command and for a study's trial.
+"""Score predictions, one or two to compare, for the command and for a study's trial.
 
 Every image is read and measured by itself, in one loop; rates are computed from all of them.
 """

@@ -1,4 +1,4 @@
-"""COCO instance results, a list of masks with scores, are scored against an instances file."""
+"""Score COCO instance results, a list of masks with scores, against an instances file."""
 
 from collections import defaultdict
 from pathlib import Path

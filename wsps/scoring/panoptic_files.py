@@ -1,4 +1,4 @@
-"""Predictions in COCO's panoptic format are matched with the labels that they are scored against.
+"""Match predictions in COCO's panoptic format with the labels that they are scored against.
 
 Anybody's files are read: a prediction needs the list `annotations` alone. It is an error when a
 prediction lacks an image of the truth, or when a segment is in the JSON or in the PNG alone.

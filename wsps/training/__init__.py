@@ -1,1 +1,1 @@
-"""Training of the networks, stage by stage."""
+"""Train the networks, stage by stage."""

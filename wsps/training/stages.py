@@ -69,13 +69,14 @@ def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float
     The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1).
     """
     settings = model.recipe.instance
-    model.semantic.eval()
+    model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
 
     def loss_of(batch: Batch) -> Tensor:
         semantic = model.semantic(batch.images).softmax(dim=1)
         detected = model.detector.detect(
             batch.images, settings.score_threshold, settings.max_detections
         )
+        # One image after the other: each has its own number of labels.
         losses = [
             instance_loss(
                 model.instance(semantic[i], batch.images[i], detections, settings.iterations),
