@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
     Raises:
         TimesError: when the study's annotation times cannot be read.
     """
-    times = read_times(study.times)
+    times, readable = read_times(study.times), readable_table(results)
     draw_quality_vs_cost(results, folder / PICTURE_FILE)
     write_whole(folder / TABLE_FILE, to_frame(list(results)).to_csv(index=False).encode())
     parts = [
@@ -100,7 +100,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         f"**{answer(results)}**",
         _progress(study, results),
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
-        _markdown(readable_table(results)),
+        _markdown(readable.columns.tolist(), readable.to_numpy().tolist()),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
         f"{NOTHING} is a score that is undefined. Hours and images are means over seeds. mIoU is "
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
@@ -167,35 +167,28 @@ def _unspent(results: Sequence[TrialResult]) -> str:
     if left.empty:
         return ""
     cases = ", ".join(
-        f"{mix} {spent:.2f} of {budget:g} h"
-        for mix, spent, budget in zip(
-            left["mix"], left["spent_hours"], left["budget_hours"], strict=True
-        )
+        f"{row.mix} {row.spent_hours:.2f} of {row.budget_hours:g} h" for row in left.itertuples()
     )
     return f"Of these budgets more than a tenth was left over: {cases}."
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in row) + " |"
-        for row in rows
+        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
     )
 
 
 def _describe_times(study: Study, times: AnnotationTimes) -> str:
-    table = pd.DataFrame(
-        {
-            "action": list(times.actions),
-            "seconds": [f"{action.seconds:g}" for action in times.actions.values()],
-            "plausible": [f"{a.low:g}–{a.high:g}" for a in times.actions.values()],
-            "for one": [action.unit for action in times.actions.values()],
-            "source": [action.source for action in times.actions.values()],
-        }
-    )
+    rows = [
+        [name, f"{action.seconds:g}", f"{action.low:g}–{action.high:g}", action.unit, action.source]
+        for name, action in times.actions.items()
+    ]
+    table = _markdown(("action", "seconds", "plausible", "for one", "source"), rows)
     crop = study.recipe.tags.crop_size_wh
     tagged = "whole images" if crop is None else f"crops of {crop[0]} x {crop[1]} pixels"
-    return f"Times `{times.name}`: {times.note} Tags are given on {tagged}.\n\n{_markdown(table)}"
+    return f"Times `{times.name}`: {times.note} Tags are given on {tagged}.\n\n{table}"
 
 
 def _describe_rerun(folder: Path) -> str:
