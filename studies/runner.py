@@ -55,14 +55,12 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     """Return the trials of a study with what each of them buys, by mix, budget and seed.
 
     Raises:
-        RecipeError: when a budget buys no image, a seed is negative, a mix has a name that no
-            file can have, a budget or seed is listed twice, or the list of images or the
-            allocation does not fit the dataset.
+        RecipeError: when a budget buys no image, or the list of images or the allocation does not
+            fit the dataset.
         DatasetError: when the dataset cannot be read or a split is empty.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
-    _check_names(study)
     for source in (settings.train_source, settings.val_source):
         if not open_source(source).images[: source.max_images]:
             raise DatasetError(f"{source.root}: split {source.split!r} has no image")
@@ -112,21 +110,6 @@ def _allocated_trials(
     if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
         stored.check_crops(study.recipe.tags.crop_size_wh)
     return tuple(_plan_trial(study, folder, path.stem, seed, stored) for seed in study.seeds)
-
-
-def _check_names(study: Study) -> None:
-    for mix in study.mixes:
-        if not mix or mix.startswith(".") or set(mix) & set("/\\\0"):
-            raise RecipeError(f"mix {mix!r}: its name must do as a file's name; rename it")
-    # Results are filed under their budget, which is written to six digits there.
-    for name, written in (
-        ("budgets_hours", [f"{hours:g}" for hours in study.budgets_hours]),
-        ("seeds", [str(seed) for seed in study.seeds]),
-    ):
-        if len(set(written)) < len(written):
-            raise RecipeError(f"{name} has one value twice: {', '.join(written)}")
-    if min(study.seeds) < 0:
-        raise RecipeError(f"seeds must not be negative: {min(study.seeds)}")
 
 
 def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:

@@ -37,9 +37,10 @@ def break_even(
     from annotools.files import write_json
     from annotools.settings import as_table
     from studies.break_even import SEARCHED_FACTOR, find_changes_of_study
-    from studies.folder import STUDY_FILE, finished_results, load_stored_study
+    from studies.folder import STUDY_FILE, finished_results
+    from studies.study import load_study
 
-    study = load_stored_study(folder / STUDY_FILE)
+    study = load_study(folder / STUDY_FILE)
     check_json_file(json_file, study, folder)
     changes = find_changes_of_study(study, finished_results(study, folder), action, hours)
     heads = ("mixes", "hours", "better", "now (s)", "changes below (s)", "above (s)")

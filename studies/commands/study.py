@@ -47,12 +47,10 @@ def run(
     """  # noqa: D301
     from dataclasses import replace
 
-    from studies.folder import load_stored_study
     from studies.study import load_study
 
     numbers = parse_seeds(seeds)
-    load = load_stored_study if recipe.suffix == ".json" else load_study
-    study = load(recipe, changes or ())
+    study = load_study(recipe, changes or ())
     run_and_show(replace(study, seeds=numbers or study.seeds), recipe, out, workers, json_file)
 
 
@@ -69,9 +67,10 @@ def report(
     annotools study report runs/street
     annotools study report runs/street --json table.json
     """  # noqa: D301
-    from studies.folder import STUDY_FILE, finished_results, load_stored_study
+    from studies.folder import STUDY_FILE, finished_results
+    from studies.study import load_study
 
-    study = load_stored_study(folder / STUDY_FILE)
+    study = load_study(folder / STUDY_FILE)
     check_json_file(json_file, study, folder)
     _show(study, finished_results(study, folder), folder, json_file)
 
