@@ -45,9 +45,10 @@ from annotools.formats.pictures import read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.parallel import run_parallel
 from annotools.records import FullLabel
-from wsps.evaluation.image_scores import score_one
 from wsps.evaluation.overlaps import RunLabel, measure_overlaps, to_runs
-from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments, panoptic_quality
+from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
+from wsps.evaluation.rates import resample_quality
+from wsps.scoring.evaluate import score_one
 
 WORKERS = 2
 
@@ -102,9 +103,9 @@ def compare_scores(files: Files) -> str:
         typer.Exit: after saying which scores differ.
     """
     truth, _ = files.read()
-    quality = panoptic_quality(count_files(files), truth.categories).all
+    rates = resample_quality([count_files(files)], np.ones((1, 1)), truth.categories)
     peer, hotcoco = reference_scores(files)["All"], hotcoco_scores(files)["All"]
-    scores = np.array([quality.pq, quality.sq, quality.dq])
+    scores = np.array([rates[name][0, len(truth.categories)] for name in ("pq", "sq", "dq")])
     for name, others in (("reference", peer), ("hotcoco", hotcoco)):
         if not np.allclose(scores, [others["pq"], others["sq"], others["rq"]], rtol=0, atol=1e-9):
             typer.echo(f"ours {scores}, {name} {others}: the programs disagree", err=True)

@@ -1,1 +1,1 @@
-"""Questions asked of the dataset tools and the segmenter: what to buy, and what it gives."""
+"""Studies ask the dataset tools and the segmenter what to buy, and what it gives."""

@@ -1,12 +1,13 @@
-"""The better of two mixes changes at some time of an action: finished trials tell at which.
+"""Finished trials tell at which time of an action the better of two mixes changes.
 
 Another time changes what the images of a trial cost, and nothing about what was trained on them:
 each trial keeps its quality and moves along the axis of hours.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from math import exp, log, sqrt
 from statistics import fmean
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from annotools.errors import RecipeError
-from annotools.formats import read_dataset
+from annotools.formats.source import open_source
 from annotools.prices.actions import actions_for, paid_actions
 from annotools.prices.image_content import mean_content, measure_images
 from annotools.prices.times import AnnotationTimes, missing_time, read_times
@@ -29,10 +30,13 @@ SEARCHED_FACTOR = 20.0
 _STEPS = 400
 """Times tried in each direction before bisection."""
 
+_HALVINGS = 40
+"""Steps of bisection."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """The points (P,) of a mix: a time of s seconds puts them at `fixed_hours + s * slope`.
+    """The points (P,) of a mix; a time of s seconds puts them at `fixed_hours + s * slope`.
 
     `pq` is in [0, 1].
     """
@@ -45,11 +49,11 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceChange:
-    """The times of an action at which the better of two mixes, at so many hours, changes.
+    """The times of an action at which the better of two mixes changes, compared at some hours.
 
-    `better` has the higher PQ at the time as it is, `now`; None where both are equal. `below`
-    and `above` are the nearest times on either side at which the other mix is better, None where
-    there is none within `SEARCHED_FACTOR` that the trials can tell.
+    `now` is the present time, at which `better` has the higher PQ, None where both are equal.
+    `below` and `above` are the nearest times on either side at which the other mix is better, None
+    where the trials show none within `SEARCHED_FACTOR`.
     """
 
     first: str
@@ -85,7 +89,7 @@ def find_changes_of_study(
     times = read_times(study.times)
     if action not in times.actions:
         raise missing_time(times, action)
-    dataset = read_dataset(study.dataset.format, study.dataset.root, study.dataset.train_split)
+    dataset = open_source(study.dataset.train_source)
     images = dataset.images[: study.dataset.max_train_images]
     contents = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
     content = mean_content(contents.values())
@@ -96,7 +100,7 @@ def find_changes_of_study(
     changes = []
     for first, second in combinations(curves, 2):
         at = hours if hours is not None else common_middle(first, second, now)
-        if at is not None and _difference(first, second, at, now) is not None:
+        if at is not None and _lead(first, second, at, now) is not None:
             changes.append(find_change(first, second, at, action, now))
     if not changes:
         place = "the same hours" if hours is None else f"{hours:g} h"
@@ -110,13 +114,13 @@ def build_curves(
     times: AnnotationTimes,
     action: str,
 ) -> tuple[Curve, ...]:
-    """Return one curve a mix, a point for each budget whose PQ is defined, mixes in their order.
+    """Return a curve for each mix, in their order, with a point for each budget with a defined PQ.
 
     Args:
         results: trials; seeds of one budget are averaged.
         actions: by label kind, how often each action is done for an image.
         times: of all actions.
-        action: the one whose time is left open.
+        action: the one with the open time.
 
     Raises:
         TimesError: for an action that the times lack.
@@ -139,6 +143,7 @@ def build_curves(
                     fixed += count * done * times.actions[name].seconds / 3600
         points[result.mix][result.budget_hours].append((fixed, slope, result.pq))
     curves = []
+    # Seeds of a budget bought different images, so that hours are averaged as PQ is.
     for mix, by_budget in points.items():
         means = [[fmean(column) for column in zip(*seeds, strict=True)]
                  for seeds in by_budget.values()]  # fmt: skip
@@ -148,7 +153,7 @@ def build_curves(
 
 
 def quality_at(curve: Curve, hours: float, seconds: float) -> float | None:
-    """Return a mix's PQ at so many hours when the open time is so many seconds.
+    """Return the PQ that a mix reaches within some hours, for a value of the open time.
 
     Points that fall with the hours are replaced by their mean, until none does (isotonic
     regression): more labels of a kind do no harm, and without that a dearer mix could look
@@ -166,72 +171,63 @@ def quality_at(curve: Curve, hours: float, seconds: float) -> float | None:
 
 
 def common_middle(first: Curve, second: Curve, seconds: float) -> float | None:
-    """Return the middle, on a logarithmic axis, of the hours both curves cover; None without."""
+    """Return the middle, on a logarithmic axis, of the hours that both curves cover, or None."""
     hours = [curve.fixed_hours + seconds * curve.slope for curve in (first, second)]
     low, high = max(h.min() for h in hours), min(h.max() for h in hours)
     return sqrt(low * high) if 0 < low <= high else None
 
 
 def find_change(first: Curve, second: Curve, hours: float, action: str, now: float) -> ChoiceChange:
-    """Return the nearest times at which the better of two mixes is another.
+    """Return the nearest times at which the other of two mixes becomes the better.
 
-    Both curves must cover the hours at the time as it is. The search goes outwards in steps and
+    Both curves must cover the hours at the present time. The search goes outwards in steps and
     stops where a curve no longer covers the hours: what happens beyond is not known.
 
     Raises:
         RecipeError: when a curve does not cover the hours.
     """
-    difference = _difference(first, second, hours, now)
-    if difference is None:
+    lead = partial(_lead, first, second, hours)
+    lead_now = lead(now)
+    if lead_now is None:
         raise RecipeError(f"no trials of {first.mix!r} and {second.mix!r} around {hours:g} h")
-    better = None if difference == 0 else (first if difference > 0 else second).mix
-    ends = (now / SEARCHED_FACTOR, now * SEARCHED_FACTOR)
-    below, above = (
-        None if better is None else _search(first, second, hours, now, end) for end in ends
-    )
     return ChoiceChange(
         first=first.mix,
         second=second.mix,
         hours=hours,
         action=action,
         now=now,
-        better=better,
-        below=below,
-        above=above,
+        better=None if lead_now == 0 else (first if lead_now > 0 else second).mix,
+        below=_search(lead, now, now / SEARCHED_FACTOR),
+        above=_search(lead, now, now * SEARCHED_FACTOR),
     )
 
 
-def _difference(first: Curve, second: Curve, hours: float, seconds: float) -> float | None:
-    qualities = quality_at(first, hours, seconds), quality_at(second, hours, seconds)
-    if qualities[0] is None or qualities[1] is None:
-        return None
-    return qualities[0] - qualities[1]
+def _lead(first: Curve, second: Curve, hours: float, seconds: float) -> float | None:
+    """Return by how much the PQ of the first mix is the higher; None where one is not known."""
+    one, other = (quality_at(curve, hours, seconds) for curve in (first, second))
+    return None if one is None or other is None else one - other
 
 
-def _search(first: Curve, second: Curve, hours: float, now: float, end: float) -> float | None:
-    """Return the first time on the way from now to the end at which the sign changes."""
-    if now == 0:
+def _search(lead: Callable[[float], float | None], now: float, end: float) -> float | None:
+    """Return the first time on the way from now to the end at which the lead changes its sign."""
+    lead_now = lead(now) or 0.0
+    if now == 0 or lead_now == 0:
         return None
-    sign = _difference(first, second, hours, now) or 0.0
     # Curves are made of pieces, so that the sign may change twice: steps find the nearest change.
     inside = now
     for outside in np.geomspace(now, end, _STEPS + 1)[1:].tolist():
-        difference = _difference(first, second, hours, outside)
-        if difference is None:
+        lead_there = lead(outside)
+        if lead_there is None:
             return None
-        if difference * sign < 0:
-            return _bisect(first, second, hours, inside, outside, sign)
+        if lead_there * lead_now < 0:
+            break
         inside = outside
-    return None
-
-
-def _bisect(
-    first: Curve, second: Curve, hours: float, inside: float, outside: float, sign: float
-) -> float:
-    for _ in range(40):
+    else:
+        return None
+    for _ in range(_HALVINGS):
         middle = exp((log(inside) + log(outside)) / 2)
-        if (_difference(first, second, hours, middle) or 0.0) * sign > 0:
+        if (lead(middle) or 0.0) * lead_now > 0:
             inside = middle
         else:
             outside = middle
-    return outside
+    return float(outside)

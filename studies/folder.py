@@ -1,19 +1,19 @@
-"""What a study's folder holds: the study as given, and one file for each finished trial."""
+"""A study's folder holds the study as given, one file for each finished trial, and the report."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from annotools.errors import RecipeError
 from annotools.files import write_json
-from annotools.settings import as_table, read_settings, set_by_path, without_nulls
-from annotools.work_folder import start_folder
+from annotools.settings import as_table
+from annotools.work_folder import STATE_FOLDER, start_folder
 from studies.results import TrialResult, read_results
 from studies.study import Study
 
 STUDY_FILE = "study.json"
+REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
+
+OWN_FOLDERS = ("trials", "box_labels", STATE_FOLDER)
+"""Folders in which everything is written by the study."""
 
 SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "recipe")
 """What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
@@ -30,23 +30,9 @@ def start_study(study: Study, folder: Path) -> None:
     write_json(folder / STUDY_FILE, table)
 
 
-def load_stored_study(path: Path, changes: Sequence[str] = ()) -> Study:
-    """Return the study of a file that `start_study` wrote.
-
-    Args:
-        path: of the file.
-        changes: settings to replace, each as `recipe.semantic.steps=100`.
-
-    Raises:
-        RecipeError: when the file is missing or not a study, or a change is impossible.
-    """
-    if not path.is_file():
-        raise RecipeError(f"{path}: no such file; give the folder of a study that has been run")
-    table: Mapping[str, Any] = without_nulls(_read_table(path))
-    for change in changes:
-        table = set_by_path(table, change)
-    study = read_settings(Study, table, where=str(path))
-    return replace(study, dataset=replace(study.dataset, root=study.dataset.root.resolve()))
+def own_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files that a study writes into its folder itself."""
+    return tuple(folder / n for n in (STUDY_FILE, REPORT_FILE, PICTURE_FILE, TABLE_FILE))
 
 
 def finished_results(study: Study, folder: Path) -> list[TrialResult]:
@@ -66,13 +52,3 @@ def finished_results(study: Study, folder: Path) -> list[TrialResult]:
     if not results:
         raise RecipeError(f"{folder}: no trial of this study is finished; run the study first")
     return sorted(results, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
-
-
-def _read_table(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecipeError(f"{path}: not a stored study ({error}); use another --out") from error
-    if not isinstance(table, dict):
-        raise RecipeError(f"{path}: not a stored study; use another --out")
-    return table

@@ -1,4 +1,4 @@
-"""The picture of a study: quality against hours, one line a mix."""
+"""Draw the picture of a study: quality against hours, with a line for each mix."""
 
 import io
 from collections.abc import Sequence

@@ -1,17 +1,17 @@
-"""What a study found, for people: a table, one honest sentence, and a page that holds both."""
+"""A report tells people what a study found: a table, one honest sentence, and a page with both."""
 
-import math
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
+from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
-from studies.folder import STUDY_FILE
+from studies.folder import PICTURE_FILE, REPORT_FILE, STUDY_FILE, TABLE_FILE
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
 from studies.study import Study
@@ -26,33 +26,22 @@ SCORES = {
 }
 """The scores that are shown, with their headings; the last is of the semantic network alone."""
 
-DASH = "–"
-"""Stands for a score that is undefined."""
-
-REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
-
 
 def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """Return one row for each mix and budget: means over its seeds, and from where to where.
+    """Return one row for each mix and budget: the mean, lowest and highest score of its seeds.
 
     Columns: `mix`, `budget_hours`, `num_seeds`, `spent_hours` and `images_KIND` (means), and for
     each of `SCORES` in [0, 1] `SCORE_mean`, `SCORE_min` and `SCORE_max`; NaN where undefined.
     Mixes come in the order of the results, budgets rising.
     """
     frame = to_frame(list(results)).astype(dict.fromkeys(SCORES, float))
-    rows = []
-    for mix in frame["mix"].unique():
-        of_mix = frame[frame["mix"] == mix]
-        for budget_hours, trials in of_mix.groupby("budget_hours"):
-            row = {"mix": mix, "budget_hours": budget_hours, "num_seeds": len(trials)}
-            row["spent_hours"] = trials["spent_hours"].mean()
-            for score in SCORES:
-                for name in ("mean", "min", "max"):
-                    row[f"{score}_{name}"] = trials[score].agg(name)
-            for column in frame.columns[frame.columns.str.startswith("images_")]:
-                row[column] = trials[column].mean()
-            rows.append(row)
-    return pd.DataFrame(rows)
+    # A category sorts by the order in which mixes come.
+    frame["mix"] = pd.Categorical(frame["mix"], frame["mix"].unique())
+    columns = {"num_seeds": ("seed", "size"), "spent_hours": ("spent_hours", "mean")}
+    columns |= {f"{s}_{name}": (s, name) for s in SCORES for name in ("mean", "min", "max")}
+    columns |= {c: (c, "mean") for c in frame.columns if c.startswith("images_")}
+    table = frame.groupby(["mix", "budget_hours"], observed=True).agg(**columns).reset_index()
+    return table.astype({"mix": object})
 
 
 def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
@@ -66,8 +55,8 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     for score, heading in SCORES.items():
         columns = [f"{score}_mean", f"{score}_min", f"{score}_max"]
         readable[heading] = [
-            _percent(mean, low, high) if score == "pq" else _percent(mean, mean, mean)
-            for mean, low, high in table[columns].itertuples(index=False, name=None)
+            _with_range(*rates) if score == "pq" else percent(rates[0])
+            for rates in table[columns].itertuples(index=False, name=None)
         ]
     readable["spent (h)"] = [f"{hours:.2f}" for hours in table["spent_hours"]]
     for column in table.columns[table.columns.str.startswith("images_")]:
@@ -102,7 +91,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
     Raises:
         TimesError: when the study's annotation times cannot be read.
     """
-    times = read_times(study.times)
+    times, readable = read_times(study.times), readable_table(results)
     draw_quality_vs_cost(results, folder / PICTURE_FILE)
     write_whole(folder / TABLE_FILE, to_frame(list(results)).to_csv(index=False).encode())
     parts = [
@@ -111,10 +100,10 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         f"**{answer(results)}**",
         _progress(study, results),
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
-        _markdown(readable_table(results)),
+        _markdown(readable.columns.tolist(), readable.to_numpy().tolist()),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
-        f"{DASH} is a score that is undefined. Hours and images are means over seeds. mIoU is of "
-        "the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
+        f"{NOTHING} is a score that is undefined. Hours and images are means over seeds. mIoU is "
+        "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         _unspent(results),
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
@@ -123,11 +112,9 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
     write_whole(folder / REPORT_FILE, ("\n\n".join(filter(None, parts)) + "\n").encode())
 
 
-def _percent(mean: float, low: float, high: float) -> str:
-    if math.isnan(mean):
-        return DASH
-    text = f"{100 * mean:.1f}"
-    return text if low == high else f"{text} ({100 * low:.1f}{DASH}{100 * high:.1f})"
+def _with_range(mean: float, low: float, high: float) -> str:
+    """Return a score in percent, with its range over seeds where that is one."""
+    return f"{percent(mean)} ({percent(low)}–{percent(high)})" if low < high else percent(mean)
 
 
 def _ranking(table: pd.DataFrame, budget_hours: float) -> pd.DataFrame:
@@ -145,11 +132,11 @@ def _describe_lead(table: pd.DataFrame, budget_hours: float) -> str:
         certainty = "the seeds' ranges overlap, so this is not settled"
     else:
         certainty = "the seeds' ranges do not overlap"
-    percent = f"{100 * best['pq_mean']:.1f} %"
+    leading = f"{percent(best['pq_mean'])} %"
     if f"{points:.1f}" == "0.0":
-        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {percent} PQ'
+        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {leading} PQ'
     return (
-        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {percent}, '
+        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {leading}, '
         f'{points:.1f} points above "{second["mix"]}" ({certainty})'
     )
 
@@ -174,41 +161,34 @@ def _progress(study: Study, results: Sequence[TrialResult]) -> str:
 
 
 def _unspent(results: Sequence[TrialResult]) -> str:
-    """Name the budgets of which much was left: images ran out, or the next one was too dear."""
+    """Name the budgets that were not used up: images ran out, or the next one was too dear."""
     table = summary_table(results)
     left = table[table["spent_hours"] < 0.9 * table["budget_hours"]]
     if left.empty:
         return ""
     cases = ", ".join(
-        f"{mix} {spent:.2f} of {budget:g} h"
-        for mix, spent, budget in zip(
-            left["mix"], left["spent_hours"], left["budget_hours"], strict=True
-        )
+        f"{row.mix} {row.spent_hours:.2f} of {row.budget_hours:g} h" for row in left.itertuples()
     )
     return f"Of these budgets more than a tenth was left over: {cases}."
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in row) + " |"
-        for row in rows
+        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
     )
 
 
 def _describe_times(study: Study, times: AnnotationTimes) -> str:
-    table = pd.DataFrame(
-        {
-            "action": list(times.actions),
-            "seconds": [f"{action.seconds:g}" for action in times.actions.values()],
-            "plausible": [f"{a.low:g}{DASH}{a.high:g}" for a in times.actions.values()],
-            "for one": [action.unit for action in times.actions.values()],
-            "source": [action.source for action in times.actions.values()],
-        }
-    )
+    rows = [
+        [name, f"{action.seconds:g}", f"{action.low:g}–{action.high:g}", action.unit, action.source]
+        for name, action in times.actions.items()
+    ]
+    table = _markdown(("action", "seconds", "plausible", "for one", "source"), rows)
     crop = study.recipe.tags.crop_size_wh
     tagged = "whole images" if crop is None else f"crops of {crop[0]} x {crop[1]} pixels"
-    return f"Times `{times.name}`: {times.note} Tags are given on {tagged}.\n\n{_markdown(table)}"
+    return f"Times `{times.name}`: {times.note} Tags are given on {tagged}.\n\n{table}"
 
 
 def _describe_rerun(folder: Path) -> str:

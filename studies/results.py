@@ -1,4 +1,4 @@
-"""Finished trials as tidy rows: one JSON file each, and a table of all."""
+"""A finished trial is a row: a JSON file for each, and a table of all."""
 
 import json
 from collections.abc import Mapping
@@ -79,7 +79,7 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return one row a trial, images spread over one column a label kind."""
+    """Return a row for each trial, with a column for the images of each label kind."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:

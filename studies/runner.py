@@ -1,4 +1,4 @@
-"""From a study to its trials, and from these to results: what is done is kept, the rest runs."""
+"""Run the trials of a study: what is done is kept, the rest runs."""
 
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -9,7 +9,7 @@ import torch
 from annotools.allocation.buy_images import buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
 from annotools.errors import DatasetError, RecipeError
-from annotools.formats import read_dataset
+from annotools.formats.source import open_source
 from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
 from annotools.records import TAGGED_KINDS, Image
@@ -34,8 +34,10 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
             nothing has run then.
         DatasetError: when the folder belongs to another study, or the dataset cannot be read.
     """
+    open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
     start_study(study, folder)
+    # Every stored row is compared before anything runs, so that a refusal costs no training.
     missing = [trial for trial in trials if not _is_finished(trial)]
     try:
         running = run_parallel(run_trial, missing, workers or _default_workers())
@@ -53,23 +55,17 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     """Return the trials of a study with what each of them buys, by mix, budget and seed.
 
     Raises:
-        RecipeError: when a budget buys no image, a seed is negative, a mix has a name that no
-            file can have, a budget or seed is listed twice, or the list of images or the
-            allocation does not fit the dataset.
+        RecipeError: when a budget buys no image, or the list of images or the allocation does not
+            fit the dataset.
         DatasetError: when the dataset cannot be read or a split is empty.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
-    _check_names(study)
-    train = read_dataset(settings.format, settings.root, settings.train_split)
-    val = read_dataset(settings.format, settings.root, settings.val_split)
+    for source in (settings.train_source, settings.val_source):
+        if not open_source(source).images[: source.max_images]:
+            raise DatasetError(f"{source.root}: split {source.split!r} has no image")
+    train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
-    for split, found in (
-        (settings.train_split, images),
-        (settings.val_split, val.images[: settings.max_val_images]),
-    ):
-        if not found:
-            raise DatasetError(f"{settings.root}: split {split!r} has no image")
     if study.allocation is not None:
         return _allocated_trials(study, folder, study.allocation, images)
     points = [
@@ -103,7 +99,7 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
 def _allocated_trials(
     study: Study, folder: Path, path: Path, images: Sequence[Image]
 ) -> tuple[Trial, ...]:
-    """Return the trials, one a seed, of an allocation's file."""
+    """Return the trials of an allocation's file, one for each seed."""
     stored = read_allocation(path)
     if study != take_allocation(study):
         raise RecipeError(
@@ -114,21 +110,6 @@ def _allocated_trials(
     if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
         stored.check_crops(study.recipe.tags.crop_size_wh)
     return tuple(_plan_trial(study, folder, path.stem, seed, stored) for seed in study.seeds)
-
-
-def _check_names(study: Study) -> None:
-    for mix in study.mixes:
-        if not mix or mix.startswith(".") or set(mix) & set("/\\\0"):
-            raise RecipeError(f"mix {mix!r}: its name must do as a file's name; rename it")
-    # Results are filed under their budget, which is written to six digits there.
-    for name, written in (
-        ("budgets_hours", [f"{hours:g}" for hours in study.budgets_hours]),
-        ("seeds", [str(seed) for seed in study.seeds]),
-    ):
-        if len(set(written)) < len(written):
-            raise RecipeError(f"{name} has one value twice: {', '.join(written)}")
-    if min(study.seeds) < 0:
-        raise RecipeError(f"seeds must not be negative: {min(study.seeds)}")
 
 
 def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:

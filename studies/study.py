@@ -1,8 +1,10 @@
-"""A study as data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
+"""A study is data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from annotools.allocation.image_orders import ORDERS
 from annotools.allocation.plan_file import read_allocation
@@ -11,8 +13,9 @@ from annotools.files import digest
 from annotools.formats.source import Source
 from annotools.prices.times import read_times
 from annotools.records import NO_LABEL
-from annotools.settings import as_table, read_settings, read_toml, set_by_path
+from annotools.settings import as_table, read_settings, read_toml, set_by_path, without_nulls
 from annotools.weak_labels.annotators import read_annotator
+from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.recipe import TRAINABLE_KINDS, Recipe
 
 DIGEST_VERSION = 2
@@ -28,19 +31,22 @@ class DatasetSettings:
     train_split: str = "train"
     val_split: str = "val"
     max_train_images: int | None = None
-    """Only the first so many images can be bought; all when absent."""
+    """How many images, the first ones, can be bought; all when absent."""
     max_val_images: int | None = None
-    """Only the first so many images are scored; all when absent."""
+    """How many images, the first ones, are scored; all when absent."""
+
+    @property
+    def train_source(self) -> Source:
+        """Where the images that can be bought come from."""
+        return self._source(self.train_split, self.max_train_images)
 
     @property
     def val_source(self) -> Source:
         """Where the images that are scored come from."""
-        return Source(
-            format_name=self.format,
-            root=self.root,
-            split=self.val_split,
-            max_images=self.max_val_images,
-        )
+        return self._source(self.val_split, self.max_val_images)
+
+    def _source(self, split: str, max_images: int | None) -> Source:
+        return Source(format_name=self.format, root=self.root, split=split, max_images=max_images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +95,28 @@ class Study:
                     f"mixes.{name}: images without a label are used in rounds of self-training "
                     "alone: set recipe.refinement.rounds"
                 )
-        if self.ap_thresholds not in ("voc", "cityscapes"):
-            raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use voc or cityscapes")
+        if self.ap_thresholds not in THRESHOLDS:
+            known = " or ".join(THRESHOLDS)
+            raise RecipeError(f"ap_thresholds = {self.ap_thresholds!r}: use {known}")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Make sure that no two trials have the same folder."""
+        for mix in self.mixes:
+            if not mix or mix.startswith(".") or set(mix) & set("/\\\0"):
+                raise RecipeError(f"mix {mix!r}: its name must do as a file's name; rename it")
+        # Results are filed under their budget, which is written to six digits there.
+        for name, written in (
+            ("budgets_hours", [f"{hours:g}" for hours in self.budgets_hours]),
+            ("seeds", [str(seed) for seed in self.seeds]),
+        ):
+            if len(set(written)) < len(written):
+                raise RecipeError(f"{name} has one value twice: {', '.join(written)}")
+        if min(self.seeds) < 0:
+            raise RecipeError(f"seeds must not be negative: {min(self.seeds)}")
 
     def digest(self, mix: str) -> str:
-        """Name all that a trial's result depends on, its budget and seed left out."""
+        """Return a key of all that a trial's result depends on, without its budget and seed."""
         table = as_table(self)
         settings = {k: table[k] for k in ("dataset", "ap_thresholds", "recipe", "share_by")}
         # The order of kinds breaks ties of an allocation. Files may change under their names.
@@ -123,7 +146,7 @@ def take_allocation(study: Study) -> Study:
 
 
 def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
-    """Return the study of a TOML file.
+    """Return the study of a TOML file, or of the JSON file in the folder of a study.
 
     Relative paths of dataset, order, allocation, annotator and times start at the file's folder,
     or at the working directory where they are given as a change.
@@ -133,11 +156,15 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         changes: settings to replace, each as `recipe.semantic.steps=100`.
 
     Raises:
-        RecipeError: when the file is missing or not TOML, or a setting is unknown or impossible.
+        RecipeError: when the file is missing or not a study, or a setting is unknown or impossible.
     """
+    is_stored = path.suffix == ".json"
     if not path.is_file():
-        raise RecipeError(f"{path}: no such file; a study is a TOML file")
-    table = read_toml(path)
+        remedy = "give the folder of a study that has been run"
+        raise RecipeError(
+            f"{path}: no such file; {remedy if is_stored else 'a study is a TOML file'}"
+        )
+    table = _read_stored(path) if is_stored else read_toml(path)
     for change in changes:
         table = set_by_path(table, change)
     study = read_settings(Study, table, where=str(path))
@@ -156,4 +183,15 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         annotator=None if annotator is None else place("annotator", annotator),
         times=str(place("times", Path(study.times))) if is_own_file else study.times,
     )
-    return take_allocation(placed)
+    # A stored study has its allocation's mix and budget: these are what its trials ran with.
+    return placed if is_stored else take_allocation(placed)
+
+
+def _read_stored(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path}: not a stored study ({error}); use another --out") from error
+    if not isinstance(table, dict):
+        raise RecipeError(f"{path}: not a stored study; use another --out")
+    return dict(without_nulls(table))

@@ -72,7 +72,7 @@ def run_trial(trial: Trial) -> TrialResult:
             f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget"
         )
     labels, run, predictions = (folder / link for link in LINKS)
-    bought = Source(format_name=settings.format, root=settings.root, split=settings.train_split)
+    bought = settings.train_source
     request = LabelRequest(
         source=bought,
         labels=trial.kind_of,

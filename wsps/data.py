@@ -1,4 +1,4 @@
-"""Training examples as arrays, and how they become batches: crops, flips, scales, tensors."""
+"""Training examples are arrays, which become batches: scaled, cropped, flipped, as tensors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-"""ImageNet's statistics, which torchvision's weights expect: RGB in [0, 1]."""
+"""ImageNet's statistics of RGB in [0, 1], which torchvision's weights expect."""
 
 _MIN_VISIBLE = 0.3
-"""A box of which a crop shows less is no training target for the detector."""
+"""A box is no training target for the detector where a crop shows less than this share of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,7 @@ class Batch:
 
 
 class Examples(Sequence[TrainingExample]):
-    """Examples that are made when asked for, the first ones kept while they fit in memory.
-
-    Args:
-        makers: one function an example.
-        keep_bytes: how much may be kept.
-    """
+    """Examples are made when asked for; the first ones are kept while they fit in `keep_bytes`."""
 
     def __init__(
         self, makers: Sequence[Callable[[], TrainingExample]], keep_bytes: int = 2**30
@@ -94,10 +89,7 @@ def normalise(photo: Photo) -> Tensor:
 def reduce_photo(photo: Photo, max_side: int | None) -> Photo:
     """Return the photo with its longer side at most `max_side` pixels."""
     scale = reduction(photo.shape[:2], max_side)
-    if scale == 1.0:
-        return photo
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return photo if scale == 1.0 else _resize_photo(photo, scale)
 
 
 def reduce_example(example: TrainingExample, max_side: int | None) -> TrainingExample:
@@ -114,12 +106,12 @@ def reduction(shape: tuple[int, ...], max_side: int | None) -> float:
 def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
     """Return the example enlarged by a factor: photos smoothly, labels by nearest pixel."""
     height, width = example.classes.shape
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    photo = _resize_photo(example.photo, scale)
+    size = (photo.shape[1], photo.shape[0])
     factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
     return replace(
         example,
-        photo=cv2.resize(example.photo, size, interpolation=smooth).astype(np.uint8, copy=False),
+        photo=photo,
         classes=resize_map(example.classes, size).astype(np.uint8),
         instances=resize_map(example.instances, size).astype(np.int32),
         boxes_xyxy=example.boxes_xyxy * factors,
@@ -142,6 +134,7 @@ def augment(
     rng: np.random.Generator,
 ) -> TrainingExample:
     """Return a random view: scale, crop of the size (padded with ignore), flip, brightness."""
+    # Uniform in the logarithm: twice as large is as likely as half as large.
     low, high = np.log(scale_range)
     example = resize_example(example, float(np.exp(rng.uniform(low, high))))
     example = _random_crop(example, crop_size_wh, rng)
@@ -163,6 +156,12 @@ def collate(examples: Sequence[TrainingExample], device: torch.device) -> Batch:
     )
 
 
+def _resize_photo(photo: Photo, scale: float) -> Photo:
+    size_wh = [max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0])]
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(photo, size_wh, interpolation=smooth).astype(np.uint8, copy=False)
+
+
 def _random_crop(
     example: TrainingExample, crop_size_wh: tuple[int, int], rng: np.random.Generator
 ) -> TrainingExample:
@@ -173,8 +172,10 @@ def _random_crop(
     shift = np.array([left, top] * 2, dtype=np.float32)
     limits = np.array([width, height] * 2, dtype=np.float32)
     boxes = np.clip(example.boxes_xyxy - shift, 0, limits)
+    # A box of which little is left, or a thin strip, would teach the detector to guess.
     visible = _areas(boxes) / np.maximum(_areas(example.boxes_xyxy), 1)
     keep = (visible >= _MIN_VISIBLE) & (np.diff(boxes.reshape(-1, 2, 2), axis=1) >= 2).all((1, 2))
+    # Padding has the mean colour, which is 0 after normalisation as in the networks' own padding.
     mean_colour = tuple(round(255 * value) for value in IMAGE_MEAN)
     return replace(
         example,

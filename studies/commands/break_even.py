@@ -1,4 +1,4 @@
-"""The command `break-even` says at which annotation time the better choice changes."""
+"""`annotools study break-even` says at which annotation time the better choice changes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from annotools.commands.options import JsonFile
 from annotools.commands.tables import COMPACT, NOTHING, console, table
+from studies.commands.study import check_json_file
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -36,9 +37,11 @@ def break_even(
     from annotools.files import write_json
     from annotools.settings import as_table
     from studies.break_even import SEARCHED_FACTOR, find_changes_of_study
-    from studies.folder import STUDY_FILE, finished_results, load_stored_study
+    from studies.folder import STUDY_FILE, finished_results
+    from studies.study import load_study
 
-    study = load_stored_study(folder / STUDY_FILE)
+    study = load_study(folder / STUDY_FILE)
+    check_json_file(json_file, study, folder)
     changes = find_changes_of_study(study, finished_results(study, folder), action, hours)
     heads = ("mixes", "hours", "better", "now (s)", "changes below (s)", "above (s)")
     shown = table(heads, left=len(heads), padding=COMPACT)

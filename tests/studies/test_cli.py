@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import studies.cli
+from studies.folder import start_study
 from studies.study import load_study
 from tests.studies.study_builders import make_result
 
@@ -112,6 +113,79 @@ def test_impossible_seeds_are_a_usage_error(
     done = invoke("study", "run", recipe, "--out", tmp_path / "run", f"--seeds={text}")
     assert done.exit_code == 2
     assert runs.asked == []
+
+
+OWN = ("study.json", "report.md", "results.csv", "quality_vs_cost.png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tiny.toml", "world.toml", "t.toml", "o.txt", "h.toml"),
+        *("run", *(f"run/{own}" for own in OWN)),
+        *("run/trials", "run/trials/new.json", "run/box_labels/x.png", "run/.state/setup.json"),
+    ],
+)
+def test_a_table_that_would_replace_what_is_kept_is_refused(
+    recipe: Path, tmp_path: Path, runs: Runs, name: str
+) -> None:
+    # What the study reads lies beside it, what it wrote before in its folder.
+    recipe.write_text('times = "t.toml"\norder = "o.txt"\nannotator = "h.toml"\n' + RECIPE)
+    for read in ("t.toml", "o.txt", "h.toml", *(f"run/{own}" for own in OWN)):
+        (tmp_path / read).parent.mkdir(exist_ok=True)
+        (tmp_path / read).write_text("")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    table = tmp_path / "run" / ".." / name
+    done = invoke("study", "run", recipe, "--out", tmp_path / "run", "--json", table)
+    assert done.exit_code == 2
+    assert "--json" in done.output
+    assert runs.asked == []
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_table_that_is_a_file_of_the_dataset_is_refused(
+    recipe: Path, tmp_path: Path, runs: Runs
+) -> None:
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "car"}]}
+    (tmp_path / "coco/annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        labels = tmp_path / f"coco/annotations/instances_{split}.json"
+        labels.write_text(json.dumps(content))
+    changes = ["--set", "dataset.format=coco-instances", "--set", f"dataset.root={tmp_path}/coco"]
+    arguments = ["study", "run", recipe, "--out", tmp_path / "run", *changes]
+    assert invoke(*arguments, "--json", labels).exit_code == 2
+    assert json.loads(labels.read_text()) == content
+    assert runs.asked == []
+    assert invoke(*arguments, "--json", tmp_path / "table.json").exit_code == 0
+
+
+def test_a_table_of_an_earlier_run_is_replaced(recipe: Path, tmp_path: Path, runs: Runs) -> None:
+    table = tmp_path / "run" / "table.json"
+    for _ in range(2):
+        done = invoke("study", "run", recipe, "--out", tmp_path / "run", "--json", table)
+        assert done.exit_code == 0, done.output
+        assert json.loads(table.read_text())["rows"]
+
+
+@pytest.mark.parametrize("command", [["report"], ["break-even", "--action", "box"]])
+def test_other_commands_of_a_study_keep_its_files_too(
+    recipe: Path, tmp_path: Path, command: list[str]
+) -> None:
+    folder = tmp_path / "run"
+    start_study(load_study(recipe), folder)
+    stored = (folder / "study.json").read_bytes()
+    done = invoke("study", *command, folder, "--json", folder / "study.json")
+    assert done.exit_code == 2
+    assert (folder / "study.json").read_bytes() == stored
+    assert not (folder / "report.md").exists()
+
+
+def test_demo_keeps_the_shipped_study(tmp_path: Path, runs: Runs) -> None:
+    shipped = Path(studies.__path__[0]) / "recipes" / "demo.toml"
+    before = shipped.read_bytes()
+    assert invoke("demo", "--out", tmp_path / "run", "--json", shipped).exit_code == 2
+    assert (runs.asked, shipped.read_bytes()) == ([], before)
 
 
 def test_set_changes_the_study(recipe: Path, tmp_path: Path, runs: Runs) -> None:

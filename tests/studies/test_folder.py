@@ -6,9 +6,9 @@ import pytest
 
 from annotools.errors import DatasetError, RecipeError
 from annotools.settings import as_table
-from studies.folder import finished_results, load_stored_study, start_study
+from studies.folder import finished_results, start_study
 from studies.results import write_result
-from studies.study import Study
+from studies.study import Study, load_study
 from tests.studies.study_builders import make_result, make_study
 from wsps.recipe import ImageSettings
 
@@ -21,18 +21,18 @@ def study(tmp_path: Path) -> Study:
 def test_stored_study_is_read_as_it_was(study: Study, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     start_study(study, folder)
-    assert load_stored_study(folder / "study.json") == study
-    changed = load_stored_study(folder / "study.json", ["recipe.semantic.steps=5"])
+    assert load_study(folder / "study.json") == study
+    changed = load_study(folder / "study.json", ["recipe.semantic.steps=5"])
     assert changed.recipe.semantic.steps == 5
 
 
 def test_missing_or_damaged_store_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no such file"):
-        load_stored_study(tmp_path / "study.json")
+        load_study(tmp_path / "study.json")
     for content in ("{", "[]"):
         (tmp_path / "study.json").write_text(content)
         with pytest.raises(RecipeError, match=r"study\.json: not a stored study"):
-            load_stored_study(tmp_path / "study.json")
+            load_study(tmp_path / "study.json")
 
 
 def test_more_mixes_budgets_and_seeds_may_come(study: Study, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_folder_of_another_study_is_refused(study: Study, tmp_path: Path, key: s
     start_study(study, folder)
     with pytest.raises(DatasetError, match=f"study with different {key}: .* give another folder"):
         start_study(replace(study, **{key: others[key]}), folder)
-    assert load_stored_study(folder / "study.json") == study
+    assert load_study(folder / "study.json") == study
 
 
 def test_folder_of_something_else_is_refused(study: Study, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_folder_of_before_is_refused(study: Study, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not empty"):
         start_study(study, tmp_path)
     with pytest.raises(RecipeError, match=r"unknown setting recipe\.batch_size"):
-        load_stored_study(tmp_path / "study.json")
+        load_study(tmp_path / "study.json")
 
 
 def test_finished_results_are_the_study_s_own_in_its_order(study: Study, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Runs of `annotools pseudo-label` on four scenes in one line, for tests."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +76,16 @@ def write_allocation(path: Path, kind_of: Mapping[int, str], **settings: object)
     content = {"written_by": "annotools plan", "settings": asked | settings, "images": images}
     path.write_text(json.dumps(content))
     return path
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[tuple[Any, ...]]:
+    """The arguments of every call of a function from now on."""
+    function: Callable[..., Any] = getattr(module, name)
+    calls = []
+
+    def count(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(module, name, count)
+    return calls

@@ -59,7 +59,7 @@ def evaluate(
         typer.Option(help="Of pq,ap,miou: a list or repeated. If absent all, ap where scores are."),
     ] = None,
     crowds: Annotated[
-        str, typer.Option(help="all, or official: one a category and image, as panopticapi has it.")
+        str, typer.Option(help="all, or official: one of a category and image, as panopticapi has.")
     ] = "all",
     thresholds: Annotated[
         str,
@@ -73,7 +73,7 @@ def evaluate(
         str,
         typer.Option(
             help='For AP: detection ("score" of each segment), probability ("probability" in '
-            "segments_info, which a file may have beside score) or oracle (IoU with the truth). "
+            "segments_info, which a file may have next to score) or oracle (IoU with the truth). "
             "Asking for probability asks for AP: each segment then needs one."
         ),
     ] = "detection",
@@ -135,21 +135,19 @@ def evaluate(
         seed=seed,
         workers=workers,
     )
+    predictions = [(prediction, prediction_folder)]
+    if compare is not None:
+        predictions.append((compare, compare_folder))
     if format_name != "coco-panoptic":
         possible = METRICS_OF_RESULTS[format_name]
         if not _is_one_of(settings, possible):
             raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
         settings = replace(settings, metrics=settings.metrics or possible[:1])
-        predictions = [prediction] if compare is None else [prediction, compare]
-        evaluation = _evaluate_results(format_name, truth, split, predictions, settings)
+        results = [path for path, _ in predictions]
+        evaluation = _evaluate_results(format_name, truth, split, results, settings)
     else:
-        evaluation = evaluate_predictions(
-            read_panoptic_task(truth, prediction, truth_folder, prediction_folder),
-            None
-            if compare is None
-            else read_panoptic_task(truth, compare, truth_folder, compare_folder),
-            settings,
-        )
+        tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
+        evaluation = evaluate_predictions(tasks, settings)
     print_evaluation(evaluation, settings)
     write_evaluation(evaluation, settings, json_file, csv_file)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from annotools.commands.tables import console, percent, table
@@ -37,7 +36,7 @@ def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
         title = "Second prediction minus first, in points"
         output.print(_score_table(evaluation.differences, title, headings))
     for note in _notes(evaluation, settings):
-        output.print(note, markup=False, highlight=False, soft_wrap=True)
+        output.print(note, soft_wrap=True)
 
 
 def write_evaluation(
@@ -93,7 +92,7 @@ def _score_table(rows: Sequence[ScoreRow], title: str, headings: dict[str, str])
         cells = [_show_rate(row.rates[name], row.intervals.get(name)) for name in rates]
         counts = [f"{count:,}" for count in row.counts.values()]
         before_means = row.kind != "mean" and rows[number + 1].kind == "mean"
-        shown.add_row(escape(row.name), row.kind, *cells, *counts, end_section=before_means)
+        shown.add_row(row.name, row.kind, *cells, *counts, end_section=before_means)
     return shown
 
 

@@ -1,4 +1,4 @@
-"""A fully connected CRF that moves class borders to the photo's edges.
+"""Move class borders to the photo's edges with a fully connected CRF.
 
 Paper: Kraehenbuehl, Koltun 2011, used as in Li, Arnab, Torr 2018, sec. 3.4.
 """
@@ -25,8 +25,7 @@ def sharpen(
     Args:
         photo: (H, W, 3) RGB, at least one pixel.
         probabilities: (K, H, W), in [0, 1].
-        settings: of the CRF; no iterations leave the probabilities as they are, but for
-            `MIN_PROBABILITY`.
+        settings: of the CRF; without iterations only `MIN_PROBABILITY` changes anything.
     """
     num_classes, height, width = probabilities.shape
     energy = -np.log(np.maximum(probabilities, MIN_PROBABILITY))

@@ -48,33 +48,6 @@ class ScoredImage:
     num_truth: NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanPrecision:
-    """Means over the `num_classes` classes that have a score; NaN when there is none.
-
-    `at_threshold`: one AP^r for each threshold; `volume`: AP^r_vol, their mean.
-    """
-
-    at_threshold: tuple[float, ...]
-    volume: float
-    num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class AveragePrecision:
-    """Average precision in [0, 1] at R IoU thresholds.
-
-    `at_threshold`: (R, K) by class index; `volume`: (K,), the mean over the thresholds. NaN on a
-    class without a true segment.
-    """
-
-    at_threshold: NDArray[np.float64]
-    volume: NDArray[np.float64]
-    all: MeanPrecision
-    things: MeanPrecision
-    stuff: MeanPrecision
-
-
 def score_segments(
     overlaps: Overlaps,
     prediction: AnyLabel,
@@ -155,46 +128,6 @@ def precision_rates(
         for place, threshold in enumerate(thresholds)
     }
     return {"ap_vol": np.stack([*rates.values()], axis=-1).mean(axis=-1), **rates}
-
-
-def average_precision(
-    images: Sequence[ScoredImage],
-    categories: CategorySet,
-    thresholds: Sequence[float],
-    *,
-    include_background: bool = False,
-) -> AveragePrecision:
-    """Return `precision_rates` of a set of images, each of them once, as a record.
-
-    Args:
-        images: what `score_segments` measured, in the order that decides equal scores.
-        categories: the dataset's.
-        thresholds: as for `precision_rates`.
-        include_background: as for `precision_rates`.
-    """
-    once = np.ones((1, len(images)))
-    rates = precision_rates(
-        images, once, categories, thresholds, include_background=include_background
-    )
-    groups = classes_to_average(categories, include_background=include_background)
-    num_classes = len(categories)
-    volume = rates["ap_vol"][0]  # (K + 3,)
-    at_threshold = np.array([rates[rate_name(t)][0] for t in thresholds])  # (R, K + 3)
-    over_all, things, stuff = (
-        MeanPrecision(
-            at_threshold=tuple(at_threshold[:, num_classes + place].tolist()),
-            volume=float(volume[num_classes + place]),
-            num_classes=int(np.count_nonzero(~np.isnan(volume[group]))),
-        )
-        for place, group in enumerate(groups)
-    )
-    return AveragePrecision(
-        at_threshold=at_threshold[:, :num_classes],
-        volume=volume[:num_classes],
-        all=over_all,
-        things=things,
-        stuff=stuff,
-    )
 
 
 def _checked_scores(prediction: AnyLabel, scores: Mapping[int, float]) -> NDArray[np.float64]:

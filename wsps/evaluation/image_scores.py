@@ -4,9 +4,8 @@ For average precision each predicted segment has a number in [0, 1] that ranks i
 knows no rank. Paper: Li, Arnab, Torr 2018, table 6.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from annotools.label_maps import draw_runs, replace_ids
 from annotools.records import VOID, FullLabel
 from wsps.evaluation.average_precision import ScoredImage, score_segments
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
-from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel, measure_overlaps, to_runs
+from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
 
 RANKINGS = ("detection", "probability", "oracle")
@@ -25,23 +24,6 @@ RANKINGS = ("detection", "probability", "oracle")
 
 KEYS = {"detection": "score", "probability": "probability"}
 """The key in a prediction's file that a ranking reads."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictedLabel:
-    """A prediction of one image: void where nothing is predicted.
-
-    `scores` and `probabilities`, the mean class probabilities, are in [0, 1] by segment id; both
-    may lack segments, or be empty.
-    """
-
-    label: AnyLabel
-    scores: Mapping[int, float]
-    probabilities: Mapping[int, float]
-
-    def ranks(self, ranking: str) -> Mapping[int, float]:
-        """Return the numbers that the file gives for a ranking; segments may lack one."""
-        return self.probabilities if ranking == "probability" else self.scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +36,12 @@ class ScoredMask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageToScore:
-    """One image and the functions that read its truth and its prediction.
-
-    `prediction_file` lists the image's predicted segments. `read_semantic` reads a class map that
-    was predicted without segments, (H, W) class indices; None where there is none.
-    """
-
-    image_id: int | str
-    prediction_file: Path
-    read_truth: Callable[[], AnyLabel]
-    read_prediction: Callable[[], PredictedLabel]
-    read_semantic: Callable[[], NDArray[np.uint8]] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ImageScores:
     """The contributions of one image to each score; None where it was not measured.
 
     `counts` honour all groups, `official_counts` only the groups that the reference implementation
-    honours. `pixels` come from the classes of the segments, `semantic_pixels` from the class map
-    that `read_semantic` gives.
+    honours. `pixels` come from the classes of the segments, `semantic_pixels` from a class map that
+    was predicted without segments.
     """
 
     counts: PanopticCounts | None = None
@@ -96,27 +63,36 @@ class PredictionScores:
     num_unasked: int
 
 
-def score_label(
-    truth: AnyLabel,
+def score_overlaps(
+    overlaps: Overlaps,
     prediction: AnyLabel,
     scores: Mapping[int, float] | None,
-    categories: CategorySet,
+    num_classes: int,
 ) -> ImageScores:
-    """Measure one image, both labels in memory, in one pass over their runs.
+    """Measure one image.
 
     Args:
-        truth: the image's label; as `to_runs` of it where it is compared more than once.
-        prediction: the same image as predicted; void where nothing is.
+        overlaps: of the truth and this prediction.
+        prediction: of the image; void where nothing is predicted.
         scores: confidence in [0, 1] by predicted segment id; None where average precision is not
             wanted.
-        categories: the dataset's.
+        num_classes: K.
 
     Raises:
-        DatasetError: when the prediction does not fit the truth or contradicts itself, or when
-            a predicted segment has no score in [0, 1].
+        DatasetError: when a predicted segment has no score in [0, 1].
     """
-    overlaps = measure_overlaps(truth, prediction, categories)
-    return _score_overlaps(overlaps, prediction, scores, len(categories))
+    counts = official_counts = count_segments(overlaps, num_classes)
+    # Counting takes a good part of an image's time, so it is done twice only where it matters.
+    if _has_rival_groups(overlaps):
+        official_counts = count_segments(overlaps, num_classes, all_groups=False)
+    return ImageScores(
+        counts=counts,
+        official_counts=official_counts,
+        pixels=count_overlap_pixels(overlaps, num_classes),
+        scored=None
+        if scores is None
+        else score_segments(overlaps, prediction, scores, num_classes),
+    )
 
 
 def count_class_map(
@@ -135,43 +111,6 @@ def count_class_map(
     class_of = {s.segment_id: categories.class_index_of[s.category_id] for s in truth.segments}
     true_classes = draw_runs(replace_ids(truth.runs, class_of, default=IGNORE_INDEX))
     return count_pixels(true_classes.astype(np.uint8), classes, len(categories), truth.image_id)
-
-
-def score_one(
-    categories: CategorySet, ranking: str, need_scores: bool, image: ImageToScore
-) -> ImageScores:
-    """Read and measure one image.
-
-    Args:
-        categories: the truth's.
-        ranking: one of `RANKINGS`.
-        need_scores: whether segments without a score are an error; else such an image has no
-            `scored`.
-        image: to measure.
-
-    Raises:
-        DatasetError: when a file is wrong, the prediction does not fit the truth, or a score is
-            missing; the file is named.
-    """
-    truth, predicted = image.read_truth(), image.read_prediction()
-    label = predicted.label
-    classes = None if image.read_semantic is None else image.read_semantic()
-    semantic_pixels = None
-    try:
-        overlaps = measure_overlaps(truth, label, categories)
-        scores: Mapping[int, float] | None = None
-        if ranking == "oracle":
-            scores = rank_by_oracle(overlaps, label)
-        else:
-            given = predicted.ranks(ranking)
-            if need_scores or all(s.segment_id in given for s in label.segments):
-                scores = rank_by_given(label, given, ranking)
-        if classes is not None:
-            semantic_pixels = count_class_map(to_runs(truth), classes, categories)
-    except DatasetError as error:
-        raise DatasetError(f"{image.prediction_file}: {error}") from error
-    found = _score_overlaps(overlaps, label, scores, len(categories))
-    return replace(found, semantic_pixels=semantic_pixels)
 
 
 def score_masks(
@@ -252,26 +191,6 @@ def rank_by_oracle(overlaps: Overlaps, prediction: AnyLabel) -> dict[int, float]
     iou = overlaps.pair_pixels[pairs] / overlaps.unions()[pairs]
     np.maximum.at(best, overlaps.pair_prediction[pairs], iou)
     return {s.segment_id: float(iou) for s, iou in zip(prediction.segments, best, strict=True)}
-
-
-def _score_overlaps(
-    overlaps: Overlaps,
-    prediction: AnyLabel,
-    scores: Mapping[int, float] | None,
-    num_classes: int,
-) -> ImageScores:
-    counts = official_counts = count_segments(overlaps, num_classes)
-    # Counting takes a good part of an image's time, so it is done twice only where it matters.
-    if _has_rival_groups(overlaps):
-        official_counts = count_segments(overlaps, num_classes, all_groups=False)
-    return ImageScores(
-        counts=counts,
-        official_counts=official_counts,
-        pixels=count_overlap_pixels(overlaps, num_classes),
-        scored=None
-        if scores is None
-        else score_segments(overlaps, prediction, scores, num_classes),
-    )
 
 
 def _has_rival_groups(overlaps: Overlaps) -> bool:

@@ -51,17 +51,6 @@ class PixelCounts:
         return np.asarray(predicted + self.confusion.sum(axis=1) + self.unpredicted, np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanIoU:
-    """IoU in [0, 1]: `iou` (K,) by class index, NaN on a class in neither map; `mean` of those.
-
-    `mean` is over the classes that have an IoU, NaN when there is none.
-    """
-
-    iou: NDArray[np.float64]
-    mean: float
-
-
 def count_pixels(
     truth: NDArray[np.uint8],
     prediction: NDArray[np.uint8],
@@ -86,6 +75,7 @@ def count_pixels(
             f"image {image_id}: the prediction has shape {prediction.shape}, the truth "
             f"{truth.shape}: predict at the size of the truth"
         )
+    # One pass counts all pairs of 8-bit values; unknown indices are then found in the small table.
     codes = (truth.astype(np.uint16) << 8) | prediction
     table = np.bincount(codes.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
     for side, totals in (("truth", table.sum(axis=1)), ("prediction", table.sum(axis=0))):
@@ -107,6 +97,7 @@ def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
     classes = overlaps.prediction_classes[overlaps.pair_prediction]
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(confusion, (true_classes, classes), overlaps.pair_pixels)
+    # The part of a true class's pixels that no predicted segment covers.
     unpredicted = -confusion.sum(axis=1)
     np.add.at(unpredicted, overlaps.truth_classes, overlaps.truth_areas)
     return PixelCounts(confusion=confusion, unpredicted=unpredicted)
@@ -123,11 +114,3 @@ def iou_rates(
         groups: the classes in each mean.
     """
     return {"iou": append_means(ratio(hits, sizes - hits), groups)}
-
-
-def mean_iou(counts: PixelCounts) -> MeanIoU:
-    """Return `iou_rates` of a set of images, whose counts are summed, as a record."""
-    num_classes = len(counts.unpredicted)
-    every_class = list(range(num_classes))
-    iou = iou_rates(counts.hits(), counts.sizes(), (every_class, [], []))["iou"]
-    return MeanIoU(iou=iou[:num_classes], mean=float(iou[num_classes]))

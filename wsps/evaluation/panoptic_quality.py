@@ -50,31 +50,6 @@ class PanopticCounts:
         return (self.false_positives + self.false_negatives).astype(np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanQuality:
-    """Means over the `num_classes` classes that have a score; NaN when there is none."""
-
-    pq: float
-    sq: float
-    dq: float
-    num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PanopticQuality:
-    """Panoptic, segmentation and detection quality in [0, 1]: (K,) by class index, and means.
-
-    NaN on a class that neither truth nor prediction has.
-    """
-
-    pq: NDArray[np.float64]
-    sq: NDArray[np.float64]
-    dq: NDArray[np.float64]
-    all: MeanQuality
-    things: MeanQuality
-    stuff: MeanQuality
-
-
 def count_segments(
     overlaps: Overlaps, num_classes: int, *, all_groups: bool = True
 ) -> PanopticCounts:
@@ -93,6 +68,7 @@ def count_segments(
             and cityscapesscripts after it) does, for figures to compare with published ones.
     """
     unions = overlaps.unions()
+    # Above a half no segment can have two partners, so that nothing has to be assigned.
     matched = overlaps.same_class() & (2 * overlaps.pair_pixels > unions)
     matched &= ~overlaps.truth_is_group[overlaps.pair_truth]
 
@@ -143,36 +119,6 @@ def quality_rates(
     of_classes = {"pq": ratio(iou_sum, occurring), "sq": sq, "dq": ratio(matches, occurring)}
     groups = classes_to_average(categories, include_background=include_background)
     return {name: append_means(rates, groups) for name, rates in of_classes.items()}
-
-
-def panoptic_quality(
-    counts: PanopticCounts, categories: CategorySet, *, include_background: bool = False
-) -> PanopticQuality:
-    """Return `quality_rates` of a set of images as a record.
-
-    Args:
-        counts: the sum of `count_segments` over the images.
-        categories: the dataset's.
-        include_background: as for `quality_rates`.
-    """
-    rates = quality_rates(
-        counts.iou_sum,
-        counts.true_positives.astype(np.float64),
-        counts.unmatched(),
-        categories,
-        include_background=include_background,
-    )
-    groups = classes_to_average(categories, include_background=include_background)
-    num_classes = len(categories)
-    over_all, things, stuff = (
-        MeanQuality(
-            **{name: float(values[num_classes + place]) for name, values in rates.items()},
-            num_classes=int(np.count_nonzero(~np.isnan(rates["pq"][group]))),
-        )
-        for place, group in enumerate(groups)
-    )
-    of_classes = {name: values[:num_classes] for name, values in rates.items()}
-    return PanopticQuality(**of_classes, all=over_all, things=things, stuff=stuff)
 
 
 def _last_groups(overlaps: Overlaps) -> NDArray[np.bool_]:

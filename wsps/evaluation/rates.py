@@ -48,10 +48,14 @@ class CrowdEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The scores of a set of images: rates, and counts that have the same K + 3 columns."""
+    """The scores of a set of images: rates, and counts that have the same K + 3 columns.
 
-    rates: Mapping[str, NDArray[np.float64]]
+    `resampled` has the rates of N resamples, (N, K + 3), and is empty without resamples.
+    """
+
+    rates: Rates
     counts: Mapping[str, NDArray[np.int64]]
+    resampled: Rates
 
 
 def measure(
@@ -61,8 +65,9 @@ def measure(
     thresholds: Sequence[float],
     *,
     all_groups: bool,
+    draws: NDArray[np.float64] | None = None,
 ) -> Measured:
-    """Return the scores of a set of images.
+    """Return the scores of a set of images, and those of resamples of it.
 
     Args:
         images: at least one; what `metrics` need is measured of each.
@@ -70,46 +75,24 @@ def measure(
         metrics: of `METRICS`.
         thresholds: IoU in (0, 1] of average precision.
         all_groups: false for the reference's rule of one crowd of each category and image.
+        draws: (N, I), how often each resample has each image; None for no resamples.
     """
-    once = np.ones((1, len(images)))
-    rates = resample(images, categories, metrics, thresholds, once, all_groups=all_groups)
+    wanted = (images, categories, metrics, thresholds)
+    once = _rates(*wanted, np.ones((1, len(images))), all_groups)
     return Measured(
-        rates={name: of_images for name, (of_images,) in rates.items()},
+        rates={name: of_images for name, (of_images,) in once.items()},
         counts=_segment_counts(images, categories, all_groups) if "pq" in metrics else {},
+        resampled={} if draws is None else _rates(*wanted, draws, all_groups),
     )
 
 
-def resample(
-    images: Sequence[ImageScores],
-    categories: CategorySet,
-    metrics: Sequence[str],
-    thresholds: Sequence[float],
-    draws: NDArray[np.float64],
-    *,
-    all_groups: bool,
-) -> Rates:
-    """Return the rates of resamples of the images.
-
-    Args:
-        images: I, at least one; what `metrics` need is measured of each.
-        categories: the dataset's.
-        metrics: of `METRICS`.
-        thresholds: IoU in (0, 1] of average precision.
-        draws: (N, I), how often each resample has each image.
-        all_groups: false for the reference's rule of one crowd of each category and image.
-    """
-    rates: Rates = {}
-    if "pq" in metrics:
-        rates |= resample_quality(_counts(images, all_groups), draws, categories)
-    if "ap" in metrics:
-        scored = [image.scored for image in images if image.scored is not None]
-        assert len(scored) == len(images)
-        rates |= precision_rates(scored, draws, categories, thresholds)
-    if "miou" in metrics:
-        pixels = [image.pixels for image in images if image.pixels is not None]
-        assert len(pixels) == len(images)
-        rates |= resample_iou(pixels, draws, categories)
-    return rates
+def difference(first: Measured, second: Measured) -> Measured:
+    """Return second minus first, without counts; both have the same resamples."""
+    return Measured(
+        rates={name: second.rates[name] - rates for name, rates in first.rates.items()},
+        counts={},
+        resampled={name: second.resampled[name] - rates for name, rates in first.resampled.items()},
+    )
 
 
 def resample_quality(
@@ -182,6 +165,28 @@ def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if defined.any():
         ends[:, defined] = np.nanquantile(values[:, defined], (tail, 1 - tail), axis=0)
     return ends
+
+
+def _rates(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    metrics: Sequence[str],
+    thresholds: Sequence[float],
+    draws: NDArray[np.float64],
+    all_groups: bool,
+) -> Rates:
+    rates: Rates = {}
+    if "pq" in metrics:
+        rates |= resample_quality(_counts(images, all_groups), draws, categories)
+    if "ap" in metrics:
+        scored = [image.scored for image in images if image.scored is not None]
+        assert len(scored) == len(images)
+        rates |= precision_rates(scored, draws, categories, thresholds)
+    if "miou" in metrics:
+        pixels = [image.pixels for image in images if image.pixels is not None]
+        assert len(pixels) == len(images)
+        rates |= resample_iou(pixels, draws, categories)
+    return rates
 
 
 def _counts(images: Sequence[ImageScores], all_groups: bool) -> list[PanopticCounts]:

@@ -1,4 +1,4 @@
-"""Convolutional feature extractors, by name."""
+"""Build the convolutional feature extractors, each by its name."""
 
 import pickle
 from collections.abc import Callable
@@ -94,6 +94,7 @@ def build_backbone(name: str, weights: Path | None = None) -> Backbone:
     backbone = BACKBONES[name]()
     if weights is not None:
         state = _load_state(weights)
+        # What the file has besides, such as the classifier of ImageNet, is left out.
         wanted = backbone.layers.state_dict()
         for key, values in wanted.items():
             if key not in state:

@@ -1,4 +1,4 @@
-"""The multi-label classifier of crops, and where it looks: Grad-CAM.
+"""Tell which classes a crop has, and where the classifier looks for each: Grad-CAM.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2. Source: Selvaraju et al., Grad-CAM, ICCV 2017.
 """
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsps.networks.backbone import Backbone
-from wsps.networks.pspnet import PSPTrunk
+from wsps.networks.pspnet import PSPTrunk, resize
 
 
 class CropClassifier(nn.Module):
@@ -49,6 +49,4 @@ def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         maps.append(functional.relu((weights * features).sum(dim=1)))
     heat = torch.stack(maps, dim=1).detach()  # (B, K, h, w)
-    return functional.interpolate(
-        heat, size=images.shape[-2:], mode="bilinear", align_corners=False
-    )
+    return resize(heat, images.shape[-2:])

@@ -1,4 +1,4 @@
-"""Faster R-CNN from torchvision, and its detections as plain tensors.
+"""Detect things with torchvision's Faster R-CNN; detections are plain tensors.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.5 and 4.1.
 """
@@ -93,6 +93,7 @@ class Detector(nn.Module):
         """Return the best detections above a score, of each of (B, 3, H, W) normalised images."""
         heads = self.network.roi_heads
         heads.score_thresh, heads.detections_per_img = score_threshold, max_detections
+        # torchvision's network gives detections in evaluation mode only.
         was_training = self.training
         self.eval()
         results: list[dict[str, Tensor]] = self.network(list(images))

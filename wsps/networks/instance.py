@@ -1,4 +1,4 @@
-"""The dynamically instantiated instance subnetwork: a CRF whose labels are detections.
+"""The dynamically instantiated instance subnetwork is a CRF whose labels are detections.
 
 Every detection is one label, and every stuff class one more through a dummy detection that
 covers the image with score 1. Mean-field inference, unrolled, partitions the semantic

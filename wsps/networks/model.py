@@ -1,4 +1,4 @@
-"""The panoptic model: semantic network, detector and instance subnetwork together.
+"""The panoptic model joins the semantic network, the detector and the instance subnetwork.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.5 and fig. 5.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from annotools.categories import CategorySet
+from annotools.random_streams import stream_seed
 from wsps.networks.backbone import build_backbone
 from wsps.networks.detector import Detector
 from wsps.networks.instance import InstanceSubnetwork
@@ -30,12 +31,12 @@ class PanopticModel:
 def build_model(
     recipe: Recipe, categories: CategorySet, seed: int, device: torch.device
 ) -> PanopticModel:
-    """Return a model whose random weights come from the seed.
+    """Return the model that training begins with; its random weights come from the seed.
 
     Raises:
         RecipeError: for a backbone that does not exist or weights that do not fit.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(stream_seed(seed, "weights"))
     return PanopticModel(
         recipe=recipe,
         categories=categories,

@@ -1,8 +1,10 @@
-"""PSPNet: a backbone, pyramid pooling and one 3 x 3 convolution, then a classifier per pixel.
+"""PSPNet classifies each pixel after a backbone, pyramid pooling and a 3 x 3 convolution.
 
 Source: Zhao et al., Pyramid Scene Parsing Network, CVPR 2017.
 Paper: Li, Arnab, Torr 2018, sec. 3.5.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,11 @@ from wsps.networks.backbone import Backbone, conv_block
 
 PYRAMID_BINS = (1, 2, 3, 6)
 """Cells per side of each pooling grid (Zhao et al. 2017, sec. 3.2)."""
+
+
+def resize(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Return (B, C, h, w) maps at another size, bilinearly."""
+    return functional.interpolate(maps, size=size_hw, mode="bilinear", align_corners=False)
 
 
 class PSPTrunk(nn.Module):
@@ -32,14 +39,8 @@ class PSPTrunk(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, C', h, w) features of (B, 3, H, W) images."""
         features = self.backbone(images)  # (B, C, h, w)
-        size = features.shape[-2:]
         pooled = [
-            functional.interpolate(
-                branch(functional.adaptive_avg_pool2d(features, bins)),
-                size=size,
-                mode="bilinear",
-                align_corners=False,
-            )
+            resize(branch(functional.adaptive_avg_pool2d(features, bins)), features.shape[-2:])
             for bins, branch in zip(PYRAMID_BINS, self.branches, strict=True)
         ]
         last: Tensor = self.last(torch.cat([features, *pooled], dim=1))
@@ -57,6 +58,4 @@ class PSPNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, K, H, W) logits of (B, 3, H, W) images."""
         logits = self.classify(self.trunk(images))  # (B, K, h, w)
-        return functional.interpolate(
-            logits, size=images.shape[-2:], mode="bilinear", align_corners=False
-        )
+        return resize(logits, images.shape[-2:])

@@ -101,9 +101,10 @@ def store_segmenter(
     from wsps.label_sets import hash_label_set, read_examples, read_label_set
 
     def train() -> "nn.Module":
-        from wsps.training.stages import start_model, train_semantic
+        from wsps.networks.model import build_model
+        from wsps.training.stages import train_semantic
 
-        network = start_model(dataset.categories, recipe, seed, choose_device()).semantic
+        network = build_model(recipe, dataset.categories, seed, choose_device()).semantic
         if before is not None:
             load_weights(before.path, network)
         groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)

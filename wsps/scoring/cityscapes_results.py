@@ -1,10 +1,11 @@
-"""The two kinds of results that the Cityscapes benchmark takes are scored against its labels.
+"""Score the two kinds of results that the Cityscapes benchmark takes against its labels.
 
 Names of result files start with the image's id, CITY_SEQ_FRAME; files lie at any depth, and files
 of other names do not count.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from annotools.formats import cityscapes
 from annotools.formats.json_values import read_bytes
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
-from annotools.progress import track
-from annotools.records import Dataset, Image
+from annotools.records import Dataset, FullLabel, Image
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels
+from wsps.scoring.evaluate import score_images
 from wsps.scoring.panoptic_files import check_folder
 
 _LABEL_IDS = sorted(label_id for label_id in LABEL_NAMES if label_id >= 0)
@@ -44,23 +45,19 @@ def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScore
         DatasetError: when a file is missing or damaged, an image has no or two files, or a map is
             of another size than its truth or has an id that no label has.
     """
-    dataset = cityscapes.read(truth, split)
-    path_of, num_unasked = _find_results(prediction, ".png", dataset)
-    counted = []
-    for image in track(dataset.images, "scoring", len(dataset.images)):
-        found = _read_classes(path_of[image.image_id], image)
-        true = class_map(dataset.read_label(image), CITYSCAPES_CATEGORIES)
+
+    def score(path: Path, image: Image, label: FullLabel) -> ImageScores:
+        found, true = _read_classes(path, image), class_map(label, CITYSCAPES_CATEGORIES)
         pixels = count_pixels(true, found, len(CITYSCAPES_CATEGORIES), image.image_id)
-        counted.append(ImageScores(pixels=pixels))
-    return PredictionScores(
-        categories=CITYSCAPES_CATEGORIES, images=tuple(counted), num_unasked=num_unasked
-    )
+        return ImageScores(pixels=pixels)
+
+    return _score_results(cityscapes.read(truth, split), prediction, ".png", score)
 
 
 def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionScores:
     """Measure what masks of things, which may overlap, contribute to average precision.
 
-    The rules are those of `score_masks` and `average_precision`. The official evaluation leaves
+    The rules are those of `score_masks` and `precision_rates`. The official evaluation leaves
     out true instances of fewer than 100 pixels, counts void in IoU, ignores a mask on void or a
     group by the IoU threshold instead of the half, and sums precision without interpolation: its
     figures are not the same. As there, masks without a pixel and masks of other labels than the
@@ -78,15 +75,30 @@ def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionSc
             line is wrong: its mask is outside `prediction` or of another size than the truth,
             its label is unknown, or its score is none.
     """
-    dataset = cityscapes.read(truth, split)
-    path_of, num_unasked = _find_results(prediction, ".txt", dataset)
-    scored = []
-    for image in track(dataset.images, "scoring", len(dataset.images)):
-        masks = _read_masks(path_of[image.image_id], image, prediction)
-        label = dataset.read_label(image)
-        scored.append(ImageScores(scored=score_masks(label, masks, CITYSCAPES_CATEGORIES)))
+
+    def score(path: Path, image: Image, label: FullLabel) -> ImageScores:
+        masks = _read_masks(path, image, prediction)
+        return ImageScores(scored=score_masks(label, masks, CITYSCAPES_CATEGORIES))
+
+    return _score_results(cityscapes.read(truth, split), prediction, ".txt", score)
+
+
+def _score_results(
+    dataset: Dataset,
+    folder: Path,
+    ending: str,
+    score: Callable[[Path, Image, FullLabel], ImageScores],
+) -> PredictionScores:
+    """Return what the images contribute, each with its file of results and its true label."""
+    path_of, num_unasked = _find_results(folder, ending, dataset)
+
+    def score_image(image: Image) -> ImageScores:
+        return score(path_of[image.image_id], image, dataset.read_label(image))
+
     return PredictionScores(
-        categories=CITYSCAPES_CATEGORIES, images=tuple(scored), num_unasked=num_unasked
+        categories=CITYSCAPES_CATEGORIES,
+        images=score_images(score_image, dataset.images),
+        num_unasked=num_unasked,
     )
 
 
@@ -130,6 +142,7 @@ def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:
         if not line.strip():
             continue
         name, label_id, score = _split_line(f"{path}: line {number}", line)
+        # Somebody else's list must not make us read files outside of its folder.
         mask_path = path.parent / name
         if "\0" in name or not mask_path.resolve().is_relative_to(folder.resolve()):
             raise DatasetError(f"{path}: line {number}: {name!r} is outside {folder}: move it")

@@ -1,28 +1,41 @@
-"""Predictions are scored here, one or two compared, for the command and for a study's trial.
+"""Score predictions, one or two to compare, for the command and for a study's trial.
 
 Every image is read and measured by itself, in one loop; rates are computed from all of them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from annotools.categories import CategorySet
+from annotools.errors import DatasetError
 from annotools.parallel import run_parallel
 from annotools.progress import track
-from wsps.evaluation.image_scores import ImageScores, ImageToScore, PredictionScores, score_one
-from wsps.evaluation.mean_iou import PixelCounts, mean_iou
-from wsps.evaluation.overlaps import RunLabel
-from wsps.evaluation.rates import METRICS, crowd_effect, draw_resamples, measure, resample
-from wsps.scoring.panoptic_files import ScoringTask, match_labels
-from wsps.scoring.report import (
-    Evaluation,
-    ScoreRow,
-    difference_rows,
-    none_if_undefined,
-    score_rows,
+from wsps.evaluation.image_scores import (
+    ImageScores,
+    PredictionScores,
+    count_class_map,
+    rank_by_given,
+    rank_by_oracle,
+    score_overlaps,
 )
+from wsps.evaluation.overlaps import RunLabel, measure_overlaps
+from wsps.evaluation.rates import (
+    METRICS,
+    crowd_effect,
+    difference,
+    draw_resamples,
+    measure,
+    resample_iou,
+)
+from wsps.scoring.panoptic_files import ImageToScore, ScoringTask, match_labels, read_classes
+from wsps.scoring.report import Evaluation, none_if_undefined, score_rows
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +57,15 @@ class ScoringSettings:
     workers: int
 
 
-def evaluate_predictions(
-    task: ScoringTask, other: ScoringTask | None, settings: ScoringSettings
-) -> Evaluation:
-    """Score a prediction; with another one of the same truth, the difference other minus first.
+def evaluate_predictions(tasks: Sequence[ScoringTask], settings: ScoringSettings) -> Evaluation:
+    """Score a prediction; with another one of the same truth, the difference second minus first.
 
     Raises:
         DatasetError: when a file is wrong, a prediction does not fit the truth, or average
             precision is asked for and a segment has no score.
     """
-    tasks = [task] if other is None else [task, other]
     need_scores = "ap" in settings.metrics
-    sides = [_score_all(t, settings.ranking, need_scores, settings.workers) for t in tasks]
+    sides = [_score_task(t, settings.ranking, need_scores, settings.workers) for t in tasks]
     return report_scores(sides, settings)
 
 
@@ -86,12 +96,15 @@ def score_prediction(
     """
     # Scores have to be there: without them average precision would be left out in silence.
     task = match_labels(truth, prediction, categories)
-    images = _score_all(task, "detection", need_scores=True, workers=1).images
+    images = _score_task(task, "detection", need_scores=True, workers=1).images
     rates = measure(images, categories, METRICS, thresholds, all_groups=True).rates
     first_mean = len(categories)
     scores = {"ap_vol": rates["ap_vol"][first_mean], "miou": rates["iou"][first_mean]}
     semantic = [image.semantic_pixels for image in images if image.semantic_pixels is not None]
-    scores["miou_semantic"] = mean_iou(sum(semantic, PixelCounts.zero(len(categories)))).mean
+    scores["miou_semantic"] = np.nan
+    if semantic:
+        iou = resample_iou(semantic, np.ones((1, len(semantic))), categories)["iou"]
+        scores["miou_semantic"] = iou[0, first_mean]
     for place, suffix in enumerate(("", "_things", "_stuff"), start=first_mean):
         scores |= {f"{name}{suffix}": rates[name][place] for name in ("pq", "sq", "dq")}
     return {name: none_if_undefined(value) for name, value in scores.items()}
@@ -106,58 +119,104 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
         settings: without metrics, all that can be had of every image.
     """
     first = sides[0]
-    categories, thresholds = first.categories, settings.thresholds
     metrics = settings.metrics or _possible_metrics(sides)
-    rule = settings.all_groups
-    measured = [measure(s.images, categories, metrics, thresholds, all_groups=rule) for s in sides]
-    resampled = []
+    draws = None
     if settings.num_resamples:
-        # Differences are between scores of the same resamples.
+        # Drawn once: differences are between scores of the same resamples.
         draws = draw_resamples(len(first.images), settings.num_resamples, settings.seed)
-        resampled = [
-            resample(s.images, categories, metrics, thresholds, draws, all_groups=rule)
-            for s in sides
-        ]
-    rows = [
-        score_rows(of_side, categories, resampled[place] if resampled else None)
-        for place, of_side in enumerate(measured)
+    parts = [
+        measure(
+            side.images,
+            first.categories,
+            metrics,
+            settings.thresholds,
+            all_groups=settings.all_groups,
+            draws=draws,
+        )
+        for side in sides
     ]
-    differences: tuple[ScoreRow, ...] = ()
-    if len(sides) > 1:
-        pair = (resampled[0], resampled[1]) if resampled else None
-        differences = difference_rows(measured[0], measured[1], categories, pair)
+    if len(parts) > 1:
+        parts.append(difference(parts[0], parts[1]))
+    rows = [score_rows(part, first.categories) for part in parts]
     return Evaluation(
         num_images=len(first.images),
         num_unasked=first.num_unasked,
         metrics=metrics,
         rows=rows[0],
-        second_rows=rows[1] if len(sides) > 1 else (),
-        differences=differences,
+        second_rows=rows[1] if len(rows) > 1 else (),
+        differences=rows[2] if len(rows) > 1 else (),
         crowd_effect=crowd_effect(sides),
     )
 
 
-def _score_all(
-    task: ScoringTask, ranking: str, need_scores: bool, workers: int
-) -> PredictionScores:
-    """Read and measure the images of a task, each by itself."""
-    function = partial(_score_numbered, task.categories, ranking, need_scores)
-    numbered = list(enumerate(task.images))
-    found = run_parallel(function, numbered, workers)
+def score_images(
+    function: Callable[[Item], ImageScores], items: Sequence[Item], workers: int = 1
+) -> tuple[ImageScores, ...]:
+    """Read and measure images, each by itself, and return what they contribute in their order.
+
+    Args:
+        function: of one image; picklable where there are several workers, as are the images.
+        items: the images.
+        workers: processes at work at the same time.
+    """
+    found = run_parallel(partial(_score_numbered, function), list(enumerate(items)), workers)
     # Workers finish in any order, and the order of images decides between equal scores.
-    scores_of = dict(track(found, "scoring", len(numbered)))
-    return PredictionScores(
-        categories=task.categories,
-        images=tuple(scores_of[number] for number in range(len(numbered))),
-        num_unasked=task.num_unasked,
-    )
+    scores_of = dict(track(found, "scoring", len(items)))
+    return tuple(scores_of[number] for number in range(len(items)))
+
+
+def score_one(
+    categories: CategorySet, ranking: str, need_scores: bool, image: ImageToScore
+) -> ImageScores:
+    """Read and measure one image.
+
+    Args:
+        categories: the truth's.
+        ranking: one of `RANKINGS`.
+        need_scores: whether segments without a score are an error; else such an image has no
+            `scored`.
+        image: to measure.
+
+    Raises:
+        DatasetError: when a file is wrong, the prediction does not fit the truth, or a score is
+            missing; the file is named.
+    """
+    truth, label = image.read_truth(), image.read_prediction()
+    classes = None if image.semantic_file is None else read_classes(image.semantic_file)
+    semantic_pixels = None
+    try:
+        overlaps = measure_overlaps(truth, label, categories)
+        scores: Mapping[int, float] | None = None
+        if ranking == "oracle":
+            scores = rank_by_oracle(overlaps, label)
+        else:
+            given = image.ranks(ranking)
+            if need_scores or all(s.segment_id in given for s in label.segments):
+                scores = rank_by_given(label, given, ranking)
+        if classes is not None:
+            semantic_pixels = count_class_map(truth, classes, categories)
+    except DatasetError as error:
+        raise DatasetError(f"{image.prediction_file}: {error}") from error
+    found = score_overlaps(overlaps, label, scores, len(categories))
+    return replace(found, semantic_pixels=semantic_pixels)
 
 
 def _score_numbered(
-    categories: CategorySet, ranking: str, need_scores: bool, numbered: tuple[int, ImageToScore]
+    function: Callable[[Item], ImageScores], numbered: tuple[int, Item]
 ) -> tuple[int, ImageScores]:
-    number, image = numbered
-    return number, score_one(categories, ranking, need_scores, image)
+    number, item = numbered
+    return number, function(item)
+
+
+def _score_task(
+    task: ScoringTask, ranking: str, need_scores: bool, workers: int
+) -> PredictionScores:
+    score = partial(score_one, task.categories, ranking, need_scores)
+    return PredictionScores(
+        categories=task.categories,
+        images=score_images(score, task.images, workers),
+        num_unasked=task.num_unasked,
+    )
 
 
 def _possible_metrics(sides: Sequence[PredictionScores]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""COCO instance results, a list of masks with scores, are scored against an instances file."""
+"""Score COCO instance results, a list of masks with scores, against an instances file."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -9,9 +9,9 @@ from annotools.errors import DatasetError
 from annotools.formats import coco_instances
 from annotools.formats.coco_entries import take_image_id, take_score
 from annotools.formats.json_values import entries, read_json, take
-from annotools.progress import track
 from annotools.records import Image
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
+from wsps.scoring.evaluate import score_images
 
 _PREFIX = "instances_"
 
@@ -40,12 +40,15 @@ def score_instances(truth: Path, results: Path) -> PredictionScores:
     dataset = coco_instances.read(truth.parents[1], truth.stem.removeprefix(_PREFIX))
     images = {image.image_id: image for image in dataset.images}
     results_of = _read_results(results, images, dataset.categories)
-    scored = []
-    for image_id, image in track(images.items(), "scoring", len(images)):
-        masks = [_read_mask(*result, image) for result in results_of[image_id]]
+
+    def score(image: Image) -> ImageScores:
+        masks = [_read_mask(*result, image) for result in results_of[image.image_id]]
         label = dataset.read_label(image)
-        scored.append(ImageScores(scored=score_masks(label, masks, dataset.categories)))
-    return PredictionScores(categories=dataset.categories, images=tuple(scored), num_unasked=0)
+        return ImageScores(scored=score_masks(label, masks, dataset.categories))
+
+    return PredictionScores(
+        categories=dataset.categories, images=score_images(score, dataset.images), num_unasked=0
+    )
 
 
 def _read_results(

@@ -1,12 +1,11 @@
-"""Predictions in COCO's panoptic format are matched with the labels that they are scored against.
+"""Match predictions in COCO's panoptic format with the labels that they are scored against.
 
 Anybody's files are read: a prediction needs the list `annotations` alone. It is an error when a
 prediction lacks an image of the truth, or when a segment is in the JSON or in the PNG alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,39 @@ from annotools.formats.pictures import decode_map, read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.label_maps import Runs, find_runs, measure_runs
 from annotools.records import Segment
-from wsps.evaluation.image_scores import ImageToScore, PredictedLabel
-from wsps.evaluation.overlaps import RunLabel, to_runs
+from wsps.evaluation.overlaps import RunLabel
 
 _SEMANTIC_FOLDER = "semantic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageToScore:
+    """One image: its truth, in memory or as a file lists it, and its prediction.
+
+    `prediction_file` lists the image's predicted segments. `semantic_file` has a class map that
+    was predicted without segments; None where there is none.
+    """
+
+    image_id: int | str
+    truth: RunLabel | PanopticEntry
+    prediction: PanopticEntry
+    prediction_file: Path
+    semantic_file: Path | None = None
+
+    def read_truth(self) -> RunLabel:
+        """Return the true label."""
+        if isinstance(self.truth, RunLabel):
+            return self.truth
+        return _read_label(self.truth, self.image_id)
+
+    def read_prediction(self) -> RunLabel:
+        """Return the predicted label, void where nothing is predicted."""
+        return _read_label(self.prediction, self.image_id)
+
+    def ranks(self, ranking: str) -> Mapping[int, float]:
+        """Return the numbers in [0, 1] that the file gives for a ranking; segments may lack one."""
+        entry = self.prediction
+        return entry.probabilities if ranking == "probability" else entry.scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +97,7 @@ def read_panoptic_task(
     predicted = _read_entries(prediction, _read_results(prediction), prediction_folder, categories)
     if not true_entries:
         raise DatasetError(f"{truth}: annotations is empty: give the labels of some images")
-    truths = [(entry.place, entry.image_id) for entry in true_entries]
-    matched, num_unasked = _match(prediction, predicted, truths, f"every image of {truth}")
-    images = tuple(
-        ImageToScore(
-            image_id=entry.image_id,
-            prediction_file=prediction,
-            read_truth=partial(_read_label, entry, entry.image_id),
-            read_prediction=partial(_read_prediction, found, entry.image_id),
-        )
-        for entry, found in zip(true_entries, matched, strict=True)
-    )
-    return ScoringTask(categories=categories, images=images, num_unasked=num_unasked)
+    return _pair(categories, true_entries, prediction, predicted, f"every image of {truth}")
 
 
 def match_labels(
@@ -101,20 +118,11 @@ def match_labels(
         raise DatasetError(f"{prediction}: no label to compare with: score at least one image")
     path = prediction / "panoptic.json"
     predicted = _read_entries(path, _read_results(path), None, categories)
-    truths = [(f"image {label.image_id!r}", label.image_id) for label in truth]
-    matched, num_unasked = _match(path, predicted, truths, "every image that is scored")
-    has_semantic = (prediction / _SEMANTIC_FOLDER).is_dir()
-    images = tuple(
-        ImageToScore(
-            image_id=label.image_id,
-            prediction_file=path,
-            read_truth=partial(to_runs, label),
-            read_prediction=partial(_read_prediction, found, label.image_id),
-            read_semantic=partial(_read_semantic, found, prediction) if has_semantic else None,
-        )
-        for label, found in zip(truth, matched, strict=True)
-    )
-    return ScoringTask(categories=categories, images=images, num_unasked=num_unasked)
+    task = _pair(categories, truth, path, predicted, "every image that is scored")
+    if not (prediction / _SEMANTIC_FOLDER).is_dir():
+        return task
+    images = (replace(i, semantic_file=_semantic_file(i, prediction)) for i in task.images)
+    return replace(task, images=tuple(images))
 
 
 def check_folder(folder: Path, remedy: str) -> None:
@@ -129,6 +137,18 @@ def check_folder(folder: Path, remedy: str) -> None:
         is_there = False
     if not is_there:
         raise DatasetError(f"{folder}: no such folder: {remedy}")
+
+
+def read_classes(path: Path) -> NDArray[np.uint8]:
+    """Return the (H, W) class indices of a PNG.
+
+    Raises:
+        DatasetError: when it is missing, damaged or of another kind.
+    """
+    classes = decode_map(path)
+    if classes.ndim != 2 or classes.dtype != np.uint8:
+        raise DatasetError(f"{path}: is not grey with 8 bits a pixel: write class indices so")
+    return classes
 
 
 def _read_results(path: Path) -> Any:
@@ -153,51 +173,56 @@ def _read_entries(
     )
 
 
-def _match(
+def _pair(
+    categories: CategorySet,
+    truths: Sequence[RunLabel | PanopticEntry],
     prediction: Path,
     predicted: Sequence[PanopticEntry],
-    truths: Sequence[tuple[str, int | str]],
     wanted: str,
-) -> tuple[list[PanopticEntry], int]:
-    """Return the prediction of each true image, and how many predictions are of none.
+) -> ScoringTask:
+    """Return each true image with its prediction.
 
     Args:
-        prediction: the file, for messages.
+        categories: of the truth.
+        truths: in the order to keep.
+        prediction: the file of the predictions.
         predicted: its entries.
-        truths: place for messages and id of each true image.
         wanted: the images that need a prediction, for messages.
     """
-    found = [(entry.place, entry.image_id) for entry in predicted]
     # Some tools write every id as a text, "42" for 42.
     as_text = any(
-        listed and all(isinstance(image_id, str) for _, image_id in listed)
-        for listed in (truths, found)
+        listed and all(isinstance(label.image_id, str) for label in listed)
+        for listed in (truths, predicted)
     )
-    true_ids, numbers = _number_by_id(truths, as_text), _number_by_id(found, as_text)
+    true_ids, numbers = _number_by_id(truths, as_text), _number_by_id(predicted, as_text)
     if missing := [image_id for image_id in true_ids if image_id not in numbers]:
         raise DatasetError(
             f"{prediction}: image {missing[0]!r} has no prediction (images without one: "
             f"{len(missing)} of {len(true_ids)}): predict {wanted}"
         )
-    matched = [predicted[numbers[image_id]] for image_id in true_ids]
-    return matched, len(numbers.keys() - true_ids.keys())
+    images = tuple(
+        ImageToScore(
+            image_id=truth.image_id,
+            truth=truth,
+            prediction=predicted[numbers[image_id]],
+            prediction_file=prediction,
+        )
+        for truth, image_id in zip(truths, true_ids, strict=True)
+    )
+    num_unasked = len(numbers.keys() - true_ids.keys())
+    return ScoringTask(categories=categories, images=images, num_unasked=num_unasked)
 
 
-def _number_by_id(listed: Sequence[tuple[str, int | str]], as_text: bool) -> dict[int | str, int]:
+def _number_by_id(
+    labels: Sequence[RunLabel | PanopticEntry], as_text: bool
+) -> dict[int | str, int]:
     number_of: dict[int | str, int] = {}
-    for number, (place, image_id) in enumerate(listed):
-        key = str(image_id) if as_text else image_id
+    for number, label in enumerate(labels):
+        key = str(label.image_id) if as_text else label.image_id
         if number_of.setdefault(key, number) != number:
+            place = f"image {key!r}" if isinstance(label, RunLabel) else label.place
             raise DatasetError(f"{place}: image_id {key!r} is given twice: drop one")
     return number_of
-
-
-def _read_prediction(entry: PanopticEntry, image_id: int | str) -> PredictedLabel:
-    return PredictedLabel(
-        label=_read_label(entry, image_id),
-        scores=entry.scores,
-        probabilities=entry.probabilities,
-    )
 
 
 def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:
@@ -233,10 +258,6 @@ def _read_runs(path: Path) -> Runs:
     return find_runs(decode_segment_map(path)) if runs is None else runs
 
 
-def _read_semantic(entry: PanopticEntry, prediction: Path) -> NDArray[np.uint8]:
-    name = entry.png_path.relative_to(prediction / "panoptic")
-    path = prediction / _SEMANTIC_FOLDER / name
-    classes = decode_map(path)
-    if classes.ndim != 2 or classes.dtype != np.uint8:
-        raise DatasetError(f"{path}: is not grey with 8 bits a pixel: write class indices so")
-    return classes
+def _semantic_file(image: ImageToScore, prediction: Path) -> Path:
+    name = image.prediction.png_path.relative_to(prediction / "panoptic")
+    return prediction / _SEMANTIC_FOLDER / name

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from wsps.evaluation.rates import CrowdEffect, Measured, interval
@@ -17,9 +16,6 @@ _ENDS = ("low", "high")
 
 Ends = tuple[float, float]
 """The lower and the upper end of an interval."""
-
-Resampled = Mapping[str, NDArray[np.float64]]
-"""Rates of resamples by name, (N, K + 3) as in `Measured`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,27 +51,25 @@ class Evaluation:
     crowd_effect: CrowdEffect
 
 
-def score_rows(
-    measured: Measured, categories: CategorySet, resampled: Resampled | None
-) -> tuple[ScoreRow, ...]:
-    """Return a row for each class and mean; with resamples, with intervals."""
-    ends = {name: interval(values) for name, values in (resampled or {}).items()}
-    return _rows(measured, categories, ends)
-
-
-def difference_rows(
-    first: Measured,
-    second: Measured,
-    categories: CategorySet,
-    resampled: tuple[Resampled, Resampled] | None,
-) -> tuple[ScoreRow, ...]:
-    """Return second minus first; with resamples, which must be paired, with intervals."""
-    differences = {name: second.rates[name] - rates for name, rates in first.rates.items()}
-    ends = {}
-    if resampled is not None:
-        of_first, of_second = resampled
-        ends = {name: interval(of_second[name] - of_first[name]) for name in differences}
-    return _rows(Measured(rates=differences, counts={}), categories, ends)
+def score_rows(measured: Measured, categories: CategorySet) -> tuple[ScoreRow, ...]:
+    """Return a row for each class and mean; rates that are resampled have intervals."""
+    heads = [(c.name, "thing" if c.is_thing else "stuff") for c in categories.categories]
+    heads += [(name, "mean") for name in _MEANS]
+    ends = {name: interval(values) for name, values in measured.resampled.items()}
+    return tuple(
+        ScoreRow(
+            name=name,
+            kind=kind,
+            rates={key: none_if_undefined(values[place]) for key, values in measured.rates.items()},
+            counts={key: int(values[place]) for key, values in measured.counts.items()},
+            intervals={
+                key: (float(low[place]), float(high[place]))
+                for key, (low, high) in ends.items()
+                if not np.isnan(low[place])
+            },
+        )
+        for place, (name, kind) in enumerate(heads)
+    )
 
 
 def rows_as_json(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
@@ -119,24 +113,3 @@ def evaluation_as_csv(evaluation: Evaluation) -> str:
 def none_if_undefined(rate: float) -> float | None:
     """Return a rate as JSON has it: None for NaN."""
     return None if np.isnan(rate) else float(rate)
-
-
-def _rows(
-    measured: Measured, categories: CategorySet, ends: Mapping[str, NDArray[np.float64]]
-) -> tuple[ScoreRow, ...]:
-    heads = [(c.name, "thing" if c.is_thing else "stuff") for c in categories.categories]
-    heads += [(name, "mean") for name in _MEANS]
-    return tuple(
-        ScoreRow(
-            name=name,
-            kind=kind,
-            rates={key: none_if_undefined(values[place]) for key, values in measured.rates.items()},
-            counts={key: int(values[place]) for key, values in measured.counts.items()},
-            intervals={
-                key: (float(low[place]), float(high[place]))
-                for key, (low, high) in ends.items()
-                if not np.isnan(low[place])
-            },
-        )
-        for place, (name, kind) in enumerate(heads)
-    )

@@ -1,4 +1,4 @@
-"""The one loop of gradient descent that every network is trained with.
+"""Every network is trained with this one loop of gradient descent.
 
 The paper's learning rates (sec. B.1) fine-tune ImageNet weights with stochastic gradient descent;
 the small networks start from nothing, so the default is Adam with a warm-up and a cosine decay.
@@ -48,6 +48,7 @@ def descend(
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
+        # Weights that are not finite would be stored and predict nothing.
         if not math.isfinite(losses[-1]):
             raise RecipeError(f"training of {name} diverged: lower its learning_rate")
     return losses
@@ -56,14 +57,7 @@ def descend(
 def build_optimizer(
     name: str, parameters: Sequence[nn.Parameter], stage: StageSettings, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of this name.
-
-    Args:
-        name: one of `OPTIMIZERS`.
-        parameters: to change.
-        stage: its peak learning rate.
-        weight_decay: of all parameters.
-    """
+    """Return the optimizer with this name of `OPTIMIZERS`, at the stage's peak learning rate."""
     if name == "adam":
         return torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=weight_decay)
     return torch.optim.SGD(

@@ -1,4 +1,4 @@
-"""Losses over the pixels whose label is known. Paper: Li, Arnab, Torr 2018, sec. 3.1, eq. 1."""
+"""Losses count the pixels whose label is known. Paper: Li, Arnab, Torr 2018, sec. 3.1, eq. 1."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Matching a ground-truth partition to the labels of the instance subnetwork.
+"""Match a ground-truth partition to the labels of the instance subnetwork.
 
 Permuting the instances of a segmentation does not change it, so before the loss is computed each
 true instance is given to the predicted one that it overlaps most, all at once.
@@ -27,9 +27,9 @@ def match_labels(
 
     True instances and detections are matched by maximum total IoU among those of one class; an
     instance that no detection of its class overlaps stays unmatched and costs nothing. Pixels of
-    unknown class belong to no union. Stuff needs
-    no matching: its one label is that of its class. (The paper weighs stuff by IoU too; a stuff
-    label that lost all its pixels would then never be asked to win them back.)
+    unknown class belong to no union. Stuff needs no matching: its one label is that of its class.
+    (The paper weighs stuff by IoU too; a stuff label that lost all its pixels would then never be
+    asked to win them back.)
 
     Args:
         predicted: (H, W) most probable label of each pixel.
@@ -42,6 +42,7 @@ def match_labels(
     stuff_label = {int(c): num_things + i for i, c in enumerate(label_classes[num_things:])}
     for class_index, label in stuff_label.items():
         target[true_classes == class_index] = label
+    # Where the class is unknown nobody can say which class an instance must match.
     known_instances = np.where(true_classes == IGNORE_INDEX, 0, true_instances)
     masks = [known_instances == number for number in np.unique(known_instances) if number > 0]
     weights = np.zeros((len(masks), num_things))
@@ -52,6 +53,7 @@ def match_labels(
         union = mask.sum() + predicted_areas[:num_things] - overlap
         same_class = label_classes[:num_things] == true_classes[mask][0]
         weights[row] = np.where(same_class, overlap / union, 0.0)
+    # The assignment pairs as many as it can; pairs without any overlap are no matches.
     for instance, match in zip(*linear_sum_assignment(weights, maximize=True), strict=True):
         if weights[instance, match] > 0:
             target[masks[instance]] = match

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from annotools.categories import CategorySet
-from annotools.random_streams import stream, stream_seed
+from annotools.random_streams import stream
 from wsps.data import Batch, TrainingExample, augment, collate
-from wsps.networks.model import PanopticModel, build_model
+from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import Recipe
 from wsps.training.loop import descend
@@ -21,17 +20,6 @@ from wsps.training.losses import instance_loss, semantic_loss
 Groups = Sequence[Sequence[TrainingExample]]
 """Examples by label kind. Each kind is drawn equally often, so that a few full labels are not lost
 among many weak ones."""
-
-
-def start_model(
-    categories: CategorySet, recipe: Recipe, seed: int, device: torch.device
-) -> PanopticModel:
-    """Return the model that training begins with; its random weights come from the seed.
-
-    Raises:
-        RecipeError: when the recipe's backbone does not exist or its weights do not fit.
-    """
-    return build_model(recipe, categories, stream_seed(seed, "weights"), device)
 
 
 def train_semantic(
@@ -81,13 +69,14 @@ def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float
     The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1).
     """
     settings = model.recipe.instance
-    model.semantic.eval()
+    model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
 
     def loss_of(batch: Batch) -> Tensor:
         semantic = model.semantic(batch.images).softmax(dim=1)
         detected = model.detector.detect(
             batch.images, settings.score_threshold, settings.max_detections
         )
+        # One image after the other: each has its own number of labels.
         losses = [
             instance_loss(
                 model.instance(semantic[i], batch.images[i], detections, settings.iterations),

@@ -20,16 +20,10 @@ from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
-from wsps.networks.model import PanopticModel
+from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe
 from wsps.training.checkpoints import NETWORK_FILE, choose_device, load_weights, store_weights
-from wsps.training.stages import (
-    draw_batches,
-    start_model,
-    train_detector,
-    train_instance,
-    train_semantic,
-)
+from wsps.training.stages import draw_batches, train_detector, train_instance, train_semantic
 
 WRITTEN_BY = "annotools train"
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
@@ -57,11 +51,11 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
     label_set = read_label_set(labels)
     if not label_set.labels.images:
         raise DatasetError(f"{labels}: nothing to train on: no image has a label")
-    model = start_model(label_set.categories, recipe, seed, choose_device())
-    manifest = _describe(labels, label_set, recipe, seed)
-    start_folder(out, WRITTEN_BY, manifest, [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE])
+    model = build_model(recipe, label_set.categories, seed, choose_device())
+    setup = name_run(labels, label_set, recipe, seed)
+    start_folder(out, WRITTEN_BY, setup, [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE])
     groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
-    key, device = digest(manifest), model.device
+    key, device = digest(setup), model.device
 
     def semantic() -> nn.Module:
         number, start = _round_of(labels)
@@ -88,7 +82,9 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
         load_weights(out / DETECTOR_FILE, model.detector)
         store_weights(out / INSTANCE_FILE, key, instance)
     finish_folder(out, WRITTEN_BY)
-    write_json(out / MANIFEST_FILE, manifest)
+    # How the model predicts is no part of what it learnt: it may change without a new training.
+    prediction = {"prediction": as_table(recipe.prediction)}
+    write_json(out / MANIFEST_FILE, {"written_by": WRITTEN_BY, **setup, **prediction})
 
 
 def load_model(run: Path) -> PanopticModel:
@@ -101,11 +97,12 @@ def load_model(run: Path) -> PanopticModel:
     content = read_json(path, "*.json")
     if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
         raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
-    recipe = read_settings(Recipe, without_nulls(content["recipe"]), where=str(path))
+    table = {**content["recipe"], "prediction": content["prediction"]}
+    recipe = read_settings(Recipe, without_nulls(table), where=str(path))
     categories = read_categories(path, content)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
     recipe = replace(recipe, backbone=replace(recipe.backbone, weights=None))
-    model = start_model(categories, recipe, content["seed"], choose_device())
+    model = build_model(recipe, categories, content["seed"], choose_device())
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
         load_weights(run / DETECTOR_FILE, model.detector)
@@ -113,14 +110,13 @@ def load_model(run: Path) -> PanopticModel:
     return model
 
 
-def _describe(labels: Path, label_set: LabelSet, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Return the manifest of a run: all that its checkpoints depend on."""
+def name_run(labels: Path, label_set: LabelSet, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Return all that the checkpoints of a run depend on, as JSON can hold it."""
     used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
     return {
-        "written_by": WRITTEN_BY,
         "labels": hash_label_set(labels),
         "round": _round_of(labels)[0],
-        "recipe": {name: as_table(getattr(recipe, name)) for name in (*used, "prediction")},
+        "recipe": {name: as_table(getattr(recipe, name)) for name in used},
         "categories": category_entries(label_set.categories),
         "seed": seed,
         "version of annotools": version("annotools"),

@@ -40,6 +40,13 @@ def test_a_table_by_hand(files):
     assert "No AP: not every predicted segment has a score" in result.stdout
 
 
+def test_a_name_with_brackets_is_shown_as_it_is(files):
+    content = json.loads((files / "truth.json").read_text())
+    content["categories"][0]["name"] = "road [bold]"
+    (files / "truth.json").write_text(json.dumps(content))
+    assert "road [bold]   stuff" in run(files, "plain.json").stdout
+
+
 def test_json_has_the_rows_and_null_where_undefined(files):
     run(files, "scored.json", "--thresholds", "voc", "--json", files / "scores.json")
     content = json.loads((files / "scores.json").read_text())

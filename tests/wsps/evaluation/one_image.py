@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from annotools.categories import CategorySet
 from wsps.evaluation.average_precision import ScoredImage, score_segments
+from wsps.evaluation.image_scores import ImageScores, score_overlaps
 from wsps.evaluation.overlaps import AnyLabel, measure_overlaps
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
 
@@ -20,3 +21,13 @@ def score_image(
 ) -> ScoredImage:
     overlaps = measure_overlaps(truth, prediction, categories)
     return score_segments(overlaps, prediction, scores, len(categories))
+
+
+def measure_image(
+    truth: AnyLabel,
+    prediction: AnyLabel,
+    scores: Mapping[int, float] | None,
+    categories: CategorySet,
+) -> ImageScores:
+    overlaps = measure_overlaps(truth, prediction, categories)
+    return score_overlaps(overlaps, prediction, scores, len(categories))

@@ -13,12 +13,11 @@ from annotools.label_maps import build_label
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
 from tests.wsps.evaluation.one_image import score_image
+from tests.wsps.evaluation.score_records import MeanPrecision, average_precision
 from wsps.evaluation.average_precision import (
     CITYSCAPES_THRESHOLDS,
     VOC_THRESHOLDS,
-    MeanPrecision,
     ScoredImage,
-    average_precision,
 )
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road",))

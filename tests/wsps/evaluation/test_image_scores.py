@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from annotools.errors import DatasetError
 from annotools.label_maps import class_map
 from tests.builders import make_categories, make_label
-from tests.wsps.evaluation.one_image import count_image, score_image
+from tests.wsps.evaluation.one_image import count_image, measure_image, score_image
 from tests.wsps.panoptic_files import random_label
-from wsps.evaluation.image_scores import count_class_map, score_label
+from wsps.evaluation.image_scores import count_class_map
 from wsps.evaluation.mean_iou import count_pixels
 from wsps.evaluation.overlaps import to_runs
 
@@ -29,7 +29,7 @@ def test_runs_in_memory_score_as_maps_do(seed):
     truth = random_label(generator, CATEGORIES, 1, crowds=True)
     prediction = random_label(generator, CATEGORIES, 1, crowds=False, like=truth)
     scores = {s.segment_id: float(generator.random()) for s in prediction.segments}
-    found = score_label(to_runs(truth), prediction, scores, CATEGORIES)
+    found = measure_image(to_runs(truth), prediction, scores, CATEGORIES)
     assert_same(found.counts, count_image(truth, prediction, CATEGORIES))
     official = count_image(truth, prediction, CATEGORIES, all_groups=False)
     assert_same(found.official_counts, official)
@@ -42,9 +42,9 @@ def test_runs_in_memory_score_as_maps_do(seed):
 
 def test_without_scores_there_is_no_average_precision():
     label = make_label([[1, 2]], {1: 10, 2: 30})
-    assert score_label(label, label, None, CATEGORIES).scored is None
+    assert measure_image(label, label, None, CATEGORIES).scored is None
     with pytest.raises(DatasetError, match="image 1: segment 2 of the prediction has the score"):
-        score_label(label, label, {1: 1.0}, CATEGORIES)
+        measure_image(label, label, {1: 1.0}, CATEGORIES)
 
 
 def test_a_class_map_of_another_size_is_refused():

@@ -3,8 +3,9 @@ import pytest
 
 from tests.builders import make_categories
 from tests.wsps.evaluation.one_image import score_image
+from tests.wsps.evaluation.score_records import average_precision
 from tests.wsps.panoptic_files import random_label
-from wsps.evaluation.average_precision import VOC_THRESHOLDS, average_precision
+from wsps.evaluation.average_precision import VOC_THRESHOLDS
 from wsps.evaluation.image_scores import ScoredMask, score_masks
 
 CATEGORIES = make_categories(things=("car", "person"), stuff=("road",))

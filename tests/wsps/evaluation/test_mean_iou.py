@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import arrays
 
 from annotools.categories import IGNORE_INDEX
 from annotools.errors import DatasetError
-from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
+from tests.wsps.evaluation.score_records import mean_iou
+from wsps.evaluation.mean_iou import PixelCounts, count_pixels
 
 NO = IGNORE_INDEX
 CLASS_MAPS = arrays(np.uint8, (3, 5), elements=st.sampled_from([0, 1, 2, NO]))

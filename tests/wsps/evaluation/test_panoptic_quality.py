@@ -11,12 +11,8 @@ from annotools.label_maps import build_label
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
 from tests.wsps.evaluation.one_image import count_image
-from wsps.evaluation.panoptic_quality import (
-    MeanQuality,
-    PanopticCounts,
-    PanopticQuality,
-    panoptic_quality,
-)
+from tests.wsps.evaluation.score_records import MeanQuality, PanopticQuality, panoptic_quality
+from wsps.evaluation.panoptic_quality import PanopticCounts
 
 CATEGORIES = make_categories()
 ROAD, SKY, CAR = 10, 20, 30

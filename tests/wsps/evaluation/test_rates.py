@@ -6,10 +6,11 @@ import pytest
 from annotools.label_maps import class_map
 from tests.builders import make_categories
 from tests.wsps.evaluation.one_image import count_image, score_image
+from tests.wsps.evaluation.score_records import average_precision, mean_iou, panoptic_quality
 from tests.wsps.panoptic_files import random_label
-from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, average_precision
-from wsps.evaluation.mean_iou import PixelCounts, count_pixels, mean_iou
-from wsps.evaluation.panoptic_quality import PanopticCounts, panoptic_quality
+from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS
+from wsps.evaluation.mean_iou import PixelCounts, count_pixels
+from wsps.evaluation.panoptic_quality import PanopticCounts
 from wsps.evaluation.rates import (
     draw_resamples,
     interval,

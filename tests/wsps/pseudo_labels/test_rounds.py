@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from annotools.label_maps import class_map
 from tests.wsps.pseudo_label_runs import (
     QUICK,
     contents,
+    counted,
     make_world,
     read_json,
     read_maps,
@@ -35,19 +35,6 @@ ROUND = (*TWO_STEPS, "--rounds", 1)
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
     return make_world(tmp_path)
-
-
-def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[tuple[Any, ...]]:
-    """The arguments of every call of a function from now on."""
-    function: Callable[..., Any] = getattr(module, name)
-    calls = []
-
-    def count(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return function(*arguments)
-
-    monkeypatch.setattr(module, name, count)
-    return calls
 
 
 def test_each_kind_goes_through_the_rounds(world: Path, tmp_path: Path) -> None:

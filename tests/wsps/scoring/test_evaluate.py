@@ -42,7 +42,7 @@ def test_official_crowds_give_the_figures_of_the_reference(tmp_path, seed):
     truth, prediction = write_random_pair(tmp_path, CATEGORIES, seed)
     stat, expected = reference_results(truth, prediction)
     task = read_panoptic_task(truth, prediction)
-    found = evaluate_predictions(task, None, replace(SETTINGS, all_groups=False))
+    found = evaluate_predictions([task], replace(SETTINGS, all_groups=False))
     row_of = {row.name: row for row in found.rows}
     for category in CATEGORIES.categories:
         row, counts = row_of[category.name], stat[category.category_id]
@@ -64,8 +64,8 @@ def test_the_rules_for_crowds_differ_as_said(tmp_path):
     for seed in range(6):
         truth, prediction = write_random_pair(tmp_path / str(seed), CATEGORIES, seed)
         task = read_panoptic_task(truth, prediction)
-        ours = evaluate_predictions(task, None, SETTINGS)
-        official = evaluate_predictions(task, None, replace(SETTINGS, all_groups=False))
+        ours = evaluate_predictions([task], SETTINGS)
+        official = evaluate_predictions([task], replace(SETTINGS, all_groups=False))
         changes = [
             math.nan if None in (a.rates[name], b.rates[name]) else a.rates[name] - b.rates[name]
             for a, b in zip(ours.rows, official.rows, strict=True)
@@ -83,10 +83,10 @@ def test_the_rules_for_crowds_differ_as_said(tmp_path):
 def test_the_rules_for_crowds_are_compared_on_both_predictions(tmp_path):
     truth, prediction = write_random_pair(tmp_path, CATEGORIES, 0)
     task, copy = read_panoptic_task(truth, prediction), read_panoptic_task(truth, truth)
-    first, second = (evaluate_predictions(t, None, SETTINGS).crowd_effect for t in (task, copy))
+    first, second = (evaluate_predictions([t], SETTINGS).crowd_effect for t in (task, copy))
     assert min(first.num_scores, second.num_scores) > 0
     for pair in ((task, copy), (copy, task)):
-        both = evaluate_predictions(*pair, SETTINGS).crowd_effect
+        both = evaluate_predictions(pair, SETTINGS).crowd_effect
         assert both.num_scores == first.num_scores + second.num_scores
         assert both.most == max(first.most, second.most)
 
@@ -94,7 +94,7 @@ def test_the_rules_for_crowds_are_compared_on_both_predictions(tmp_path):
 def test_panoptic_quality_does_not_move_by_a_bit_when_the_ranking_changes(tmp_path):
     task = read_panoptic_task(*write_random_pair(tmp_path, CATEGORIES, 1, scored=True))
     by_detection, by_oracle = (
-        evaluate_predictions(task, None, replace(SETTINGS, ranking=ranking))
+        evaluate_predictions([task], replace(SETTINGS, ranking=ranking))
         for ranking in ("detection", "oracle")
     )
     for one, other in zip(by_detection.rows, by_oracle.rows, strict=True):
@@ -105,13 +105,13 @@ def test_panoptic_quality_does_not_move_by_a_bit_when_the_ranking_changes(tmp_pa
 
 def test_two_processes_find_what_one_finds(tmp_path):
     task = read_panoptic_task(*write_random_pair(tmp_path, CATEGORIES, 2, scored=True))
-    one = evaluate_predictions(task, None, SETTINGS)
-    assert evaluate_predictions(task, None, replace(SETTINGS, workers=2)) == one
+    one = evaluate_predictions([task], SETTINGS)
+    assert evaluate_predictions([task], replace(SETTINGS, workers=2)) == one
 
 
 def test_a_prediction_compared_with_itself_differs_by_nothing(tmp_path):
     task = read_panoptic_task(*write_random_pair(tmp_path, CATEGORIES, 3))
-    found = evaluate_predictions(task, task, replace(SETTINGS, num_resamples=50))
+    found = evaluate_predictions([task, task], replace(SETTINGS, num_resamples=50))
     for row in found.differences:
         assert set(row.rates.values()) <= {0.0, None}
         assert set(row.intervals.values()) <= {(0.0, 0.0)}
@@ -127,7 +127,7 @@ def test_intervals_of_average_precision_and_its_differences(tmp_path):
         segment["score"] = 1 - segment["score"]
     other.write_text(json.dumps(content))
     found = evaluate_predictions(
-        task, read_panoptic_task(truth, other), replace(SETTINGS, num_resamples=200)
+        [task, read_panoptic_task(truth, other)], replace(SETTINGS, num_resamples=200)
     )
     for row, difference in zip(found.rows, found.differences, strict=True):
         low, high = row.intervals["ap_vol"]
@@ -143,8 +143,8 @@ def test_intervals_of_average_precision_and_its_differences(tmp_path):
 def test_a_difference_is_the_second_minus_the_first(tmp_path):
     truth, prediction = write_random_pair(tmp_path, CATEGORIES, 4)
     task, perfect = read_panoptic_task(truth, prediction), read_panoptic_task(truth, truth)
-    found = evaluate_predictions(task, perfect, replace(SETTINGS, num_resamples=100))
-    best = evaluate_predictions(perfect, None, SETTINGS)
+    found = evaluate_predictions([task, perfect], replace(SETTINGS, num_resamples=100))
+    best = evaluate_predictions([perfect], SETTINGS)
     assert [row.rates for row in found.second_rows] == [row.rates for row in best.rows]
     assert found.second_rows[-3].intervals["iou"] == (1, 1)
     for difference, first, second in zip(found.differences, found.rows, best.rows, strict=True):

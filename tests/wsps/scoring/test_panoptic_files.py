@@ -37,21 +37,20 @@ def test_labels_scores_and_groups_in_the_order_of_the_file(tmp_path):
     truth, prediction = write_pair(tmp_path, [label(groups=[3])], scores=scores)
     change(prediction, lambda entries: entries[0]["segments_info"][0].update(probability=0.75))
     (image,) = read_panoptic_task(truth, prediction).images
-    true_label, predicted = image.read_truth(), image.read_prediction()
+    true_label = image.read_truth()
     assert [s.segment_id for s in true_label.segments] == [3, 2, 1]
     assert [s.is_group for s in true_label.segments] == [True, False, False]
     assert draw_runs(true_label.runs).tolist() == label().segment_map.tolist()
     assert set(true_label.segments) == set(label(groups=[3]).segments)
-    assert predicted.scores == scores[1]
-    assert predicted.ranks("detection") == scores[1]
-    assert predicted.ranks("probability") == {3: 0.75}
+    assert image.ranks("detection") == scores[1]
+    assert image.ranks("probability") == {3: 0.75}
 
 
 @pytest.mark.parametrize(("true_id", "predicted_id"), [(1, "1"), ("1", 1), ("a", "a"), (7, 7)])
 def test_texts_and_numbers_match(tmp_path, true_id, predicted_id):
     task = read_panoptic_task(*write_pair(tmp_path, [label(true_id)], [label(predicted_id)]))
     assert [image.image_id for image in task.images] == [true_id]
-    assert task.images[0].read_prediction().label.image_id == true_id
+    assert task.images[0].read_prediction().image_id == true_id
 
 
 def test_a_number_is_no_text_where_ids_are_mixed(tmp_path):
@@ -69,7 +68,7 @@ def test_a_folder_may_have_another_name(tmp_path):
     truth, prediction = write_pair(tmp_path)
     (tmp_path / "prediction").rename(tmp_path / "pngs")
     task = read_panoptic_task(truth, prediction, prediction_folder=tmp_path / "pngs")
-    assert task.images[0].read_prediction().label.image_id == 1
+    assert task.images[0].read_prediction().image_id == 1
     with pytest.raises(DatasetError, match="prediction: no such folder"):
         read_panoptic_task(truth, prediction)
     with pytest.raises(DatasetError, match="aaa: no such folder: give the folder of the PNGs"):
@@ -120,7 +119,7 @@ def test_pictures_with_and_without_opacity(tmp_path, mode):
     path = tmp_path / "prediction" / "1.png"
     Picture.open(path).convert(mode).save(path)
     predicted = read_panoptic_task(truth, prediction).images[0].read_prediction()
-    assert draw_runs(predicted.label.runs).tolist() == label().segment_map.tolist()
+    assert draw_runs(predicted.runs).tolist() == label().segment_map.tolist()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])

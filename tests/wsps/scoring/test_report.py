@@ -1,10 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 
 from tests.builders import make_categories
-from wsps.evaluation.rates import CrowdEffect, Measured
+from wsps.evaluation.rates import CrowdEffect, Measured, difference
 from wsps.scoring.report import (
     Evaluation,
-    difference_rows,
     evaluation_as_csv,
     rows_as_json,
     score_rows,
@@ -14,6 +15,7 @@ CATEGORIES = make_categories(stuff=("road",))
 MEASURED = Measured(
     rates={"pq": np.array([0.5, np.nan, 0.5, np.nan, 0.5]), "ap_vol": np.full(5, 0.25)},
     counts={"tp": np.array([2, 0, 2, 0, 2])},
+    resampled={},
 )
 
 
@@ -38,7 +40,7 @@ def as_csv(rows, second_rows=(), differences=()):
 
 
 def test_undefined_is_null_in_json_and_empty_in_csv():
-    rows = score_rows(MEASURED, CATEGORIES, None)
+    rows = score_rows(MEASURED, CATEGORIES)
     assert [(row.name, row.kind) for row in rows] == [
         ("road", "stuff"),
         ("car", "thing"),
@@ -60,7 +62,7 @@ def test_undefined_is_null_in_json_and_empty_in_csv():
 
 
 def test_intervals_go_to_rates_that_some_resample_defines():
-    rows = score_rows(MEASURED, CATEGORIES, resampled(0.75))
+    rows = score_rows(replace(MEASURED, resampled=resampled(0.75)), CATEGORIES)
     assert rows[0].intervals == {"pq": (0.75, 0.75), "ap_vol": (0.25, 0.25)}
     assert rows[1].intervals == {"ap_vol": (0.25, 0.25)}
     assert as_csv(rows).splitlines()[:3] == [
@@ -72,9 +74,11 @@ def test_intervals_go_to_rates_that_some_resample_defines():
 
 def test_a_difference_is_second_minus_first_in_the_same_resamples():
     rates = {"pq": np.array([0.75, 0.5, 0.75, 0.5, np.nan])}
-    second = Measured(rates=rates | {"ap_vol": np.zeros(5)}, counts={})
-    pair = (resampled(0.25), resampled(0.75, ap=0.0))
-    rows = difference_rows(MEASURED, second, CATEGORIES, pair)
+    first = replace(MEASURED, resampled=resampled(0.25))
+    second = Measured(
+        rates=rates | {"ap_vol": np.zeros(5)}, counts={}, resampled=resampled(0.75, ap=0.0)
+    )
+    rows = score_rows(difference(first, second), CATEGORIES)
     assert [row.rates["pq"] for row in rows] == [0.25, None, 0.25, None, None]
     assert rows[0].rates["ap_vol"] == -0.25
     assert rows[0].intervals == {"pq": (0.5, 0.5), "ap_vol": (-0.25, -0.25)}
@@ -82,12 +86,13 @@ def test_a_difference_is_second_minus_first_in_the_same_resamples():
 
 
 def test_csv_of_a_comparison_has_both_and_their_difference():
-    second = Measured(rates={"pq": np.ones(5), "ap_vol": np.ones(5)}, counts=MEASURED.counts)
-    pair = (resampled(0.25), resampled(0.75))
+    ones = {"pq": np.ones(5), "ap_vol": np.ones(5)}
+    second = replace(MEASURED, rates=ones, resampled=resampled(0.75))
+    first = replace(MEASURED, resampled=resampled(0.25))
     lines = as_csv(
-        score_rows(MEASURED, CATEGORIES, None),
-        score_rows(second, CATEGORIES, None),
-        difference_rows(MEASURED, second, CATEGORIES, pair),
+        score_rows(MEASURED, CATEGORIES),
+        score_rows(replace(second, resampled={}), CATEGORIES),
+        score_rows(difference(first, second), CATEGORIES),
     ).splitlines()
     assert lines[0] == "of,name,kind,pq,ap_vol,tp,ap_vol_low,ap_vol_high,pq_low,pq_high"
     assert len(lines) == 1 + 3 * 5

@@ -12,7 +12,6 @@ from annotools.files import write_json
 from annotools.formats.panoptic_folder import write_label, write_label_set
 from annotools.formats.source import Source, open_source
 from annotools.formats.weak_json import write_boxes
-from annotools.random_streams import stream_seed
 from annotools.records import Image
 from annotools.weak_labels.weaken import weaken
 from wsps.networks.model import build_model
@@ -26,7 +25,6 @@ from wsps.recipe import (
 )
 from wsps.training import train as training
 from wsps.training.checkpoints import store_weights
-from wsps.training.stages import start_model
 from wsps.training.train import load_model, train
 
 ONE_STEP = StageSettings(steps=1, learning_rate=1e-3)
@@ -77,7 +75,7 @@ def test_the_detector_learns_where_somebody_was_asked_for_boxes(
     photos: Source, tmp_path: Path
 ) -> None:
     categories = open_source(photos).categories
-    untrained = build_model(RECIPE, categories, stream_seed(0, "weights"), CPU)
+    untrained = build_model(RECIPE, categories, 0, CPU)
     detectors = []
     for name, kinds in (("unasked", {0: "tags", 1: "tags"}), ("asked", {0: "tags", 1: "boxes"})):
         labels = write_labels(tmp_path / name, photos, kinds)
@@ -122,7 +120,7 @@ def test_labels_of_a_round_go_on_with_the_network_of_the_round_before(
     labels = write_labels(tmp_path / "labels", photos, {0: "tags", 1: "tags"}, round_number=1)
     recipe = replace(RECIPE, semantic=replace(ONE_STEP, steps=0))
     categories = open_source(photos).categories
-    network = start_model(categories, recipe, 5, CPU).semantic
+    network = build_model(recipe, categories, 5, CPU).semantic
     store_weights(labels / "rounds/0/network.pt", "key", lambda: network)
     train(labels, photos, recipe, 0, tmp_path / "run")
     assert torch.equal(weights_of(load_model(tmp_path / "run").semantic.cpu()), weights_of(network))
