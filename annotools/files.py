@@ -46,6 +46,11 @@ def write_json(path: Path, content: Any) -> None:
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def compact_json(content: Any) -> str:
+    """Return JSON in one line, without blanks."""
+    return json.dumps(content, separators=(",", ":"))
+
+
 def digest(*parts: Any) -> str:
     """Return 64 hexadecimal digits that name some content: equal parts have equal digests.
 

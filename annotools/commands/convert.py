@@ -18,7 +18,7 @@ from annotools.commands.options import (
 
 if TYPE_CHECKING:
     from annotools.allocation.plan_file import Allocation
-    from annotools.conversion.convert import Conversion
+    from annotools.conversion.account import Conversion
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -155,7 +155,7 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from annotools.conversion.manifest import GAPS
+    from annotools.conversion.account import GAPS
 
     title = f"{conversion.num_images} images, {conversion.num_objects} objects"
     if conversion.num_resumed:

@@ -3,13 +3,13 @@
 Each part of a conversion returns what it has of the image; the label kinds are joined from these.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 
 from annotools.categories import CategorySet
-from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, Wanted
+from annotools.conversion.wanted import PARTS_OF, ImageTask, Wanted
 from annotools.formats import box_files, weak_json
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
@@ -28,6 +28,17 @@ from annotools.weak_labels.coarse import outlines_of
 from annotools.weak_labels.outlines import MISSED, annotate_full
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of
+
+ALL_KINDS = "all"
+"""Stands for the kind of a drop that no kind has."""
+
+Counts = Counter[tuple[str, ...]]
+"""Counts of some images, by what is counted and in which label kind.
+
+`images`, `objects` of the source, `source drops`, `entries` and `written` objects are over the
+images that have the kind; `images` and `objects` of `ALL_KINDS` over all images. `entries of part`
+are by part, `actions` of the annotator by kind and action.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +61,13 @@ class Part:
 class ImageOutputs:
     """All that is written for one image.
 
-    `num_objects` is how many objects the source has, background left out; of these `num_written`
-    are in the result of each kind, and the rest are `source_drops`, which no kind has, or `drops`
-    of that kind. `actions` are what the annotator does, by kind.
+    Objects of the source, background left out, are in the result of a kind, or they are among its
+    `drops`, or among those of `ALL_KINDS`, which no kind has.
     """
 
-    num_objects: int
-    source_drops: tuple[Drop, ...]
     parts: dict[str, Part]
-    num_written: dict[str, int]
     drops: dict[str, tuple[Drop, ...]]
-    actions: dict[str, dict[str, int]]
+    counts: Counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +89,14 @@ class _Object:
 class _Task:
     """An image, its label and what is wanted: all parts are made from these.
 
-    `source` is the label that the dataset has.
+    `source` is the label that the dataset has; `files` are as an `ImageTask` has them.
     """
 
     image: Image
     source: FullLabel | WeakLabel
     categories: CategorySet
     wanted: Wanted
-    names: tuple[str, ...]
+    files: Mapping[str, str]
 
     @property
     def annotator(self) -> Annotator:
@@ -153,55 +160,41 @@ class _Task:
         return frozenset(numbers) & {thing.number for thing in self.objects}
 
 
-def image_files(image: Image, wanted: Wanted, *, keep_suffix: bool) -> tuple[str, ...]:
-    """Return the names, relative to the output folder, of the files that this image gets.
-
-    They are the image's own name with its folders, below `panoptic/` and `boxes/`; `keep_suffix`
-    says whether the photo's suffix stays in front of the new one.
-    """
-    name = str(PurePosixPath(image.file_name))
-    name = name if keep_suffix else weak_json.name_without_suffix(name)
-    names = []
-    if "full" in wanted.parts:
-        names.append(f"panoptic/{name}.png")
-    if "boxes" in wanted.parts and wanted.box_format in BOX_SUFFIXES:
-        names.append(f"boxes/{name}{BOX_SUFFIXES[wanted.box_format]}")
-    return tuple(names)
-
-
-def convert_image(
-    image: Image, dataset: Dataset, wanted: Wanted, names: tuple[str, ...]
-) -> ImageOutputs:
-    """Convert the label of one image to all that is wanted.
+def convert_image(asked: ImageTask, dataset: Dataset) -> ImageOutputs:
+    """Convert the label of one image to all that is wanted of it.
 
     Args:
-        image: of the dataset.
-        dataset: one that can give the kinds that are wanted.
-        wanted: the kinds and their form.
-        names: of the image's own files, from `image_files`.
+        asked: the image and what is wanted.
+        dataset: that of the image; it can give the kinds that are wanted.
 
     Raises:
         DatasetError: when the label cannot be read.
     """
     task = _Task(
-        image=image,
-        source=read_source(dataset, image),
+        image=asked.image,
+        source=read_source(dataset, asked.image),
         categories=dataset.categories,
-        wanted=wanted,
-        names=names,
+        wanted=asked.wanted,
+        files=asked.files,
     )
-    parts = {part: make(task) for part, make in _MAKERS.items() if part in wanted.parts}
-    accounts = {
-        kind: _account(kind, parts, task.objects) for kind in LABEL_KINDS if kind in wanted.kinds
-    }
-    return ImageOutputs(
-        num_objects=len(task.objects) + len(task.source.drops),
-        source_drops=task.source.drops,
-        parts=parts,
-        num_written={kind: len(written) for kind, (written, _) in accounts.items()},
-        drops={kind: drops for kind, (_, drops) in accounts.items()},
-        actions=_count_actions(task),
-    )
+    parts = {part: make(task) for part, make in _MAKERS.items() if part in asked.wanted.parts}
+    num_source_drops = len(task.source.drops)
+    num_objects = len(task.objects) + num_source_drops
+    drops = {ALL_KINDS: task.source.drops}
+    counts: Counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): num_objects})
+    for part, made in parts.items():
+        counts["entries of part", part] = made.num_entries
+    for kind in (kind for kind in LABEL_KINDS if kind in asked.wanted.kinds):
+        written, drops[kind] = _account(kind, parts, task.objects)
+        counts["images", kind] = 1
+        counts["objects", kind] = num_objects
+        counts["source drops", kind] = num_source_drops
+        counts["entries", kind] = sum(parts[part].num_entries for part in PARTS_OF[kind])
+        counts["written", kind] = len(written)
+    for kind, actions in _count_actions(task).items():
+        for action, count in actions.items():
+            counts["actions", kind, action] = count
+    return ImageOutputs(parts=parts, drops=drops, counts=counts)
 
 
 def _account(
@@ -223,11 +216,11 @@ def _account(
 
 def _make_panoptic(task: _Task) -> Part:
     hurried, missed = task.drawn
-    name = task.names[0]
-    entry = panoptic_entry(hurried, task.image, name.removeprefix("panoptic/"))
+    file = task.files["full"]
+    entry = panoptic_entry(hurried, task.image, file.removeprefix("panoptic/"))
     return Part(
         entries=[entry],
-        files={name: encode_segment_map(hurried.segment_map)},
+        files={file: encode_segment_map(hurried.segment_map)},
         num_entries=len(entry["segments_info"]),
         written=task.objects_among(segment.segment_id for segment in hurried.segments),
         drops=missed,
@@ -250,9 +243,9 @@ def _make_boxes(task: _Task) -> Part:
     boxes = tuple(box for _, drawn in pairs for box in drawn)
     files = {}
     if box_format == "voc":
-        files[task.names[-1]] = box_files.voc_xml(task.image, boxes, task.categories)
+        files[task.files["boxes"]] = box_files.voc_xml(task.image, boxes, task.categories)
     elif box_format == "yolo":
-        files[task.names[-1]] = box_files.yolo_text(task.image, boxes, task.categories)
+        files[task.files["boxes"]] = box_files.yolo_text(task.image, boxes, task.categories)
     return Part(
         entries=() if files else weak_json.box_entries(task.image, boxes),
         files=files,

@@ -44,6 +44,16 @@ def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ..
     return tuple(images[i] for i in sorted(images, key=lambda i: (isinstance(i, str), i)))
 
 
+def image_entry(image: Image) -> dict[str, Any]:
+    """Return an image's object for the list `images`."""
+    return {
+        "id": image.image_id,
+        "file_name": image.file_name,
+        "width": image.width,
+        "height": image.height,
+    }
+
+
 def take_image_id(place: str, entry: dict[str, Any], key: str) -> int | str:
     """Return an image's id, a number or a text.
 

@@ -3,16 +3,16 @@
 Entries are plain dictionaries without an `id`: whoever writes the file numbers them.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.files import write_json_lists
-from annotools.formats.coco_entries import read_images, take_image_id
+from annotools.files import JsonList, compact_json, write_json_lists
+from annotools.formats.coco_entries import image_entry, read_images, take_image_id
 from annotools.formats.coco_instances import (
     find_boxes,
     group_instances,
@@ -36,6 +36,21 @@ from annotools.records import (
 Entry = dict[str, Any]
 
 BOXES_FILE = "boxes.json"
+
+PARTS = {
+    "boxes": (
+        "Tight boxes of things, as COCO has them. The area is that of the box, for masks are not "
+        "known; iscrowd marks a box around instances that are not told apart."
+    ),
+    "tags": (
+        "Categories present in fixed crops, things and stuff alike; a category that a crop does "
+        "not list has no pixel in it."
+    ),
+    "points": "One click inside each segment: column x, row y, in pixels.",
+    "scribbles": "One stroke inside each segment: a polyline of [x, y] in pixels.",
+    "coarse": "Coarse masks inside segments: polygons of [x, y] in pixels, border included.",
+}
+"""What can be in a file of weak labels, in words."""
 
 ALL_CATEGORIES = "all_categories"
 """Key of the complete list of categories, of which `categories` has those that can be labelled."""
@@ -190,34 +205,52 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
     )
 
 
-def write_boxes(path: Path, dataset: Dataset, boxed: Iterable[tuple[Image, Iterable[Box]]]) -> None:
+def open_weak_list(
+    folder: Path, part: str, dataset: Dataset, images: Iterable[Image]
+) -> AbstractContextManager[JsonList]:
+    """Open the file `PART.json` for its entries; it appears when the block ends.
+
+    Args:
+        folder: of the file.
+        part: one of `PARTS`.
+        dataset: whose categories are listed: all, and those that the part can have.
+        images: those that were labelled, also those without an entry.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    every = category_entries(dataset.categories)
+    possible = every
+    if part == "boxes":
+        possible = [entry for entry in every if entry["isthing"]]
+    if part == "tags":
+        background_id = dataset.categories.background_id
+        possible = [entry for entry in every if entry["id"] != background_id]
+    return write_json_lists(
+        folder / f"{part}.json",
+        head={"info": {"description": PARTS[part], "format": dataset.name}},
+        lists={
+            "categories": possible,
+            ALL_CATEGORIES: every,
+            "images": map(image_entry, images),
+        },
+        last="crops" if part == "tags" else "annotations",
+    )
+
+
+def write_boxes(
+    folder: Path, dataset: Dataset, boxed: Iterable[tuple[Image, Iterable[Box]]]
+) -> None:
     """Write the boxes of images as COCO detection; an image without a box is listed too.
 
     Raises:
         OSError: when the file cannot be written.
     """
     pairs = list(boxed)
-    listed = category_entries(dataset.categories)
-    lists: dict[str, Iterable[Entry]] = {
-        ALL_CATEGORIES: listed,
-        "categories": [entry for entry in listed if entry["isthing"]],
-        "images": [image_entry(image) for image, _ in pairs],
-    }
-    head = {"info": {"format": dataset.name}}
-    with write_json_lists(path, head, lists, last="annotations") as annotations:
+    with open_weak_list(folder, "boxes", dataset, (image for image, _ in pairs)) as annotations:
         for image, boxes in pairs:
             for entry in box_entries(image, boxes):
-                annotations.add_numbered(json.dumps(entry))
-
-
-def image_entry(image: Image) -> Entry:
-    """Return an entry of `images`."""
-    return {
-        "id": image.image_id,
-        "file_name": image.file_name,
-        "width": image.width,
-        "height": image.height,
-    }
+                annotations.add_numbered(compact_json(entry))
 
 
 def box_entries(image: Image, boxes: Iterable[Box]) -> list[Entry]:
@@ -301,15 +334,6 @@ def outline_entries(
         | {"polygons": [[[x, y] for x, y in polygon] for polygon in outline.polygons_xy]}
         for outline in outlines
     ]
-
-
-def name_without_suffix(file_name: str) -> str:
-    """Return an image's relative name with its folders and without its last suffix.
-
-    What a file gets as name from it still needs a suffix of its own, so it is never `.` or `..`.
-    """
-    path = PurePosixPath(file_name)
-    return str(path)[: len(str(path)) - len(path.suffix)]
 
 
 def _segment_entry(

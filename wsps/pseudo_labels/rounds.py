@@ -8,7 +8,6 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4.
 """
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,13 @@ from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, WeakLabel
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
-from annotools.work_folder import MANIFEST_FILE, STATE_FOLDER, finish_folder, start_folder
+from annotools.work_folder import (
+    MANIFEST_FILE,
+    STATE_FOLDER,
+    finish_folder,
+    start_folder,
+    write_manifest,
+)
 from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.quality import (
@@ -124,7 +129,7 @@ def pseudo_label(
         made.append(_label_all(labeller, due, workers))
         _write_labels(folder, dataset, made[-1])
         if folder != out:
-            write_json(folder / MANIFEST_FILE, _describe(request, dataset, due, number))
+            _write_manifest(folder, request, dataset, due, number)
     truth = dataset if request.truth is None else open_source(request.truth)
     is_measured = request.is_measured and truth.read_weak is None
     result = LabelledSplit(
@@ -138,7 +143,7 @@ def pseudo_label(
             out / QUALITY_FILE, quality_as_json(result.rounds, result.tags, truth.categories)
         )
     finish_folder(out, WRITTEN_BY)
-    write_json(out / MANIFEST_FILE, _describe(request, dataset, tasks, request.num_rounds))
+    _write_manifest(out, request, dataset, tasks, request.num_rounds)
     return result
 
 
@@ -230,7 +235,7 @@ def _write_labels(folder: Path, dataset: Dataset, made: Sequence[LabelledImage])
     labelled = [(one.task.image, one.entry) for one in made]
     write_label_set(folder, dataset.categories, labelled)
     boxed = [(one.task.image, one.boxes) for one in made if one.boxes is not None]
-    write_boxes(folder / BOXES_FILE, dataset, boxed)
+    write_boxes(folder, dataset, boxed)
 
 
 def _train_classifier(
@@ -334,19 +339,23 @@ def _score_held_out(labeller: ImageLabeller, task: LabelTask) -> CropScores | No
     return labeller.score_tags(dataset, task.image, labeller.buy(dataset, task))
 
 
-def _describe(
-    request: LabelRequest, dataset: Dataset, tasks: Sequence[LabelTask], round_number: int
-) -> dict[str, Any]:
-    """Return the manifest of the labels of a round, from 0."""
-    return {
-        "written_by": WRITTEN_BY,
+def _write_manifest(
+    folder: Path,
+    request: LabelRequest,
+    dataset: Dataset,
+    tasks: Sequence[LabelTask],
+    round_number: int,
+) -> None:
+    """Write the manifest of the labels of a round, from 0."""
+    asked = {
         "source": as_table(replace(request.source, max_images=None)),
         "labels_from": request.labels if isinstance(request.labels, str) else request.origin,
         "recipe": as_table(request.recipe),
         "annotator": as_table(request.annotator),
         "seed": request.seed,
         "round": round_number,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
+    }
+    found = {
         "images": count_images(request, dataset, tasks),
         "kinds": dict(sorted(Counter(task.kind for task in tasks).items())),
         "classes": [category.name for category in dataset.categories.categories],
@@ -357,3 +366,4 @@ def _describe(
             for task in tasks
         ],
     }
+    write_manifest(folder, WRITTEN_BY, _PACKAGES, asked, found)
