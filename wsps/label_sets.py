@@ -62,7 +62,8 @@ def read_label_set(folder: Path) -> LabelSet:
         for place, entry in entries(manifest, content, "labels"):
             kind_of[entry.get("image_id", "")] = take(place, entry, "kind", str)
     boxes = folder / BOXES_FILE
-    boxes_of = read_boxes(boxes).boxes_of if boxes.is_file() else None
+    given = read_boxes(boxes).weak_of if boxes.is_file() else None
+    boxes_of = None if given is None else {image_id: weak.boxes for image_id, weak in given.items()}
     return LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
 
 

@@ -5,7 +5,7 @@ Entries are plain dictionaries without an `id`: whoever writes the file numbers 
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,15 @@ ALL_CATEGORIES = "all_categories"
 class GivenLabels:
     """The boxes or the tags of a file, by image id; images come in the file's order.
 
-    Images without an entry have no box, or no tagged crop. `tagged_category_ids` are those that
-    were asked about. `format_name` is that of the dataset that the labels were bought of.
+    Images without an entry have no box, or no tagged crop. `format_name` is that of the dataset
+    that the labels were bought of.
     """
 
     path: Path
     format_name: str
     categories: CategorySet
     images: tuple[Image, ...]
-    boxes_of: Mapping[int | str, tuple[Box, ...]]
-    crops_of: Mapping[int | str, tuple[TaggedCrop, ...]]
-    tagged_category_ids: tuple[int, ...] = ()
+    weak_of: Mapping[int | str, WeakLabel]
 
 
 def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
@@ -90,35 +88,31 @@ def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
     """
     if not photos.is_dir():
         raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
-    given_boxes = None if boxes is None else read_boxes(boxes, photos)
-    given_tags = None if tags is None else read_tags(tags, photos)
-    sides = [given for given in (given_tags, given_boxes) if given is not None]
-    if given_tags and given_boxes:
-        _check_agreement(given_tags, given_boxes)
+    sides = [] if tags is None else [read_tags(tags, photos)]
+    sides += [] if boxes is None else [read_boxes(boxes, photos)]
+    first, last = sides[0], sides[-1]
+    if first is not last:
+        _check_agreement(tags=first, boxes=last)
     images = {image.image_id: image for given in reversed(sides) for image in given.images}
     for image in images.values():
         if image.path is None or not image.path.is_file():
             raise DatasetError(f"{image.path}: the photo is missing: give --photos its folder")
-    box_ids = {i.image_id for i in given_boxes.images} if given_boxes else set()
-    tag_ids = {i.image_id for i in given_tags.images} if given_tags else set()
+    weak_of = dict(first.weak_of)
+    for image_id, weak in last.weak_of.items():
+        tagged = weak_of.get(image_id, weak)
+        asked = tagged.tagged_category_ids
+        weak_of[image_id] = replace(weak, crops=tagged.crops, tagged_category_ids=asked)
 
     def give(image: Image) -> WeakLabel:
-        has_boxes, has_tags = image.image_id in box_ids, image.image_id in tag_ids
-        return WeakLabel(
-            image_id=image.image_id,
-            boxes=given_boxes.boxes_of.get(image.image_id, ()) if given_boxes and has_boxes else (),
-            crops=given_tags.crops_of.get(image.image_id, ()) if given_tags and has_tags else (),
-            tagged_category_ids=given_tags.tagged_category_ids if given_tags and has_tags else (),
-            has_boxes=has_boxes,
-        )
+        return weak_of[image.image_id]
 
     def refuse(image: Image) -> FullLabel:
-        raise DatasetError(f"{sides[0].path}: has no mask of {image.file_name}")
+        raise DatasetError(f"{first.path}: has no mask of {image.file_name}")
 
     return Dataset(
-        name=sides[0].format_name,
+        name=first.format_name,
         split="given",
-        categories=sides[0].categories,
+        categories=first.categories,
         images=tuple(images.values()),
         read_label=refuse,
         read_photo=read_photo,
@@ -147,14 +141,12 @@ def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
     images = _images_in_order(path, content, photos)
     listed = list(entries(path, content, "annotations"))
     instances_of = group_instances(listed, categories, images, may_lack_mask=True)
-    found = find_boxes(path, instances_of, images, allow_missing=False)
     return GivenLabels(
         path=path,
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        boxes_of={image_id: weak.boxes for image_id, weak in found.items()},
-        crops_of={},
+        weak_of=find_boxes(path, instances_of, images, allow_missing=False),
     )
 
 
@@ -178,7 +170,7 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
         categories = read_thing_categories(path, content)
     images = _images_in_order(path, content, photos)
     image_of = {image.image_id: image for image in images}
-    crops_of: dict[int | str, list[TaggedCrop]] = {}
+    crops_of: dict[int | str, list[TaggedCrop]] = {image_id: [] for image_id in image_of}
     for place, entry in entries(path, content, "crops"):
         image_id = take_image_id(place, entry, "image_id")
         if image_id not in image_of:
@@ -193,15 +185,17 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
         if x + width > image.width or y + height > image.height:
             raise DatasetError(f"{place}: the crop leaves its image: correct it")
         crop = TaggedCrop(box_xyxy=(x, y, x + width, y + height), category_ids=tuple(tagged))
-        crops_of.setdefault(image_id, []).append(crop)
+        crops_of[image_id].append(crop)
+    asked = tuple(sorted(listed.class_index_of))
     return GivenLabels(
         path=path,
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        boxes_of={},
-        crops_of={image_id: tuple(crops) for image_id, crops in crops_of.items()},
-        tagged_category_ids=tuple(sorted(listed.class_index_of)),
+        weak_of={
+            image_id: WeakLabel(image_id=image_id, crops=tuple(crops), tagged_category_ids=asked)
+            for image_id, crops in crops_of.items()
+        },
     )
 
 
@@ -361,7 +355,7 @@ def _format_of(content: Any) -> str:
     return name if isinstance(name, str) else "coco-instances"
 
 
-def _check_agreement(tags: GivenLabels, boxes: GivenLabels) -> None:
+def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
     """Make sure that two files are about the same categories and images."""
     for category_id in boxes.categories.class_index_of:
         is_background = category_id == boxes.categories.background_id
