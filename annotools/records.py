@@ -132,6 +132,10 @@ class Outline:
     polygons_xy: tuple[tuple[tuple[int, int], ...], ...]
 
 
+Mark = Point | Scribble | Outline
+"""What an annotator draws inside a segment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeakLabel:
     """What an annotator gave instead of a full label; an empty tuple where nothing was asked.

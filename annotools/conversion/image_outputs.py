@@ -16,7 +16,7 @@ from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.weak_json import Entry
 from annotools.prices.actions import count_actions
 from annotools.prices.image_content import measure_source
-from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image, WeakLabel
+from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image, Mark, WeakLabel
 from annotools.weak_labels.annotators import (
     Annotator,
     annotate_boxes,
@@ -134,11 +134,6 @@ class _Task:
             for number, category_id, is_group in found
             if category_id != self.categories.background_id
         )
-
-    @property
-    def groups(self) -> set[int]:
-        """The numbers of the groups."""
-        return {thing.number for thing in self.objects if thing.is_group}
 
     @cached_property
     def perfect_tags(self) -> WeakLabel:
@@ -278,12 +273,12 @@ def _make_points(task: _Task) -> Part:
     points = points_of(task.full, task.categories, task.wanted.seed)
     habits, seed = task.annotator.points, task.wanted.seed
     points = annotate_points(points, task.image.image_id, habits, task.size_wh, seed)
-    return _mark(task, weak_json.point_entries(task.image, points, task.groups))
+    return _mark(task, points)
 
 
 def _make_scribbles(task: _Task) -> Part:
     scribbles = scribbles_of(task.full, task.categories, task.wanted.seed)
-    return _mark(task, weak_json.scribble_entries(task.image, scribbles, task.groups))
+    return _mark(task, scribbles)
 
 
 def _make_coarse(task: _Task) -> Part:
@@ -294,16 +289,16 @@ def _make_coarse(task: _Task) -> Part:
     drop_of = dict(zip(without, drops, strict=True))
     # The background may lack an outline too, but is no object of the source.
     small = {number: drop_of[number] for number in without if number in task.objects_among(without)}
-    entries = weak_json.outline_entries(task.image, outlines, task.groups)
-    return _mark(task, entries, small | missed)
+    return _mark(task, outlines, small | missed)
 
 
-def _mark(task: _Task, entries: list[Entry], drops: dict[int, Drop] | None = None) -> Part:
-    """Return a part whose entries say themselves to which segment they belong."""
+def _mark(task: _Task, marks: Sequence[Mark], drops: dict[int, Drop] | None = None) -> Part:
+    """Return a part of marks, which say to which segment they belong."""
+    groups = {thing.number for thing in task.objects if thing.is_group}
     return Part(
-        entries=entries,
-        num_entries=len(entries),
-        written=task.objects_among(entry["segment_id"] for entry in entries),
+        entries=weak_json.mark_entries(task.image, marks, groups),
+        num_entries=len(marks),
+        written=task.objects_among(mark.segment_id for mark in marks),
         drops=drops or {},
     )
 

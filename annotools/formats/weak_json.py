@@ -26,7 +26,7 @@ from annotools.records import (
     Dataset,
     FullLabel,
     Image,
-    Outline,
+    Mark,
     Point,
     Scribble,
     TaggedCrop,
@@ -285,60 +285,35 @@ def crop_entries(image: Image, crops: Iterable[TaggedCrop]) -> list[Entry]:
     return entries
 
 
-def point_entries(image: Image, points: Iterable[Point], groups: Collection[int]) -> list[Entry]:
-    """Return one entry a click, with column `x` and row `y`.
+def mark_entries(image: Image, marks: Iterable[Mark], groups: Collection[int]) -> list[Entry]:
+    """Return one entry a mark, with the segment that it is on.
+
+    A click has column `x` and row `y`, a stroke its `polyline`, a list of [x, y] in pixels, and a
+    coarse region its `polygons`, each such a list.
 
     Args:
         image: the image.
-        points: its clicks.
-        groups: segment ids that are groups.
-    """
-    return [_segment_entry(image, point, groups) | {"x": point.x, "y": point.y} for point in points]
-
-
-def scribble_entries(
-    image: Image, scribbles: Iterable[Scribble], groups: Collection[int]
-) -> list[Entry]:
-    """Return one entry a stroke, with its `polyline` as a list of [x, y] in pixels.
-
-    Args:
-        image: the image.
-        scribbles: its strokes.
+        marks: its clicks, strokes or coarse regions.
         groups: segment ids that are groups.
     """
     return [
-        _segment_entry(image, scribble, groups)
-        | {"polyline": [[x, y] for x, y in scribble.points_xy]}
-        for scribble in scribbles
+        {
+            "image_id": image.image_id,
+            "category_id": mark.category_id,
+            "segment_id": mark.segment_id,
+            "iscrowd": int(mark.segment_id in groups),
+            **_place_of(mark),
+        }
+        for mark in marks
     ]
 
 
-def outline_entries(
-    image: Image, outlines: Iterable[Outline], groups: Collection[int]
-) -> list[Entry]:
-    """Return one entry a coarse region, with its `polygons`, each a list of [x, y] in pixels.
-
-    Args:
-        image: the image.
-        outlines: its coarse regions.
-        groups: segment ids that are groups.
-    """
-    return [
-        _segment_entry(image, outline, groups)
-        | {"polygons": [[[x, y] for x, y in polygon] for polygon in outline.polygons_xy]}
-        for outline in outlines
-    ]
-
-
-def _segment_entry(
-    image: Image, mark: Point | Scribble | Outline, groups: Collection[int]
-) -> Entry:
-    return {
-        "image_id": image.image_id,
-        "category_id": mark.category_id,
-        "segment_id": mark.segment_id,
-        "iscrowd": int(mark.segment_id in groups),
-    }
+def _place_of(mark: Mark) -> Entry:
+    if isinstance(mark, Point):
+        return {"x": mark.x, "y": mark.y}
+    if isinstance(mark, Scribble):
+        return {"polyline": [[x, y] for x, y in mark.points_xy]}
+    return {"polygons": [[[x, y] for x, y in polygon] for polygon in mark.polygons_xy]}
 
 
 def _images_in_order(path: Path, content: Any, photos: Path | None) -> tuple[Image, ...]:
