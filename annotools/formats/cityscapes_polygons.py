@@ -6,8 +6,8 @@ from typing import Any
 
 from annotools.category_tables.cityscapes import LABEL_NAMES
 from annotools.errors import DatasetError
+from annotools.formats.coco_entries import take_size
 from annotools.formats.json_values import entries, read_json, take
-from annotools.formats.pictures import MAX_PIXELS
 from annotools.formats.polygons import is_near_image
 from annotools.records import Image
 
@@ -23,10 +23,7 @@ def read_polygon_size(path: Path) -> tuple[int, int]:
     content = read_json(path, others="*_polygons.json")
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: is not an object: correct the file")
-    width, height = (take(str(path), content, k, int) for k in ("imgWidth", "imgHeight"))
-    if min(width, height) < 1 or width * height > MAX_PIXELS:
-        raise DatasetError(f"{path}: size {width} x {height}: give the photo's own")
-    return width, height
+    return take_size(str(path), content, "imgWidth", "imgHeight")
 
 
 def read_objects(
