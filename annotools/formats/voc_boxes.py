@@ -24,6 +24,7 @@ class VocObject:
     category_id: int
     box_xyxy: BoxXYXY
     is_difficult: bool
+    is_truncated: bool
 
 
 def read_xml_boxes(path: Path) -> tuple[VocObject, ...]:
@@ -61,6 +62,7 @@ def _read_object(place: str, element: ElementTree.Element) -> VocObject:
         category_id=_CATEGORY_ID_OF[name],
         box_xyxy=(x0 - 1, y0 - 1, x1, y1),
         is_difficult=element.findtext("difficult", "0").strip() == "1",
+        is_truncated=element.findtext("truncated", "0").strip() == "1",
     )
 
 
