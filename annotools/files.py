@@ -17,7 +17,7 @@ import numpy as np
 
 from annotools.errors import DatasetError
 
-_LEFTOVER = re.compile(r"\.(.+)\.\d+")  # how `write_whole` names a file before it is whole
+_LEFTOVER = re.compile(r"\.(.+)\.\d+")  # how `_whole_file` names a file before it is whole
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -26,15 +26,8 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: with the file's name, when it cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole_file(path) as partial:
         partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        # A full disk is reported without a name.
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -44,6 +37,11 @@ def write_json(path: Path, content: Any) -> None:
         OSError: with the file's name, when it cannot be written; nothing is left behind.
     """
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def compact_json(content: Any) -> str:
+    """Return JSON in one line, without blanks."""
+    return json.dumps(content, separators=(",", ":"))
 
 
 def digest(*parts: Any) -> str:
@@ -70,17 +68,8 @@ def open_whole(path: Path) -> Iterator[IO[str]]:
     Raises:
         OSError: with the file's name, when it cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        partial.replace(path)
-    except OSError as error:
-        # A full disk is reported without a name.
-        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with _whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
 
 
 class JsonList:
@@ -176,6 +165,22 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
     for parent in sorted(parents, key=lambda parent: -len(parent.parts)):
         if not any(parent.iterdir()):
             parent.rmdir()
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Give a file to write in place of this one, which takes its name when the block ends well."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        # A full disk is reported without a name, a block may fail on another file.
+        name = None if error.filename == str(partial) else error.filename
+        raise OSError(error.errno, error.strerror, name or str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _as_json(part: Any) -> Any:

@@ -4,8 +4,9 @@ Coordinates are pixels. Boxes are half-open, `[x0, y0, x1, y1)`; formats with an
 convert at their border.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ class Image:
     height: int
     path: Path | None = None
     label_paths: tuple[Path, ...] = ()
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width, self.height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +138,10 @@ class Outline:
     polygons_xy: tuple[tuple[tuple[int, int], ...], ...]
 
 
+Mark = Point | Scribble | Outline
+"""What an annotator draws inside a segment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeakLabel:
     """What an annotator gave instead of a full label; an empty tuple where nothing was asked.
@@ -178,6 +188,11 @@ class Dataset:
     count_vertices: Callable[[Image], int | None] | None = None
     draws_photos: bool = False
     read_weak: Callable[[Image], WeakLabel] | None = None
+
+    @cached_property
+    def image_of(self) -> Mapping[int | str, Image]:
+        """The images by their id."""
+        return {image.image_id: image for image in self.images}
 
     def has_photo(self, image: Image) -> bool:
         """Return whether `read_photo` can give this image's photo."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotools.errors import AnnotationError, RecipeError
+from annotools.errors import AnnotationError, RecipeError, name_place
 
 T = TypeVar("T")
 
@@ -52,6 +52,34 @@ def read_toml(path: Path, error_type: type[AnnotationError] = RecipeError) -> di
         raise error_type(f"{path}: cannot be read ({error.strerror}): check the path") from error
     except ValueError as error:
         raise error_type(f"{path}: not valid TOML ({error}): correct it") from error
+
+
+def find_toml(
+    name_or_path: str | Path,
+    shipped_in: Path,
+    what: str,
+    error_type: type[AnnotationError] = RecipeError,
+) -> Path:
+    """Return the path of a TOML file that is shipped, by its name, or of the user's own.
+
+    Args:
+        name_or_path: a `Path` or text that ends in `.toml` is a file; other text is a name.
+        shipped_in: the folder of the files that have a name.
+        what: they hold, for messages.
+        error_type: what to raise.
+
+    Raises:
+        AnnotationError: of `error_type`, for an unknown name.
+    """
+    if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
+        return Path(name_or_path)
+    shipped = {path.stem: path for path in sorted(shipped_in.glob("*.toml"))}
+    if name_or_path not in shipped:
+        raise error_type(
+            f"no {what} {name_or_path!r}: there is {', '.join(shipped)}; a file of your own ends "
+            "in .toml"
+        )
+    return shipped[name_or_path]
 
 
 def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
@@ -109,11 +137,8 @@ def _read_table(settings_type: type[T], table: Mapping[str, Any], where: str, pa
             raise RecipeError(f"{where}: setting {_join(path, name)} is missing")
     whole = {k: _complete(v, fields[k].default) for k, v in table.items()}
     values = {k: _convert(hints[k], v, where, _join(path, k)) for k, v in whole.items()}
-    try:
+    with name_place(f"{where}: {path}" if path else where):
         return settings_type(**values)
-    except AnnotationError as error:
-        place = f"{where}: {path}" if path else where
-        raise type(error)(f"{place}: {error}") from error
 
 
 def _complete(value: Any, default: Any) -> Any:

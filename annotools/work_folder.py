@@ -6,8 +6,10 @@ refused, and nothing is ever removed that no run wrote.
 """
 
 import json
+import platform
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,30 @@ def finish_folder(out: Path, written_by: str) -> None:
     """
     listed = _listed(_read_own(out / _SETUP, written_by))
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
+
+
+def write_manifest(
+    out: Path,
+    written_by: str,
+    packages: Iterable[str],
+    asked: Mapping[str, Any],
+    found: Mapping[str, Any],
+) -> None:
+    """Write the manifest, which comes last: a folder that has one is whole.
+
+    Args:
+        out: the folder.
+        written_by: the command.
+        packages: those whose versions the content may depend on.
+        asked: what the content was made from: the source and the options.
+        found: what came of it: how many images, and more.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
+    content = {"written_by": written_by, **asked, "versions": versions, **found}
+    write_json(out / MANIFEST_FILE, content)
 
 
 def forget_state(out: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from annotools.files import digest, write_json
+from annotools.errors import DatasetError
+from annotools.files import digest
 from annotools.formats.json_values import read_json
 from annotools.formats.panoptic_folder import (
     LABELS_FILE,
@@ -35,6 +36,7 @@ from annotools.work_folder import (
     mark_done,
     read_done,
     start_folder,
+    write_manifest,
 )
 from wsps.data import normalise, reduce_photo, resize_map
 from wsps.networks.instance import InstanceMarginals
@@ -78,12 +80,12 @@ def predict_images(run: Path, source: Source, out: Path) -> None:
     images = dataset.images[: source.max_images]
     names = name_images(images, out)
     listed = list(zip(images, names, strict=True))
+    if tuple(dataset.categories.class_index_of) != tuple(model.categories.class_index_of):
+        raise DatasetError(f"{run}: was trained for other categories than {source.root} has")
     setup = {
         "run": read_json(run / MANIFEST_FILE, "*.json"),
         "source": as_table(replace(source, max_images=None)),
-        "images": digest(
-            [[image.image_id, name] for image, name in zip(images, names, strict=True)]
-        ),
+        "images": digest([[image.image_id, name] for image, name in listed]),
     }
     planned = [LABELS_FILE, *(f for name in names for f in label_files(name, with_maps=True)[:2])]
     start_folder(out, WRITTEN_BY, setup, planned)
@@ -91,7 +93,7 @@ def predict_images(run: Path, source: Source, out: Path) -> None:
     entries = [write(*one) for one in track(listed, "predicting", total=len(listed))]
     write_label_set(out, model.categories, zip(images, entries, strict=True))
     finish_folder(out, WRITTEN_BY)
-    write_json(out / MANIFEST_FILE, {"written_by": WRITTEN_BY, **setup, "files": planned})
+    write_manifest(out, WRITTEN_BY, ("annotools", "torch"), setup, {"images": len(images)})
 
 
 def _write_prediction(

@@ -62,7 +62,8 @@ def read_label_set(folder: Path) -> LabelSet:
         for place, entry in entries(manifest, content, "labels"):
             kind_of[entry.get("image_id", "")] = take(place, entry, "kind", str)
     boxes = folder / BOXES_FILE
-    boxes_of = read_boxes(boxes).boxes_of if boxes.is_file() else None
+    given = read_boxes(boxes).weak_of if boxes.is_file() else None
+    boxes_of = None if given is None else {image_id: weak.boxes for image_id, weak in given.items()}
     return LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
 
 
@@ -89,14 +90,15 @@ def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) ->
     Raises:
         DatasetError: when a label has no photo.
     """
-    label_of = {image.image_id: image for image in label_set.labels.images}
-    photo_of = {image.image_id: image for image in photos.images if image.image_id in label_of}
-    if missing := [image_id for image_id in label_of if image_id not in photo_of]:
-        raise DatasetError(f"{photos.name}: has no image {missing[0]!r}, which has a label")
+    labels = label_set.labels
+    for image in labels.images:
+        if image.image_id not in photos.image_of:
+            raise DatasetError(f"{photos.name}: has no image {image.image_id!r}, which has a label")
     groups: dict[str, list[Image]] = {}
-    for image_id in photo_of:
-        groups.setdefault(label_set.kind_of[image_id], []).append(label_of[image_id])
-    make = partial(_read_example, label_set, photos, photo_of, max_side)
+    for image in photos.images:
+        if image.image_id in labels.image_of:
+            groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
+    make = partial(_read_example, label_set, photos, max_side)
     return [Examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)]
 
 
@@ -128,16 +130,13 @@ def make_example(
 
 
 def _read_example(
-    label_set: LabelSet,
-    photos: Dataset,
-    photo_of: Mapping[int | str, Image],
-    max_side: int | None,
-    image: Image,
+    label_set: LabelSet, photos: Dataset, max_side: int | None, image: Image
 ) -> TrainingExample:
-    label, categories = label_set.labels.read_label(image), label_set.categories
+    labels, categories = label_set.labels, label_set.categories
+    label = labels.read_label(labels.image_of[image.image_id])
     if label_set.boxes_of is None:
         boxes: Sequence[Box] | None = weaken(label, categories, "boxes", None).boxes
     else:
         boxes = label_set.boxes_of.get(image.image_id)
-    photo = photos.read_photo(photo_of[image.image_id])
+    photo = photos.read_photo(image)
     return reduce_example(make_example(photo, label, boxes, categories), max_side)

@@ -8,13 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from annotools.checks.coco_file import (
-    CocoFile,
-    image_id_of,
-    is_possible_size,
-    text_of,
-    whole_number,
-)
+from annotools.checks.coco_file import ID_TYPES, CocoFile, value_of
 from annotools.checks.coco_mask_checks import (
     check_masks,
     check_one_label_an_image,
@@ -24,14 +18,15 @@ from annotools.checks.coco_mask_checks import (
 from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
 from annotools.formats.json_values import check_inside, read_json
+from annotools.formats.pictures import is_possible_size
 
 BORDER_PIXELS = 0.5
 """How far a box may reach over the image's border, for the rounding of the tool that wrote it."""
 
 _NEEDED: dict[str, dict[str, tuple[type, ...]]] = {
-    "images": {"id": (int, str), "file_name": (str,), "width": (int,), "height": (int,)},
+    "images": {"id": ID_TYPES, "file_name": (str,), "width": (int,), "height": (int,)},
     "categories": {"id": (int,), "name": (str,)},
-    "annotations": {"image_id": (int, str)},
+    "annotations": {"image_id": ID_TYPES},
 }
 _KIND_NAMES = {int: "whole number", str: "text"}
 
@@ -87,54 +82,46 @@ def _check_values(
     place: str, entry: dict[str, Any], needed: dict[str, tuple[type, ...]]
 ) -> Iterator[Problem]:
     for key, kinds in needed.items():
-        if type(entry.get(key)) not in kinds:
+        if value_of(entry, key, *kinds) is None:
             names = " or ".join(_KIND_NAMES[kind] for kind in kinds)
             yield error_at(place, f"{key} is missing or not a {names}: correct the file")
 
 
 def _check_sizes(coco: CocoFile) -> Iterator[Problem]:
     for place, entry in coco.list_entries("images"):
-        width, height = whole_number(entry.get("width")), whole_number(entry.get("height"))
-        if width is None or height is None:
-            continue
-        if not is_possible_size(width, height):
+        width, height = (value_of(entry, key, int) for key in ("width", "height"))
+        if None not in (width, height) and not is_possible_size(width, height):
             yield error_at(place, f"size {width} x {height}: give the photo's own")
 
 
 def _check_file_names(coco: CocoFile) -> Iterator[Problem]:
-    names = []
-    for place, entry in coco.list_entries("images"):
-        file_name = entry.get("file_name")
-        if not isinstance(file_name, str):
-            continue
-        names.append((place, file_name))
+    names = coco.list_values("images", "file_name", str)
+    for place, file_name in names:
         try:
-            check_inside(place, file_name, Path(coco.split))
+            if file_name is not None:
+                check_inside(place, file_name, Path(coco.split))
         except DatasetError as error:
             yield problem_of(error, place)
     yield from find_repeated(names, "file_name")
 
 
 def _check_ids(coco: CocoFile) -> Iterator[Problem]:
-    for key in ("images", "categories", "annotations"):
-        ids = [(place, image_id_of(entry, "id")) for place, entry in coco.list_entries(key)]
-        yield from find_repeated(ids, "id")
+    for list_key in ("images", "categories", "annotations"):
+        yield from find_repeated(coco.list_values(list_key, "id", *ID_TYPES), "id")
 
 
 def _check_category_names(coco: CocoFile) -> Iterator[Problem]:
-    names = [(place, text_of(entry, "name")) for place, entry in coco.list_entries("categories")]
-    yield from find_repeated(names, "name")
+    yield from find_repeated(coco.list_values("categories", "name", str), "name")
 
 
 def _check_references(coco: CocoFile) -> Iterator[Problem]:
-    image_ids = {image_id_of(entry, "id") for _, entry in coco.list_entries("images")}
-    category_ids = {whole_number(entry.get("id")) for _, entry in coco.list_entries("categories")}
-    for place, entry in coco.list_entries("annotations"):
-        image_id = image_id_of(entry, "image_id")
+    image_ids = {image_id for _, image_id in coco.list_values("images", "id", *ID_TYPES)}
+    category_ids = {category_id for _, category_id in coco.list_values("categories", "id", int)}
+    for place, image_id in coco.list_values("annotations", "image_id", *ID_TYPES):
         if image_id is not None and image_id not in image_ids:
             yield error_at(place, f"image_id {image_id!r} is not in images: drop it")
     for described in coco.objects:
-        category_id = whole_number(described.entry.get("category_id"))
+        category_id = value_of(described.entry, "category_id", int)
         if category_id is None:
             yield error_at(described.place, "category_id is missing or not a whole number")
         elif category_id not in category_ids:

@@ -5,7 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from annotools.formats.pictures import MAX_PIXELS
+from annotools.formats.pictures import MAX_PIXELS, is_possible_size
+
+ID_TYPES = (int, str)
+"""An image has a number or a text as its id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +46,18 @@ class CocoFile:
         """Return the objects of a list, each after its place; none where there is no list."""
         return list_objects(f"{self.path}: {key}", self.content.get(key))
 
+    def list_values(self, list_key: str, key: str, *kinds: type) -> list[tuple[str, Any]]:
+        """Return a value of each object of a list, as `value_of` has it, after its place."""
+        return [(place, value_of(e, key, *kinds)) for place, e in self.list_entries(list_key)]
+
     @cached_property
     def size_of(self) -> dict[int | str | None, tuple[int, int]]:
         """Width and height in pixels by image id, of images that have an id and a possible size."""
         sizes: dict[int | str | None, tuple[int, int]] = {}
         for _, entry in self.list_entries("images"):
-            image_id = image_id_of(entry, "id")
-            width, height = whole_number(entry.get("width")), whole_number(entry.get("height"))
-            if image_id is None or width is None or height is None:
-                continue
-            if is_possible_size(width, height):
+            image_id = value_of(entry, "id", *ID_TYPES)
+            width, height = (value_of(entry, key, int) for key in ("width", "height"))
+            if None not in (image_id, width, height) and is_possible_size(width, height):
                 sizes[image_id] = (width, height)
         return sizes
 
@@ -61,7 +66,7 @@ class CocoFile:
         """The annotations of an instances file, the segments of a panoptic one."""
         objects = []
         for place, entry in self.list_entries("annotations"):
-            image_id = image_id_of(entry, "image_id")
+            image_id = value_of(entry, "image_id", *ID_TYPES)
             described = [(place, entry)]
             if "segments_info" in entry:
                 described = list_objects(f"{place}: segments_info", entry["segments_info"])
@@ -76,23 +81,7 @@ def list_objects(place: str, listed: Any) -> list[tuple[str, dict[str, Any]]]:
     return [(f"{place}[{i}]", x) for i, x in enumerate(listed) if isinstance(x, dict)]
 
 
-def whole_number(value: Any) -> int | None:
-    """Return a value that is a whole number, None for any other."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def image_id_of(entry: dict[str, Any], key: str) -> int | str | None:
-    """Return an image's id, a number or a text, None where it is missing or something else."""
+def value_of(entry: dict[str, Any], key: str, *kinds: type) -> Any:
+    """Return a value that is of one of these types, None where it is missing or something else."""
     value = entry.get(key)
-    return value if isinstance(value, str) else whole_number(value)
-
-
-def text_of(entry: dict[str, Any], key: str) -> str | None:
-    """Return a value that is a text, None where it is missing or something else."""
-    value = entry.get(key)
-    return value if isinstance(value, str) else None
-
-
-def is_possible_size(width: int, height: int) -> bool:
-    """Tell whether a picture may have this size in pixels."""
-    return min(width, height) > 0 and width * height <= MAX_PIXELS
+    return value if type(value) in kinds else None

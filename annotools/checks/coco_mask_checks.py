@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.checks.coco_extents import check_extent, check_measured
-from annotools.checks.coco_file import (
-    CocoFile,
-    CocoObject,
-    image_id_of,
-    list_objects,
-    text_of,
-    whole_number,
-)
+from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, list_objects, value_of
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import find_pixels, holds_boxes_alone
@@ -59,11 +52,10 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
 
 def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
     """Yield images of a panoptic file with several annotations or none."""
-    listed = [(p, image_id_of(e, "image_id")) for p, e in coco.list_entries("annotations")]
+    listed = coco.list_values("annotations", "image_id", *ID_TYPES)
     yield from find_repeated(listed, "image_id")
     labelled = {image_id for _, image_id in listed}
-    for _, entry in coco.list_entries("images"):
-        image_id = image_id_of(entry, "id")
+    for _, image_id in coco.list_values("images", "id", *ID_TYPES):
         if image_id is not None and image_id not in labelled:
             place = f"{coco.path}: image {image_id!r}"
             yield error_at(place, "has no annotation: add its segments or drop the image")
@@ -72,13 +64,12 @@ def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
 def check_segments(coco: CocoFile) -> Iterator[Problem]:
     """Yield where a panoptic file and its PNGs contradict each other."""
     folder = coco.path.with_suffix("")
-    listed = coco.list_entries("annotations")
-    yield from find_repeated([(p, text_of(e, "file_name")) for p, e in listed], "file_name")
-    for place, entry in listed:
+    yield from find_repeated(coco.list_values("annotations", "file_name", str), "file_name")
+    for place, entry in coco.list_entries("annotations"):
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
         if not isinstance(entry.get("segments_info"), list):
             yield error_at(place, "segments_info is missing or not a list: give a panoptic file")
-        ids = [(p, whole_number(e.get("id"))) for p, e in members]
+        ids = [(p, value_of(e, "id", int)) for p, e in members]
         yield from find_repeated(ids, "segment id")
         try:
             file_name = take(place, entry, "file_name", str)
@@ -86,7 +77,7 @@ def check_segments(coco: CocoFile) -> Iterator[Problem]:
         except DatasetError as error:
             yield problem_of(error, place)
             continue
-        size_wh = coco.size_of.get(image_id_of(entry, "image_id"))
+        size_wh = coco.size_of.get(value_of(entry, "image_id", *ID_TYPES))
         yield from _check_png(folder / file_name, size_wh, members)
 
 
@@ -142,14 +133,14 @@ def _check_segment_ids(
     measured: dict[int, tuple[int, BoxXYXY]],
     members: Sequence[tuple[str, dict[str, Any]]],
 ) -> Iterator[Problem]:
-    listed = {whole_number(entry.get("id")) for _, entry in members}
+    listed = {value_of(entry, "id", int) for _, entry in members}
     for unlisted, (area, _) in measured.items():
         if unlisted not in listed:
             yield error_at(
                 path, f"segment id {unlisted} ({area} pixels) is not in segments_info: add it"
             )
     for place, entry in members:
-        segment_id = whole_number(entry.get("id"))
+        segment_id = value_of(entry, "id", int)
         if segment_id is None or segment_id == VOID:
             yield error_at(place, f"id {entry.get('id')!r}: give a whole number above {VOID}")
         elif segment_id not in measured:

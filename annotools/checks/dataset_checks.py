@@ -6,9 +6,10 @@ checked image by image, and the splits against each other.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from annotools.checks.coco_checks import check_instances, check_panoptic
 from annotools.checks.coco_mask_checks import find_repeated
@@ -21,6 +22,8 @@ from annotools.formats.pictures import check_photo
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image
 from annotools.weak_labels.buy import read_source
+
+Place = TypeVar("Place", str, Path)
 
 FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
     "coco-instances": check_instances,
@@ -73,8 +76,7 @@ def check_dataset(
         dataset, reader_problems = _read(format_name, root, split, [])
         problems += reader_problems
         others += [] if dataset is None or split in splits else [dataset]
-    for check in SPLIT_CHECKS:
-        problems += check(checked, others)
+    problems += _check_shared([*others, *checked])
     images = [image for dataset in checked for image in dataset.images]
     return CheckReport(
         problems=tuple(dict.fromkeys(problems)),
@@ -153,7 +155,7 @@ def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
 
 def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:
     height, width = label.segment_map.shape
-    if (width, height) != (image.width, image.height):
+    if (width, height) != image.size_wh:
         yield error_at(
             image.file_name,
             f"its label is {width} x {height} pixels, the image {image.width} x {image.height}: "
@@ -171,50 +173,49 @@ def _check_photo(dataset: Dataset, image: Image, path: Path, *, decode: bool) ->
         yield problem_of(error, path)
 
 
-def _check_shared_names(checked: Sequence[Dataset], others: Sequence[Dataset]) -> Iterator[Problem]:
-    first_of: dict[str, tuple[str, str]] = {}
-    for dataset in (*others, *checked):
-        for image in dataset.images:
-            stem = PurePosixPath(image.file_name).stem
-            split, file_name = first_of.setdefault(stem, (dataset.split, image.file_name))
-            if split != dataset.split:
-                yield error_at(
-                    f"{dataset.split}: {image.file_name}",
-                    f"split {split} has {file_name}: keep the image in one split",
-                )
-
-
-def _check_shared_photos(
-    checked: Sequence[Dataset], others: Sequence[Dataset]
-) -> Iterator[Problem]:
+def _check_shared(datasets: Sequence[Dataset]) -> Iterator[Problem]:
+    """Yield the images that a split shares with one before it, by their names or their photos."""
+    images = [(dataset.split, image) for dataset in datasets for image in dataset.images]
+    names = ((PurePosixPath(i.file_name).stem, split, i.file_name) for split, i in images)
+    for split, name, first_split, first_name in _find_shared(names):
+        yield error_at(
+            f"{split}: {name}",
+            f"split {first_split} has {first_name}: keep the image in one split",
+        )
     # Only photos of the same size in bytes can be the same, so few are read.
-    of_size: defaultdict[int, list[tuple[str, Path]]] = defaultdict(list)
-    for dataset in (*others, *checked):
-        for image in dataset.images:
-            size = _size_of(image.path)
-            if image.path is not None and size is not None:
-                of_size[size].append((dataset.split, image.path))
-    for photos in of_size.values():
-        first_of: dict[bytes, tuple[str, Path]] = {}
-        if len({split for split, _ in photos}) == 1:
-            continue
-        for split, path in photos:
-            digest = _digest_of(path)
-            if digest is None:
-                continue
-            first_split, first_path = first_of.setdefault(digest, (split, path))
-            if first_split != split:
-                yield error_at(
-                    path,
-                    f"is the same photo as {first_path} of split {first_split}: "
-                    "keep it in one split",
-                )
+    of_size: defaultdict[int | None, list[tuple[str, Path]]] = defaultdict(list)
+    for split, image in images:
+        if image.path is not None:
+            of_size[_size_of(image.path)].append((split, image.path))
+    of_size.pop(None, None)
+    alike = [photos for photos in of_size.values() if len({split for split, _ in photos}) > 1]
+    digests = ((_digest_of(path), split, path) for photos in alike for split, path in photos)
+    for _, path, first_split, first_path in _find_shared(digests):
+        yield error_at(
+            path,
+            f"is the same photo as {first_path} of split {first_split}: keep it in one split",
+        )
 
 
-def _size_of(path: Path | None) -> int | None:
+def _find_shared(
+    listed: Iterable[tuple[object, str, Place]],
+) -> Iterator[tuple[str, Place, str, Place]]:
+    """Yield split and place of what another split has first, with that one's split and place.
+
+    Args:
+        listed: what there is, its split and its place; None is nothing.
+    """
+    first_of: dict[object, tuple[str, Place]] = {}
+    for key, split, place in listed:
+        first_split, first_place = first_of.setdefault(key, (split, place))
+        if first_split != split and key is not None:
+            yield split, place, first_split, first_place
+
+
+def _size_of(path: Path) -> int | None:
     """Return a file's size in bytes, None where there is no such file."""
     try:
-        return None if path is None else path.stat().st_size
+        return path.stat().st_size
     except (OSError, ValueError):
         return None
 
@@ -225,10 +226,3 @@ def _digest_of(path: Path) -> bytes | None:
         return hashlib.sha256(read_bytes(path)).digest()
     except DatasetError:
         return None
-
-
-SPLIT_CHECKS: tuple[Callable[[Sequence[Dataset], Sequence[Dataset]], Iterator[Problem]], ...] = (
-    _check_shared_names,
-    _check_shared_photos,
-)
-"""The checks of splits together: those checked, and those they are only compared with."""

@@ -58,17 +58,12 @@ def check_boxes(image: Image, label: FullLabel) -> Iterator[Problem]:
     yield from _check_size(xml_path, image)
     if len(image.label_paths) < 2:
         return
-    object_path = image.label_paths[1]
     segments = [
         segment
         for segment in label.segments
         if VOC_CATEGORIES.by_id(segment.category_id).is_thing and not segment.is_group
     ]
-    yield from _check_reach(xml_path, objects, image)
-    same_class, other_class = _pair_up(segments, objects)
-    yield from _check_paired(xml_path, objects, segments, same_class, other_class)
-    paired = same_class | other_class
-    yield from _check_single(xml_path, object_path, objects, segments, paired)
+    yield from _check_objects(xml_path, image, objects, segments)
 
 
 def _check_size(xml_path: Path, image: Image) -> Iterator[Problem]:
@@ -84,58 +79,30 @@ def _check_size(xml_path: Path, image: Image) -> Iterator[Problem]:
         )
 
 
-def _check_reach(xml_path: Path, objects: Sequence[VocObject], image: Image) -> Iterator[Problem]:
-    for number, thing in enumerate(objects, start=1):
+def _check_objects(
+    xml_path: Path, image: Image, objects: Sequence[VocObject], segments: Sequence[Segment]
+) -> Iterator[Problem]:
+    object_path = image.label_paths[1]
+    pairs = _pair_up(segments, objects)
+    for n, thing in enumerate(objects):
+        place = f"{xml_path}: object {n + 1}"
         _, _, x1, y1 = thing.box_xyxy
         if x1 > image.width or y1 > image.height:
             yield error_at(
-                f"{xml_path}: object {number}",
+                place,
                 f"box {_in_file(thing.box_xyxy)} reaches out of its image of "
                 f"{image.width} x {image.height}: correct it",
             )
-
-
-def _check_paired(
-    xml_path: Path,
-    objects: Sequence[VocObject],
-    segments: Sequence[Segment],
-    same_class: dict[int, int],
-    other_class: dict[int, int],
-) -> Iterator[Problem]:
-    for n, m in same_class.items():
-        box, tight = objects[n].box_xyxy, segments[m].box_xyxy
-        off = max(abs(a - b) for a, b in zip(box, tight, strict=True))
-        if off > BOX_PIXELS:
-            yield warning_at(
-                f"{xml_path}: object {n + 1}",
-                f"box {_in_file(box)} is {off} pixels off that of segment "
-                f"{segments[m].segment_id}, {_in_file(tight)}, more than {BOX_PIXELS}; the "
-                "segment counts: correct the wrong one",
-            )
-    for n, m in other_class.items():
-        yield error_at(
-            f"{xml_path}: object {n + 1}",
-            f"is {_class_of(objects[n])}, but segment {segments[m].segment_id} in its box is "
-            f"{_class_of(segments[m])}: correct the wrong one",
-        )
-
-
-def _check_single(
-    xml_path: Path,
-    object_path: Path,
-    objects: Sequence[VocObject],
-    segments: Sequence[Segment],
-    paired: dict[int, int],
-) -> Iterator[Problem]:
-    for n, thing in enumerate(objects):
-        if n not in paired and not thing.is_difficult:
+        if n in pairs:
+            yield from _check_pair(place, thing, segments[pairs[n]])
+        elif not thing.is_difficult:
             yield error_at(
-                f"{xml_path}: object {n + 1}",
+                place,
                 f"{_class_of(thing)} in box {_in_file(thing.box_xyxy)} has no segment in "
                 f"{object_path}: add it there or drop the object",
             )
     for m, segment in enumerate(segments):
-        if m not in paired.values():
+        if m not in pairs.values():
             yield error_at(
                 f"{object_path}: segment {segment.segment_id}",
                 f"{_class_of(segment)} in box {_in_file(segment.box_xyxy)} has no object in "
@@ -143,10 +110,27 @@ def _check_single(
             )
 
 
-def _pair_up(
-    segments: Sequence[Segment], objects: Sequence[VocObject]
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Return places of objects with those of their segments: of the same class, of another."""
+def _check_pair(place: str, thing: VocObject, segment: Segment) -> Iterator[Problem]:
+    name = f"segment {segment.segment_id}"
+    if thing.category_id != segment.category_id:
+        yield error_at(
+            place,
+            f"is {_class_of(thing)}, but {name} in its box is {_class_of(segment)}: correct the "
+            "wrong one",
+        )
+        return
+    box, tight = thing.box_xyxy, segment.box_xyxy
+    off = max(abs(a - b) for a, b in zip(box, tight, strict=True))
+    if off > BOX_PIXELS:
+        yield warning_at(
+            place,
+            f"box {_in_file(box)} is {off} pixels off that of {name}, {_in_file(tight)}, more "
+            f"than {BOX_PIXELS}; the segment counts: correct the wrong one",
+        )
+
+
+def _pair_up(segments: Sequence[Segment], objects: Sequence[VocObject]) -> dict[int, int]:
+    """Return places of objects with those of their segments, which may be of another class."""
     overlaps = _overlaps([o.box_xyxy for o in objects], [s.box_xyxy for s in segments])
     is_same = np.equal.outer(
         [thing.category_id for thing in objects], [segment.category_id for segment in segments]
@@ -155,7 +139,7 @@ def _pair_up(
     others = np.where(is_same | (overlaps < MIN_OVERLAP), 0, overlaps)
     others[list(same_class)] = 0
     others[:, list(same_class.values())] = 0
-    return same_class, _best_pairs(others)
+    return same_class | _best_pairs(others)
 
 
 def _best_pairs(overlaps: NDArray[np.float64]) -> dict[int, int]:

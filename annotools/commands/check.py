@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import Format, JsonFile, Root, check_outputs
+from annotools.commands import options
 
 if TYPE_CHECKING:
     from annotools.checks.dataset_checks import CheckReport
@@ -15,8 +15,8 @@ app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 @app.command()
 def check(
-    root: Root,
-    format_name: Format,
+    root: options.Root,
+    format_name: options.Format,
     splits: Annotated[
         list[str] | None,
         typer.Option("--split", help="A part to check; repeat it. Train if absent."),
@@ -29,7 +29,7 @@ def check(
         bool,
         typer.Option("--decode", help="Decode every photo, to find damage inside: takes minutes."),
     ] = False,
-    json_file: JsonFile = None,
+    json_file: options.JsonFile = None,
 ) -> None:
     """List everything that is wrong with a dataset; exit status 1 if there is an error.
 
@@ -44,19 +44,17 @@ def check(
     annotools check DATA --format cityscapes --split train --against val --json problems.json
     """  # noqa: D301
     from annotools.checks.dataset_checks import check_dataset
-    from annotools.files import write_json
     from annotools.settings import as_table
 
     described = [root / "panoptic.json", *root.glob("annotations/*.json")]
-    check_outputs({"--json": json_file}, [root, *described])
+    options.check_outputs({"--json": json_file}, [root, *described])
     chosen = tuple(dict.fromkeys(splits or ["train"]))
     report = check_dataset(format_name, root, chosen, tuple(against or ()), decode=decode)
     for problem in report.problems:
         typer.echo(_line_of(problem))
     typer.echo(_conclusion(report, chosen))
     head = {"format": format_name, "splits": chosen, "against": against or []}
-    if json_file is not None:
-        write_json(json_file, head | as_table(report))
+    options.write_answer(json_file, head | as_table(report))
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
 

@@ -5,40 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import (
-    DEFAULT_CROPS,
-    AllowMissing,
-    Crops,
-    Format,
-    JsonFile,
-    Root,
-    Split,
-    parse_size,
-)
+from annotools.commands import options
+from annotools.commands.tables import console, number, table
 
 if TYPE_CHECKING:
     from annotools.allocation.plan_file import Allocation
-    from annotools.conversion.convert import Conversion
+    from annotools.conversion.account import Conversion
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 MAX_SHOWN_REASONS = 10
 """Reasons for drops that are printed, the most frequent first."""
 
-Times = Annotated[
-    str | None,
-    typer.Option(
-        help="Annotation times: a preset, or your own file.toml; if absent those of --labels, "
-        "else li2018."
-    ),
-]
-
 
 @app.command()
 def convert(
-    root: Root,
-    format_name: Format,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    root: options.Root,
+    format_name: options.Format,
+    out: options.OutFolder,
     kinds: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,18 +40,11 @@ def convert(
             "of --to.",
         ),
     ] = None,
-    annotator: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
-        ),
-    ] = None,
-    split: Split = "train",
-    workers: Annotated[int, typer.Option(min=1, help="Processes that read labels.")] = 1,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove what a conversion wrote to DIR before.")
-    ] = False,
-    crops: Crops = None,
+    annotator: options.AnnotatorFile = None,
+    split: options.Split = "train",
+    workers: options.Workers = 1,
+    overwrite: options.Overwrite = False,
+    crops: options.Crops = None,
     box_format: Annotated[
         str, typer.Option(metavar="coco|voc|yolo", help="How boxes are written.")
     ] = "coco",
@@ -75,13 +52,17 @@ def convert(
         str | None,
         typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
     ] = None,
-    allow_missing: AllowMissing = False,
-    max_images: Annotated[
-        int | None, typer.Option(min=1, help="Convert only the first so many images.")
-    ] = None,
+    allow_missing: options.AllowMissing = False,
+    max_images: options.MaxImages = None,
     seed: Annotated[int, typer.Option(min=0, help="Of points, scribbles and mistakes.")] = 0,
-    times: Times = None,
-    json_file: JsonFile = None,
+    times: Annotated[
+        str | None,
+        typer.Option(
+            help="Annotation times: a preset, or your own file.toml; if absent those of --labels, "
+            "else li2018."
+        ),
+    ] = None,
+    json_file: options.JsonFile = None,
 ) -> None:
     """Write the cheaper labels one could have bought: all kinds in one pass.
 
@@ -97,12 +78,9 @@ def convert(
     annotools convert CITYSCAPES --format cityscapes --labels plan.json --annotator hurried.toml
       --out bought
     """  # noqa: D301
-    from dataclasses import asdict
-
     from annotools.allocation.plan_file import read_allocation
     from annotools.conversion.convert import convert as convert_source
     from annotools.conversion.wanted import Wanted
-    from annotools.files import write_json
     from annotools.formats.source import Source
     from annotools.prices.times import read_times
     from annotools.weak_labels.annotators import read_annotator
@@ -110,10 +88,10 @@ def convert(
     if (labels is None) == (not kinds):
         raise typer.BadParameter("give either --to or --labels")
     allocation = read_allocation(labels) if labels is not None else None
-    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
+    crop_size_wh = options.crops_of(crops, format_name)
     if allocation is not None:
         kinds = list(_bought_kinds(allocation))
-        crop_size_wh = parse_size(crops) or allocation.settings.crop_size_wh
+        crop_size_wh = options.parse_size(crops) or allocation.settings.crop_size_wh
         times = times or allocation.settings.times
     conversion = convert_source(
         Source(
@@ -138,8 +116,7 @@ def convert(
         overwrite=overwrite,
     )
     _print_conversion(conversion, out)
-    if json_file is not None:
-        write_json(json_file, asdict(conversion))
+    options.write_answer(json_file, conversion)
 
 
 def _bought_kinds(allocation: "Allocation") -> tuple[str, ...]:
@@ -151,26 +128,18 @@ def _bought_kinds(allocation: "Allocation") -> tuple[str, ...]:
 
 
 def _print_conversion(conversion: "Conversion", out: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from annotools.conversion.manifest import GAPS
+    from annotools.conversion.account import GAPS
 
     title = f"{conversion.num_images} images, {conversion.num_objects} objects"
     if conversion.num_resumed:
         title += f"; {conversion.num_resumed} images were done before"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("label kind")
-    table.add_column("files")
-    for heading in ("entries", "objects dropped", "hours"):
-        table.add_column(heading, justify="right")
-    for row in conversion.kinds:
-        hours = "–" if row.hours is None else f"{row.hours:,.2f}"
-        files = ", ".join(row.files)
-        table.add_row(row.kind, files, f"{row.entries:,}", f"{row.dropped:,}", hours)
-    console = Console()
-    console.print(table)
+    rows = (
+        (r.kind, ", ".join(r.files), number(r.entries), number(r.dropped), number(r.hours, 2))
+        for r in conversion.kinds
+    )
+    columns = ("label kind", "files", "entries", "objects dropped", "hours")
+    shown = console()
+    shown.print(table(columns, rows, left=2, title=title))
     drops = sorted(conversion.drops, key=lambda group: (group.kind != GAPS, -group.count))
     lines = [
         f"{'missing files' if group.kind == GAPS else f'dropped from {group.kind}'}: "
@@ -180,4 +149,4 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     if len(drops) > MAX_SHOWN_REASONS:
         lines.append(f"dropped for {len(drops) - MAX_SHOWN_REASONS} other reasons: see")
     for line in (*lines, str(out / "manifest.json")):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        shown.print(line, soft_wrap=True)

@@ -5,17 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import (
-    DEFAULT_CROPS,
-    AllowMissing,
-    Crops,
-    Format,
-    Root,
-    Split,
-    check_outputs,
-    parse_size,
-    refuse_replacing,
-)
+from annotools.commands import options
 
 if TYPE_CHECKING:
     from annotools.records import Dataset, Image, Photo
@@ -30,10 +20,10 @@ _GREY = 128
 
 @app.command()
 def draw(
-    root: Root,
-    format_name: Format,
+    root: options.Root,
+    format_name: options.Format,
     out: Annotated[Path, typer.Option(help="The PNG file to write.")],
-    split: Split = "train",
+    split: options.Split = "train",
     image: Annotated[
         list[str] | None, typer.Option(help="Id of an image to draw; repeat it.")
     ] = None,
@@ -55,9 +45,9 @@ def draw(
             help="A folder of `annotools pseudo-label`: its labels in a third column.",
         ),
     ] = None,
-    crops: Crops = None,
+    crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
-    allow_missing: AllowMissing = False,
+    allow_missing: options.AllowMissing = False,
 ) -> None:
     """Draw images beside their labels: segments, boxes, tags on crops, points, strokes, names.
 
@@ -77,16 +67,15 @@ def draw(
         enlarge,
     )
     from annotools.files import write_whole
-    from annotools.formats import read_dataset
+    from annotools.formats.source import Source, same_image
     from annotools.weak_labels.buy import read_source
 
     for layer in show or ():
         if layer not in LAYERS:
             raise typer.BadParameter(f"--show {layer}: use {', '.join(LAYERS)}")
-    crop_size_wh = parse_size(crops or DEFAULT_CROPS.get(format_name))
-    check_outputs({"--out": out}, [root], picture="--out")
-    dataset = read_dataset(format_name, root, split, allow_missing)
-    refuse_replacing({"--out": out}, dataset)
+    crop_size_wh = options.crops_of(crops, format_name)
+    source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
+    dataset = options.open_dataset(source, {"--out": out}, picture="--out")
     layers = show or (["segments", "boxes"] if dataset.read_weak is None else ["boxes"])
     needs_masks = not set(layers).issubset(WEAK_LAYERS)
     made = _open_labels(pseudo_labels, dataset)
@@ -106,7 +95,7 @@ def draw(
         )
         pictures += [enlarge(photo, factor), drawn]
         if made is not None:
-            label = made.read_label(_same_image(chosen, made))
+            label = made.read_label(same_image(made, chosen))
             pictures.append(
                 draw_label(photo, label, dataset.categories, ["segments"], factor=factor)
             )
@@ -155,24 +144,6 @@ def _choose_images(
             first = ", ".join(list(image_of)[:5])
             raise DatasetError(f"{dataset.name} has no image {image_id!r}; its first are {first}")
     return [image_of[image_id] for image_id in ids]
-
-
-def _same_image(image: "Image", made: "Dataset") -> "Image":
-    """Return a label set's own record of an image."""
-    from annotools.errors import DatasetError
-
-    for other in made.images:
-        if other.image_id != image.image_id:
-            continue
-        same = (image.file_name, image.width, image.height)
-        if (other.file_name, other.width, other.height) != same:
-            raise DatasetError(
-                f"{made.source_files[0]}: its image {image.image_id} is {other.file_name}, not "
-                f"{image.file_name} of {image.width} x {image.height} pixels: give the split that "
-                "the labels were made from"
-            )
-        return other
-    raise DatasetError(f"{made.source_files[0]}: has no label of image {image.image_id}")
 
 
 def _photo_or_grey(dataset: "Dataset", image: "Image") -> "Photo":

@@ -1,21 +1,10 @@
 """The command that counts what a dataset holds."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from annotools.commands.options import (
-    AllowMissing,
-    Crops,
-    Format,
-    JsonFile,
-    MaxImages,
-    Root,
-    Split,
-    crops_of,
-    open_dataset,
-)
+from annotools.commands import options
 from annotools.commands.tables import NOTHING, console, number, percent, table
 
 if TYPE_CHECKING:
@@ -31,13 +20,13 @@ SHOWN_SIZES = 5
 
 @app.command()
 def inspect(
-    root: Root,
-    format_name: Format,
-    split: Split = "train",
-    crops: Crops = None,
-    max_images: MaxImages = None,
-    allow_missing: AllowMissing = False,
-    json_file: JsonFile = None,
+    root: options.Root,
+    format_name: options.Format,
+    split: options.Split = "train",
+    crops: options.Crops = None,
+    max_images: options.MaxImages = None,
+    allow_missing: options.AllowMissing = False,
+    json_file: options.JsonFile = None,
 ) -> None:
     """Count what a dataset holds: images, instances, tags, and every category.
 
@@ -51,9 +40,9 @@ def inspect(
     from annotools.prices.summary import summarise
     from annotools.settings import as_table
 
-    crop_size_wh = crops_of(crops, format_name)
+    crop_size_wh = options.crops_of(crops, format_name)
     source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
-    dataset = open_dataset(source, {"--json": json_file})
+    dataset = options.open_dataset(source, {"--json": json_file})
     summary = summarise(dataset, dataset.images[:max_images], crop_size_wh)
     shown = console()
     title = f"{dataset.name}, {split}"
@@ -62,7 +51,7 @@ def inspect(
     for note in dataset.notes:
         shown.print(f"Note: {note}.")
     head = {"format": dataset.name, "split": split, "images_left_out": len(dataset.drops)}
-    _write_json(json_file, head | as_table(summary))
+    options.write_answer(json_file, head | as_table(summary))
 
 
 def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Table":
@@ -114,10 +103,3 @@ def _categories_table(summary: "Summary") -> "Table":
 
 def _show_share(share: float | None) -> str:
     return NOTHING if share is None else f"{percent(share, 2)}%"
-
-
-def _write_json(path: Path | None, content: dict[str, Any]) -> None:
-    from annotools.files import write_json
-
-    if path is not None:
-        write_json(path, content)

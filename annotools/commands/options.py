@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 DEFAULT_CROPS = {"cityscapes": "500x400"}
 """Crops whose tags are counted and drawn, by format: 15 an image in the paper; else the image."""
 
-Root = Annotated[Path, typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")]
-Format = Annotated[
-    str,
-    typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes."),
-]
+_ROOT = typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")
+_FORMAT = typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes.")
+
+Root = Annotated[Path, _ROOT]
+Format = Annotated[str, _FORMAT]
+RootIfAny = Annotated[Path | None, _ROOT]
+FormatIfAny = Annotated[str | None, _FORMAT]
 Split = Annotated[str, typer.Option(help="The part of the dataset.")]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Leave out images of which a file is missing.")
@@ -31,9 +33,45 @@ Crops = Annotated[
         help="Pixels of the tagged crops; if absent 500x400 of cityscapes, else the whole image.",
     ),
 ]
+Times = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Annotation times: li2018, bearman2016, like-for-like, sam-assisted, or your own "
+        "file.toml. None shipped has a time of a vertex; your own may.",
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the table to this file as well.")
 ]
+OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Remove what such a run wrote to DIR before.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes at work at the same time.")]
+AnnotatorFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
+    ),
+]
+
+
+def write_answer(json_file: Path | None, content: Any) -> None:
+    """Write what a command found to the file of `--json`, where one is given.
+
+    Args:
+        json_file: the file, or None.
+        content: dataclasses and what JSON can hold.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    from annotools.files import write_json
+    from annotools.settings import as_table
+
+    if json_file is not None:
+        write_json(json_file, as_table(content))
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -80,6 +118,7 @@ def open_dataset(
     from annotools.formats.source import open_source
 
     check_outputs(outputs, [source.root, *inputs], picture)
+    open_source.cache_clear()  # The files may have changed since they were read last.
     dataset = open_source(source)
     refuse_replacing(outputs, dataset)
     return dataset

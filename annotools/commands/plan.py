@@ -3,25 +3,15 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import (
-    AllowMissing,
-    Crops,
-    Format,
-    JsonFile,
-    Root,
-    Split,
-    crops_of,
-    open_dataset,
-)
+from annotools.commands import options
 from annotools.commands.tables import console, number, table
 
 if TYPE_CHECKING:
     from annotools.allocation.buy_images import BudgetRow
-    from annotools.allocation.plan_file import PlanSettings
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -30,8 +20,8 @@ _PLACE = "{budget}"
 
 @app.command()
 def plan(
-    root: Root,
-    format_name: Format,
+    root: options.Root,
+    format_name: options.Format,
     mix: Annotated[
         list[str],
         typer.Option(
@@ -43,7 +33,7 @@ def plan(
     budgets: Annotated[
         list[float], typer.Option("--budget", metavar="HOURS", help="What to spend; repeat it.")
     ],
-    split: Split = "train",
+    split: options.Split = "train",
     order: Annotated[
         str,
         typer.Option(
@@ -55,12 +45,10 @@ def plan(
     share_by: Annotated[
         str, typer.Option(metavar="hours|images", help="What the shares are shares of.")
     ] = "hours",
-    times: Annotated[
-        str, typer.Option(help="Annotation times: a preset, or your own file.toml.")
-    ] = "li2018",
-    crops: Crops = None,
+    times: options.Times = "li2018",
+    crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of images.")] = 0,
-    allow_missing: AllowMissing = False,
+    allow_missing: options.AllowMissing = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +57,7 @@ def plan(
             "has {budget} in it.",
         ),
     ] = None,
-    json_file: JsonFile = None,
+    json_file: options.JsonFile = None,
 ) -> None:
     """Show what budgets buy, and write which image gets which label.
 
@@ -85,7 +73,6 @@ def plan(
     """  # noqa: D301
     from annotools.allocation.buy_images import buy_images, summarise_allocation
     from annotools.allocation.plan_file import PlanSettings, write_allocation
-    from annotools.files import write_json
     from annotools.formats.source import Source
 
     shares = _parse_mix(mix)
@@ -100,7 +87,7 @@ def plan(
             order=order,
             seed=seed,
             times=times,
-            crop_size_wh=crops_of(crops, format_name),
+            crop_size_wh=options.crops_of(crops, format_name),
         )
         for hours in _check_budgets(budgets, out)
     ]
@@ -110,15 +97,16 @@ def plan(
         for asked, path in zip(plans, files, strict=True)
     }
     source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
-    dataset = open_dataset(source, {**outputs, "--json": json_file}, [order, times])
+    dataset = options.open_dataset(source, {**outputs, "--json": json_file}, [order, times])
     allocations, contents = buy_images(dataset, dataset.images, plans)
     rows = [summarise_allocation(bought, contents) for bought in allocations]
     for path, bought in zip(files, allocations, strict=True):
         if path is not None:
             write_allocation(path, bought)
     _print_rows(rows, f"{len(dataset.images)} images of {dataset.name}, {split}; times {times}")
-    if json_file is not None:
-        write_json(json_file, _as_json(plans[0], rows))
+    asked = vars(plans[0]) | {"budgets": rows}
+    del asked["budget_hours"]  # Each of the rows has its own.
+    options.write_answer(json_file, asked)
 
 
 def _parse_mix(texts: Sequence[str]) -> dict[str, float]:
@@ -172,11 +160,3 @@ def _print_rows(rows: "Sequence[BudgetRow]", title: str) -> None:
                 f"{row.budget_hours:g} h are more than there is to buy: no image is left, and "
                 f"{row.left_hours:,.2f} h are not spent."
             )
-
-
-def _as_json(settings: "PlanSettings", rows: "Sequence[BudgetRow]") -> "dict[str, Any]":
-    from annotools.settings import as_table
-
-    asked = as_table(settings)
-    del asked["budget_hours"]
-    return {**asked, "budgets": as_table(rows)}

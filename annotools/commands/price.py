@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import (
-    AllowMissing,
-    Crops,
-    JsonFile,
-    MaxImages,
-    Split,
-    check_outputs,
-    crops_of,
-    open_dataset,
-)
+from annotools.commands import options
 from annotools.commands.tables import COMPACT, NOTHING, console, table
 
 if TYPE_CHECKING:
@@ -30,13 +21,8 @@ app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 @app.command()
 def price(
-    root: Annotated[
-        Path | None, typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")
-    ] = None,
-    format_name: Annotated[
-        str | None,
-        typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes."),
-    ] = None,
+    root: options.RootIfAny = None,
+    format_name: options.FormatIfAny = None,
     statistics: Annotated[
         str | None,
         typer.Option(
@@ -45,15 +31,8 @@ def price(
             "cityscapes-trainval, voc, or your own file.toml.",
         ),
     ] = None,
-    split: Split = "train",
-    times: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="li2018, bearman2016, like-for-like, sam-assisted, or your own file.toml. None "
-            "shipped has a time of a vertex; your own may.",
-        ),
-    ] = "li2018",
+    split: options.Split = "train",
+    times: options.Times = "li2018",
     seconds: Annotated[
         list[str] | None,
         typer.Option(metavar="ACTION=S", help="Your own time of an action, certain; repeat it."),
@@ -67,8 +46,8 @@ def price(
             "only where a vertex has a time.",
         ),
     ] = None,
-    crops: Crops = None,
-    max_images: MaxImages = None,
+    crops: options.Crops = None,
+    max_images: options.MaxImages = None,
     coarse_images: Annotated[
         int,
         typer.Option(min=0, help="Further images like these, for which full means a coarse label."),
@@ -76,8 +55,8 @@ def price(
     all_break_evens: Annotated[
         bool, typer.Option("--break-even", help="Break-evens of all pairs of label kinds.")
     ] = False,
-    allow_missing: AllowMissing = False,
-    json_file: JsonFile = None,
+    allow_missing: options.AllowMissing = False,
+    json_file: options.JsonFile = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw hours and the saving to this file.")
     ] = None,
@@ -96,12 +75,11 @@ def price(
     annotools price --statistics cityscapes-train --coarse-images 19998
     annotools price --statistics voc --times bearman2016 --break-even
     """  # noqa: D301
-    from annotools.files import write_json
     from annotools.formats.source import Source
     from annotools.prices.price_list import as_json, make_price_list
 
     outputs = {"--json": json_file, "--picture": picture}
-    check_outputs(outputs, [root, statistics, times], picture="--picture")
+    options.check_outputs(outputs, [root, statistics, times], picture="--picture")
     table_of_times = _read_times(times, seconds or [])
     if statistics is not None:
         if root or format_name or crops or max_images or allow_missing:
@@ -113,18 +91,17 @@ def price(
     elif root is None or format_name is None:
         raise typer.BadParameter("give ROOT and --format, or --statistics")
     else:
-        crop_size_wh = crops_of(crops, format_name)
+        crop_size_wh = options.crops_of(crops, format_name)
         source = Source(
             format_name=format_name, root=root, split=split, allow_missing=allow_missing
         )
-        dataset = open_dataset(source, outputs)
+        dataset = options.open_dataset(source, outputs)
         content, num_images, name = _measure(dataset, crop_size_wh, max_images)
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed
     )
     _print(listed, name, all_break_evens=all_break_evens)
-    if json_file is not None:
-        write_json(json_file, {"dataset": name, **as_json(listed)})
+    options.write_answer(json_file, {"dataset": name, **as_json(listed)})
     if picture is not None:
         from annotools.prices.plots import draw_prices
 

@@ -5,27 +5,23 @@ file, so that a run that was killed goes on where it was; the JSON files are ass
 at the end, and the manifest comes last. The result does not depend on the number of processes.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from annotools.categories import CategorySet
-from annotools.conversion.assembly import DROPS_FILE, Assembled, assemble, part_files
-from annotools.conversion.image_outputs import image_files
-from annotools.conversion.manifest import WRITTEN_BY, DropGroup, KindSummary, build_manifest
-from annotools.conversion.shards import ShardMaker, make_shards
-from annotools.conversion.wanted import Wanted
-from annotools.errors import DatasetError
-from annotools.files import hash_files, write_json, write_whole
+from annotools.conversion.account import Conversion
+from annotools.conversion.assembly import DROPS_FILE, assemble
+from annotools.conversion.shards import is_done, make_shard, part_tasks
+from annotools.conversion.wanted import CLASSES_FILE, ImageTask, Wanted, make_tasks
+from annotools.errors import DatasetError, name_place
+from annotools.files import digest, hash_files, write_whole
 from annotools.formats.box_files import plain_name, yolo_classes
-from annotools.formats.json_values import check_inside
+from annotools.formats.coco_entries import image_entry
 from annotools.formats.source import Source, open_source
-from annotools.formats.weak_json import image_entry
 from annotools.parallel import run_parallel
 from annotools.prices.times import AnnotationTimes
 from annotools.progress import track
@@ -33,12 +29,16 @@ from annotools.records import NO_LABEL, Dataset, Image
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
-    MANIFEST_FILE,
     check_apart,
     finish_folder,
     forget_state,
     start_folder,
+    write_manifest,
 )
+
+WRITTEN_BY = "annotools convert"
+
+_PACKAGES = ("annotools", "numpy", "opencv-python-headless", "pycocotools", "scipy")
 
 _NOTES = {
     "coco": "the area of a box is its own: masks are not known; iscrowd marks a group",
@@ -47,17 +47,6 @@ _NOTES = {
     "yolo": "YOLO counts the things from 0 in the order of classes.txt; groups are dropped",
     "tags": "tags.json has things and stuff; the price of boxes+tags is for the tags of stuff",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conversion:
-    """The result of a conversion; `num_resumed` images were done by an earlier run."""
-
-    num_images: int
-    num_resumed: int
-    num_objects: int
-    kinds: tuple[KindSummary, ...]
-    drops: tuple[DropGroup, ...]
 
 
 def convert(
@@ -95,31 +84,27 @@ def convert(
     _check_kinds(dataset, wanted, place)
     images = _choose_images(dataset, wanted, source.max_images, place)
     _check_class_names(dataset.categories, wanted, place)
-    keep_suffix = _check_names(images, wanted, out, place)
-    maker = ShardMaker(source=source, out=out, keep_suffix=keep_suffix)
-    planned = _planned_files(images, wanted, keep_suffix=keep_suffix)
-    start_folder(out, WRITTEN_BY, _setup(source, wanted, images), planned, overwrite=overwrite)
-    shards = make_shards(images, wanted)
-    missing = [shard for shard in shards if not maker.is_done(shard)]
-    for _ in track(run_parallel(maker, missing, workers), "converting", total=len(missing)):
+    with name_place(str(place)):
+        tasks = make_tasks(images, wanted, out)
+    planned = [*wanted.shared_files, DROPS_FILE]
+    planned += [name for task in tasks for name in task.files.values()]
+    start_folder(out, WRITTEN_BY, _setup(source, wanted, tasks), planned, overwrite=overwrite)
+    shards = part_tasks(tasks)
+    missing = [shard for shard in shards if not is_done(source, out, shard)]
+    running = run_parallel(partial(make_shard, source, out), missing, workers)
+    for _ in track(running, "converting", total=len(missing)):
         pass
-    if "classes.txt" in planned:
-        write_whole(out / "classes.txt", yolo_classes(dataset.categories))
-    assembled = assemble(out, dataset, images, wanted, times, len(shards))
-    # The manifest comes last: a folder that has one is whole.
-    manifest = _describe(source, wanted, times, dataset, images, assembled)
-    manifest["files"] = [n for n in planned if n != DROPS_FILE or (out / n).is_file()]
-    write_json(out / MANIFEST_FILE, manifest)
+    if CLASSES_FILE in planned:
+        write_whole(out / CLASSES_FILE, yolo_classes(dataset.categories))
+    num_resumed = len(tasks) - sum(len(shard.tasks) for shard in missing)
+    conversion = assemble(out, dataset, tasks, wanted, times, len(shards), num_resumed)
+    written = [name for name in planned if name != DROPS_FILE or (out / name).is_file()]
+    asked = _describe_request(source, wanted, times, dataset, images)
+    found = {**_describe_result(source, wanted, dataset, conversion), "files": written}
+    write_manifest(out, WRITTEN_BY, _PACKAGES, asked, found)
     finish_folder(out, WRITTEN_BY)
     forget_state(out)
-    num_made = sum(len(shard.images) for shard in missing)
-    return Conversion(
-        num_images=len(images),
-        num_resumed=len(images) - num_made,
-        num_objects=assembled.num_objects,
-        kinds=assembled.kinds,
-        drops=assembled.drops,
-    )
+    return conversion
 
 
 def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> Iterator[Path]:
@@ -159,28 +144,6 @@ def _choose_images(
     raise DatasetError(f"{place} to convert: give a split or a file with images")
 
 
-def _check_names(images: Sequence[Image], wanted: Wanted, out: Path, source_path: Path) -> bool:
-    """Return whether names of images need their suffix to tell their files apart."""
-    for image in images:
-        place = f"{source_path}: image {image.image_id}"
-        check_inside(place, image.file_name, out)
-        try:
-            os.fsencode(image.file_name)
-        except UnicodeEncodeError as error:
-            raise DatasetError(
-                f"{place}: file_name {image.file_name!r} is no possible name: correct it"
-            ) from error
-    if _find_clash(images, wanted, keep_suffix=False) is None:
-        return False
-    clash = _find_clash(images, wanted, keep_suffix=True)
-    if clash is not None:
-        raise DatasetError(
-            f"{source_path}: image {clash.image_id}: another image has the file name "
-            f"{clash.file_name!r} too: give each its own"
-        )
-    return True
-
-
 def _check_class_names(categories: CategorySet, wanted: Wanted, source_path: Path) -> None:
     """Make sure that things can be told apart in files of boxes that know them by name."""
     if "boxes" not in wanted.parts or wanted.box_format == "coco":
@@ -202,72 +165,54 @@ def _check_class_names(categories: CategorySet, wanted: Wanted, source_path: Pat
             )
 
 
-def _find_clash(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool) -> Image | None:
-    """Return the first image that would write over a file of an earlier one."""
-    seen: set[str] = set()
-    for image in images:
-        names = image_files(image, wanted.for_image(image), keep_suffix=keep_suffix)
-        if not seen.isdisjoint(names):
-            return image
-        seen.update(names)
-    return None
-
-
-def _planned_files(images: Sequence[Image], wanted: Wanted, *, keep_suffix: bool) -> list[str]:
-    files = [name for names in part_files(wanted).values() for name in names]
-    files.append(DROPS_FILE)
-    for image in images:
-        files.extend(image_files(image, wanted.for_image(image), keep_suffix=keep_suffix))
-    return files
-
-
-def _setup(source: Source, wanted: Wanted, images: Sequence[Image]) -> dict[str, Any]:
+def _setup(source: Source, wanted: Wanted, tasks: Sequence[ImageTask]) -> dict[str, Any]:
     """Return everything on which the result depends, except the content of the source's files."""
-    listed = hashlib.sha256()
-    for image in images:
-        entry = {**image_entry(image), "kinds": wanted.for_image(image).kinds}
-        listed.update(f"{json.dumps(entry)}\n".encode())
     return {
         **as_table(source),
         **_options(wanted),
-        "list of images": listed.hexdigest(),
+        "list of images": digest([[image_entry(t.image), t.wanted.kinds] for t in tasks]),
         "version of annotools": version("annotools"),
     }
 
 
-def _describe(
+def _describe_request(
     source: Source,
     wanted: Wanted,
     times: AnnotationTimes,
     dataset: Dataset,
     images: Sequence[Image],
-    assembled: Assembled,
 ) -> dict[str, Any]:
-    hashed = hash_files(source.root, _source_files(source, dataset, images))
+    """Return what the manifest says of what was asked for, and where that came from."""
     place = {"format": source.format_name, "root": str(source.root), "split": source.split}
-    possible = dataset.images[: source.max_images]
-    noted = [*wanted.parts, wanted.box_format] if "boxes" in wanted.parts else wanted.parts
-    return build_manifest(
-        source=place | hashed,
-        options=_options(wanted)
-        | {
+    return {
+        "source": place | hash_files(source.root, _source_files(source, dataset, images)),
+        "options": {
+            **_options(wanted),
             "categories": source.categories,
             "allow_missing": source.allow_missing,
             "max_images": source.max_images,
             "times": times.name,
         },
-        images={
+    }
+
+
+def _describe_result(
+    source: Source, wanted: Wanted, dataset: Dataset, conversion: Conversion
+) -> dict[str, Any]:
+    """Return what the manifest says of what was found and made."""
+    possible = dataset.images[: source.max_images]
+    noted = [*wanted.parts, wanted.box_format] if "boxes" in wanted.parts else wanted.parts
+    return {
+        "images": {
             "in": len(dataset.images) + len(dataset.drops),
-            "converted": len(images),
+            "converted": conversion.num_images,
             "dropped": len(dataset.drops),
             "beyond_max_images": len(dataset.images[len(possible) :]),
             **_left_out(possible, wanted),
         },
-        num_objects=assembled.num_objects,
-        kinds=assembled.kinds,
-        drops=assembled.drops,
-        notes=[*dataset.notes, *(_NOTES[name] for name in noted if name in _NOTES)],
-    )
+        **conversion.as_json(),
+        "notes": [*dataset.notes, *(_NOTES[name] for name in noted if name in _NOTES)],
+    }
 
 
 def _options(wanted: Wanted) -> dict[str, Any]:

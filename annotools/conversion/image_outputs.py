@@ -3,20 +3,20 @@
 Each part of a conversion returns what it has of the image; the label kinds are joined from these.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 
 from annotools.categories import CategorySet
-from annotools.conversion.wanted import BOX_SUFFIXES, PARTS_OF, Wanted
+from annotools.conversion.wanted import PARTS_OF, ImageTask, Wanted
 from annotools.formats import box_files, weak_json
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.weak_json import Entry
 from annotools.prices.actions import count_actions
 from annotools.prices.image_content import measure_source
-from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image, WeakLabel
+from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image, Mark, WeakLabel
 from annotools.weak_labels.annotators import (
     Annotator,
     annotate_boxes,
@@ -28,6 +28,17 @@ from annotools.weak_labels.coarse import outlines_of
 from annotools.weak_labels.outlines import MISSED, annotate_full
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.scribbles import scribbles_of
+
+ALL_KINDS = "all"
+"""Stands for the kind of a drop that no kind has."""
+
+Counts = Counter[tuple[str, ...]]
+"""Counts of some images, by what is counted and in which label kind.
+
+`images`, `objects` of the source, `source drops`, `entries` and `written` objects are over the
+images that have the kind; `images` and `objects` of `ALL_KINDS` over all images. `entries of part`
+are by part, `actions` of the annotator by kind and action.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +61,13 @@ class Part:
 class ImageOutputs:
     """All that is written for one image.
 
-    `num_objects` is how many objects the source has, background left out; of these `num_written`
-    are in the result of each kind, and the rest are `source_drops`, which no kind has, or `drops`
-    of that kind. `actions` are what the annotator does, by kind.
+    Objects of the source, background left out, are in the result of a kind, or they are among its
+    `drops`, or among those of `ALL_KINDS`, which no kind has.
     """
 
-    num_objects: int
-    source_drops: tuple[Drop, ...]
     parts: dict[str, Part]
-    num_written: dict[str, int]
     drops: dict[str, tuple[Drop, ...]]
-    actions: dict[str, dict[str, int]]
+    counts: Counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +89,19 @@ class _Object:
 class _Task:
     """An image, its label and what is wanted: all parts are made from these.
 
-    `source` is the label that the dataset has.
+    `source` is the label that the dataset has; `files` are as an `ImageTask` has them.
     """
 
     image: Image
     source: FullLabel | WeakLabel
     categories: CategorySet
     wanted: Wanted
-    names: tuple[str, ...]
+    files: Mapping[str, str]
 
     @property
     def annotator(self) -> Annotator:
         """Who makes the mistakes."""
         return self.wanted.annotator or Annotator()
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of the image in pixels."""
-        return self.image.width, self.image.height
 
     @property
     def full(self) -> FullLabel:
@@ -128,16 +130,11 @@ class _Task:
             if category_id != self.categories.background_id
         )
 
-    @property
-    def groups(self) -> set[int]:
-        """The numbers of the groups."""
-        return {thing.number for thing in self.objects if thing.is_group}
-
     @cached_property
     def perfect_tags(self) -> WeakLabel:
         """The tags of an annotator without mistakes, laid out once for all that needs them."""
         crop_size_wh = self.wanted.crop_size_wh
-        return take_kind(self.source, self.categories, "tags", crop_size_wh, self.size_wh)
+        return take_kind(self.source, self.categories, "tags", crop_size_wh, self.image.size_wh)
 
     @cached_property
     def drawn(self) -> tuple[FullLabel, dict[int, Drop]]:
@@ -153,55 +150,41 @@ class _Task:
         return frozenset(numbers) & {thing.number for thing in self.objects}
 
 
-def image_files(image: Image, wanted: Wanted, *, keep_suffix: bool) -> tuple[str, ...]:
-    """Return the names, relative to the output folder, of the files that this image gets.
-
-    They are the image's own name with its folders, below `panoptic/` and `boxes/`; `keep_suffix`
-    says whether the photo's suffix stays in front of the new one.
-    """
-    name = str(PurePosixPath(image.file_name))
-    name = name if keep_suffix else weak_json.name_without_suffix(name)
-    names = []
-    if "full" in wanted.parts:
-        names.append(f"panoptic/{name}.png")
-    if "boxes" in wanted.parts and wanted.box_format in BOX_SUFFIXES:
-        names.append(f"boxes/{name}{BOX_SUFFIXES[wanted.box_format]}")
-    return tuple(names)
-
-
-def convert_image(
-    image: Image, dataset: Dataset, wanted: Wanted, names: tuple[str, ...]
-) -> ImageOutputs:
-    """Convert the label of one image to all that is wanted.
+def convert_image(asked: ImageTask, dataset: Dataset) -> ImageOutputs:
+    """Convert the label of one image to all that is wanted of it.
 
     Args:
-        image: of the dataset.
-        dataset: one that can give the kinds that are wanted.
-        wanted: the kinds and their form.
-        names: of the image's own files, from `image_files`.
+        asked: the image and what is wanted.
+        dataset: that of the image; it can give the kinds that are wanted.
 
     Raises:
         DatasetError: when the label cannot be read.
     """
     task = _Task(
-        image=image,
-        source=read_source(dataset, image),
+        image=asked.image,
+        source=read_source(dataset, asked.image),
         categories=dataset.categories,
-        wanted=wanted,
-        names=names,
+        wanted=asked.wanted,
+        files=asked.files,
     )
-    parts = {part: make(task) for part, make in _MAKERS.items() if part in wanted.parts}
-    accounts = {
-        kind: _account(kind, parts, task.objects) for kind in LABEL_KINDS if kind in wanted.kinds
-    }
-    return ImageOutputs(
-        num_objects=len(task.objects) + len(task.source.drops),
-        source_drops=task.source.drops,
-        parts=parts,
-        num_written={kind: len(written) for kind, (written, _) in accounts.items()},
-        drops={kind: drops for kind, (_, drops) in accounts.items()},
-        actions=_count_actions(task),
-    )
+    parts = {part: make(task) for part, make in _MAKERS.items() if part in asked.wanted.parts}
+    num_source_drops = len(task.source.drops)
+    num_objects = len(task.objects) + num_source_drops
+    drops = {ALL_KINDS: task.source.drops}
+    counts: Counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): num_objects})
+    for part, made in parts.items():
+        counts["entries of part", part] = made.num_entries
+    for kind in (kind for kind in LABEL_KINDS if kind in asked.wanted.kinds):
+        written, drops[kind] = _account(kind, parts, task.objects)
+        counts["images", kind] = 1
+        counts["objects", kind] = num_objects
+        counts["source drops", kind] = num_source_drops
+        counts["entries", kind] = sum(parts[part].num_entries for part in PARTS_OF[kind])
+        counts["written", kind] = len(written)
+    for kind, actions in _count_actions(task).items():
+        for action, count in actions.items():
+            counts["actions", kind, action] = count
+    return ImageOutputs(parts=parts, drops=drops, counts=counts)
 
 
 def _account(
@@ -223,11 +206,11 @@ def _account(
 
 def _make_panoptic(task: _Task) -> Part:
     hurried, missed = task.drawn
-    name = task.names[0]
-    entry = panoptic_entry(hurried, task.image, name.removeprefix("panoptic/"))
+    file = task.files["full"]
+    entry = panoptic_entry(hurried, task.image, file.removeprefix("panoptic/"))
     return Part(
         entries=[entry],
-        files={name: encode_segment_map(hurried.segment_map)},
+        files={file: encode_segment_map(hurried.segment_map)},
         num_entries=len(entry["segments_info"]),
         written=task.objects_among(segment.segment_id for segment in hurried.segments),
         drops=missed,
@@ -235,9 +218,9 @@ def _make_panoptic(task: _Task) -> Part:
 
 
 def _make_boxes(task: _Task) -> Part:
-    perfect = take_kind(task.source, task.categories, "boxes", None, task.size_wh).boxes
+    perfect = take_kind(task.source, task.categories, "boxes", None, task.image.size_wh).boxes
     habits, seed = task.annotator.boxes, task.wanted.seed
-    drawn_of = annotate_boxes(perfect, task.image.image_id, habits, task.size_wh, seed)
+    drawn_of = annotate_boxes(perfect, task.image.image_id, habits, task.image.size_wh, seed)
     things = [thing for thing in task.objects if thing.is_thing]
     pairs = list(zip(things, drawn_of, strict=False))  # The account notices one that is lost.
     box_format = task.wanted.box_format
@@ -250,9 +233,9 @@ def _make_boxes(task: _Task) -> Part:
     boxes = tuple(box for _, drawn in pairs for box in drawn)
     files = {}
     if box_format == "voc":
-        files[task.names[-1]] = box_files.voc_xml(task.image, boxes, task.categories)
+        files[task.files["boxes"]] = box_files.voc_xml(task.image, boxes, task.categories)
     elif box_format == "yolo":
-        files[task.names[-1]] = box_files.yolo_text(task.image, boxes, task.categories)
+        files[task.files["boxes"]] = box_files.yolo_text(task.image, boxes, task.categories)
     return Part(
         entries=() if files else weak_json.box_entries(task.image, boxes),
         files=files,
@@ -264,7 +247,9 @@ def _make_boxes(task: _Task) -> Part:
 
 def _make_tags(task: _Task) -> Part:
     perfect = task.perfect_tags
-    given = annotate_weak(perfect, task.categories, task.annotator, task.size_wh, task.wanted.seed)
+    given = annotate_weak(
+        perfect, task.categories, task.annotator, task.image.size_wh, task.wanted.seed
+    )
     # An object is written where its category is tagged in a crop that does have it.
     present = {i for crop in perfect.crops for i in crop.category_ids}
     tagged = {
@@ -284,13 +269,13 @@ def _make_tags(task: _Task) -> Part:
 def _make_points(task: _Task) -> Part:
     points = points_of(task.full, task.categories, task.wanted.seed)
     habits, seed = task.annotator.points, task.wanted.seed
-    points = annotate_points(points, task.image.image_id, habits, task.size_wh, seed)
-    return _mark(task, weak_json.point_entries(task.image, points, task.groups))
+    points = annotate_points(points, task.image.image_id, habits, task.image.size_wh, seed)
+    return _mark(task, points)
 
 
 def _make_scribbles(task: _Task) -> Part:
     scribbles = scribbles_of(task.full, task.categories, task.wanted.seed)
-    return _mark(task, weak_json.scribble_entries(task.image, scribbles, task.groups))
+    return _mark(task, scribbles)
 
 
 def _make_coarse(task: _Task) -> Part:
@@ -301,16 +286,16 @@ def _make_coarse(task: _Task) -> Part:
     drop_of = dict(zip(without, drops, strict=True))
     # The background may lack an outline too, but is no object of the source.
     small = {number: drop_of[number] for number in without if number in task.objects_among(without)}
-    entries = weak_json.outline_entries(task.image, outlines, task.groups)
-    return _mark(task, entries, small | missed)
+    return _mark(task, outlines, small | missed)
 
 
-def _mark(task: _Task, entries: list[Entry], drops: dict[int, Drop] | None = None) -> Part:
-    """Return a part whose entries say themselves to which segment they belong."""
+def _mark(task: _Task, marks: Sequence[Mark], drops: dict[int, Drop] | None = None) -> Part:
+    """Return a part of marks, which say to which segment they belong."""
+    groups = {thing.number for thing in task.objects if thing.is_group}
     return Part(
-        entries=entries,
-        num_entries=len(entries),
-        written=task.objects_among(entry["segment_id"] for entry in entries),
+        entries=weak_json.mark_entries(task.image, marks, groups),
+        num_entries=len(marks),
+        written=task.objects_among(mark.segment_id for mark in marks),
         drops=drops or {},
     )
 

@@ -1,10 +1,12 @@
 """`Wanted` says what to convert to: which label kinds, in which form, for which images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from annotools.allocation.plan_file import Allocation
 from annotools.errors import RecipeError
+from annotools.formats.panoptic_folder import name_images
 from annotools.records import LABEL_KINDS, Image
 from annotools.weak_labels.annotators import Annotator
 
@@ -14,7 +16,13 @@ BOX_FORMATS = ("coco", "voc", "yolo")
 PARTS_OF = {kind: (kind,) for kind in LABEL_KINDS} | {"boxes+tags": ("boxes", "tags")}
 """The parts of a conversion, each with files of its own, that a label kind consists of."""
 
-BOX_SUFFIXES = {"voc": ".xml", "yolo": ".txt"}
+CLASSES_FILE = "classes.txt"
+
+_FILES_OF_BOXES = {
+    "coco": ("boxes.json",),
+    "voc": ("boxes/*.xml",),
+    "yolo": (CLASSES_FILE, "boxes/*.txt"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,23 @@ class Wanted:
         """The parts to write, each once."""
         return tuple(dict.fromkeys(part for kind in self.kinds for part in PARTS_OF[kind]))
 
+    def files_of(self, part: str) -> tuple[str, ...]:
+        """Return the files of a part, relative to the folder; one with `*` is an image's own."""
+        if part == "boxes":
+            return _FILES_OF_BOXES[self.box_format]
+        return ("panoptic.json", "panoptic/*.png") if part == "full" else (f"{part}.json",)
+
+    @property
+    def shared_files(self) -> tuple[str, ...]:
+        """The files that are there once, whatever images there are."""
+        files = (name for part in self.parts for name in self.files_of(part))
+        return tuple(name for name in files if "*" not in name)
+
+    def image_files(self, name: str) -> dict[str, str]:
+        """Return the files of an image's own, by part; `name` is in place of the `*`."""
+        own = {part: name for part in self.parts for name in self.files_of(part) if "*" in name}
+        return {part: pattern.replace("*", name) for part, pattern in own.items()}
+
     def choose_images(self, images: Sequence[Image]) -> tuple[Image, ...]:
         """Return the images that get a label."""
         if self.allocation is None:
@@ -68,3 +93,37 @@ class Wanted:
         if self.allocation is None:
             return self
         return replace(self, kinds=(self.allocation.kind_of[image.image_id],), allocation=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTask:
+    """An image to convert: what is wanted of it, and the files of its own by the part they hold."""
+
+    image: Image
+    wanted: Wanted
+    files: Mapping[str, str]
+
+
+def make_tasks(images: Sequence[Image], wanted: Wanted, out: Path) -> tuple[ImageTask, ...]:
+    """Return what is to do for each image; its files have the name that `name_images` gives it.
+
+    Args:
+        images: those to convert.
+        wanted: of all of them.
+        out: the folder to write to.
+
+    Raises:
+        DatasetError: when two images would have the same file, or a name leaves the folder.
+    """
+    # A worker is sent what is wanted of its images, not the allocation of all images.
+    shared: dict[tuple[str, ...], Wanted] = {}
+    pairs = [(image, wanted.for_image(image)) for image in images]
+    pairs = [(image, shared.setdefault(own.kinds, own)) for image, own in pairs]
+    # A name that no file gets may be there twice.
+    named = [image for image, own in pairs if own.image_files(image.file_name)]
+    names = name_images(named, out)
+    name_of = {image.image_id: name for image, name in zip(named, names, strict=True)}
+    return tuple(
+        ImageTask(image=image, wanted=own, files=own.image_files(name_of.get(image.image_id, "")))
+        for image, own in pairs
+    )

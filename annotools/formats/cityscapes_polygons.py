@@ -6,8 +6,8 @@ from typing import Any
 
 from annotools.category_tables.cityscapes import LABEL_NAMES
 from annotools.errors import DatasetError
+from annotools.formats.coco_entries import take_size
 from annotools.formats.json_values import entries, read_json, take
-from annotools.formats.pictures import MAX_PIXELS
 from annotools.formats.polygons import is_near_image
 from annotools.records import Image
 
@@ -23,10 +23,7 @@ def read_polygon_size(path: Path) -> tuple[int, int]:
     content = read_json(path, others="*_polygons.json")
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: is not an object: correct the file")
-    width, height = (take(str(path), content, k, int) for k in ("imgWidth", "imgHeight"))
-    if min(width, height) < 1 or width * height > MAX_PIXELS:
-        raise DatasetError(f"{path}: size {width} x {height}: give the photo's own")
-    return width, height
+    return take_size(str(path), content, "imgWidth", "imgHeight")
 
 
 def read_objects(
@@ -40,7 +37,7 @@ def read_objects(
         DatasetError: when the file cannot be read, is of another size than the image, or has an
             unknown label or an impossible polygon.
     """
-    if read_polygon_size(path) != (image.width, image.height):
+    if read_polygon_size(path) != image.size_wh:
         raise DatasetError(f"{path}: is not of the size {image.width} x {image.height}: correct it")
     for place, entry in entries(path, read_json(path, others="*.json"), "objects"):
         label_id, is_group = _find_label(place, take(place, entry, "label", str))
@@ -65,7 +62,7 @@ def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple
     for point in polygon:
         if not isinstance(point, list) or len(point) != 2:
             raise DatasetError(f"{place}: polygon has the point {point!r}, not x and y: correct it")
-        for value, size in zip(point, (image.width, image.height), strict=True):
+        for value, size in zip(point, image.size_wh, strict=True):
             if not is_near_image(value, size):
                 raise DatasetError(
                     f"{place}: polygon has the coordinate {value!r}, not one near the image: "

@@ -7,7 +7,7 @@ from typing import Any
 
 from annotools.errors import DatasetError
 from annotools.formats.json_values import check_inside, entries, take
-from annotools.formats.pictures import MAX_PIXELS
+from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 from annotools.records import BoxXYXY, Drop, Image
 
 
@@ -31,9 +31,7 @@ def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ..
             raise DatasetError(f"{place}: id {image_id} is given twice: use another")
         file_name = take(place, entry, "file_name", str)
         check_inside(place, file_name, photo_folder)
-        width, height = (take(place, entry, key, int) for key in ("width", "height"))
-        if min(width, height) < 1 or width * height > MAX_PIXELS:
-            raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
+        width, height = take_size(place, entry, "width", "height")
         images[image_id] = Image(
             image_id=image_id,
             file_name=file_name,
@@ -42,6 +40,28 @@ def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ..
             path=photo_folder / file_name if has_photos else None,
         )
     return tuple(images[i] for i in sorted(images, key=lambda i: (isinstance(i, str), i)))
+
+
+def image_entry(image: Image) -> dict[str, Any]:
+    """Return an image's object for the list `images`."""
+    return {
+        "id": image.image_id,
+        "file_name": image.file_name,
+        "width": image.width,
+        "height": image.height,
+    }
+
+
+def take_size(place: str, entry: dict[str, Any], *keys: str) -> tuple[int, int]:
+    """Return the width and height in pixels that an object has under two keys.
+
+    Raises:
+        DatasetError: when one is missing, or no picture can be of this size.
+    """
+    width, height = (take(place, entry, key, int) for key in keys)
+    if not is_possible_size(width, height):
+        raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
+    return width, height
 
 
 def take_image_id(place: str, entry: dict[str, Any], key: str) -> int | str:

@@ -25,6 +25,18 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
         raise DatasetError(f"{path}: cannot be read ({reason}): check the file") from error
 
 
+def read_short(path: Path, most: int) -> bytes:
+    """Return the content of a file that is no longer than `most` bytes.
+
+    Raises:
+        DatasetError: when it is longer, or cannot be read.
+    """
+    data = read_bytes(path, most + 1)
+    if len(data) > most:
+        raise DatasetError(f"{path}: is longer than {most} bytes: replace it")
+    return data
+
+
 def read_json(path: Path, others: str) -> Any:
     """Return the content of a JSON file.
 

@@ -5,8 +5,9 @@ nobody knows is void; a thing region whose instances nobody knows is a group. Cl
 maps become segments and come back as they were.
 """
 
-import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
-from annotools.files import write_json_lists, write_whole
+from annotools.files import JsonList, compact_json, write_json_lists, write_whole
+from annotools.formats.coco_entries import image_entry
 from annotools.formats.coco_panoptic import category_entries, panoptic_entry
 from annotools.formats.json_values import check_inside
 from annotools.formats.panoptic_png import decode_segment_map, encode_segment_map
-from annotools.formats.weak_json import Entry, image_entry, name_without_suffix
+from annotools.formats.weak_json import Entry
 from annotools.label_maps import build_label, class_map, instance_map
 from annotools.records import VOID, FullLabel, Image, SegmentMap
 
@@ -39,30 +41,32 @@ def label_files(name: str, *, with_maps: bool = False) -> list[str]:
 def name_images(images: Sequence[Image], folder: Path) -> list[str]:
     """Return the name that the files of each image get: its own without the suffix.
 
-    Where that would give two images one name, all keep their suffix.
+    Where that would give two images one name, all keep their suffix. Files get a suffix of their
+    own behind the name, so that none is called `.` or `..`.
 
     Args:
         images: of one folder.
         folder: named in messages.
 
     Raises:
-        DatasetError: when a name leaves the folder, or two images have the same.
+        DatasetError: when a name leaves the folder or cannot be that of a file, or two images have
+            the same.
     """
     for image in images:
-        check_inside(f"image {image.image_id}", image.file_name, folder)
-    full_names = [str(PurePosixPath(image.file_name)) for image in images]
-    names = [name_without_suffix(name) for name in full_names]
+        _check_name(image, folder)
+    paths = [PurePosixPath(image.file_name) for image in images]
+    names = [str(path).removesuffix(path.suffix) for path in paths]
     if len(set(names)) == len(names):
         return names
-    seen: set[str] = set()
-    for image, name in zip(images, full_names, strict=True):
-        if name in seen:
+    seen: set[PurePosixPath] = set()
+    for image, path in zip(images, paths, strict=True):
+        if path in seen:
             raise DatasetError(
-                f"image {image.image_id}: another image has the file name {name!r} too: "
-                "give each its own"
+                f"image {image.image_id}: another image has the file name {image.file_name!r} "
+                "too: give each its own"
             )
-        seen.add(name)
-    return full_names
+        seen.add(path)
+    return list(map(str, paths))
 
 
 def join_maps(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> SegmentMap:
@@ -186,6 +190,22 @@ def read_written(folder: Path, image: Image, entry: Any) -> FullLabel | None:
     return label if is_whole and found["segments_info"] == infos else None
 
 
+def open_label_list(
+    folder: Path, categories: CategorySet, images: Iterable[Image]
+) -> AbstractContextManager[JsonList]:
+    """Open `panoptic.json` for the images' entries; it appears when the block ends.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    return write_json_lists(
+        folder / LABELS_FILE,
+        head={"info": {"description": "Panoptic labels, as COCO has them."}},
+        lists={"categories": category_entries(categories), "images": map(image_entry, images)},
+        last="annotations",
+    )
+
+
 def write_label_set(
     folder: Path, categories: CategorySet, labelled: Iterable[tuple[Image, Entry]]
 ) -> None:
@@ -200,10 +220,17 @@ def write_label_set(
         OSError: when the file cannot be written.
     """
     listed = list(labelled)
-    lists: dict[str, Iterable[Entry]] = {
-        "categories": category_entries(categories),
-        "images": [image_entry(image) for image, _ in listed],
-    }
-    with write_json_lists(folder / LABELS_FILE, {}, lists, last="annotations") as annotations:
+    with open_label_list(folder, categories, (image for image, _ in listed)) as annotations:
         for _, entry in listed:
-            annotations.add(json.dumps(entry))
+            annotations.add(compact_json(entry))
+
+
+def _check_name(image: Image, folder: Path) -> None:
+    place = f"image {image.image_id}"
+    check_inside(place, image.file_name, folder)
+    try:
+        os.fsencode(image.file_name)
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"{place}: file_name {image.file_name!r} is no possible name: correct it"
+        ) from error

@@ -41,6 +41,11 @@ _JPEG_SCAN = frozenset({0xDA})
 _JPEG_WITHOUT_CONTENT = {0x01, *range(0xD0, 0xD9)}
 
 
+def is_possible_size(width: int, height: int) -> bool:
+    """Tell whether a picture may have this size in pixels."""
+    return min(width, height) > 0 and width * height <= MAX_PIXELS
+
+
 def picture_size(data: bytes, path: Path) -> tuple[int, int]:
     """Return (width, height) of a whole PNG or JPEG file, its pixels not decoded.
 
@@ -148,7 +153,7 @@ def check_photo(image: Image) -> None:
 
 
 def _check_size(image: Image, size_wh: tuple[int, int]) -> None:
-    if size_wh != (image.width, image.height):
+    if size_wh != image.size_wh:
         raise DatasetError(
             f"{image.path}: is {size_wh[0]} x {size_wh[1]} pixels, the annotation file says "
             f"{image.width} x {image.height}: restore the photo that was annotated"
@@ -170,7 +175,7 @@ def _size_in_head(data: bytes, path: Path) -> tuple[int, int]:
         height, width = struct.unpack(">HH", data[place + 5 : place + 9])
     else:
         raise DatasetError(f"{path}: not a PNG or JPEG file: replace it")
-    if not 0 < width * height <= MAX_PIXELS:
+    if not is_possible_size(width, height):
         raise DatasetError(
             f"{path}: claims {width} x {height} pixels, not 1 to {MAX_PIXELS}: replace it"
         )

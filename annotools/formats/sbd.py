@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats.image_lists import read_names
-from annotools.formats.json_values import read_bytes
+from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
 
 _FOLDERS = ("SBD", "benchmark_RELEASE")
@@ -95,9 +95,7 @@ def read_objects(path: Path) -> tuple[NDArray[np.uint8], dict[int, int]]:
 
 
 def _load_struct(path: Path, name: str) -> Any:
-    data = read_bytes(path, _MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise DatasetError(f"{path}: is longer than {_MAX_BYTES} bytes: replace it")
+    data = read_short(path, _MAX_BYTES)
     try:
         # SciPy takes open files too; its type hints do not say so.
         file = cast(Any, io.BytesIO(data))

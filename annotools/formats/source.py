@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from annotools.errors import DatasetError
 from annotools.files import stamp
 from annotools.formats import read_dataset
 from annotools.formats.weak_json import read_weak
@@ -55,3 +56,23 @@ def photo_stamp(root: Path, image: Image) -> str:
     path = root if image.path is None else image.path
     # Reading reports what is missing.
     return f"{image.file_name}\t{stamp(path)}" if path.is_file() else image.file_name
+
+
+def same_image(dataset: Dataset, image: Image) -> Image:
+    """Return a dataset's own record of an image of another dataset.
+
+    Raises:
+        DatasetError: when it has no image of this id, or one of another name or size.
+    """
+    place = dataset.source_files[0] if dataset.source_files else dataset.name
+    other = dataset.image_of.get(image.image_id)
+    if other is None:
+        raise DatasetError(f"{place}: has no label of image {image.image_id}")
+    names = [PurePosixPath(one.file_name).stem for one in (other, image)]
+    sizes = [(one.width, one.height) for one in (other, image)]
+    if names[0] != names[1] or sizes[0] != sizes[1]:
+        raise DatasetError(
+            f"{place}: its image {image.image_id} is {other.file_name}, not {image.file_name} of "
+            f"{image.width} x {image.height} pixels: give the same split of the same dataset"
+        )
+    return other

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
-from annotools.formats.json_values import read_bytes
+from annotools.formats.json_values import read_short
 from annotools.records import BoxXYXY
 
 MAX_XML_BYTES = 2**20
@@ -36,9 +36,7 @@ def read_xml_boxes(path: Path) -> tuple[VocObject, ...]:
         DatasetError: for a file that is missing, too long, not XML, or has entities; for an
             object of unknown class or with an impossible box.
     """
-    data = read_bytes(path, MAX_XML_BYTES + 1)
-    if len(data) > MAX_XML_BYTES:
-        raise DatasetError(f"{path}: is longer than {MAX_XML_BYTES} bytes: replace it")
+    data = read_short(path, MAX_XML_BYTES)
     try:
         text = data.decode("utf-8-sig")
         # Entities can refer to other files or grow without end; annotations have none.

@@ -3,16 +3,16 @@
 Entries are plain dictionaries without an `id`: whoever writes the file numbers them.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.files import write_json_lists
-from annotools.formats.coco_entries import read_images, take_image_id
+from annotools.files import JsonList, compact_json, write_json_lists
+from annotools.formats.coco_entries import image_entry, read_images, take_image_id
 from annotools.formats.coco_instances import (
     find_boxes,
     group_instances,
@@ -26,7 +26,7 @@ from annotools.records import (
     Dataset,
     FullLabel,
     Image,
-    Outline,
+    Mark,
     Point,
     Scribble,
     TaggedCrop,
@@ -37,6 +37,21 @@ Entry = dict[str, Any]
 
 BOXES_FILE = "boxes.json"
 
+PARTS = {
+    "boxes": (
+        "Tight boxes of things, as COCO has them. The area is that of the box, for masks are not "
+        "known; iscrowd marks a box around instances that are not told apart."
+    ),
+    "tags": (
+        "Categories present in fixed crops, things and stuff alike; a category that a crop does "
+        "not list has no pixel in it."
+    ),
+    "points": "One click inside each segment: column x, row y, in pixels.",
+    "scribbles": "One stroke inside each segment: a polyline of [x, y] in pixels.",
+    "coarse": "Coarse masks inside segments: polygons of [x, y] in pixels, border included.",
+}
+"""What can be in a file of weak labels, in words."""
+
 ALL_CATEGORIES = "all_categories"
 """Key of the complete list of categories; `categories` has those that the file can label."""
 
@@ -45,17 +60,15 @@ ALL_CATEGORIES = "all_categories"
 class GivenLabels:
     """The boxes or the tags of a file, by image id; images come in the file's order.
 
-    Images without an entry have no box, or no tagged crop. `tagged_category_ids` are those that
-    were asked about. `format_name` is that of the dataset that the labels were bought of.
+    Images without an entry have no box, or no tagged crop. `format_name` is that of the dataset
+    that the labels were bought of.
     """
 
     path: Path
     format_name: str
     categories: CategorySet
     images: tuple[Image, ...]
-    boxes_of: Mapping[int | str, tuple[Box, ...]]
-    crops_of: Mapping[int | str, tuple[TaggedCrop, ...]]
-    tagged_category_ids: tuple[int, ...] = ()
+    weak_of: Mapping[int | str, WeakLabel]
 
 
 def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
@@ -75,35 +88,31 @@ def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
     """
     if not photos.is_dir():
         raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
-    given_boxes = None if boxes is None else read_boxes(boxes, photos)
-    given_tags = None if tags is None else read_tags(tags, photos)
-    sides = [given for given in (given_tags, given_boxes) if given is not None]
-    if given_tags and given_boxes:
-        _check_agreement(given_tags, given_boxes)
+    sides = [] if tags is None else [read_tags(tags, photos)]
+    sides += [] if boxes is None else [read_boxes(boxes, photos)]
+    first, last = sides[0], sides[-1]
+    if first is not last:
+        _check_agreement(tags=first, boxes=last)
     images = {image.image_id: image for given in reversed(sides) for image in given.images}
     for image in images.values():
         if image.path is None or not image.path.is_file():
             raise DatasetError(f"{image.path}: the photo is missing: give --photos its folder")
-    box_ids = {i.image_id for i in given_boxes.images} if given_boxes else set()
-    tag_ids = {i.image_id for i in given_tags.images} if given_tags else set()
+    weak_of = dict(first.weak_of)
+    for image_id, weak in last.weak_of.items():
+        tagged = weak_of.get(image_id, weak)
+        asked = tagged.tagged_category_ids
+        weak_of[image_id] = replace(weak, crops=tagged.crops, tagged_category_ids=asked)
 
     def give(image: Image) -> WeakLabel:
-        has_boxes, has_tags = image.image_id in box_ids, image.image_id in tag_ids
-        return WeakLabel(
-            image_id=image.image_id,
-            boxes=given_boxes.boxes_of.get(image.image_id, ()) if given_boxes and has_boxes else (),
-            crops=given_tags.crops_of.get(image.image_id, ()) if given_tags and has_tags else (),
-            tagged_category_ids=given_tags.tagged_category_ids if given_tags and has_tags else (),
-            has_boxes=has_boxes,
-        )
+        return weak_of[image.image_id]
 
     def refuse(image: Image) -> FullLabel:
-        raise DatasetError(f"{sides[0].path}: has no mask of {image.file_name}")
+        raise DatasetError(f"{first.path}: has no mask of {image.file_name}")
 
     return Dataset(
-        name=sides[0].format_name,
+        name=first.format_name,
         split="given",
-        categories=sides[0].categories,
+        categories=first.categories,
         images=tuple(images.values()),
         read_label=refuse,
         read_photo=read_photo,
@@ -132,14 +141,12 @@ def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
     images = _images_in_order(path, content, photos)
     listed = list(entries(path, content, "annotations"))
     instances_of = group_instances(listed, categories, images, may_lack_mask=True)
-    found = find_boxes(path, instances_of, images, allow_missing=False)
     return GivenLabels(
         path=path,
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        boxes_of={image_id: weak.boxes for image_id, weak in found.items()},
-        crops_of={},
+        weak_of=find_boxes(path, instances_of, images, allow_missing=False),
     )
 
 
@@ -163,7 +170,7 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
         categories = read_thing_categories(path, content)
     images = _images_in_order(path, content, photos)
     image_of = {image.image_id: image for image in images}
-    crops_of: dict[int | str, list[TaggedCrop]] = {}
+    crops_of: dict[int | str, list[TaggedCrop]] = {image_id: [] for image_id in image_of}
     for place, entry in entries(path, content, "crops"):
         image_id = take_image_id(place, entry, "image_id")
         if image_id not in image_of:
@@ -178,46 +185,66 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
         if x + width > image.width or y + height > image.height:
             raise DatasetError(f"{place}: the crop leaves its image: correct it")
         crop = TaggedCrop(box_xyxy=(x, y, x + width, y + height), category_ids=tuple(tagged))
-        crops_of.setdefault(image_id, []).append(crop)
+        crops_of[image_id].append(crop)
+    asked = tuple(sorted(listed.class_index_of))
     return GivenLabels(
         path=path,
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        boxes_of={},
-        crops_of={image_id: tuple(crops) for image_id, crops in crops_of.items()},
-        tagged_category_ids=tuple(sorted(listed.class_index_of)),
+        weak_of={
+            image_id: WeakLabel(image_id=image_id, crops=tuple(crops), tagged_category_ids=asked)
+            for image_id, crops in crops_of.items()
+        },
     )
 
 
-def write_boxes(path: Path, dataset: Dataset, boxed: Iterable[tuple[Image, Iterable[Box]]]) -> None:
+def open_weak_list(
+    folder: Path, part: str, dataset: Dataset, images: Iterable[Image]
+) -> AbstractContextManager[JsonList]:
+    """Open the file `PART.json` for its entries; it appears when the block ends.
+
+    Args:
+        folder: of the file.
+        part: one of `PARTS`.
+        dataset: whose categories are listed: all, and those that the part can have.
+        images: those that were labelled, also those without an entry.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    every = category_entries(dataset.categories)
+    possible = every
+    if part == "boxes":
+        possible = [entry for entry in every if entry["isthing"]]
+    if part == "tags":
+        background_id = dataset.categories.background_id
+        possible = [entry for entry in every if entry["id"] != background_id]
+    return write_json_lists(
+        folder / f"{part}.json",
+        head={"info": {"description": PARTS[part], "format": dataset.name}},
+        lists={
+            "categories": possible,
+            ALL_CATEGORIES: every,
+            "images": map(image_entry, images),
+        },
+        last="crops" if part == "tags" else "annotations",
+    )
+
+
+def write_boxes(
+    folder: Path, dataset: Dataset, boxed: Iterable[tuple[Image, Iterable[Box]]]
+) -> None:
     """Write the boxes of images as COCO detection; an image without a box is listed too.
 
     Raises:
         OSError: when the file cannot be written.
     """
     pairs = list(boxed)
-    listed = category_entries(dataset.categories)
-    lists: dict[str, Iterable[Entry]] = {
-        ALL_CATEGORIES: listed,
-        "categories": [entry for entry in listed if entry["isthing"]],
-        "images": [image_entry(image) for image, _ in pairs],
-    }
-    head = {"info": {"format": dataset.name}}
-    with write_json_lists(path, head, lists, last="annotations") as annotations:
+    with open_weak_list(folder, "boxes", dataset, (image for image, _ in pairs)) as annotations:
         for image, boxes in pairs:
             for entry in box_entries(image, boxes):
-                annotations.add_numbered(json.dumps(entry))
-
-
-def image_entry(image: Image) -> Entry:
-    """Return an entry of `images`."""
-    return {
-        "id": image.image_id,
-        "file_name": image.file_name,
-        "width": image.width,
-        "height": image.height,
-    }
+                annotations.add_numbered(compact_json(entry))
 
 
 def box_entries(image: Image, boxes: Iterable[Box]) -> list[Entry]:
@@ -258,69 +285,35 @@ def crop_entries(image: Image, crops: Iterable[TaggedCrop]) -> list[Entry]:
     return entries
 
 
-def point_entries(image: Image, points: Iterable[Point], groups: Collection[int]) -> list[Entry]:
-    """Return one entry a click, with column `x` and row `y`.
+def mark_entries(image: Image, marks: Iterable[Mark], groups: Collection[int]) -> list[Entry]:
+    """Return one entry a mark, with the segment that it is on.
+
+    A click has column `x` and row `y`, a stroke its `polyline`, a list of [x, y] in pixels, and a
+    coarse region its `polygons`, each such a list.
 
     Args:
         image: the image.
-        points: its clicks.
-        groups: segment ids that are groups.
-    """
-    return [_segment_entry(image, point, groups) | {"x": point.x, "y": point.y} for point in points]
-
-
-def scribble_entries(
-    image: Image, scribbles: Iterable[Scribble], groups: Collection[int]
-) -> list[Entry]:
-    """Return one entry a stroke, with its `polyline` as a list of [x, y] in pixels.
-
-    Args:
-        image: the image.
-        scribbles: its strokes.
+        marks: its clicks, strokes or coarse regions.
         groups: segment ids that are groups.
     """
     return [
-        _segment_entry(image, scribble, groups)
-        | {"polyline": [[x, y] for x, y in scribble.points_xy]}
-        for scribble in scribbles
+        {
+            "image_id": image.image_id,
+            "category_id": mark.category_id,
+            "segment_id": mark.segment_id,
+            "iscrowd": int(mark.segment_id in groups),
+            **_place_of(mark),
+        }
+        for mark in marks
     ]
 
 
-def outline_entries(
-    image: Image, outlines: Iterable[Outline], groups: Collection[int]
-) -> list[Entry]:
-    """Return one entry a coarse region, with its `polygons`, each a list of [x, y] in pixels.
-
-    Args:
-        image: the image.
-        outlines: its coarse regions.
-        groups: segment ids that are groups.
-    """
-    return [
-        _segment_entry(image, outline, groups)
-        | {"polygons": [[[x, y] for x, y in polygon] for polygon in outline.polygons_xy]}
-        for outline in outlines
-    ]
-
-
-def name_without_suffix(file_name: str) -> str:
-    """Return an image's relative name with its folders and without its last suffix.
-
-    What a file gets as name from it still needs a suffix of its own, so it is never `.` or `..`.
-    """
-    path = PurePosixPath(file_name)
-    return str(path)[: len(str(path)) - len(path.suffix)]
-
-
-def _segment_entry(
-    image: Image, mark: Point | Scribble | Outline, groups: Collection[int]
-) -> Entry:
-    return {
-        "image_id": image.image_id,
-        "category_id": mark.category_id,
-        "segment_id": mark.segment_id,
-        "iscrowd": int(mark.segment_id in groups),
-    }
+def _place_of(mark: Mark) -> Entry:
+    if isinstance(mark, Point):
+        return {"x": mark.x, "y": mark.y}
+    if isinstance(mark, Scribble):
+        return {"polyline": [[x, y] for x, y in mark.points_xy]}
+    return {"polygons": [[[x, y] for x, y in polygon] for polygon in mark.polygons_xy]}
 
 
 def _images_in_order(path: Path, content: Any, photos: Path | None) -> tuple[Image, ...]:
@@ -337,7 +330,7 @@ def _format_of(content: Any) -> str:
     return name if isinstance(name, str) else "coco-instances"
 
 
-def _check_agreement(tags: GivenLabels, boxes: GivenLabels) -> None:
+def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
     """Make sure that two files are about the same categories and images."""
     for category_id in boxes.categories.class_index_of:
         is_background = category_id == boxes.categories.background_id
@@ -349,11 +342,7 @@ def _check_agreement(tags: GivenLabels, boxes: GivenLabels) -> None:
     image_of = {image.image_id: image for image in tags.images}
     for image in boxes.images:
         other = image_of.get(image.image_id, image)
-        if (other.file_name, other.width, other.height) != (
-            image.file_name,
-            image.width,
-            image.height,
-        ):
+        if image_entry(other) != image_entry(image):
             raise DatasetError(
                 f"{boxes.path}: image {image.image_id!r} is {image.file_name}, in {tags.path} "
                 f"{other.file_name} or of another size: give files of one dataset"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.records import Drop, FullLabel, Outline, Segment
-from annotools.weak_labels.points import STEP_DEPTH, border_distance, depth_of
+from annotools.weak_labels.points import STEP_DEPTH, segment_depths
 
 MARGIN_SHARE = 0.1
 """Margin along a segment's border, as a share of its largest border distance."""
@@ -51,18 +51,16 @@ def outlines_of(
 
     Paper: Cordts et al. 2016, "The Cityscapes dataset", on its coarse annotations.
     """
-    distance = border_distance(label.segment_map)
     outlines, drops = [], []
-    for segment in label.segments:
-        category_id = categories.by_id(segment.category_id).category_id
-        polygons = _polygons(segment, depth_of(segment, label.segment_map, distance))
+    for segment, depth in segment_depths(label, categories):
+        segment_id, category_id = segment.segment_id, segment.category_id
+        polygons = _polygons(segment, depth)
         if polygons:
-            outline = Outline(
-                segment_id=segment.segment_id, category_id=category_id, polygons_xy=polygons
+            outlines.append(
+                Outline(segment_id=segment_id, category_id=category_id, polygons_xy=polygons)
             )
-            outlines.append(outline)
         else:
-            place = f"image {label.image_id}: segment {segment.segment_id}"
+            place = f"image {label.image_id}: segment {segment_id}"
             drops.append(Drop(place=place, reason="too thin or too small for a coarse outline"))
     return tuple(outlines), tuple(drops)
 

@@ -1,5 +1,7 @@
 """Make points of a full label: one click on each segment, well inside it."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +31,27 @@ def points_of(label: FullLabel, categories: CategorySet, seed: int) -> tuple[Poi
     Raises:
         DatasetError: for a segment whose category is not in the set.
     """
-    distance = border_distance(label.segment_map)
     points = []
-    for segment in label.segments:
+    for segment, depth in segment_depths(label, categories):
         generator = stream(seed, "points", label.image_id, segment.segment_id)
-        depth = depth_of(segment, label.segment_map, distance)
         x, y = _draw_pixel(segment, depth, generator)
-        category = categories.by_id(segment.category_id)
-        point = Point(segment_id=segment.segment_id, category_id=category.category_id, x=x, y=y)
+        point = Point(segment_id=segment.segment_id, category_id=segment.category_id, x=x, y=y)
         points.append(point)
     return tuple(points)
+
+
+def segment_depths(
+    label: FullLabel, categories: CategorySet
+) -> Iterator[tuple[Segment, NDArray[np.float32]]]:
+    """Yield each segment with its part of the border distance, as `depth_of` has it.
+
+    Raises:
+        DatasetError: for a segment whose category is not in the set.
+    """
+    distance = border_distance(label.segment_map)
+    for segment in label.segments:
+        categories.by_id(segment.category_id)
+        yield segment, depth_of(segment, label.segment_map, distance)
 
 
 def border_distance(segment_map: SegmentMap) -> NDArray[np.float32]:

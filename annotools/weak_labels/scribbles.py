@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, dijk
 from annotools.categories import CategorySet
 from annotools.random_streams import stream
 from annotools.records import FullLabel, Scribble, Segment
-from annotools.weak_labels.points import STEP_DEPTH, border_distance, depth_of
+from annotools.weak_labels.points import STEP_DEPTH, segment_depths
 
 TRIMMED_SHARE = (0.05, 0.15)
 """Least and largest share of a stroke that is left off at each of its ends."""
@@ -35,15 +35,12 @@ def scribbles_of(label: FullLabel, categories: CategorySet, seed: int) -> tuple[
     Raises:
         DatasetError: for a segment whose category is not in the set.
     """
-    distance = border_distance(label.segment_map)
     scribbles = []
-    for segment in label.segments:
+    for segment, depth in segment_depths(label, categories):
         generator = stream(seed, "scribbles", label.image_id, segment.segment_id)
-        depth = depth_of(segment, label.segment_map, distance)
-        category = categories.by_id(segment.category_id)
         scribble = Scribble(
             segment_id=segment.segment_id,
-            category_id=category.category_id,
+            category_id=segment.category_id,
             points_xy=_stroke(segment, depth, generator),
         )
         scribbles.append(scribble)

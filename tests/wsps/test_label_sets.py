@@ -63,7 +63,7 @@ def test_labels_of_anybody_have_the_boxes_that_they_imply(tmp_path: Path):
 
 def test_a_manifest_tells_kinds_and_a_file_the_boxes_that_were_drawn(tmp_path: Path):
     photos = write_set(tmp_path, {"b.png": STREET, "a.png": EMPTY})
-    write_boxes(tmp_path / "boxes.json", photos, [(photos.images[0], BOXES)])
+    write_boxes(tmp_path, photos, [(photos.images[0], BOXES)])
     listed = [{"image_id": 2, "kind": "boxes"}, {"image_id": 1, "kind": "tags"}]
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": listed}))
     boxes, tags = read_examples(read_label_set(tmp_path), photos, None)
@@ -82,7 +82,7 @@ def test_a_label_without_a_photo_is_named(tmp_path: Path):
 def test_the_hash_names_labels_boxes_and_kinds(tmp_path: Path):
     photos = write_set(tmp_path, {"b.png": STREET})
     hashes = [hash_label_set(tmp_path)]
-    write_boxes(tmp_path / "boxes.json", photos, [(photos.images[0], BOXES)])
+    write_boxes(tmp_path, photos, [(photos.images[0], BOXES)])
     hashes.append(hash_label_set(tmp_path))
     listed = [{"image_id": 2, "kind": "boxes"}]
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": listed, "seed": 1}))

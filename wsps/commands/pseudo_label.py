@@ -8,9 +8,14 @@ import typer
 from annotools.commands.options import (
     DEFAULT_CROPS,
     AllowMissing,
+    AnnotatorFile,
     Crops,
+    FormatIfAny,
     JsonFile,
+    OutFolder,
+    Overwrite,
     Split,
+    Workers,
     check_outputs,
     parse_size,
 )
@@ -33,15 +38,12 @@ app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 @app.command("pseudo-label")
 def pseudo_label(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    out: OutFolder,
     root: Annotated[
         Path | None,
         typer.Argument(help="A fully labelled dataset, whose cheaper labels are used."),
     ] = None,
-    format_name: Annotated[
-        str | None,
-        typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes."),
-    ] = None,
+    format_name: FormatIfAny = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -68,12 +70,7 @@ def pseudo_label(
         Path | None,
         typer.Option(metavar="DIR", help="Full labels, as COCO panoptic, that measure the result."),
     ] = None,
-    annotator: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
-        ),
-    ] = None,
+    annotator: AnnotatorFile = None,
     split: Split = "train",
     val_split: Annotated[
         str | None,
@@ -102,7 +99,7 @@ def pseudo_label(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of mistakes and of all that is trained.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that label images.")] = 1,
+    workers: Workers = 1,
     max_images: Annotated[
         int | None,
         typer.Option(
@@ -126,9 +123,7 @@ def pseudo_label(
         ),
     ] = False,
     allow_missing: AllowMissing = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove what another run wrote to DIR.")
-    ] = False,
+    overwrite: Overwrite = False,
     json_file: JsonFile = None,
 ) -> None:
     """Make label maps from boxes and tags: real ones, or those that a full dataset implies.

@@ -6,7 +6,6 @@ Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.errors import DatasetError
 from annotools.files import digest
 from annotools.formats.panoptic_folder import (
     label_files,
@@ -23,7 +21,7 @@ from annotools.formats.panoptic_folder import (
     write_label,
     write_maps,
 )
-from annotools.formats.source import open_source, photo_stamp
+from annotools.formats.source import open_source, photo_stamp, same_image
 from annotools.formats.weak_json import Entry
 from annotools.label_maps import class_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo, WeakLabel
@@ -202,7 +200,7 @@ class ImageLabeller:
         """Count the pixels of a label by true and given class."""
         assert self.request.truth is not None
         truth = open_source(self.request.truth)
-        true = truth.read_label(_find_image(truth, image))
+        true = truth.read_label(same_image(truth, image))
         return count_pixels(
             class_map(true, truth.categories),
             class_map(label, truth.categories),
@@ -284,26 +282,6 @@ def next_label(
         settings=settings,
         round_number=round_number,
     )
-
-
-def _find_image(truth: Dataset, image: Image) -> Image:
-    """Return the truth's own record of an image.
-
-    Raises:
-        DatasetError: when it has none, or one of another size.
-    """
-    found = _images_by_id(truth.images).get(image.image_id)
-    if found is None or (found.width, found.height) != (image.width, image.height):
-        raise DatasetError(
-            f"{truth.name}: the truth has no image {image.image_id!r} of {image.width} x "
-            f"{image.height} pixels: give the truth of the same images"
-        )
-    return found
-
-
-@lru_cache(maxsize=1)
-def _images_by_id(images: tuple[Image, ...]) -> dict[int | str, Image]:
-    return {image.image_id: image for image in images}
 
 
 def _drawn_boxes(bought: FullLabel | WeakLabel, categories: CategorySet) -> tuple[Box, ...] | None:

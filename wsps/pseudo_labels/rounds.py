@@ -8,7 +8,6 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4.
 """
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,13 @@ from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, WeakLabel
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
-from annotools.work_folder import MANIFEST_FILE, STATE_FOLDER, finish_folder, start_folder
+from annotools.work_folder import (
+    MANIFEST_FILE,
+    STATE_FOLDER,
+    finish_folder,
+    start_folder,
+    write_manifest,
+)
 from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage
 from wsps.pseudo_labels.quality import (
     CropScores,
@@ -115,8 +120,7 @@ def pseudo_label(
     for number in range(1, request.num_rounds + 1):
         # The labels of a round have a manifest before a network learns from them.
         so_far = [labelled.task for labelled in made[-1]]
-        manifest = _describe(request, dataset, so_far, labeller.round_number)
-        write_json(labeller.folder / MANIFEST_FILE, manifest)
+        _write_manifest(labeller.folder, request, dataset, so_far, labeller.round_number)
         network = store_segmenter(
             labeller.folder,
             request.source.root,
@@ -139,7 +143,7 @@ def pseudo_label(
         quality = quality_as_json(result.rounds, result.tags, truth.categories)
         write_json(out / QUALITY_FILE, quality)
     finish_folder(out, WRITTEN_BY)
-    write_json(out / MANIFEST_FILE, _describe(request, dataset, tasks, request.num_rounds))
+    _write_manifest(out, request, dataset, tasks, request.num_rounds)
     return result
 
 
@@ -198,7 +202,7 @@ def _label_all(
     made = [labelled_of[task.name] for task in tasks]
     write_label_set(folder, dataset.categories, [(one.task.image, one.entry) for one in made])
     boxed = [(one.task.image, one.boxes) for one in made if one.boxes is not None]
-    write_boxes(folder / BOXES_FILE, dataset, boxed)
+    write_boxes(folder, dataset, boxed)
     return made
 
 
@@ -260,19 +264,23 @@ def _score_held_out(labeller: ImageLabeller, task: LabelTask) -> CropScores | No
     return labeller.score_tags(dataset, task.image, labeller.buy(dataset, task))
 
 
-def _describe(
-    request: LabelRequest, dataset: Dataset, tasks: Sequence[LabelTask], round_number: int
-) -> dict[str, Any]:
-    """Return the manifest of the labels of a round, from 0."""
-    return {
-        "written_by": WRITTEN_BY,
+def _write_manifest(
+    folder: Path,
+    request: LabelRequest,
+    dataset: Dataset,
+    tasks: Sequence[LabelTask],
+    round_number: int,
+) -> None:
+    """Write the manifest of the labels of a round, from 0."""
+    asked = {
         "source": as_table(replace(request.source, max_images=None)),
         "labels_from": request.labels if isinstance(request.labels, str) else request.origin,
         "recipe": as_table(request.recipe),
         "annotator": as_table(request.annotator),
         "seed": request.seed,
         "round": round_number,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
+    }
+    found = {
         "images": count_images(request, dataset, tasks),
         "kinds": dict(sorted(Counter(task.kind for task in tasks).items())),
         "classes": [category.name for category in dataset.categories.categories],
@@ -283,3 +291,4 @@ def _describe(
             for task in tasks
         ],
     }
+    write_manifest(folder, WRITTEN_BY, _PACKAGES, asked, found)

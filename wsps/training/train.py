@@ -13,12 +13,12 @@ from typing import Any
 from torch import nn
 
 from annotools.errors import DatasetError
-from annotools.files import digest, write_json
+from annotools.files import digest
 from annotools.formats.coco_panoptic import category_entries, read_categories
 from annotools.formats.json_values import read_json
 from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
-from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder
+from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder, write_manifest
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe
@@ -84,7 +84,7 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
     finish_folder(out, WRITTEN_BY)
     # How the model predicts is no part of what it learnt: it may change without a new training.
     prediction = {"prediction": as_table(recipe.prediction)}
-    write_json(out / MANIFEST_FILE, {"written_by": WRITTEN_BY, **setup, **prediction})
+    write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, prediction)
 
 
 def load_model(run: Path) -> PanopticModel:

@@ -16,7 +16,7 @@ from annotools.categories import CategorySet
 from annotools.cli import app
 from annotools.conversion import assembly, shards
 from annotools.conversion.convert import Conversion, convert
-from annotools.conversion.wanted import Wanted
+from annotools.conversion.wanted import ImageTask, Wanted
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import READERS, coco_panoptic
 from annotools.formats.source import Source
@@ -362,10 +362,10 @@ def test_a_bad_label_stops_and_what_was_done_is_resumed(
     run(source, tmp_path / "whole", "full", "boxes", "tags")
     make = shards.convert_image
 
-    def fail(image: Image, *rest: Any):
-        if image.image_id == 35:
+    def fail(task: ImageTask, *rest: Any):
+        if task.image.image_id == 35:
             raise DatasetError("35.png: damaged")
-        return make(image, *rest)
+        return make(task, *rest)
 
     monkeypatch.setattr(shards, "convert_image", fail)
     with pytest.raises(DatasetError, match=r"35\.png: damaged"):
@@ -373,7 +373,9 @@ def test_a_bad_label_stops_and_what_was_done_is_resumed(
     assert {path.name for path in out.iterdir()} == {".state", "panoptic"}
 
     made = []
-    monkeypatch.setattr(shards, "convert_image", lambda *a: made.append(a[0].image_id) or make(*a))
+    monkeypatch.setattr(
+        shards, "convert_image", lambda *a: made.append(a[0].image.image_id) or make(*a)
+    )
     (out / "panoptic" / "train_000003.png").unlink()
     result = run(source, out, "full", "boxes", "tags")
     # The first shard lacks a file, the third was not finished.

@@ -320,9 +320,9 @@ def test_any_marks_survive_their_entries(
     scribbles = [Scribble(**head, points_xy=draw(lines)) for head in heads]
     outlines = [Outline(**head, polygons_xy=draw(polygons)) for head in heads]
     for records, entries, rebuild in (
-        (points, weak_json.point_entries(image, points, groups), to_point),
-        (scribbles, weak_json.scribble_entries(image, scribbles, groups), to_scribble),
-        (outlines, weak_json.outline_entries(image, outlines, groups), to_outline),
+        (points, weak_json.mark_entries(image, points, groups), to_point),
+        (scribbles, weak_json.mark_entries(image, scribbles, groups), to_scribble),
+        (outlines, weak_json.mark_entries(image, outlines, groups), to_outline),
     ):
         again = json.loads(json.dumps(entries))
         assert [rebuild(entry) for entry in again] == records

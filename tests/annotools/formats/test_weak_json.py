@@ -1,10 +1,11 @@
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotools.formats import box_files, weak_json
+from annotools.formats import box_files, panoptic_folder, weak_json
 from annotools.records import Box, Image, Outline, Point, Scribble, TaggedCrop
 from tests.builders import make_categories
 
@@ -70,11 +71,11 @@ def test_marks_say_their_segment_and_whether_it_is_a_group():
     point = Point(segment_id=7, category_id=20, x=3, y=4)
     scribble = Scribble(segment_id=7, category_id=20, points_xy=((1, 2), (3, 4)))
     outline = Outline(segment_id=7, category_id=20, polygons_xy=(((0, 0), (4, 0), (4, 4)),))
-    assert weak_json.point_entries(IMAGE, [point], {7}) == [head | {"iscrowd": 1, "x": 3, "y": 4}]
-    assert weak_json.scribble_entries(IMAGE, [scribble], {8}) == [
+    assert weak_json.mark_entries(IMAGE, [point], {7}) == [head | {"iscrowd": 1, "x": 3, "y": 4}]
+    assert weak_json.mark_entries(IMAGE, [scribble], {8}) == [
         head | {"iscrowd": 0, "polyline": [[1, 2], [3, 4]]}
     ]
-    assert weak_json.outline_entries(IMAGE, [outline], set()) == [
+    assert weak_json.mark_entries(IMAGE, [outline], set()) == [
         head | {"iscrowd": 0, "polygons": [[[0, 0], [4, 0], [4, 4]]]}
     ]
 
@@ -91,4 +92,5 @@ def test_marks_say_their_segment_and_whether_it_is_a_group():
     ],
 )
 def test_names_keep_folders_and_lose_the_suffix(file_name: str, name: str):
-    assert weak_json.name_without_suffix(file_name) == name
+    image = Image(image_id=1, file_name=file_name, width=1, height=1)
+    assert panoptic_folder.name_images([image], Path("out")) == [name]

@@ -61,7 +61,7 @@ def write_labels(
     ]
     write_label_set(folder, dataset.categories, entries)
     boxed = [(i, boxes_of(i)) for i in images if kinds[int(i.image_id)] != "tags"]
-    write_boxes(folder / "boxes.json", dataset, boxed)
+    write_boxes(folder, dataset, boxed)
     listed = [{"image_id": i, "kind": kind} for i, kind in kinds.items()]
     write_json(folder / "manifest.json", {"labels": listed, "round": round_number})
     return folder

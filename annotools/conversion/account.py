@@ -1,10 +1,8 @@
-"""The manifest says where a conversion came from, what it holds and lacks, and what it costs."""
+"""The account of a conversion: what each label kind holds and lacks, and what it costs."""
 
-import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from annotools.errors import TimesError
@@ -12,16 +10,11 @@ from annotools.prices.actions import price_seconds
 from annotools.prices.times import AnnotationTimes
 from annotools.settings import as_table
 
-WRITTEN_BY = "annotools convert"
-"""What a manifest says under `written_by`."""
-
 LISTED_PLACES = 20
 """Places of a drop that the manifest names; where there are more, `drops.jsonl` has them all."""
 
 GAPS = "gap"
 """Stands for the kind of a drop that is a missing file; its image has a lesser label."""
-
-_PACKAGES = ("annotools", "numpy", "opencv-python-headless", "pycocotools", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +48,28 @@ class KindSummary:
     written: int
     dropped: int
     hours: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """The result of a conversion; `num_resumed` images were done by an earlier run.
+
+    Of the `num_objects` of the source, each kind has some, and `drops` say why it lacks others.
+    """
+
+    num_images: int
+    num_resumed: int
+    num_objects: int
+    kinds: tuple[KindSummary, ...]
+    drops: tuple[DropGroup, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the manifest says of the objects."""
+        return {
+            "objects": self.num_objects,
+            "kinds": {row.pop("kind"): row for row in map(as_table, self.kinds)},
+            "drops": as_table(self.drops),
+        }
 
 
 class DropList:
@@ -109,36 +124,3 @@ def price_hours(actions: Mapping[str, int] | None, times: AnnotationTimes) -> fl
         return price_seconds(actions, times) / 3600
     except TimesError:
         return None
-
-
-def build_manifest(
-    source: Mapping[str, Any],
-    options: Mapping[str, Any],
-    images: Mapping[str, int],
-    num_objects: int,
-    kinds: Iterable[KindSummary],
-    drops: Iterable[DropGroup],
-    notes: Iterable[str],
-) -> dict[str, Any]:
-    """Return the manifest as JSON can hold it, without the list of `files`, which is added last.
-
-    Args:
-        source: format, root, split, and what `hash_files` gave.
-        options: what the user asked for, the seed among it.
-        images: counts: in, converted, dropped, and left out because of a limit.
-        num_objects: objects of the source in the images converted, background left out.
-        kinds: the result of each label kind.
-        drops: by kind and reason.
-        notes: the rules that reader and writer applied.
-    """
-    return {
-        "written_by": WRITTEN_BY,
-        "source": dict(source),
-        "options": dict(options),
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
-        "images": dict(images),
-        "objects": num_objects,
-        "kinds": {row.pop("kind"): row for row in map(as_table, kinds)},
-        "drops": [as_table(group) for group in drops],
-        "notes": list(notes),
-    }

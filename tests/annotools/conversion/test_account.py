@@ -1,20 +1,22 @@
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
-from annotools.conversion.manifest import (
+from annotools.conversion.account import (
     LISTED_PLACES,
+    Conversion,
     DropGroup,
     DropList,
     KindSummary,
-    build_manifest,
     price_hours,
     reconcile,
 )
 from annotools.errors import DatasetError
 from annotools.files import hash_files
 from annotools.prices.times import read_times
+from annotools.work_folder import write_manifest
 
 
 def make_row(**changes: int) -> KindSummary:
@@ -80,16 +82,18 @@ def test_files_are_hashed_once_and_must_be_there(tmp_path: Path):
         hash_files(tmp_path, [tmp_path / "gone"])
 
 
-def test_the_manifest_is_what_json_can_hold():
-    manifest = build_manifest(
-        source={"format": "scenes"},
-        options={"seed": 3},
-        images={"in": 2},
+def test_the_manifest_is_what_json_can_hold(tmp_path: Path):
+    conversion = Conversion(
+        num_images=2,
+        num_resumed=0,
         num_objects=7,
-        kinds=[make_row()],
-        drops=[DropGroup(kind="boxes", reason="stuff", count=2, places=("a", "b"))],
-        notes=["n"],
+        kinds=(make_row(),),
+        drops=(DropGroup(kind="boxes", reason="stuff", count=2, places=("a", "b")),),
     )
+    asked = {"source": {"format": "scenes"}, "options": {"seed": 3}}
+    found = {"images": {"in": 2}, **conversion.as_json(), "notes": ["n"]}
+    write_manifest(tmp_path, "annotools convert", ["annotools", "numpy"], asked, found)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
     versions = manifest.pop("versions")
     assert {"annotools", "python", "numpy"} <= set(versions)
     assert manifest == {
