@@ -49,6 +49,11 @@ class Image:
     path: Path | None = None
     label_paths: tuple[Path, ...] = ()
 
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width, self.height
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:

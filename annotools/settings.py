@@ -54,6 +54,34 @@ def read_toml(path: Path, error_type: type[AnnotationError] = RecipeError) -> di
         raise error_type(f"{path}: not valid TOML ({error}): correct it") from error
 
 
+def find_toml(
+    name_or_path: str | Path,
+    shipped_in: Path,
+    what: str,
+    error_type: type[AnnotationError] = RecipeError,
+) -> Path:
+    """Return the path of a TOML file that is shipped, by its name, or of the user's own.
+
+    Args:
+        name_or_path: a `Path` or text that ends in `.toml` is a file; other text is a name.
+        shipped_in: the folder of the files that have a name.
+        what: they hold, for messages.
+        error_type: what to raise.
+
+    Raises:
+        AnnotationError: of `error_type`, for an unknown name.
+    """
+    if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
+        return Path(name_or_path)
+    shipped = {path.stem: path for path in sorted(shipped_in.glob("*.toml"))}
+    if name_or_path not in shipped:
+        raise error_type(
+            f"no {what} {name_or_path!r}: there is {', '.join(shipped)}; a file of your own ends "
+            "in .toml"
+        )
+    return shipped[name_or_path]
+
+
 def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
     """Return the table with one setting replaced, from text such as `training.steps=100`.
 

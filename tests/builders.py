@@ -10,8 +10,9 @@ from annotools.allocation.plan_file import PlanSettings
 from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError
 from annotools.label_maps import build_label
-from annotools.prices.image_content import ImageContent, measure_content
+from annotools.prices.image_content import ImageContent, measure_source
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
+from annotools.weak_labels.weaken import weaken
 
 
 def make_categories(
@@ -93,8 +94,12 @@ def make_plan(mix: Mapping[str, float], budget_hours: float, **settings: Any) ->
 
 
 def measure(
-    label: FullLabel, categories: CategorySet, crop_size_wh: tuple[int, int] | None, **options: Any
+    label: FullLabel,
+    categories: CategorySet,
+    crop_size_wh: tuple[int, int] | None,
+    with_tags: bool = True,
+    vertices: int | None = None,
 ) -> ImageContent:
     """The content of an image with this label."""
-    height, width = label.segment_map.shape
-    return measure_content(label, categories, crop_size_wh, (width, height), **options)
+    tags = weaken(label, categories, "tags", crop_size_wh) if with_tags else None
+    return measure_source(label, categories, tags, vertices)

@@ -155,7 +155,7 @@ def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
 
 def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:
     height, width = label.segment_map.shape
-    if (width, height) != (image.width, image.height):
+    if (width, height) != image.size_wh:
         yield error_at(
             image.file_name,
             f"its label is {width} x {height} pixels, the image {image.width} x {image.height}: "

@@ -104,11 +104,6 @@ class _Task:
         return self.wanted.annotator or Annotator()
 
     @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of the image in pixels."""
-        return self.image.width, self.image.height
-
-    @property
     def full(self) -> FullLabel:
         """The full label; a dataset without masks is not asked for what needs one."""
         assert isinstance(self.source, FullLabel)
@@ -139,7 +134,7 @@ class _Task:
     def perfect_tags(self) -> WeakLabel:
         """The tags of an annotator without mistakes, laid out once for all that needs them."""
         crop_size_wh = self.wanted.crop_size_wh
-        return take_kind(self.source, self.categories, "tags", crop_size_wh, self.size_wh)
+        return take_kind(self.source, self.categories, "tags", crop_size_wh, self.image.size_wh)
 
     @cached_property
     def drawn(self) -> tuple[FullLabel, dict[int, Drop]]:
@@ -223,9 +218,9 @@ def _make_panoptic(task: _Task) -> Part:
 
 
 def _make_boxes(task: _Task) -> Part:
-    perfect = take_kind(task.source, task.categories, "boxes", None, task.size_wh).boxes
+    perfect = take_kind(task.source, task.categories, "boxes", None, task.image.size_wh).boxes
     habits, seed = task.annotator.boxes, task.wanted.seed
-    drawn_of = annotate_boxes(perfect, task.image.image_id, habits, task.size_wh, seed)
+    drawn_of = annotate_boxes(perfect, task.image.image_id, habits, task.image.size_wh, seed)
     things = [thing for thing in task.objects if thing.is_thing]
     pairs = list(zip(things, drawn_of, strict=False))  # The account notices one that is lost.
     box_format = task.wanted.box_format
@@ -252,7 +247,9 @@ def _make_boxes(task: _Task) -> Part:
 
 def _make_tags(task: _Task) -> Part:
     perfect = task.perfect_tags
-    given = annotate_weak(perfect, task.categories, task.annotator, task.size_wh, task.wanted.seed)
+    given = annotate_weak(
+        perfect, task.categories, task.annotator, task.image.size_wh, task.wanted.seed
+    )
     # An object is written where its category is tagged in a crop that does have it.
     present = {i for crop in perfect.crops for i in crop.category_ids}
     tagged = {
@@ -272,7 +269,7 @@ def _make_tags(task: _Task) -> Part:
 def _make_points(task: _Task) -> Part:
     points = points_of(task.full, task.categories, task.wanted.seed)
     habits, seed = task.annotator.points, task.wanted.seed
-    points = annotate_points(points, task.image.image_id, habits, task.size_wh, seed)
+    points = annotate_points(points, task.image.image_id, habits, task.image.size_wh, seed)
     return _mark(task, points)
 
 

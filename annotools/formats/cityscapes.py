@@ -189,7 +189,7 @@ def _draw_polygons(image: Image, path: Path) -> FullLabel:
     From the 1000th instance of a label on, which there runs into the next label's values,
     instances have values of their own.
     """
-    canvas = Picture.new("I", (image.width, image.height), VOID)
+    canvas = Picture.new("I", image.size_wh, VOID)
     drawer = ImageDraw.Draw(canvas)
     numbers: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
     spare = itertools.count((max(LABEL_NAMES) + 1) * _INSTANCES)

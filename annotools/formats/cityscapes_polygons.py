@@ -37,7 +37,7 @@ def read_objects(
         DatasetError: when the file cannot be read, is of another size than the image, or has an
             unknown label or an impossible polygon.
     """
-    if read_polygon_size(path) != (image.width, image.height):
+    if read_polygon_size(path) != image.size_wh:
         raise DatasetError(f"{path}: is not of the size {image.width} x {image.height}: correct it")
     for place, entry in entries(path, read_json(path, others="*.json"), "objects"):
         label_id, is_group = _find_label(place, take(place, entry, "label", str))
@@ -62,7 +62,7 @@ def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple
     for point in polygon:
         if not isinstance(point, list) or len(point) != 2:
             raise DatasetError(f"{place}: polygon has the point {point!r}, not x and y: correct it")
-        for value, size in zip(point, (image.width, image.height), strict=True):
+        for value, size in zip(point, image.size_wh, strict=True):
             if not is_near_image(value, size):
                 raise DatasetError(
                     f"{place}: polygon has the coordinate {value!r}, not one near the image: "

@@ -230,7 +230,7 @@ def find_boxes(
         for instance in instances_of.get(image.image_id, ()):
             place = f"{path}: annotations[{instance.number}]"
             try:
-                box_xyxy = find_box(instance.bbox, (image.width, image.height))
+                box_xyxy = find_box(instance.bbox, image.size_wh)
             except DatasetError as error:
                 if not allow_missing:
                     raise DatasetError(f"{place}: {error}, or allow missing ones") from error

@@ -298,7 +298,7 @@ def _read_label(
 def _read_segment_map(path: Path, image: Image) -> SegmentMap:
     segment_map = decode_segment_map(path)
     height, width = segment_map.shape
-    if (width, height) != (image.width, image.height):
+    if (width, height) != image.size_wh:
         raise DatasetError(
             f"{path}: is {width} x {height} pixels, the JSON says {image.width} x "
             f"{image.height} for image {image.image_id!r}: restore the PNG"

@@ -153,7 +153,7 @@ def check_photo(image: Image) -> None:
 
 
 def _check_size(image: Image, size_wh: tuple[int, int]) -> None:
-    if size_wh != (image.width, image.height):
+    if size_wh != image.size_wh:
         raise DatasetError(
             f"{image.path}: is {size_wh[0]} x {size_wh[1]} pixels, the annotation file says "
             f"{image.width} x {image.height}: restore the photo that was annotated"

@@ -14,7 +14,7 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
 from annotools.progress import track
 from annotools.records import Box, Dataset, FullLabel, Image, Segment, WeakLabel
-from annotools.settings import read_settings, read_toml
+from annotools.settings import find_toml, read_settings, read_toml
 from annotools.weak_labels.buy import read_source, take_kind
 from annotools.weak_labels.weaken import asked_categories
 
@@ -128,15 +128,7 @@ def read_statistics(name_or_path: str | Path) -> Statistics:
         RecipeError: for an unknown name, or a file that is missing, not TOML, or has an unknown
             or missing key or an impossible value.
     """
-    path = Path(name_or_path)
-    if not isinstance(name_or_path, Path) and not name_or_path.endswith(".toml"):
-        shipped = {path.stem: path for path in sorted(STATISTICS_FOLDER.glob("*.toml"))}
-        if name_or_path not in shipped:
-            raise RecipeError(
-                f"no statistics {name_or_path!r}: there is {', '.join(shipped)}; "
-                "a file of your own ends in .toml"
-            )
-        path = shipped[name_or_path]
+    path = find_toml(name_or_path, STATISTICS_FOLDER, "statistics")
     return read_settings(Statistics, read_toml(path), where=str(path))
 
 
@@ -161,42 +153,48 @@ def measure_images(
     Raises:
         DatasetError: when a label cannot be read.
     """
-    contents = {}
-    for image in track(images, "counting what to label", total=len(images)):
-        vertices = count_vertices(dataset, image) if with_vertices else None
-        source, size_wh = read_source(dataset, image), (image.width, image.height)
-        contents[image.image_id] = measure_content(
-            source,
-            dataset.categories,
+    tracked = track(images, "counting what to label", total=len(images))
+    return {
+        image.image_id: measure_image(
+            dataset,
+            image,
+            read_source(dataset, image),
             crop_size_wh,
-            size_wh,
             with_tags=with_tags,
-            vertices=vertices,
+            with_vertices=with_vertices,
         )
-    return contents
+        for image in tracked
+    }
 
 
-def measure_content(
+def measure_image(
+    dataset: Dataset,
+    image: Image,
     source: FullLabel | WeakLabel,
-    categories: CategorySet,
     crop_size_wh: tuple[int, int] | None,
-    size_wh: tuple[int, int],
     *,
     with_tags: bool = True,
-    vertices: int | None = None,
+    with_vertices: bool = True,
 ) -> ImageContent:
     """Lay out the tagged crops of an image and count its content as `measure_source` does.
 
     Args:
-        source: what there is, as `read_source` gives it.
-        categories: the dataset's.
+        dataset: that of the image.
+        image: the image.
+        source: its label, as `read_source` gives it.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
-        size_wh: width and height of the image in pixels.
-        with_tags: whether to count crops and tags, which takes longest; else they are `UNKNOWN`.
-        vertices: corners of the image's polygons, as `count_vertices` gives them.
+        with_tags: as `measure_images` has it.
+        with_vertices: as `measure_images` has it.
+
+    Raises:
+        DatasetError: when the polygons cannot be read.
     """
-    tags = take_kind(source, categories, "tags", crop_size_wh, size_wh) if with_tags else None
-    return measure_source(source, categories, tags, vertices)
+    tags = vertices = None
+    if with_tags:
+        tags = take_kind(source, dataset.categories, "tags", crop_size_wh, image.size_wh)
+    if with_vertices and dataset.count_vertices is not None and dataset.read_weak is None:
+        vertices = dataset.count_vertices(image)
+    return measure_source(source, dataset.categories, tags, vertices)
 
 
 def measure_source(
@@ -214,7 +212,7 @@ def measure_source(
         source: what there is, as `read_source` gives it.
         categories: the dataset's.
         tags: the tags of the image's crops; None where nobody wants to know.
-        vertices: corners of the image's polygons, as `count_vertices` gives them.
+        vertices: corners of the image's polygons; None where they are not known.
     """
     stuff_ids = set(asked_categories(categories, stuff_only=True))
     thing_ids = set(asked_categories(categories, stuff_only=False)) - stuff_ids
@@ -242,17 +240,6 @@ def measure_source(
         stuff_tags=_count_of(stuff_ids, tag_ids, tagged),
         **_vertices(vertices),
     )
-
-
-def count_vertices(dataset: Dataset, image: Image) -> int | None:
-    """Return the corners of an image's polygons; None where they are not known.
-
-    Raises:
-        DatasetError: when the polygons cannot be read.
-    """
-    if dataset.count_vertices is None or dataset.read_weak is not None:
-        return None
-    return dataset.count_vertices(image)
 
 
 def mean_content(contents: Iterable[ImageContent]) -> ImageContent:

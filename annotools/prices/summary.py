@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from annotools.categories import Category, CategorySet
-from annotools.prices.image_content import (
-    ImageContent,
-    count_vertices,
-    measure_content,
-)
+from annotools.prices.image_content import ImageContent, measure_image
 from annotools.progress import track
 from annotools.records import Box, Dataset, FullLabel, Image, Segment
 from annotools.weak_labels.buy import read_source
@@ -105,8 +101,8 @@ def summarise(
     """
     counts = _Counts()
     for image in track(images, "counting", len(images)):
-        source, size_wh = read_source(dataset, image), (image.width, image.height)
-        counts.sizes[size_wh] += 1
+        source = read_source(dataset, image)
+        counts.sizes[image.size_wh] += 1
         counts.dropped_objects += len(source.drops)
         if isinstance(source, FullLabel):
             _count_objects(counts, source.segments)
@@ -114,11 +110,7 @@ def summarise(
                 counts.areas[segment.category_id].append(segment.area)
         else:
             _count_objects(counts, source.boxes)
-        vertices = count_vertices(dataset, image)
-        content = measure_content(
-            source, dataset.categories, crop_size_wh, size_wh, vertices=vertices
-        )
-        counts.contents.append(content)
+        counts.contents.append(measure_image(dataset, image, source, crop_size_wh))
     return _report(counts, dataset.categories, crop_size_wh, has_masks=dataset.read_weak is None)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import RecipeError, TimesError
-from annotools.settings import as_table, read_settings, read_toml
+from annotools.settings import as_table, find_toml, read_settings, read_toml
 
 ACTIONS = (
     "box",
@@ -28,7 +28,7 @@ of an instance; the full label of an image; its coarse label; a corner of a poly
 segment. No preset has a time of a vertex, because no published one is known: a file of your own can
 give it."""
 
-PRESETS_FOLDER = Path(__file__).with_name("times_presets")
+PRESETS_FOLDER = Path(__file__).absolute().with_name("times_presets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,15 +173,8 @@ def _read_file(path: Path, heirs: tuple[Path, ...]) -> AnnotationTimes:
 
 
 def _find_file(name_or_path: str | Path, base: Path) -> Path:
-    if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
-        return base / name_or_path
-    presets = {path.stem: path for path in sorted(PRESETS_FOLDER.glob("*.toml"))}
-    if name_or_path not in presets:
-        raise TimesError(
-            f"no preset of annotation times {name_or_path!r}: there is {', '.join(presets)}; "
-            "a file of your own ends in .toml"
-        )
-    return presets[name_or_path]
+    # The path of a preset is absolute, whatever it is joined to.
+    return base / find_toml(name_or_path, PRESETS_FOLDER, "preset of annotation times", TimesError)
 
 
 def _inherit(inherited: AnnotationTimes, own: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -37,10 +37,9 @@ def buy(
         return WeakLabel(image_id=image.image_id)
     if kind == "full":
         return annotate_full(dataset.read_label(image), dataset.categories, habits, seed)
-    size_wh = (image.width, image.height)
     source = read_source(dataset, image)
-    weak = take_kind(source, dataset.categories, kind, crop_size_wh, size_wh)
-    return annotate_weak(weak, dataset.categories, habits, size_wh, seed)
+    weak = take_kind(source, dataset.categories, kind, crop_size_wh, image.size_wh)
+    return annotate_weak(weak, dataset.categories, habits, image.size_wh, seed)
 
 
 def read_source(dataset: Dataset, image: Image) -> FullLabel | WeakLabel:
@@ -50,15 +49,6 @@ def read_source(dataset: Dataset, image: Image) -> FullLabel | WeakLabel:
         DatasetError: when it cannot be read.
     """
     return dataset.read_label(image) if dataset.read_weak is None else dataset.read_weak(image)
-
-
-def take_given(
-    dataset: Dataset, image: Image, kind: str, crop_size_wh: tuple[int, int] | None
-) -> WeakLabel:
-    """Return the weak label of one kind from the boxes and tags of a dataset without masks."""
-    assert dataset.read_weak is not None
-    size_wh = (image.width, image.height)
-    return take_kind(dataset.read_weak(image), dataset.categories, kind, crop_size_wh, size_wh)
 
 
 def take_kind(
