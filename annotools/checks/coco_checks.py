@@ -95,8 +95,7 @@ def _check_sizes(coco: CocoFile) -> Iterator[Problem]:
 
 
 def _check_file_names(coco: CocoFile) -> Iterator[Problem]:
-    images = coco.list_entries("images")
-    names = [(place, value_of(entry, "file_name", str)) for place, entry in images]
+    names = coco.list_values("images", "file_name", str)
     for place, file_name in names:
         try:
             if file_name is not None:
@@ -107,21 +106,18 @@ def _check_file_names(coco: CocoFile) -> Iterator[Problem]:
 
 
 def _check_ids(coco: CocoFile) -> Iterator[Problem]:
-    for key in ("images", "categories", "annotations"):
-        listed = coco.list_entries(key)
-        yield from find_repeated([(p, value_of(e, "id", *ID_TYPES)) for p, e in listed], "id")
+    for list_key in ("images", "categories", "annotations"):
+        yield from find_repeated(coco.list_values(list_key, "id", *ID_TYPES), "id")
 
 
 def _check_category_names(coco: CocoFile) -> Iterator[Problem]:
-    listed = coco.list_entries("categories")
-    yield from find_repeated([(p, value_of(e, "name", str)) for p, e in listed], "name")
+    yield from find_repeated(coco.list_values("categories", "name", str), "name")
 
 
 def _check_references(coco: CocoFile) -> Iterator[Problem]:
-    image_ids = {value_of(entry, "id", *ID_TYPES) for _, entry in coco.list_entries("images")}
-    category_ids = {value_of(entry, "id", int) for _, entry in coco.list_entries("categories")}
-    for place, entry in coco.list_entries("annotations"):
-        image_id = value_of(entry, "image_id", *ID_TYPES)
+    image_ids = {image_id for _, image_id in coco.list_values("images", "id", *ID_TYPES)}
+    category_ids = {category_id for _, category_id in coco.list_values("categories", "id", int)}
+    for place, image_id in coco.list_values("annotations", "image_id", *ID_TYPES):
         if image_id is not None and image_id not in image_ids:
             yield error_at(place, f"image_id {image_id!r} is not in images: drop it")
     for described in coco.objects:

@@ -46,6 +46,10 @@ class CocoFile:
         """Return the objects of a list, each after its place; none where there is no list."""
         return list_objects(f"{self.path}: {key}", self.content.get(key))
 
+    def list_values(self, list_key: str, key: str, *kinds: type) -> list[tuple[str, Any]]:
+        """Return a value of each object of a list, as `value_of` has it, after its place."""
+        return [(place, value_of(e, key, *kinds)) for place, e in self.list_entries(list_key)]
+
     @cached_property
     def size_of(self) -> dict[int | str | None, tuple[int, int]]:
         """Width and height in pixels by image id, of images that have an id and a possible size."""

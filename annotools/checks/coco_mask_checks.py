@@ -52,11 +52,10 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
 
 def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
     """Yield images of a panoptic file with several annotations or none."""
-    listed = [(p, value_of(e, "image_id", *ID_TYPES)) for p, e in coco.list_entries("annotations")]
+    listed = coco.list_values("annotations", "image_id", *ID_TYPES)
     yield from find_repeated(listed, "image_id")
     labelled = {image_id for _, image_id in listed}
-    for _, entry in coco.list_entries("images"):
-        image_id = value_of(entry, "id", *ID_TYPES)
+    for _, image_id in coco.list_values("images", "id", *ID_TYPES):
         if image_id is not None and image_id not in labelled:
             place = f"{coco.path}: image {image_id!r}"
             yield error_at(place, "has no annotation: add its segments or drop the image")
@@ -65,9 +64,8 @@ def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
 def check_segments(coco: CocoFile) -> Iterator[Problem]:
     """Yield where a panoptic file and its PNGs contradict each other."""
     folder = coco.path.with_suffix("")
-    listed = coco.list_entries("annotations")
-    yield from find_repeated([(p, value_of(e, "file_name", str)) for p, e in listed], "file_name")
-    for place, entry in listed:
+    yield from find_repeated(coco.list_values("annotations", "file_name", str), "file_name")
+    for place, entry in coco.list_entries("annotations"):
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
         if not isinstance(entry.get("segments_info"), list):
             yield error_at(place, "segments_info is missing or not a list: give a panoptic file")
