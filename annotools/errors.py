@@ -8,6 +8,9 @@ AnnotationError                 catch this one to catch all
 Messages name the file, the place in it and the remedy; the command prints them as one line.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AnnotationError(ValueError):
     """Root of all errors that the user's input can cause."""
@@ -23,3 +26,12 @@ class TimesError(AnnotationError):
 
 class RecipeError(AnnotationError):
     """A recipe or study has an unknown, missing or wrong setting."""
+
+
+@contextmanager
+def name_place(place: str) -> Iterator[None]:
+    """Put a place in front of the message of an error that the block raises without one."""
+    try:
+        yield
+    except AnnotationError as error:
+        raise type(error)(f"{place}: {error}") from error

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotools.errors import AnnotationError, RecipeError
+from annotools.errors import AnnotationError, RecipeError, name_place
 
 T = TypeVar("T")
 
@@ -137,11 +137,8 @@ def _read_table(settings_type: type[T], table: Mapping[str, Any], where: str, pa
             raise RecipeError(f"{where}: setting {_join(path, name)} is missing")
     whole = {k: _complete(v, fields[k].default) for k, v in table.items()}
     values = {k: _convert(hints[k], v, where, _join(path, k)) for k, v in whole.items()}
-    try:
+    with name_place(f"{where}: {path}" if path else where):
         return settings_type(**values)
-    except AnnotationError as error:
-        place = f"{where}: {path}" if path else where
-        raise type(error)(f"{place}: {error}") from error
 
 
 def _complete(value: Any, default: Any) -> Any:

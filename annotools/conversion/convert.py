@@ -17,7 +17,7 @@ from annotools.conversion.account import Conversion
 from annotools.conversion.assembly import DROPS_FILE, assemble
 from annotools.conversion.shards import is_done, make_shard, part_tasks
 from annotools.conversion.wanted import CLASSES_FILE, ImageTask, Wanted, make_tasks
-from annotools.errors import DatasetError
+from annotools.errors import DatasetError, name_place
 from annotools.files import digest, hash_files, write_whole
 from annotools.formats.box_files import plain_name, yolo_classes
 from annotools.formats.coco_entries import image_entry
@@ -84,10 +84,8 @@ def convert(
     _check_kinds(dataset, wanted, place)
     images = _choose_images(dataset, wanted, source.max_images, place)
     _check_class_names(dataset.categories, wanted, place)
-    try:
+    with name_place(str(place)):
         tasks = make_tasks(images, wanted, out)
-    except DatasetError as error:
-        raise DatasetError(f"{place}: {error}") from error
     planned = [*wanted.shared_files, DROPS_FILE]
     planned += [name for task in tasks for name in task.files.values()]
     start_folder(out, WRITTEN_BY, _setup(source, wanted, tasks), planned, overwrite=overwrite)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from annotools.categories import Category, CategorySet, distinct_colour
-from annotools.errors import DatasetError
+from annotools.errors import DatasetError, name_place
 from annotools.formats.coco_entries import (
     drop_without_photo,
     find_box,
@@ -301,20 +301,16 @@ def _count_vertices(annotations: _Annotations, image: Image) -> int | None:
 
 def _count_corners(path: Path, instance: Instance, image: Image) -> int:
     polygons = instance.segmentation
-    try:
+    with name_place(f"{path}: annotations[{instance.number}]"):
         _check_polygons(polygons, image.height, image.width)
-    except DatasetError as error:
-        raise DatasetError(f"{path}: annotations[{instance.number}]: {error}") from error
     return sum(count_corners(list(zip(p[::2], p[1::2], strict=True))) for p in polygons)
 
 
 def _decode(path: Path, instance: Instance, image: Image) -> NDArray[np.int64]:
     if instance.segmentation == []:
         return np.zeros(0, dtype=np.int64)
-    try:
+    with name_place(f"{path}: annotations[{instance.number}]"):
         return find_pixels(instance.segmentation, image.height, image.width)
-    except DatasetError as error:
-        raise DatasetError(f"{path}: annotations[{instance.number}]: {error}") from error
 
 
 def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.categories import Category, CategorySet, distinct_colour
-from annotools.errors import DatasetError
+from annotools.errors import DatasetError, name_place
 from annotools.formats.coco_entries import (
     drop_without_photo,
     read_images,
@@ -161,10 +161,8 @@ def read_categories(path: Path, content: Any, key: str = "categories") -> Catego
             if category.is_thing or len(background_ids) > 1:
                 raise DatasetError(f"{place}: is_background is for one category that is no thing")
     background_id = background_ids[0] if background_ids else None
-    try:
+    with name_place(f"{path}: {key}"):
         return CategorySet(categories=tuple(categories), background_id=background_id)
-    except DatasetError as error:
-        raise DatasetError(f"{path}: {key}: {error}") from error
 
 
 def read_entries(

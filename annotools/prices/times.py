@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotools.errors import RecipeError, TimesError
+from annotools.errors import RecipeError, TimesError, name_place
 from annotools.settings import as_table, find_toml, read_settings, read_toml
 
 ACTIONS = (
@@ -124,12 +124,10 @@ def fix_time(times: AnnotationTimes, action: str, seconds: float) -> AnnotationT
             remedy += f"; or add a table [actions.{action}] in a file of your own"
         raise TimesError(f"annotation times {times.name!r} have no action {action!r}: {remedy}")
     old = times.actions[action]
-    try:
+    with name_place(action):
         new = replace(
             old, seconds=seconds, low=seconds, high=seconds, source="your own", measured=False
         )
-    except TimesError as error:
-        raise TimesError(f"{action}: {error}") from error
     return replace(times, actions={**times.actions, action: new})
 
 
