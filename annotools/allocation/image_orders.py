@@ -25,31 +25,6 @@ def random_order(image_ids: Iterable[int | str], seed: int) -> tuple[int | str, 
     return tuple(ordered[place] for place in places)
 
 
-def cheapest_first(
-    prices: Mapping[int | str, Mapping[str, float]], kinds: Iterable[str], seed: int
-) -> Queues:
-    """Return queues by rising price of each kind, at random where prices tie.
-
-    The queue of `NO_LABEL`, which costs nothing, is random.
-    """
-    shuffled = random_order(prices, seed)
-    return {
-        kind: shuffled
-        if kind == NO_LABEL
-        else sorted(shuffled, key=lambda image_id: prices[image_id][kind])
-        for kind in kinds
-    }
-
-
-def most_categories_first(
-    num_categories: Mapping[int | str, int], kinds: Iterable[str], seed: int
-) -> Queues:
-    """Return queues by falling number of categories present, at random where numbers tie."""
-    shuffled = random_order(num_categories, seed)
-    ordered = sorted(shuffled, key=lambda image_id: -num_categories[image_id])
-    return dict.fromkeys(kinds, ordered)
-
-
 def queue_images(
     order: str,
     kinds: Iterable[str],
@@ -57,7 +32,10 @@ def queue_images(
     num_categories: Mapping[int | str, int],
     seed: int,
 ) -> Queues:
-    """Return the queues of an order given by a text.
+    """Return the queues of an order given by a text; where images tie, they come at random.
+
+    The cheapest images come by rising price of each kind, and at random for `NO_LABEL`, which costs
+    nothing; the richest come by falling number of categories present.
 
     Args:
         order: one of `ORDERS`, or the path of a text file with one image id a line; images that
@@ -70,12 +48,19 @@ def queue_images(
     Raises:
         RecipeError: for a list that cannot be read, names no image, one twice or one unpriced.
     """
+    shuffled = random_order(prices, seed)
     if order == "random":
-        return dict.fromkeys(kinds, random_order(prices, seed))
+        return dict.fromkeys(kinds, shuffled)
     if order == "cheapest":
-        return cheapest_first(prices, kinds, seed)
+        return {
+            kind: shuffled
+            if kind == NO_LABEL
+            else sorted(shuffled, key=lambda image_id: prices[image_id][kind])
+            for kind in kinds
+        }
     if order == "most-categories":
-        return most_categories_first(num_categories, kinds, seed)
+        richest = sorted(shuffled, key=lambda image_id: -num_categories[image_id])
+        return dict.fromkeys(kinds, richest)
     return dict.fromkeys(kinds, read_image_list(Path(order), prices))
 
 

@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 
 from annotools.allocation.allocate import allocate
 from annotools.allocation.image_orders import (
-    cheapest_first,
-    most_categories_first,
     queue_images,
     random_order,
     read_image_list,
@@ -24,13 +22,13 @@ PRICES = {
 
 
 def test_cheapest_goes_by_the_price_of_each_kind() -> None:
-    queues = cheapest_first(PRICES, ("full", "boxes"), seed=0)
+    queues = queue_images("cheapest", ("full", "boxes"), PRICES, {}, seed=0)
     assert list(queues["full"]) == ["b", "a", "c"]
     assert list(queues["boxes"]) == ["c", "a", "b"]
 
 
 def test_a_kind_takes_the_cheapest_image_that_no_other_kind_has() -> None:
-    queues = cheapest_first(PRICES, ("boxes", "full"), seed=0)
+    queues = queue_images("cheapest", ("boxes", "full"), PRICES, {}, seed=0)
     bought = allocate(make_plan({"boxes": 1, "full": 1}, 99 * SECOND), PRICES, queues)
     # boxes on c for 2, full on b for 40, then boxes on a for 4.
     assert list(bought.kind_of.items()) == [("c", "boxes"), ("b", "full"), ("a", "boxes")]
@@ -38,13 +36,16 @@ def test_a_kind_takes_the_cheapest_image_that_no_other_kind_has() -> None:
 
 
 def test_images_without_a_label_come_at_random() -> None:
-    queues = cheapest_first(PRICES, ("boxes", "none"), seed=1)
+    queues = queue_images("cheapest", ("boxes", "none"), PRICES, {}, seed=1)
     assert list(queues["none"]) == list(random_order(PRICES, 1))
 
 
 def test_most_categories_go_first_and_ties_are_random() -> None:
     counts = dict(enumerate([1, 5, 1, 1, 1, 1, 1, 7]))
-    orders = [most_categories_first(counts, ["full"], seed)["full"] for seed in (0, 1)]
+    prices = {image_id: {"full": 1.0} for image_id in counts}
+    orders = [
+        queue_images("most-categories", ["full"], prices, counts, seed)["full"] for seed in (0, 1)
+    ]
     assert [order[:2] for order in orders] == [[7, 1], [7, 1]]
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(counts)
@@ -107,7 +108,7 @@ def test_any_order_is_nested_and_within_the_budget(
 ) -> None:
     prices = {i: {"full": full, "boxes": boxes} for i, (full, boxes) in enumerate(rows)}
     mix = {"full": 1.0, "boxes": 3.0}
-    queues = cheapest_first(prices, mix, seed=0)
+    queues = queue_images("cheapest", mix, prices, {}, seed=0)
     small, large = (
         allocate(make_plan(mix, hours, share_by=share_by), prices, queues)
         for hours in sorted((first, second))
