@@ -149,19 +149,18 @@ def _choose_images(
 def _same_image(image: "Image", made: "Dataset") -> "Image":
     """Return a label set's own record of an image."""
     from annotools.errors import DatasetError
+    from annotools.formats.coco_entries import image_entry
 
-    for other in made.images:
-        if other.image_id != image.image_id:
-            continue
-        same = (image.file_name, image.width, image.height)
-        if (other.file_name, other.width, other.height) != same:
-            raise DatasetError(
-                f"{made.source_files[0]}: its image {image.image_id} is {other.file_name}, not "
-                f"{image.file_name} of {image.width} x {image.height} pixels: give the split that "
-                "the labels were made from"
-            )
-        return other
-    raise DatasetError(f"{made.source_files[0]}: has no label of image {image.image_id}")
+    place = made.source_files[0]
+    other = next((i for i in made.images if i.image_id == image.image_id), None)
+    if other is None:
+        raise DatasetError(f"{place}: has no label of image {image.image_id}")
+    if image_entry(other) != image_entry(image):
+        raise DatasetError(
+            f"{place}: its image {image.image_id} is {other.file_name}, not {image.file_name} of "
+            f"{image.width} x {image.height} pixels: give the split that the labels were made from"
+        )
+    return other
 
 
 def _photo_or_grey(dataset: "Dataset", image: "Image") -> "Photo":

@@ -33,6 +33,14 @@ Crops = Annotated[
         help="Pixels of the tagged crops; if absent 500x400 of cityscapes, else the whole image.",
     ),
 ]
+Times = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Annotation times: li2018, bearman2016, like-for-like, sam-assisted, or your own "
+        "file.toml. None shipped has a time of a vertex; your own may.",
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the table to this file as well.")
 ]

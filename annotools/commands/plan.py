@@ -45,9 +45,7 @@ def plan(
     share_by: Annotated[
         str, typer.Option(metavar="hours|images", help="What the shares are shares of.")
     ] = "hours",
-    times: Annotated[
-        str, typer.Option(help="Annotation times: a preset, or your own file.toml.")
-    ] = "li2018",
+    times: options.Times = "li2018",
     crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of images.")] = 0,
     allow_missing: options.AllowMissing = False,

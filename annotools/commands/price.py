@@ -32,14 +32,7 @@ def price(
         ),
     ] = None,
     split: options.Split = "train",
-    times: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="li2018, bearman2016, like-for-like, sam-assisted, or your own file.toml. None "
-            "shipped has a time of a vertex; your own may.",
-        ),
-    ] = "li2018",
+    times: options.Times = "li2018",
     seconds: Annotated[
         list[str] | None,
         typer.Option(metavar="ACTION=S", help="Your own time of an action, certain; repeat it."),

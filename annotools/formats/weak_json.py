@@ -342,11 +342,7 @@ def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
     image_of = {image.image_id: image for image in tags.images}
     for image in boxes.images:
         other = image_of.get(image.image_id, image)
-        if (other.file_name, other.width, other.height) != (
-            image.file_name,
-            image.width,
-            image.height,
-        ):
+        if image_entry(other) != image_entry(image):
             raise DatasetError(
                 f"{boxes.path}: image {image.image_id!r} is {image.file_name}, in {tags.path} "
                 f"{other.file_name} or of another size: give files of one dataset"
