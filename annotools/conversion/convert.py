@@ -15,7 +15,7 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.conversion.account import Conversion
 from annotools.conversion.assembly import DROPS_FILE, assemble
-from annotools.conversion.shards import is_done, make_shard, part_tasks
+from annotools.conversion.shards import is_done, make_shard, make_shards
 from annotools.conversion.wanted import CLASSES_FILE, ImageTask, Wanted, make_tasks
 from annotools.errors import DatasetError, name_place
 from annotools.files import digest, hash_files, write_whole
@@ -79,17 +79,18 @@ def convert(
     open_source.cache_clear()  # The files may have changed since the last conversion.
     dataset = open_source(source)
     check_apart(out, source.root, _source_files(source, dataset, dataset.images))
-    place = dataset.source_files[0] if dataset.source_files else source.root
     # Whatever can be refused is refused before the folder is touched.
-    _check_kinds(dataset, wanted, place)
-    images = _choose_images(dataset, wanted, source.max_images, place)
-    _check_class_names(dataset.categories, wanted, place)
-    with name_place(str(place)):
+    if wanted.allocation is not None:
+        wanted.allocation.check_images(image.image_id for image in dataset.images)
+    with name_place(str(dataset.source_files[0] if dataset.source_files else source.root)):
+        _check_kinds(dataset, wanted)
+        images = _choose_images(dataset, wanted, source.max_images)
+        _check_class_names(dataset.categories, wanted)
         tasks = make_tasks(images, wanted, out)
     planned = [*wanted.shared_files, DROPS_FILE]
     planned += [name for task in tasks for name in task.files.values()]
     start_folder(out, WRITTEN_BY, _setup(source, wanted, tasks), planned, overwrite=overwrite)
-    shards = part_tasks(tasks)
+    shards = make_shards(tasks)
     missing = [shard for shard in shards if not is_done(source, out, shard)]
     running = run_parallel(partial(make_shard, source, out), missing, workers)
     for _ in track(running, "converting", total=len(missing)):
@@ -114,26 +115,22 @@ def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> 
         yield from image.label_paths
 
 
-def _check_kinds(dataset: Dataset, wanted: Wanted, source_path: Path) -> None:
+def _check_kinds(dataset: Dataset, wanted: Wanted) -> None:
     """Make sure that a dataset without masks is not asked for labels that need them."""
     impossible = [kind for kind in wanted.kinds if kind not in WEAK_KINDS]
     if dataset.read_weak is not None and impossible:
         raise DatasetError(
-            f"{source_path}: has no masks, so there can be no label of kind {impossible[0]}: ask "
-            f"for {', '.join(WEAK_KINDS)}"
+            f"has no masks, so there can be no label of kind {impossible[0]}: ask for "
+            f"{', '.join(WEAK_KINDS)}"
         )
 
 
-def _choose_images(
-    dataset: Dataset, wanted: Wanted, max_images: int | None, source_path: Path
-) -> tuple[Image, ...]:
+def _choose_images(dataset: Dataset, wanted: Wanted, max_images: int | None) -> tuple[Image, ...]:
     """Return the images to convert, at least one."""
-    if wanted.allocation is not None:
-        wanted.allocation.check_images(image.image_id for image in dataset.images)
     images = wanted.choose_images(dataset.images[:max_images])
     if images:
         return images
-    place = f"{source_path}: split {dataset.split} has no image"
+    place = f"split {dataset.split} has no image"
     if dataset.images and wanted.allocation is not None:
         path = wanted.allocation.path
         raise DatasetError(
@@ -144,7 +141,7 @@ def _choose_images(
     raise DatasetError(f"{place} to convert: give a split or a file with images")
 
 
-def _check_class_names(categories: CategorySet, wanted: Wanted, source_path: Path) -> None:
+def _check_class_names(categories: CategorySet, wanted: Wanted) -> None:
     """Make sure that things can be told apart in files of boxes that know them by name."""
     if "boxes" not in wanted.parts or wanted.box_format == "coco":
         return
@@ -154,14 +151,13 @@ def _check_class_names(categories: CategorySet, wanted: Wanted, source_path: Pat
         name = plain_name(category)
         if not name:
             raise DatasetError(
-                f"{source_path}: category {category.category_id} has no name, by which "
-                f"{wanted.box_format} boxes know it: name it, or write coco boxes"
+                f"category {category.category_id} has no name, by which {wanted.box_format} boxes "
+                "know it: name it, or write coco boxes"
             )
         if id_of.setdefault(name, category.category_id) != category.category_id:
             raise DatasetError(
-                f"{source_path}: categories {id_of[name]} and {category.category_id} are both "
-                f"named {name!r}, by which {wanted.box_format} boxes know them: rename one, or "
-                "write coco boxes"
+                f"categories {id_of[name]} and {category.category_id} are both named {name!r}, by "
+                f"which {wanted.box_format} boxes know them: rename one, or write coco boxes"
             )
 
 

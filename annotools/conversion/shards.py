@@ -39,7 +39,7 @@ def shard_path(out: Path, number: int) -> Path:
     return out / STATE_FOLDER / "shards" / f"{number:06d}.jsonl"
 
 
-def part_tasks(tasks: Sequence[ImageTask]) -> tuple[Shard, ...]:
+def make_shards(tasks: Sequence[ImageTask]) -> tuple[Shard, ...]:
     """Return the shards of a conversion: `SHARD_IMAGES` images in each, fewer in the last."""
     starts = range(0, len(tasks), SHARD_IMAGES)
     return tuple(

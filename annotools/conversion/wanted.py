@@ -78,8 +78,12 @@ class Wanted:
 
     def image_files(self, name: str) -> dict[str, str]:
         """Return the files of an image's own, by part; `name` is in place of the `*`."""
-        own = {part: name for part in self.parts for name in self.files_of(part) if "*" in name}
-        return {part: pattern.replace("*", name) for part, pattern in own.items()}
+        return {
+            part: pattern.replace("*", name)
+            for part in self.parts
+            for pattern in self.files_of(part)
+            if "*" in pattern
+        }
 
     def choose_images(self, images: Sequence[Image]) -> tuple[Image, ...]:
         """Return the images that get a label."""
@@ -88,11 +92,13 @@ class Wanted:
         kind_of = self.allocation.kind_of
         return tuple(image for image in images if kind_of.get(image.image_id) in self.kinds)
 
-    def for_image(self, image: Image) -> "Wanted":
-        """Return the same with the kinds that this image gets."""
+    def for_images(self, images: Sequence[Image]) -> list["Wanted"]:
+        """Return the same for each image, with the kinds that it gets."""
         if self.allocation is None:
-            return self
-        return replace(self, kinds=(self.allocation.kind_of[image.image_id],), allocation=None)
+            return [self] * len(images)
+        # A worker is sent what is wanted of its images, not the allocation of all images.
+        alone = {kind: replace(self, kinds=(kind,), allocation=None) for kind in self.kinds}
+        return [alone[self.allocation.kind_of[image.image_id]] for image in images]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +121,7 @@ def make_tasks(images: Sequence[Image], wanted: Wanted, out: Path) -> tuple[Imag
     Raises:
         DatasetError: when two images would have the same file, or a name leaves the folder.
     """
-    # A worker is sent what is wanted of its images, not the allocation of all images.
-    shared: dict[tuple[str, ...], Wanted] = {}
-    pairs = [(image, wanted.for_image(image)) for image in images]
-    pairs = [(image, shared.setdefault(own.kinds, own)) for image, own in pairs]
+    pairs = list(zip(images, wanted.for_images(images), strict=True))
     # A name that no file gets may be there twice.
     named = [image for image, own in pairs if own.image_files(image.file_name)]
     names = name_images(named, out)

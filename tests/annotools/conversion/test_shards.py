@@ -2,7 +2,7 @@ import pickle
 from pathlib import Path
 
 from annotools.allocation.plan_file import Allocation, PlanSettings
-from annotools.conversion.shards import SHARD_IMAGES, Shard, part_tasks
+from annotools.conversion.shards import SHARD_IMAGES, Shard, make_shards
 from annotools.conversion.wanted import Wanted, make_tasks
 from annotools.records import Image
 
@@ -11,8 +11,8 @@ def make_images(count: int) -> list[Image]:
     return [Image(image_id=n, file_name=f"{n:06d}.png", width=4, height=2) for n in range(count)]
 
 
-def make_shards(images: list[Image], wanted: Wanted) -> tuple[Shard, ...]:
-    return part_tasks(make_tasks(images, wanted, Path("out")))
+def shards_of(images: list[Image], wanted: Wanted) -> tuple[Shard, ...]:
+    return make_shards(make_tasks(images, wanted, Path("out")))
 
 
 def allocate(count: int) -> Wanted:
@@ -29,10 +29,10 @@ def allocate(count: int) -> Wanted:
 
 def test_shards_hold_all_images_in_their_order() -> None:
     wanted = Wanted(kinds=("points",))
-    assert make_shards([], wanted) == ()
+    assert shards_of([], wanted) == ()
     for count, sizes in ((1, [1]), (SHARD_IMAGES, [16]), (2 * SHARD_IMAGES + 1, [16, 16, 1])):
         images = make_images(count)
-        shards = make_shards(images, wanted)
+        shards = shards_of(images, wanted)
         assert [len(shard.tasks) for shard in shards] == sizes
         assert [shard.number for shard in shards] == list(range(len(sizes)))
         pairs = [(task.image, task.wanted) for shard in shards for task in shard.tasks]
@@ -40,12 +40,12 @@ def test_shards_hold_all_images_in_their_order() -> None:
 
 
 def test_each_image_of_an_allocation_has_its_own_kind() -> None:
-    (shard,) = make_shards(make_images(4), allocate(4))
+    (shard,) = shards_of(make_images(4), allocate(4))
     kinds = [task.wanted.kinds for task in shard.tasks]
     assert kinds == [("boxes",), ("full",), ("boxes",), ("full",)]
     assert {task.wanted.seed for task in shard.tasks} == {4}
 
 
 def test_what_a_worker_is_sent_does_not_grow_with_the_dataset() -> None:
-    few, many = (make_shards(make_images(n), allocate(n))[0] for n in (SHARD_IMAGES, 5000))
+    few, many = (shards_of(make_images(n), allocate(n))[0] for n in (SHARD_IMAGES, 5000))
     assert len(pickle.dumps(many)) == len(pickle.dumps(few)) < 10_000
