@@ -9,6 +9,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +34,8 @@ def read_settings(settings_type: type[T], table: Mapping[str, Any], where: str) 
         RecipeError: for an unknown, missing or mistyped setting.
         AnnotationError: for values that the dataclass itself refuses.
     """
-    return _read_table(settings_type, table, where, path="")
+    with name_place(where):
+        return _read_table(settings_type, table, path="")
 
 
 def read_toml(path: Path, error_type: type[AnnotationError] = RecipeError) -> dict[str, Any]:
@@ -123,21 +125,21 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
-def _read_table(settings_type: type[T], table: Mapping[str, Any], where: str, path: str) -> T:
+def _read_table(settings_type: type[T], table: Mapping[str, Any], path: str) -> T:
     """Build a dataclass from the table that lies at a dotted path, which is empty at the root."""
     fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings_type)) if f.init}
     hints = typing.get_type_hints(settings_type)
     for key in table:
         if key not in fields:
             known = ", ".join(fields)
-            raise RecipeError(f"{where}: unknown setting {_join(path, key)}; known are {known}")
+            raise RecipeError(f"unknown setting {_join(path, key)}; known are {known}")
     for name, field in fields.items():
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and name not in table:
-            raise RecipeError(f"{where}: setting {_join(path, name)} is missing")
+            raise RecipeError(f"setting {_join(path, name)} is missing")
     whole = {k: _complete(v, fields[k].default) for k, v in table.items()}
-    values = {k: _convert(hints[k], v, where, _join(path, k)) for k, v in whole.items()}
-    with name_place(f"{where}: {path}" if path else where):
+    values = {k: _convert(hints[k], v, _join(path, k)) for k, v in whole.items()}
+    with name_place(path) if path else nullcontext():
         return settings_type(**values)
 
 
@@ -159,45 +161,42 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
+def _convert(hint: Any, value: Any, path: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
-        return _convert(next(a for a in arguments if a is not type(None)), value, where, path)
+        return _convert(next(a for a in arguments if a is not type(None)), value, path)
     if origin is tuple:
-        return _convert_tuple(arguments, value, where, path)
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(value, Mapping):
-            raise RecipeError(f"{where}: {path}: expected a table, found {value!r}")
-        return {k: _convert(arguments[1], v, where, _join(path, k)) for k, v in value.items()}
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise RecipeError(f"{where}: {path}: expected a table, found {value!r}")
-        return _read_table(typing.cast(type, hint), value, where, path)
-    return _convert_scalar(hint, value, where, path)
+        return _convert_tuple(arguments, value, path)
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    if not is_mapping and not dataclasses.is_dataclass(hint):
+        return _convert_scalar(hint, value, path)
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"{path}: expected a table, found {value!r}")
+    if is_mapping:
+        return {k: _convert(arguments[1], v, _join(path, k)) for k, v in value.items()}
+    return _read_table(typing.cast(type, hint), value, path)
 
 
-def _convert_tuple(
-    arguments: tuple[Any, ...], value: Any, where: str, path: str
-) -> tuple[Any, ...]:
+def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise RecipeError(f"{where}: {path}: expected a list, found {value!r}")
+        raise RecipeError(f"{path}: expected a list, found {value!r}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = (arguments[0],) * len(value)
     if len(value) != len(arguments):
-        raise RecipeError(f"{where}: {path}: expected {len(arguments)} values, found {len(value)}")
+        raise RecipeError(f"{path}: expected {len(arguments)} values, found {len(value)}")
     return tuple(
-        _convert(a, v, where, f"{path}[{i}]")
+        _convert(a, v, f"{path}[{i}]")
         for i, (a, v) in enumerate(zip(arguments, value, strict=True))
     )
 
 
-def _convert_scalar(hint: Any, value: Any, where: str, path: str) -> Any:
+def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is hint:
         return value
-    raise RecipeError(f"{where}: {path}: expected {hint.__name__}, found {value!r}")
+    raise RecipeError(f"{path}: expected {hint.__name__}, found {value!r}")
