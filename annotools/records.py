@@ -79,6 +79,15 @@ class Drop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Box:
+    """A thing's half-open box; `is_group` when it encloses instances not told apart."""
+
+    category_id: int
+    box_xyxy: BoxXYXY
+    is_group: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class FullLabel:
     """The panoptic label of an image: every segment in `segments` is in `segment_map`.
 
@@ -91,14 +100,13 @@ class FullLabel:
     segments: tuple[Segment, ...]
     drops: tuple[Drop, ...] = ()
 
-
-@dataclass(frozen=True, kw_only=True)
-class Box:
-    """A thing's half-open box; `is_group` when it encloses instances not told apart."""
-
-    category_id: int
-    box_xyxy: BoxXYXY
-    is_group: bool = False
+    @property
+    def objects(self) -> dict[int, Box]:
+        """The boxes of all segments, by segment id."""
+        return {
+            s.segment_id: Box(category_id=s.category_id, box_xyxy=s.box_xyxy, is_group=s.is_group)
+            for s in self.segments
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +164,11 @@ class WeakLabel:
     tagged_category_ids: tuple[int, ...] = ()
     has_boxes: bool = False
     drops: tuple[Drop, ...] = ()
+
+    @property
+    def objects(self) -> dict[int, Box]:
+        """The boxes, numbered from 1."""
+        return dict(enumerate(self.boxes, start=1))
 
 
 @dataclass(frozen=True, kw_only=True)

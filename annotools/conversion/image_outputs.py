@@ -112,22 +112,17 @@ class _Task:
     @cached_property
     def objects(self) -> tuple[_Object, ...]:
         """The objects of the source, background left out."""
-        if isinstance(self.source, FullLabel):
-            what = "segment"
-            found = [(s.segment_id, s.category_id, s.is_group) for s in self.source.segments]
-        else:
-            what, boxes = "box", enumerate(self.source.boxes, start=1)
-            found = [(number, box.category_id, box.is_group) for number, box in boxes]
+        what = "segment" if isinstance(self.source, FullLabel) else "box"
         return tuple(
             _Object(
                 number=number,
                 place=f"image {self.image.image_id}: {what} {number}",
-                category_id=category_id,
-                is_thing=self.categories.by_id(category_id).is_thing,
-                is_group=is_group,
+                category_id=box.category_id,
+                is_thing=self.categories.by_id(box.category_id).is_thing,
+                is_group=box.is_group,
             )
-            for number, category_id, is_group in found
-            if category_id != self.categories.background_id
+            for number, box in self.source.objects.items()
+            if box.category_id != self.categories.background_id
         )
 
     @cached_property

@@ -54,16 +54,12 @@ class _Canvas:
     @cached_property
     def objects(self) -> dict[int, Box]:
         """The boxes of all segments, or those that were given, by number; large ones first."""
+        objects = self.label.objects
         if isinstance(self.label, FullLabel):
-            segments = sorted(self.label.segments, key=lambda segment: -segment.area)
-            return {
-                s.segment_id: Box(
-                    category_id=s.category_id, box_xyxy=s.box_xyxy, is_group=s.is_group
-                )
-                for s in segments
-            }
-        numbered = enumerate(self.label.boxes, start=1)
-        return dict(sorted(numbered, key=lambda item: -_box_area(item[1])))
+            area_of = {segment.segment_id: segment.area for segment in self.label.segments}
+        else:
+            area_of = {number: _box_area(box) for number, box in objects.items()}
+        return dict(sorted(objects.items(), key=lambda item: -area_of[item[0]]))
 
     @cached_property
     def crops(self) -> tuple[TaggedCrop, ...]:

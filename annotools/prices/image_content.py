@@ -13,7 +13,7 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
 from annotools.progress import track
-from annotools.records import Box, Dataset, FullLabel, Image, Segment, WeakLabel
+from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.settings import find_toml, read_settings, read_toml
 from annotools.weak_labels.buy import read_source, take_kind
 from annotools.weak_labels.weaken import asked_categories
@@ -218,15 +218,13 @@ def measure_source(
     thing_ids = set(asked_categories(categories, stuff_only=False)) - stuff_ids
     crops = () if tags is None else tags.crops
     tagged = () if tags is None else tags.tagged_category_ids
-    objects: Sequence[Segment | Box] | None
-    if isinstance(source, FullLabel):
-        objects, known = source.segments, {*stuff_ids, *thing_ids}
-    else:
-        objects = source.boxes if source.has_boxes else None
-        known = {*tagged, *(thing_ids if source.has_boxes else ())}
-    things = None if objects is None else [o for o in objects if o.category_id in thing_ids]
+    has_masks = isinstance(source, FullLabel)
+    has_things = isinstance(source, FullLabel) or source.has_boxes
+    objects = source.objects.values()
+    known = {*tagged, *(thing_ids if has_things else ()), *(stuff_ids if has_masks else ())}
+    things = [o for o in objects if o.category_id in thing_ids] if has_things else None
     tag_ids = [category_id for crop in crops for category_id in crop.category_ids]
-    present = {o.category_id for o in objects or ()}.union(tag_ids)
+    present = {o.category_id for o in objects}.union(tag_ids)
     return ImageContent(
         has_stuff=categories.background_id is None,
         num_thing_classes=len(thing_ids),

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from annotools.categories import Category, CategorySet
 from annotools.prices.image_content import ImageContent, measure_image
 from annotools.progress import track
-from annotools.records import Box, Dataset, FullLabel, Image, Segment
+from annotools.records import Dataset, FullLabel, Image
 from annotools.weak_labels.buy import read_source
 
 
@@ -104,20 +104,14 @@ def summarise(
         source = read_source(dataset, image)
         counts.sizes[image.size_wh] += 1
         counts.dropped_objects += len(source.drops)
-        if isinstance(source, FullLabel):
-            _count_objects(counts, source.segments)
-            for segment in source.segments:
-                counts.areas[segment.category_id].append(segment.area)
-        else:
-            _count_objects(counts, source.boxes)
+        objects = source.objects.values()
+        counts.images_with.update({o.category_id for o in objects})
+        counts.segments.update(o.category_id for o in objects)
+        counts.groups.update(o.category_id for o in objects if o.is_group)
+        for segment in source.segments if isinstance(source, FullLabel) else ():
+            counts.areas[segment.category_id].append(segment.area)
         counts.contents.append(measure_image(dataset, image, source, crop_size_wh))
     return _report(counts, dataset.categories, crop_size_wh, has_masks=dataset.read_weak is None)
-
-
-def _count_objects(counts: _Counts, objects: Sequence[Segment | Box]) -> None:
-    counts.images_with.update({o.category_id for o in objects})
-    counts.segments.update(o.category_id for o in objects)
-    counts.groups.update(o.category_id for o in objects if o.is_group)
 
 
 def _report(

@@ -99,9 +99,7 @@ def _crop_starts(length: int, crop: int) -> list[int]:
 
 def _boxes(label: FullLabel, categories: CategorySet) -> tuple[Box, ...]:
     return tuple(
-        Box(category_id=s.category_id, box_xyxy=s.box_xyxy, is_group=s.is_group)
-        for s in label.segments
-        if categories.by_id(s.category_id).is_thing
+        box for box in label.objects.values() if categories.by_id(box.category_id).is_thing
     )
 
 
