@@ -16,9 +16,10 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.files import digest, hash_files
 from annotools.formats import coco_panoptic
+from annotools.formats.given_labels import read_boxes
 from annotools.formats.json_values import entries, read_json, take
 from annotools.formats.panoptic_folder import LABELS_FILE
-from annotools.formats.weak_json import BOXES_FILE, read_boxes
+from annotools.formats.weak_json import BOXES_FILE
 from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo
 from annotools.weak_labels.weaken import weaken

@@ -12,7 +12,8 @@ from annotools.checks.coco_extents import check_extent, check_measured
 from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, list_objects, value_of
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
-from annotools.formats.coco_instances import find_pixels, holds_boxes_alone
+from annotools.formats.coco_instances import holds_boxes_alone
+from annotools.formats.coco_masks import find_pixels
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import measure_segments

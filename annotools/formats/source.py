@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from annotools.errors import DatasetError
 from annotools.files import stamp
 from annotools.formats import read_dataset
-from annotools.formats.weak_json import read_weak
+from annotools.formats.given_labels import read_weak
 from annotools.recategorise import recategorise
 from annotools.records import Dataset, Image
 

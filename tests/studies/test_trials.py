@@ -9,7 +9,7 @@ import pytest
 
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset
-from annotools.formats.weak_json import read_boxes
+from annotools.formats.given_labels import read_boxes
 from annotools.label_maps import class_map
 from annotools.records import Dataset
 from studies import trials

@@ -6,7 +6,7 @@ from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.formats import coco_instances
+from annotools.formats import coco_instances, coco_masks
 from annotools.formats.coco_entries import take_image_id, take_score
 from annotools.formats.json_values import entries, read_json, take
 from annotools.records import Image
@@ -74,7 +74,7 @@ def _read_mask(place: str, entry: dict[str, Any], image: Image) -> ScoredMask:
     if score is None:
         raise DatasetError(f"{place}: score is missing: give a number in [0, 1]")
     try:
-        pixels = coco_instances.find_pixels(entry.get("segmentation"), image.height, image.width)
+        pixels = coco_masks.find_pixels(entry.get("segmentation"), image.height, image.width)
     except DatasetError as error:
         raise DatasetError(f"{place}: image {image.image_id!r}: {error}") from error
     if not pixels.size:

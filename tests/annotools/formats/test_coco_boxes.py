@@ -9,7 +9,7 @@ import pytest
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
 from annotools.formats.coco_entries import find_box
-from annotools.formats.coco_instances import find_pixels
+from annotools.formats.coco_masks import find_pixels
 from annotools.recategorise import recategorise
 from annotools.records import Box, Dataset, Drop, WeakLabel
 from tests.real_data import real_data

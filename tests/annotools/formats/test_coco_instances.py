@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
 from annotools.errors import DatasetError
-from annotools.formats import coco_instances
+from annotools.formats import coco_instances, coco_masks
 from annotools.label_maps import build_label, measure_segments
 from annotools.records import VOID, Drop, Image
 from tests.real_data import real_data
@@ -197,9 +197,7 @@ def test_run_lengths_decode_as_pycocotools_does(mask):
     expected = np.flatnonzero(mask.ravel(order="F"))
 
     for counts in (compressed, run_lengths(mask)["counts"]):
-        pixels = coco_instances.find_pixels(
-            {"size": list(mask.shape), "counts": counts}, *mask.shape
-        )
+        pixels = coco_masks.find_pixels({"size": list(mask.shape), "counts": counts}, *mask.shape)
         np.testing.assert_array_equal(pixels, expected)
 
 
@@ -210,7 +208,7 @@ def test_polygons_decode_as_pycocotools_does(polygons):
     rle = coco_mask.merge(coco_mask.frPyObjects(polygons, 15, 16))
     expected = np.flatnonzero(coco_mask.decode(rle).ravel(order="F"))
 
-    np.testing.assert_array_equal(coco_instances.find_pixels(polygons, 15, 16), expected)
+    np.testing.assert_array_equal(coco_masks.find_pixels(polygons, 15, 16), expected)
 
 
 def test_a_dataset_travels_to_another_process(tmp_path):
@@ -412,7 +410,7 @@ def test_impossible_masks_are_found_when_decoding(tmp_path, segmentation, messag
 
 def test_no_polygon_is_no_mask():
     with pytest.raises(DatasetError, match="no polygon"):
-        coco_instances.find_pixels([], 4, 6)
+        coco_masks.find_pixels([], 4, 6)
 
 
 def test_real_nuclei_keep_every_annotation() -> None:

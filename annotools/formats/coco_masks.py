@@ -1,0 +1,89 @@
+"""Decode the masks of COCO files: polygons, and run lengths compressed or not."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from annotools.errors import DatasetError
+from annotools.formats.polygons import is_near_image
+
+
+def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
+    """Return the pixels of a mask: (P,), places in the image read column by column."""
+    counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
+    starts = np.cumsum(counts)[:-1:2]
+    lengths = counts[1::2]
+    first = np.cumsum(lengths) - lengths
+    return np.repeat(starts - first, lengths) + np.arange(lengths.sum())
+
+
+def _find_counts(segmentation: Any, height: int, width: int) -> list[int]:
+    """Return run lengths, column by column, outside and inside the mask in turn."""
+    if isinstance(segmentation, list):
+        check_polygons(segmentation, height, width)
+        mask = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        segmentation = {"size": [height, width], "counts": mask["counts"].decode("ascii")}
+    if not isinstance(segmentation, dict):
+        raise DatasetError("segmentation is neither polygons nor run lengths: give one of them")
+    if segmentation.get("size") != [height, width]:
+        raise DatasetError(
+            f"run lengths of size {segmentation.get('size')} on an image of height and width "
+            f"{[height, width]}: encode the mask at the size of its image"
+        )
+    counts = segmentation.get("counts")
+    if isinstance(counts, str):
+        counts = _unpack_counts(counts)
+    if not isinstance(counts, list) or any(type(c) is not int or c < 0 for c in counts):
+        raise DatasetError("run lengths are not counts of pixels: encode the mask again")
+    if sum(counts) != height * width:
+        raise DatasetError(
+            f"run lengths add up to {sum(counts)} pixels, not {height * width}: "
+            "encode the mask at the size of its image"
+        )
+    return counts
+
+
+def check_polygons(polygons: list[Any], height: int, width: int) -> None:
+    """Make sure that polygons are lists of coordinates near the image.
+
+    Raises:
+        DatasetError: without the place in the file, when one is not.
+    """
+    if not polygons:
+        raise DatasetError("segmentation has no polygon: add a mask, a box is no mask")
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise DatasetError("a polygon is not a list of x, y for 3 points or more: repair it")
+        for value, size in zip(polygon, itertools.cycle((width, height))):
+            if not is_near_image(value, size):
+                raise DatasetError(
+                    f"a polygon has the coordinate {value!r}, not one near the image: repair it"
+                )
+
+
+def _unpack_counts(text: str) -> list[int] | None:
+    """Return the run lengths in COCO's compressed text, None where it is damaged.
+
+    Each character holds 5 bits of a number, lowest first, and one that says whether more follow;
+    numbers are signed, and from the fourth on are differences to the number two places before.
+    pycocotools' own decoder reads past the end of damaged text, and where the runs are too short
+    returns memory as it was; hence this one.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts if shift == 0 else None

@@ -1,0 +1,202 @@
+"""Read boxes and tags that annotators gave, from JSON files, as a dataset without masks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError
+from annotools.formats.coco_entries import image_entry, read_images, take_image_id
+from annotools.formats.coco_instances import (
+    find_boxes,
+    group_instances,
+    read_thing_categories,
+)
+from annotools.formats.coco_panoptic import read_categories
+from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.pictures import read_photo
+from annotools.formats.weak_json import ALL_CATEGORIES
+from annotools.records import (
+    Dataset,
+    FullLabel,
+    Image,
+    TaggedCrop,
+    WeakLabel,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenLabels:
+    """The boxes or the tags of a file, by image id; images come in the file's order.
+
+    Images without an entry have no box, or no tagged crop. `format_name` is that of the dataset
+    that the labels were bought of.
+    """
+
+    path: Path
+    format_name: str
+    categories: CategorySet
+    images: tuple[Image, ...]
+    weak_of: Mapping[int | str, WeakLabel]
+
+
+def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
+    """Return images with the boxes and tags that annotators gave, as a dataset without masks.
+
+    Boxes are in any COCO detection file: `bbox` counts, masks are not looked at. Tags are in a file
+    as `annotools convert` writes it. An image has a label of the kind that the files with it give.
+
+    Args:
+        photos: the folder that names of photos are relative to.
+        boxes: the file of boxes, None without one.
+        tags: the file of tags, None without one.
+
+    Raises:
+        DatasetError: when a file is missing or contradicts itself or the other, or a photo is not
+            there.
+    """
+    if not photos.is_dir():
+        raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
+    sides = [] if tags is None else [read_tags(tags, photos)]
+    sides += [] if boxes is None else [read_boxes(boxes, photos)]
+    first, last = sides[0], sides[-1]
+    if first is not last:
+        _check_agreement(tags=first, boxes=last)
+    images = {image.image_id: image for given in reversed(sides) for image in given.images}
+    for image in images.values():
+        if image.path is None or not image.path.is_file():
+            raise DatasetError(f"{image.path}: the photo is missing: give --photos its folder")
+    weak_of = dict(first.weak_of)
+    for image_id, weak in last.weak_of.items():
+        tagged = weak_of.get(image_id, weak)
+        asked = tagged.tagged_category_ids
+        weak_of[image_id] = replace(weak, crops=tagged.crops, tagged_category_ids=asked)
+
+    def give(image: Image) -> WeakLabel:
+        return weak_of[image.image_id]
+
+    def refuse(image: Image) -> FullLabel:
+        raise DatasetError(f"{first.path}: has no mask of {image.file_name}")
+
+    return Dataset(
+        name=first.format_name,
+        split="given",
+        categories=first.categories,
+        images=tuple(images.values()),
+        read_label=refuse,
+        read_photo=read_photo,
+        read_weak=give,
+        source_files=tuple(given.path for given in sides),
+    )
+
+
+def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
+    """Return the boxes of a COCO detection file.
+
+    Without a list of all categories, those of the file are things, before them comes a background.
+
+    Args:
+        path: of the file.
+        photos: the folder of the photos; None leaves images without a path.
+
+    Raises:
+        DatasetError: when the file is missing or contradicts itself.
+    """
+    content = read_json(path, "*.json")
+    if ALL_CATEGORIES in content:
+        categories = read_categories(path, content, ALL_CATEGORIES)
+    else:
+        categories = read_thing_categories(path, content)
+    images = _images_in_order(path, content, photos)
+    listed = list(entries(path, content, "annotations"))
+    instances_of = group_instances(listed, categories, images, may_lack_mask=True)
+    return GivenLabels(
+        path=path,
+        format_name=_format_of(content),
+        categories=categories,
+        images=images,
+        weak_of=find_boxes(path, instances_of, images, allow_missing=False),
+    )
+
+
+def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
+    """Return the tags of a file that `annotools convert` wrote, or one like it.
+
+    Args:
+        path: of the file.
+        photos: the folder of the photos; None leaves images without a path.
+
+    Raises:
+        DatasetError: when the file is missing or contradicts itself.
+    """
+    content = read_json(path, "*.json")
+    listed = read_categories(path, content)
+    if ALL_CATEGORIES in content:
+        categories = read_categories(path, content, ALL_CATEGORIES)
+    elif listed.stuff_indices:
+        categories = listed
+    else:
+        categories = read_thing_categories(path, content)
+    images = _images_in_order(path, content, photos)
+    image_of = {image.image_id: image for image in images}
+    crops_of: dict[int | str, list[TaggedCrop]] = {image_id: [] for image_id in image_of}
+    for place, entry in entries(path, content, "crops"):
+        image_id = take_image_id(place, entry, "image_id")
+        if image_id not in image_of:
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
+        x, y, width, height = (take(place, entry, k, int) for k in ("x", "y", "width", "height"))
+        tagged = entry.get("category_ids")
+        if not isinstance(tagged, list) or not set(tagged) <= set(listed.class_index_of):
+            raise DatasetError(f"{place}: category_ids {tagged!r}: list ids of categories")
+        image = image_of[image_id]
+        if min(x, y) < 0 or min(width, height) < 1:
+            raise DatasetError(f"{place}: {width} x {height} at {x}, {y} is no crop: correct it")
+        if x + width > image.width or y + height > image.height:
+            raise DatasetError(f"{place}: the crop leaves its image: correct it")
+        crop = TaggedCrop(box_xyxy=(x, y, x + width, y + height), category_ids=tuple(tagged))
+        crops_of[image_id].append(crop)
+    asked = tuple(sorted(listed.class_index_of))
+    return GivenLabels(
+        path=path,
+        format_name=_format_of(content),
+        categories=categories,
+        images=images,
+        weak_of={
+            image_id: WeakLabel(image_id=image_id, crops=tuple(crops), tagged_category_ids=asked)
+            for image_id, crops in crops_of.items()
+        },
+    )
+
+
+def _images_in_order(path: Path, content: Any, photos: Path | None) -> tuple[Image, ...]:
+    """Return the images in the file's order: what is drawn from them depends on it."""
+    # A folder that does not exist leaves images without a path.
+    images = read_images(path, content, photo_folder=photos or path / "photos")
+    image_of = {image.image_id: image for image in images}
+    return tuple(image_of[entry["id"]] for _, entry in entries(path, content, "images"))
+
+
+def _format_of(content: Any) -> str:
+    info = content.get("info")
+    name = info.get("format") if isinstance(info, dict) else None
+    return name if isinstance(name, str) else "coco-instances"
+
+
+def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
+    """Make sure that two files are about the same categories and images."""
+    for category_id in boxes.categories.class_index_of:
+        is_background = category_id == boxes.categories.background_id
+        if category_id not in tags.categories.class_index_of and not is_background:
+            raise DatasetError(
+                f"{boxes.path}: category {category_id} is not in {tags.path}: give files of one "
+                "dataset"
+            )
+    image_of = {image.image_id: image for image in tags.images}
+    for image in boxes.images:
+        other = image_of.get(image.image_id, image)
+        if image_entry(other) != image_entry(image):
+            raise DatasetError(
+                f"{boxes.path}: image {image.image_id!r} is {image.file_name}, in {tags.path} "
+                f"{other.file_name} or of another size: give files of one dataset"
+            )
