@@ -140,7 +140,7 @@ def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
 
 
 def leftover_of(name: str) -> str | None:
-    """Return the file that a half-written one would have become, None for any other file.
+    """Return the final name of a temporary file, or None for any other file.
 
     Args:
         name: path with `/`, relative to any folder; so is the result.

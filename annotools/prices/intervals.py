@@ -57,7 +57,7 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class Swing:
-    """How much one action's time changes the saving over full labels.
+    """The change that one action's time makes to the saving over full labels.
 
     `at_low` and `at_high` are how many times dearer full labels are when this time alone is at
     the end of its range. `variance_share` is this action's part, in [0, 1], of the variance of
