@@ -91,6 +91,7 @@ def find_changes_of_study(
         raise missing_time(times, action)
     dataset = open_source(study.dataset.train_source)
     images = dataset.images[: study.dataset.max_train_images]
+    # Images outside of the study's limit were never for sale, so they have no part in the mean.
     contents = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
     content = mean_content(contents.values())
     kinds = {kind for result in results for kind in result.images}
@@ -211,6 +212,7 @@ def _lead(first: Curve, second: Curve, hours: float, seconds: float) -> float | 
 def _search(lead: Callable[[float], float | None], now: float, end: float) -> float | None:
     """Return the first time on the way from now to the end at which the lead changes its sign."""
     lead_now = lead(now) or 0.0
+    # No factor leads away from 0 seconds, and between equal mixes there is no lead to lose.
     if now == 0 or lead_now == 0:
         return None
     # Curves are made of pieces, so that the sign may change twice: steps find the nearest change.
@@ -224,6 +226,8 @@ def _search(lead: Callable[[float], float | None], now: float, end: float) -> fl
         inside = outside
     else:
         return None
+    # The lead has its present sign at `inside` and has not at `outside`, before each halving and
+    # after it.
     for _ in range(_HALVINGS):
         middle = exp((log(inside) + log(outside)) / 2)
         if (lead(middle) or 0.0) * lead_now > 0:

@@ -26,7 +26,9 @@ def start_study(study: Study, folder: Path) -> None:
         DatasetError: when the folder has another study's results, or files of something else.
     """
     table = as_table(study)
+    # No files are planned: the list serves to clear or finish a folder; a study does neither.
     start_folder(folder, "annotools study", {key: table[key] for key in SHARED_SETTINGS}, ())
+    # Written at every start, because mixes, budgets and seeds may have been added.
     write_json(folder / STUDY_FILE, table)
 
 
@@ -42,6 +44,7 @@ def finished_results(study: Study, folder: Path) -> list[TrialResult]:
         RecipeError: when there is none, or a file is not a result.
     """
     order = list(study.mixes)
+    # The folder may have rows of mixes, budgets or seeds that the study no longer names.
     results = [
         result
         for result in read_results(folder)

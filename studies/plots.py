@@ -30,8 +30,10 @@ def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
     single trials. The file appears whole or not at all.
     """
     frame = to_frame(list(results))
+    # A figure needs an axis, so that one panel stays even where nothing is defined.
     defined = [panel for panel in PANELS if frame[panel[0]].notna().any()] or [PANELS[0]]
     figure = Figure(figsize=(10, 4.4), dpi=160, layout="constrained")
+    # Not through pyplot, which keeps every figure open and may look for a display.
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(defined), squeeze=False)[0]
     for axes, (score, title) in zip(panels, defined, strict=True):
@@ -52,6 +54,7 @@ def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
 
 
 def _draw_panel(axes: Axes, frame: pd.DataFrame, score: str) -> None:
+    # The lists have different lengths: where a colour comes again, its marker is another one.
     styles = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_DASHES), strict=False)
     for mix, (colour, marker, dashes) in zip(frame["mix"].unique(), styles, strict=False):
         rows = frame[frame["mix"] == mix].astype({score: float})

@@ -62,6 +62,7 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     for column in table.columns[table.columns.str.startswith("images_")]:
         heading = f"images {column.removeprefix('images_')}"
         readable[heading] = [f"{images:.1f}".removesuffix(".0") for images in table[column]]
+    # The numbers differ only while trials are missing.
     if table["num_seeds"].nunique() > 1:
         readable["seeds"] = [str(number) for number in table["num_seeds"]]
     return readable.rename(columns=lambda heading: heading.replace(" ", "\n"))
@@ -91,6 +92,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
     Raises:
         TimesError: when the study's annotation times cannot be read.
     """
+    # Times are read before anything is written: where they cannot be, the old report stays whole.
     times, readable = read_times(study.times), readable_table(results)
     draw_quality_vs_cost(results, folder / PICTURE_FILE)
     write_whole(folder / TABLE_FILE, to_frame(list(results)).to_csv(index=False).encode())
@@ -119,6 +121,7 @@ def _with_range(mean: float, low: float, high: float) -> str:
 
 def _ranking(table: pd.DataFrame, budget_hours: float) -> pd.DataFrame:
     rows = table[table["budget_hours"] == budget_hours]
+    # Stable, so that mixes with equal means keep the order of the study.
     return rows.sort_values("pq_mean", ascending=False, kind="stable")
 
 
@@ -133,6 +136,7 @@ def _describe_lead(table: pd.DataFrame, budget_hours: float) -> str:
     else:
         certainty = "the seeds' ranges do not overlap"
     leading = f"{percent(best['pq_mean'])} %"
+    # A difference that is printed as 0.0 is a tie to the reader.
     if f"{points:.1f}" == "0.0":
         return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {leading} PQ'
     return (

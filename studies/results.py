@@ -85,5 +85,6 @@ def to_frame(results: list[TrialResult]) -> pd.DataFrame:
     for result in results:
         row = asdict(result)
         images = row.pop("images")
+        # A kind that was not bought counts as 0: a missing value would drop out of means.
         rows.append(row | {f"images_{kind}": images.get(kind, 0) for kind in kinds})
     return pd.DataFrame(rows)

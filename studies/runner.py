@@ -48,6 +48,7 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
             f"{folder}: a worker process died, most often for lack of memory; run again with "
             "fewer --workers, finished trials are kept"
         ) from error
+    # Rows of earlier runs and of this one are read alike, in the order of the plan.
     return [read_result(trial.result_path) for trial in trials]
 
 
@@ -101,6 +102,7 @@ def _allocated_trials(
 ) -> tuple[Trial, ...]:
     """Return the trials of an allocation's file, one for each seed."""
     stored = read_allocation(path)
+    # A stored study keeps the mix and the budget that it ran with; the file may have changed since.
     if study != take_allocation(study):
         raise RecipeError(
             f"{path}: has another mix or budget than when the study was read: start from the "

@@ -124,6 +124,7 @@ class Study:
         return digest(
             DIGEST_VERSION,
             settings,
+            # Only this mix, so that adding another one leaves the rows of this one valid.
             list(self.mixes[mix].items()),
             read_times(self.times),
             self.order if self.order in ORDERS else Path(self.order).read_text("utf-8"),
@@ -174,6 +175,7 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         return ((Path.cwd() if is_changed else path.parent) / given).resolve()
 
     order, allocation, annotator = study.order, study.allocation, study.annotator
+    # Anything else names a preset, which has no place on disk.
     is_own_file = study.times.endswith(".toml")
     placed = replace(
         study,

@@ -101,6 +101,7 @@ def run_trial(trial: Trial) -> TrialResult:
         digest=study.digest(trial.mix),
         code_version=version("annotools"),
     )
+    # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)
     remove_links(trial)
     return result
@@ -108,6 +109,7 @@ def run_trial(trial: Trial) -> TrialResult:
 
 def remove_links(trial: Trial) -> None:
     """Remove what the links of a finished trial wrote, unless the study keeps it."""
+    # What cannot be removed must not fail a trial that has its row.
     for link in () if trial.study.keep_links else LINKS:
         shutil.rmtree(trial.folder / link, ignore_errors=True)
 

@@ -62,6 +62,7 @@ def _make_thorough(study: "Study") -> "Study":
     longer = {stage: getattr(study.recipe, stage) for stage in stages}
     longer = {stage: replace(old, steps=2 * old.steps) for stage, old in longer.items()}
     budgets = sorted(study.budgets_hours)
+    # The geometric mean is the middle of the report's logarithmic axis, here with two digits.
     between = [float(f"{(low * high) ** 0.5:.2g}") for low, high in pairwise(budgets)]
     return replace(
         study,

@@ -82,6 +82,7 @@ def run_and_show(
     from annotools.formats.source import open_source
     from studies.runner import run_study
 
+    # The table is written last, but a place that is not free for it must be found before training.
     check_json_file(json_file, study, folder, recipe)
     if json_file is not None:
         for source in (study.dataset.train_source, study.dataset.val_source):
@@ -123,6 +124,7 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"--seeds {text!r}: write a number, or a list such as 0,1,2")
+    # A comma makes a list of one: `3,` is the seed 3, and `3` the seeds 0 to 2.
     if "," in text:
         return tuple(int(part) for part in parts)
     if int(text) < 1:
@@ -148,5 +150,7 @@ def _show(
     for name in (PICTURE_FILE, REPORT_FILE):
         output.print(str(folder / name), soft_wrap=True)
     if json_file is not None:
+        # pandas writes an undefined score as null; the json module would write NaN, which no
+        # other program has to accept.
         rows = json.loads(summary_table(results).to_json(orient="records"))
         write_json(json_file, {"answer": answer(results), "rows": rows})
