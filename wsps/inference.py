@@ -80,10 +80,13 @@ def predict_images(run: Path, source: Source, out: Path) -> None:
     images = dataset.images[: source.max_images]
     names = name_images(images, out)
     listed = list(zip(images, names, strict=True))
+    # The order counts as well: a class index is a place in it.
     if tuple(dataset.categories.class_index_of) != tuple(model.categories.class_index_of):
         raise DatasetError(f"{run}: was trained for other categories than {source.root} has")
     setup = {
+        # The manifest of the run names its training, so that predictions of two are never mixed.
         "run": read_json(run / MANIFEST_FILE, "*.json"),
+        # The digest says which images a limit leaves: one above their number changes nothing.
         "source": as_table(replace(source, max_images=None)),
         "images": digest([[image.image_id, name] for image, name in listed]),
     }
@@ -109,6 +112,7 @@ def _write_prediction(
     prediction = predict(model, dataset.read_photo(image), image.image_id)
     write_map(out / semantic_file, prediction.semantic_classes)
     entry = write_label(out, name, image, prediction.label, prediction.scores)
+    # The mark comes after the files: what a killed run left without one is made again.
     mark_done(out, name, key, entry)
     return entry
 
@@ -132,6 +136,7 @@ def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Predicti
     marginals = model.instance(semantic, image, detections, model.recipe.prediction.iterations)
     labels = marginals.log_q.argmax(dim=0)  # (h, w)
     size_wh = (photo.shape[1], photo.shape[0])
+    # Segment id 0 is void in the format, so that the first label gets the id 1.
     segment_map = resize_map(labels.cpu().numpy() + 1, size_wh).astype(np.int32)
     return Prediction(
         label=build_label(image_id, segment_map, _categories_of_labels(model, marginals)),

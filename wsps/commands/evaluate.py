@@ -107,6 +107,7 @@ def evaluate(
     annotools evaluate --prediction old.json --truth val.json --compare new.json
       --bootstrap 1000
     """  # noqa: D301
+    # Imported here, so that `--help` does not load what only scoring needs.
     from wsps.commands.score_tables import print_evaluation, write_evaluation
     from wsps.evaluation.image_scores import RANKINGS
     from wsps.evaluation.rates import METRICS
@@ -116,6 +117,7 @@ def evaluate(
     _check_choice("--format", format_name, FORMATS)
     _check_choice("--crowds", crowds, ("all", "official"))
     _check_choice("--rank", rank, RANKINGS)
+    # An empty text stays one item, so that it is refused as a metric and not passed over.
     chosen = [metric for text in metrics or () for metric in _split(text) or [text]]
     for metric in chosen:
         _check_choice("--metrics", metric, METRICS)
@@ -125,6 +127,7 @@ def evaluate(
         # Asking for --rank probability implies AP: a segment without one is then an error, where
         # otherwise AP would be left out in silence.
         chosen = [*METRICS]
+    # Checked before any image is read: a file that cannot be written must not cost a long scoring.
     check_outputs({"--json": json_file, "--csv": csv_file}, [truth, prediction, compare])
     settings = ScoringSettings(
         metrics=tuple(metric for metric in METRICS if metric in chosen),
@@ -142,6 +145,7 @@ def evaluate(
         possible = METRICS_OF_RESULTS[format_name]
         if not _is_one_of(settings, possible):
             raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
+        # Named from here on: without metrics the notes would say that segments lack scores.
         settings = replace(settings, metrics=settings.metrics or possible[:1])
         results = [path for path, _ in predictions]
         evaluation = _evaluate_results(format_name, truth, split, results, settings)
@@ -193,6 +197,8 @@ def _read_thresholds(text: str) -> tuple[float, ...]:
         found = tuple(float(number) for number in _split(text))
     except ValueError:
         found = ()
+    # A rate goes by the name of its threshold, which a repeated one would share. NaN, which float()
+    # reads, fails the comparison.
     if not found or len(set(found)) < len(found) or not all(0 < iou <= 1 for iou in found):
         raise typer.BadParameter(
             f"--thresholds {text!r}: choose {', '.join(THRESHOLDS)}, or different numbers above 0 "

@@ -191,9 +191,11 @@ def pseudo_label(
         truth=_find_truth(truth, source, dataset),
         with_maps=maps,
     )
+    # The module has another name here, where `pseudo_label` is the command and `rounds` an option.
     result = made_in.pseudo_label(request, out, workers, overwrite=overwrite)
     print_labels(result, out)
     if json_file is not None:
+        # Taken from the file of the run, so that the two files cannot tell different things.
         quality = made_in.read_quality(out)
         content = {"images": dict(result.images), "resumed": result.num_resumed, **quality}
         write_json(json_file, content)
@@ -217,6 +219,7 @@ def _check_usage(
         raise typer.BadParameter("--boxes and --tags: give --photos, the folder of their photos")
     if photos is not None and not given:
         raise typer.BadParameter("--photos: give --boxes, --tags or both")
+    # A dataset may do without the extra options, so they are looked at only to refuse them.
     for option, value in {**asked, **(extra if given else {})}.items():
         if given and value is not None:
             raise typer.BadParameter(f"{option}: give either a dataset or --boxes and --tags")
@@ -233,6 +236,7 @@ def _find_truth(given: Path | None, source: "Source", dataset: "Dataset") -> "So
 
     if given is not None:
         return Source(format_name="coco-panoptic", root=given, split=source.split)
+    # A dataset that reads weak labels has no full ones to measure with.
     return source if dataset.read_weak is None else None
 
 
@@ -271,6 +275,8 @@ def _read_recipe(
         found = set_by_path(found, change)
     sources = ([] if path is None else [str(path)]) + (["--set"] if changes else [])
     recipe = read_settings(Recipe, found, where=" with ".join(sources) or "the defaults")
+    # What is asked for wins even over an allocation's crops: where the two differ, the check of its
+    # prices then says so.
     size_wh = parse_size(crops) or recipe.tags.crop_size_wh
     if size_wh is None and labels is not None and not isinstance(labels, str):
         size_wh = labels.settings.crop_size_wh

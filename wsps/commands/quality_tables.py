@@ -34,6 +34,7 @@ def _quality_table(found: "KindQuality", tags: "Mapping[str, TagPrecision]") -> 
         left=2,
         title=f"{found.images:,} images labelled {origin}, in percent",
     )
+    # Three rows of groups follow the classes; the first is over all and shows the tags' mean.
     num_classes = len(found.rows) - 3
     for number, row in enumerate(found.rows):
         rates = [percent(rate) for rate in (row.precision, row.recall, row.coverage)]
@@ -57,6 +58,7 @@ def _round_lines(rounds: "Sequence[Sequence[KindQuality]]") -> list[str]:
             parts = []
             for name in ("precision", "recall", "coverage"):
                 rate = percent(getattr(_overall(found), name))
+                # Images without a label get their first one in round 1: nothing comes before it.
                 if found.kind in before:
                     rate = f"{percent(getattr(before[found.kind], name))} -> {rate}"
                 parts.append(f"{name} {rate} %")
@@ -74,6 +76,7 @@ def _notes(result: "LabelledSplit") -> list[str]:
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
     notes = [f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}."]
     if result.num_resumed:
+        # An image has a label in each round, so that the number may be above that of images.
         what = " labels of all rounds" if result.rounds and len(result.rounds) > 1 else ""
         notes.append(f"{result.num_resumed:,}{what} were done by an earlier run.")
     for split, tags in result.tags.items():

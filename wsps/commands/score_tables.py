@@ -91,6 +91,7 @@ def _score_table(rows: Sequence[ScoreRow], title: str, headings: dict[str, str])
     for number, row in enumerate(rows):
         cells = [_show_rate(row.rates[name], row.intervals.get(name)) for name in rates]
         counts = [f"{count:,}" for count in row.counts.values()]
+        # The last rows are means, so that a row of a class always has one after it.
         before_means = row.kind != "mean" and rows[number + 1].kind == "mean"
         shown.add_row(row.name, row.kind, *cells, *counts, end_section=before_means)
     return shown
@@ -113,6 +114,7 @@ def _notes(evaluation: Evaluation, settings: ScoringSettings) -> list[str]:
         )
     if settings.num_resamples:
         notes.append(f"Intervals: 95% over {settings.num_resamples:,} resamples of the images.")
+    # With no metric named AP is left out without an error, so the reader is told here.
     if not settings.metrics and "ap" not in evaluation.metrics:
         notes.append("No AP: not every predicted segment has a score; --rank oracle needs none.")
     if evaluation.num_unasked:

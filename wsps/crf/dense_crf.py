@@ -30,6 +30,7 @@ def sharpen(
     num_classes, height, width = probabilities.shape
     energy = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
     crf = DenseCRF2D(width, height, num_classes)
+    # pydensecrf refuses arrays that are not contiguous or have another type.
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(num_classes, -1), dtype=np.float32))
     crf.addPairwiseGaussian(sxy=settings.gaussian_sigma_xy, compat=settings.gaussian_weight)
     crf.addPairwiseBilateral(

@@ -71,6 +71,7 @@ def score_segments(
     is_instance = ~overlaps.truth_is_group
     matchable = np.flatnonzero(overlaps.same_class() & is_instance[overlaps.pair_truth])
     iou = overlaps.pair_pixels[matchable] / overlaps.unions()[matchable]
+    # Stable, so that of equal IoU the pair that comes first in reading order stays first.
     best_first = np.argsort(-iou, kind="stable")
     pairs = matchable[best_first]
     return ScoredImage(
@@ -127,6 +128,7 @@ def precision_rates(
         rate_name(threshold): append_means(precision[:, place], groups)
         for place, threshold in enumerate(thresholds)
     }
+    # A class without truth is NaN at every threshold, so that a plain mean over them is right.
     return {"ap_vol": np.stack([*rates.values()], axis=-1).mean(axis=-1), **rates}
 
 
@@ -150,6 +152,7 @@ def _precision(
     """Return the average precision of each resample: (N, R, K), NaN on a class without truth."""
     num_resamples, num_images = draws.shape
     area = np.zeros((num_resamples, len(thresholds), num_classes))
+    # NumPy refuses to join the arrays of no image.
     if not num_images:
         return np.full(area.shape, np.nan)
     for class_index, turns in enumerate(_take_turns(images, thresholds, num_classes)):
@@ -179,10 +182,12 @@ def _take_turns(
     """Return the turns of each class."""
     hits = np.concatenate([_match(image, thresholds) for image in images])  # (P, R)
     may_ignore = np.concatenate([image.may_ignore for image in images])
+    # A match counts wherever it lies: only unmatched segments can be left out.
     counted = hits | ~may_ignore[:, np.newaxis]
     classes = np.concatenate([image.classes for image in images])
     scores = np.concatenate([image.scores for image in images])
     image_of = np.repeat(np.arange(len(images)), [len(image.scores) for image in images])
+    # One sort serves all classes; stable, so that equal scores keep the order of the images.
     by_score = np.argsort(-scores, kind="stable")
     found = []
     for class_index in range(num_classes):
@@ -202,6 +207,7 @@ def _areas_under_curves(turns: _Turns, times: NDArray[np.float64]) -> NDArray[np
     for hits, counted in zip(turns.hits.T, turns.counted.T, strict=True):
         num_counted = np.cumsum(times * counted[:, np.newaxis], axis=0)[hits]
         of_hits = times[hits]
+        # A resample may lack the images of all segments so far: 0 / 0 would make its sum NaN.
         precision = np.cumsum(of_hits, axis=0) / np.maximum(num_counted, 1)
         best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
         # Recall moves by one true segment at every hit and stands still in between.

@@ -130,6 +130,8 @@ def score_masks(
     pairs: list[tuple[float, int, int]] = []
     may_ignore = np.zeros(len(masks), dtype=bool)
     for number, mask in enumerate(masks):
+        # Masks may overlap each other, which no map of predicted segments can hold, so each one is
+        # compared with the truth by itself.
         ids, pixels = np.unique(truth.segment_map.ravel()[mask.pixels], return_counts=True)
         shared = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
         void = shared.get(VOID, 0)
@@ -143,6 +145,8 @@ def score_masks(
                 pairs.append((overlap / union, number, instances[segment.segment_id]))
     pairs.sort(key=lambda pair: -pair[0])  # as `ScoredImage` wants them: best IoU first
     class_of = categories.class_index_of
+    # These become an array of whole numbers below: an empty list would turn into floats, which
+    # bincount refuses.
     true_classes = [class_of[s.category_id] for s in things if not s.is_group]
     return ScoredImage(
         scores=np.array([mask.score for mask in masks], dtype=np.float64),
@@ -189,6 +193,7 @@ def rank_by_oracle(overlaps: Overlaps, prediction: AnyLabel) -> dict[int, float]
     pairs = overlaps.same_class() & ~overlaps.truth_is_group[overlaps.pair_truth]
     best = np.zeros(len(prediction.segments))
     iou = overlaps.pair_pixels[pairs] / overlaps.unions()[pairs]
+    # A segment has many pairs: plain assignment by index would keep its last pair, not its best.
     np.maximum.at(best, overlaps.pair_prediction[pairs], iou)
     return {s.segment_id: float(iou) for s, iou in zip(prediction.segments, best, strict=True)}
 

@@ -96,6 +96,7 @@ def count_overlap_pixels(overlaps: Overlaps, num_classes: int) -> PixelCounts:
     true_classes = overlaps.truth_classes[overlaps.pair_truth]
     classes = overlaps.prediction_classes[overlaps.pair_prediction]
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    # Many pairs have the same two classes: `confusion[...] += pixels` would count one of them.
     np.add.at(confusion, (true_classes, classes), overlaps.pair_pixels)
     # The part of a true class's pixels that no predicted segment covers.
     unpredicted = -confusion.sum(axis=1)

@@ -123,6 +123,7 @@ def quality_rates(
 
 def _last_groups(overlaps: Overlaps) -> NDArray[np.bool_]:
     """Return the last group of each class: (T,)."""
+    # Later items of a dictionary replace earlier ones, so that each class keeps its last group.
     last_of_class = {overlaps.truth_classes[i]: i for i in np.flatnonzero(overlaps.truth_is_group)}
     last = np.zeros_like(overlaps.truth_is_group)
     last[list(last_of_class.values())] = True

@@ -137,6 +137,7 @@ def crowd_effect(sides: Sequence[PredictionScores]) -> CrowdEffect:
     differs, by no known amount.
     """
     changes = [_crowd_changes(s) for s in sides if all(i.counts is not None for i in s.images)]
+    # NumPy refuses to join no arrays, which there are where no segments are counted.
     found = np.concatenate([np.empty(0), *changes])
     return CrowdEffect(num_scores=found.size, most=float(np.nan_to_num(found).max(initial=0)))
 
@@ -148,6 +149,7 @@ def draw_resamples(num_images: int, num_resamples: int, seed: int) -> NDArray[np
     draws.
     """
     generator = stream(seed, "bootstrap")
+    # Only the counts of a draw with replacement matter, and these are multinomial.
     shares = np.full(num_images, 1 / num_images)
     return generator.multinomial(num_images, shares, size=num_resamples).astype(np.float64)
 
@@ -160,6 +162,7 @@ def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:
             other has NaN ends.
     """
     ends = np.full((2, values.shape[1]), np.nan)
+    # nanquantile warns about a column without any number, so it does not get to see one.
     defined = ~np.isnan(values).all(axis=0)
     tail = (1 - LEVEL) / 2
     if defined.any():
@@ -228,5 +231,6 @@ def _crowd_changes(side: PredictionScores) -> NDArray[np.float64]:
         for all_groups in (True, False)
     )
     one, other = np.concatenate([*ours.values()]), np.concatenate([*official.values()])
+    # A score that both rules leave undefined has not changed, so NaN has to equal NaN.
     differs = ~np.isclose(one, other, rtol=0, atol=0, equal_nan=True)
     return np.asarray(np.abs(one - other)[differs])

@@ -92,6 +92,7 @@ def _score_results(
     """Return what the images contribute, each with its file of results and its true label."""
     path_of, num_unasked = _find_results(folder, ending, dataset)
 
+    # A closure cannot be sent to other processes, so that these results are scored in this one.
     def score_image(image: Image) -> ImageScores:
         return score(path_of[image.image_id], image, dataset.read_label(image))
 
@@ -106,6 +107,7 @@ def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int
     """Return the file of each image, and how many files are of images outside the truth."""
     check_folder(folder, "give the folder of the results")
     path_of: dict[int | str, Path] = {}
+    # Sorted, so that the message about two files of one image is the same on every file system.
     for path in sorted(folder.rglob(f"*{ending}")):
         match = _IMAGE_ID.match(path.name)
         if match is None:
@@ -124,6 +126,7 @@ def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int
 
 def _read_classes(path: Path, image: Image) -> NDArray[np.uint8]:
     """Return (H, W) class indices, `IGNORE_INDEX` for labels that are not evaluated."""
+    # A map has far fewer runs than pixels, so that checking and replacing ids costs little.
     runs = find_runs(_decode(path, image))
     if (unknown := np.setdiff1d(runs.ids, _LABEL_IDS)).size:
         raise DatasetError(

@@ -184,6 +184,7 @@ def score_one(
     truth, label = image.read_truth(), image.read_prediction()
     classes = None if image.semantic_file is None else read_classes(image.semantic_file)
     semantic_pixels = None
+    # What is raised here knows the image alone; the readers above name their file themselves.
     try:
         overlaps = measure_overlaps(truth, label, categories)
         scores: Mapping[int, float] | None = None

@@ -55,6 +55,7 @@ def _read_results(
     path: Path, images: dict[int | str, Image], categories: CategorySet
 ) -> defaultdict[int | str, list[tuple[str, dict[str, Any]]]]:
     """Return the results of each image, each after its place for messages."""
+    # The file is a bare list; as a value of an object, `entries` can name the place of each result.
     content = {"results": read_json(path, others="*.json")}
     results_of = defaultdict(list)
     for place, entry in entries(path, content, "results"):
@@ -79,6 +80,7 @@ def _read_mask(place: str, entry: dict[str, Any], image: Image) -> ScoredMask:
         raise DatasetError(f"{place}: image {image.image_id!r}: {error}") from error
     if not pixels.size:
         raise DatasetError(f"{place}: image {image.image_id!r}: the mask has no pixel: drop it")
+    # COCO counts pixels down the columns, `ScoredMask` along the rows.
     columns, rows = divmod(pixels, image.height)
     return ScoredMask(
         category_id=entry["category_id"], score=score, pixels=rows * image.width + columns

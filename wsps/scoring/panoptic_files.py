@@ -254,6 +254,7 @@ def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:
 
 
 def _read_runs(path: Path) -> Runs:
+    # Runs read from the scan lines save drawing the map; a decoder tells of all other pictures.
     runs = find_png_runs(read_png_chunks(path))
     return find_runs(decode_segment_map(path)) if runs is None else runs
 

@@ -95,6 +95,7 @@ def evaluation_as_csv(evaluation: Evaluation) -> str:
     if is_comparison := bool(evaluation.differences):
         parts |= {"second": evaluation.second_rows, "difference": evaluation.differences}
     first, rows = evaluation.rows[0], [row for part in parts.values() for row in part]
+    # A rate may have an interval in some rows only: it has columns if any row has one.
     bounded = sorted({name for row in rows for name in row.intervals})
     heads = ["name", "kind", *first.rates, *first.counts]
     heads += [f"{name}_{end}" for name in bounded for end in _ENDS]
