@@ -74,6 +74,8 @@ class Examples(Sequence[TrainingExample]):
             return self._kept[index]
         example = self._makers[index]()
         size = example.photo.nbytes + example.classes.nbytes + example.instances.nbytes
+        # What is kept stays: each example comes once in an order, so that a cache of the latest
+        # would lose most of them before they come again.
         if size <= self._room:
             self._kept[index] = example
             self._room -= size
@@ -108,6 +110,7 @@ def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
     height, width = example.classes.shape
     photo = _resize_photo(example.photo, scale)
     size = (photo.shape[1], photo.shape[0])
+    # Sides are rounded to pixels, so that the boxes follow the true factors and not the scale.
     factors = np.array([size[0] / width, size[1] / height] * 2, dtype=np.float32)
     return replace(
         example,
@@ -158,6 +161,7 @@ def collate(examples: Sequence[TrainingExample], device: torch.device) -> Batch:
 
 def _resize_photo(photo: Photo, scale: float) -> Photo:
     size_wh = [max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0])]
+    # INTER_AREA averages all pixels that shrink into one; bilinear would skip some of them.
     smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(photo, size_wh, interpolation=smooth).astype(np.uint8, copy=False)
 
@@ -167,6 +171,7 @@ def _random_crop(
 ) -> TrainingExample:
     width, height = crop_size_wh
     spare_y, spare_x = example.classes.shape[0] - height, example.classes.shape[1] - width
+    # A photo smaller than the crop has negative room: it then lies anywhere in the padding.
     top = int(rng.integers(min(0, spare_y), max(0, spare_y) + 1))
     left = int(rng.integers(min(0, spare_x), max(0, spare_x) + 1))
     shift = np.array([left, top] * 2, dtype=np.float32)

@@ -42,7 +42,7 @@ class LabelSet:
 
     @property
     def categories(self) -> CategorySet:
-        """Of the labels."""
+        """The categories of the labels."""
         return self.labels.categories
 
 
@@ -77,6 +77,7 @@ def hash_label_set(folder: Path) -> dict[str, Any]:
     label_set = read_label_set(folder)
     pngs = [path for image in label_set.labels.images for path in image.label_paths]
     files = [path for name in (LABELS_FILE, BOXES_FILE) if (path := folder / name).is_file()]
+    # The manifest itself stays out: training depends on nothing in it but the kinds and the round.
     return {**hash_files(folder, [*files, *pngs]), "kinds": digest(list(label_set.kind_of.items()))}
 
 
@@ -92,6 +93,7 @@ def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) ->
         DatasetError: when a label has no photo.
     """
     labels = label_set.labels
+    # All are checked now, because photos are read one by one in the middle of training.
     for image in labels.images:
         if image.image_id not in photos.image_of:
             raise DatasetError(f"{photos.name}: has no image {image.image_id!r}, which has a label")
@@ -100,6 +102,7 @@ def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) ->
         if image.image_id in labels.image_of:
             groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
     make = partial(_read_example, label_set, photos, max_side)
+    # Sorted, because a random number picks a group by its place.
     return [Examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)]
 
 

@@ -168,6 +168,7 @@ class CrfSettings:
         if self.iterations < 0:
             raise RecipeError("iterations must be at least 0")
         sigmas = (self.bilateral_sigma_xy, self.bilateral_sigma_rgb, self.gaussian_sigma_xy)
+        # The chained comparisons are false for NaN as well, which TOML can write.
         if not all(0 < sigma < math.inf for sigma in sigmas):
             raise RecipeError("bilateral_sigma_xy, _rgb and gaussian_sigma_xy must be above 0")
         if not all(0 <= w < math.inf for w in (self.bilateral_weight, self.gaussian_weight)):

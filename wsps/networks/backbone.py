@@ -41,6 +41,7 @@ def conv_block(
             stride=stride,
             padding=dilation,
             dilation=dilation,
+            # Batch normalisation subtracts the mean, and any bias with it.
             bias=False,
         ),
         nn.BatchNorm2d(out_channels),
@@ -109,6 +110,7 @@ def _load_state(weights: Path) -> dict[str, Tensor]:
     if not weights.is_file():
         raise RecipeError(f"{weights}: no such file; backbone_weights names a state dict")
     try:
+        # A pickle can run code when it is read; `weights_only` admits tensors and plain values.
         state = torch.load(weights, weights_only=True, map_location="cpu")
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RecipeError(f"{weights}: not a state dict that torch.save wrote") from error
@@ -118,6 +120,8 @@ def _load_state(weights: Path) -> dict[str, Tensor]:
 
 
 def _dilated_resnet(builder: Callable[..., nn.Module]) -> Backbone:
+    # The last two stages dilate where they would halve the map: stride 8 instead of 32, with
+    # weights of the same shapes.
     network = builder(weights=None, replace_stride_with_dilation=[False, True, True])
     layers = nn.Sequential()
     for name, child in network.named_children():

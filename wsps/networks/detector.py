@@ -68,6 +68,7 @@ class Detector(nn.Module):
         Learning to detect from nothing takes many more steps than a small study has.
         """
         state = backbone.layers.state_dict()
+        # A ResNet's weights fit though the segmenter's is dilated: dilation changes no shape.
         body = self.network.backbone[0].layers if self._is_small else self.network.backbone.body
         body.load_state_dict(state, strict=False)
 
@@ -80,6 +81,7 @@ class Detector(nn.Module):
             class_indices: for each image (N,) class indices of things.
         """
         targets = [
+            # Thing indices rise, so a search finds their places; torchvision's 0 is background.
             {"boxes": b, "labels": torch.searchsorted(self._things(), c) + 1}
             for b, c in zip(boxes, class_indices, strict=True)
         ]
@@ -91,6 +93,7 @@ class Detector(nn.Module):
         self, images: Tensor, score_threshold: float, max_detections: int
     ) -> list[Detections]:
         """Return the best detections above a score, of each of (B, 3, H, W) normalised images."""
+        # torchvision asks for both limits when it builds a network; its heads read them each time.
         heads = self.network.roi_heads
         heads.score_thresh, heads.detections_per_img = score_threshold, max_detections
         # torchvision's network gives detections in evaluation mode only.
@@ -123,6 +126,7 @@ class _AsGiven(nn.Module):
     ) -> tuple[Any, list[dict[str, Tensor]] | None]:
         batch = torch.stack(images)
         height, width = batch.shape[-2:]
+        # Only the right and the lower side grow, so that boxes keep their coordinates.
         padding = (0, -width % _LARGEST_STRIDE, 0, -height % _LARGEST_STRIDE)
         sizes_hw = [(height, width)] * len(images)
         return ImageList(functional.pad(batch, padding), sizes_hw), targets
@@ -142,6 +146,7 @@ def _small_network(num_classes: int) -> FasterRCNN:
     roi_size = 7
     return FasterRCNN(
         features,
+        # torchvision wants either a number of classes or a predictor, never both.
         num_classes=None,
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(64, anchors.num_anchors_per_location()[0]),

@@ -83,11 +83,13 @@ class InstanceSubnetwork(nn.Module):
         unary = torch.log(support + EPSILON)  # (L, H, W), minus the energy of eq. 2
         log_q = functional.log_softmax(unary, dim=0)
         near, alike = _pairwise_kernel(image)
+        # The message is linear in the kernels: their sum, made once, needs one filter an iteration.
         kernel = (
             functional.softplus(self.position_weight) * near
             + functional.softplus(self.bilateral_weight) * alike
         )  # (O, H, W)
         for _ in range(iterations):
+            # Potts: paying for unlike neighbours is, up to a constant, a reward for like ones.
             log_q = functional.log_softmax(unary + _WindowFilter.apply(log_q.exp(), kernel), dim=0)
         return InstanceMarginals(
             log_q=log_q,
@@ -135,6 +137,7 @@ def _pairwise_kernel(image: Tensor) -> tuple[Tensor, Tensor]:
         difference = _shifted(padded, offset, height, width) - image
         colour = (difference**2).sum(dim=0) / (2 * COLOUR_SIGMA**2)
         valid = _shifted(inside, offset, height, width)
+        # It is 0 inside and minus infinity outside, where the softmax then gives no weight.
         outside = torch.log(valid)
         position.append(outside - distance)
         bilateral.append(outside - distance - colour)
@@ -164,6 +167,7 @@ class _WindowFilter(torch.autograd.Function):
         to_padded = torch.zeros_like(padded)
         to_kernel = torch.empty_like(kernel)
         for place, (weight, offset) in enumerate(zip(kernel, _OFFSETS, strict=True)):
+            # This slice is a view: the addition goes back to the place of the neighbour.
             _shifted(to_padded, offset, *q.shape[-2:]).addcmul_(weight, gradient)
             neighbour = _shifted(padded, offset, *q.shape[-2:])
             to_kernel[place] = (gradient * neighbour).sum(dim=0)

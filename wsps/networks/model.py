@@ -36,6 +36,8 @@ def build_model(
     Raises:
         RecipeError: for a backbone that does not exist or weights that do not fit.
     """
+    # Modules draw their weights from torch's global generator, in the order of building, and on the
+    # CPU, so that a GPU begins with the same ones.
     torch.manual_seed(stream_seed(seed, "weights"))
     return PanopticModel(
         recipe=recipe,

@@ -77,6 +77,7 @@ def masks_from_boxes(
     clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
     present = [(box, place) for box, place in clipped if not _is_empty(place)]
     places = [place for _, place in present]
+    # All boxes are scored before any mask is chosen: each is compared with its rivals' scores.
     scores = [score_box(photo, places, i, method) for i in range(len(places))]
     masks = []
     certain = subtract_rivals(places, scores)
@@ -147,6 +148,8 @@ def label_from_boxes(
     for box in boxes:
         classes[_slices(_clip(box.box_xyxy, photo))] = IGNORE_INDEX
     masks = masks_from_boxes(photo, boxes, method)
+    # Smaller boxes are drawn later and so lie in front. Numbers follow the order of the boxes, as
+    # in `instances_from_boxes`, whose numbers stand next to these in one label.
     numbered = sorted(enumerate(masks, start=1), key=lambda pair: -area_of(pair[1].box_xyxy))
     for number, box_mask in numbered:
         class_index = categories.class_index_of[box_mask.box.category_id]
@@ -155,6 +158,7 @@ def label_from_boxes(
     for category_id in {box_mask.box.category_id for box_mask in masks}:
         of_category = [m for m in masks if m.box.category_id == category_id]
         contested = _contested(of_category, classes.shape)
+        # Where another class was drawn in front, its pixel is not in dispute.
         contested &= classes == categories.class_index_of[category_id]
         classes[contested] = IGNORE_INDEX
         instances[contested] = 0
@@ -174,6 +178,7 @@ def subtract_rivals(
     areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
     certain = []
     for i, (x0, y0, x1, y1) in enumerate(places):
+        # Corners tell which boxes meet, so that pixels are compared for those alone.
         overlap = (corners[:, :2] < (x1, y1)).all(axis=1) & (corners[:, 2:] > (x0, y0)).all(axis=1)
         strongest = np.zeros((y1 - y0, x1 - x0), dtype=np.float32)
         for j in np.flatnonzero(overlap).tolist():
@@ -217,7 +222,7 @@ def _choose_mask(
 
 
 def _contested(masks: Sequence[BoxMask], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Where two or more of the masks are true."""
+    """Return the (H, W) pixels that two or more of the masks claim."""
     claims = np.zeros(shape_hw, dtype=np.int32)
     for box_mask in masks:
         claims[_slices(box_mask.box_xyxy)] += box_mask.mask

@@ -57,6 +57,7 @@ def grabcut_from_votes(window: Window, votes: NDArray[np.float32]) -> NDArray[np
     trimap[inside & (votes >= 0.5)] = cv2.GC_PR_FGD
     trimap[inside & (votes >= OBJECT_VOTES)] = cv2.GC_FGD
     is_object = _is_object(trimap)
+    # OpenCV fails where one of its two colour models has no pixel to learn from.
     if is_object.all() or not is_object.any():
         return is_object
     return _cut(window, trimap) & inside
@@ -65,6 +66,8 @@ def grabcut_from_votes(window: Window, votes: NDArray[np.float32]) -> NDArray[np
 def _cut(window: Window, trimap: NDArray[np.uint8]) -> NDArray[np.bool_]:
     # cv2 draws the first colour clusters from a global generator.
     cv2.setRNGSeed(0)
+    # OpenCV wants room for five Gaussians of 13 numbers each, and ignores the rectangle where a
+    # trimap is given.
     background_model, object_model = np.zeros((2, 1, 65))
     cv2.grabCut(
         window.pixels,
@@ -83,7 +86,7 @@ def _is_object(trimap: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _in_front(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.bool_]:
-    """Where smaller boxes lie."""
+    """Return where boxes smaller than the window's own lie: (H, W)."""
     in_front = np.zeros(window.pixels.shape[:2], dtype=bool)
     for box in other_boxes:
         if area_of(box) < area_of(window.box_xyxy):
@@ -94,6 +97,7 @@ def _in_front(window: Window, other_boxes: Sequence[BoxXYXY]) -> NDArray[np.bool
 def _trimap(inside: NDArray[np.bool_], in_front: NDArray[np.bool_]) -> NDArray[np.uint8]:
     trimap = np.full(inside.shape, cv2.GC_BGD, dtype=np.uint8)
     trimap[inside] = cv2.GC_PR_BGD
+    # The corners of a box that fills the photo are the only background that GrabCut gets to see.
     trimap[ellipse_in(inside, 1.0)] = cv2.GC_PR_FGD
     core = ellipse_in(inside, CORE_SHARE)
     trimap[core] = cv2.GC_FGD

@@ -46,11 +46,12 @@ def grouping_votes(window: Window) -> NDArray[np.float32]:
 
 
 def _partitions(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.int64]]:
-    """Region numbers (H, W), hierarchy by hierarchy, coarse to fine."""
+    """Yield partitions as region numbers (H, W), hierarchy by hierarchy, coarse to fine."""
     height, width = pixels.shape[:2]
     graph = hg.get_4_adjacency_graph((height, width))
     for weights in _edge_weights(pixels, graph):
         tree, altitudes = hg.watershed_hierarchy_by_volume(graph, weights)
+        # The hierarchy is built once; every scale is one cut of it.
         cuts = hg.HorizontalCutExplorer(tree, altitudes)
         for number in NUM_REGIONS:
             cut = cuts.horizontal_cut_from_num_regions(number)
@@ -60,11 +61,12 @@ def _partitions(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.int64]]:
 def _edge_weights(
     pixels: NDArray[np.uint8], graph: hg.UndirectedGraph
 ) -> Iterator[NDArray[np.float64]]:
-    """How unlike neighbouring pixels are, (E,) of the graph's edges, in one way after another.
+    """Yield how unlike neighbouring pixels are, (E,) over the graph's edges, in three ways.
 
     The difference of their colours, the same after a blur, and the mean of the colour gradients at
     both, which is wide where an edge is soft.
     """
+    # Equal distances in Lab look about equal; OpenCV's version for floats wants RGB in [0, 1].
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     for colours in (lab, cv2.GaussianBlur(lab, (0, 0), BLUR_SIGMA)):
         vertices = colours.reshape(-1, 3).astype(np.float64)
@@ -81,9 +83,11 @@ def _largest_union(
     sizes = np.bincount(regions.ravel())
     inside_sizes = np.bincount(regions[inside], minlength=len(sizes))
     union = (inside_sizes >= MIN_INSIDE * np.maximum(sizes, 1))[regions] & inside
+    # Four neighbours, as in the graph from which the regions were made.
     count, components, stats, _ = cv2.connectedComponentsWithStats(
         union.astype(np.uint8), connectivity=4
     )
+    # The one component is what lies outside of the union, which is empty.
     if count == 1:
         return union, 0
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))

@@ -46,7 +46,7 @@ from wsps.training.checkpoints import StoredNetwork, choose_device
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage:
-    """What a task came to.
+    """The label of one image, new or of an earlier run, with what is measured of it.
 
     `is_new` is false where an earlier run had made the label. `entry` is its own in
     `panoptic.json`. `boxes` are those that an annotator drew, None where nobody was asked.
@@ -102,6 +102,7 @@ class ImageLabeller:
             entry = write_label(self.folder, task.name, image, label)
             if self.request.with_maps:
                 write_maps(self.folder, task.name, label, dataset.categories)
+            # The mark comes after the files: what a killed run left without one is made again.
             mark_done(self.out, item, key, entry)
         is_measured = self.request.truth is not None
         return LabelledImage(
@@ -141,6 +142,7 @@ class ImageLabeller:
     def _key(self, image: Image, bought: FullLabel | WeakLabel) -> str:
         """Return a cache key of what the label is made from, the settings of the run left out."""
         used: StoredNetwork | None = None
+        # The first label from boxes alone uses no network, so another classifier does not undo it.
         if isinstance(bought, WeakLabel) and (self.round_number > 0 or bought.crops):
             used = self.network
         stamp = photo_stamp(self.request.source.root, image)
@@ -201,6 +203,8 @@ class ImageLabeller:
         assert self.request.truth is not None
         truth = open_source(self.request.truth)
         true = truth.read_label(same_image(truth, image))
+        # Both maps have the truth's class indices: given labels may name fewer categories, or have
+        # them in another order.
         return count_pixels(
             class_map(true, truth.categories),
             class_map(label, truth.categories),
@@ -272,6 +276,7 @@ def next_label(
         height, width = probabilities.shape[1:]
         reduced = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
         probabilities = sharpen(reduced.astype(np.uint8, copy=False), probabilities, settings.crf)
+    # Probabilities are enlarged before the decision: enlarged classes would have stairs as borders.
     probabilities = _enlarge(probabilities, photo.shape[:2])
     return refine_label(
         probabilities.argmax(axis=0).astype(np.uint8),

@@ -51,6 +51,7 @@ class BoxLabelStore:
         stored = _read_label(path, image, categories)
         if stored is not None:
             return stored
+        # Two processes may both get here: each writes a whole file, and both write the same label.
         label = label_from_boxes(photo, boxes, categories, self.method)
         write_whole(path, encode_segment_map(join_maps(label.classes, label.instances)))
         return label

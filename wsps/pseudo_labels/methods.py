@@ -126,6 +126,7 @@ def sharpen_box(
     Paper: Li, Arnab, Torr 2018, sec. 3.4.
     """
     window = cut_window(photo, box_xyxy, CRF_CONTEXT_SHARE, MAX_CRF_PIXELS)
+    # Around the box the scores are 0: the context is background, as surely as `MAX_TRUST` allows.
     probability = 1 - MAX_TRUST + (2 * MAX_TRUST - 1) * shrink_to_window(scores, window)
     sharpened = sharpen(window.pixels, np.stack([1 - probability, probability]), CrfSettings())[1]
     return np.asarray((enlarge_to_box(sharpened, window) + scores) / 2, dtype=np.float32)

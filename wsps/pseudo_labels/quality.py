@@ -43,7 +43,7 @@ class KindQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class CropScores:
-    """Of N crops and K classes, (N, K) each.
+    """What the classifier and the tags say of N crops and K classes: three arrays, (N, K) each.
 
     `scores` rise with how sure the classifier is, `present` tells what the tags say, `asked`
     which classes the annotator was asked about; others do not count.
@@ -89,6 +89,7 @@ def quality_as_json(
     """
     names = [category.name for category in categories.categories]
     return {
+        # The labels in the folder itself are those of the last round.
         "kinds": _kinds_as_json(rounds[-1]),
         "rounds": [
             {"round": number, "kinds": _kinds_as_json(kinds)} for number, kinds in enumerate(rounds)

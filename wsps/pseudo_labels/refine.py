@@ -54,13 +54,16 @@ def refine_label(
         settings: thresholds and switches.
         round_number: 0 before the first training.
     """
+    # A crowd may hold things that have no box of their own: a missing box then proves nothing.
     has_groups = any(box.is_group for box in weak.boxes)
     is_complete = not has_groups if settings.complete == "without groups" else True
     is_complete = is_complete and settings.complete != "never"
+    # First, so that only certain pixels count when a box is asked how much of its class was found.
     if scores is not None:
         classes = keep_certain(classes, scores, settings.min_score)
     if settings.keep_tagged and is_complete:
         classes = keep_tagged(classes, weak, categories)
+    # A copy is returned, because no step may have run yet and this may be the caller's own map.
     if not weak.has_boxes:
         return PseudoLabel(classes=classes.copy(), instances=np.zeros(classes.shape, np.int32))
     if from_boxes is not None and round_number <= settings.merge_rounds:
@@ -70,6 +73,7 @@ def refine_label(
         classes = fill_background(classes, weak.boxes, categories)
     if round_number >= settings.fill_from_round:
         classes = fill_boxes(classes, weak.boxes, categories, settings.fill_below)
+    # Where a thing may lack a box, a pixel in one box alone can still be another thing's.
     instances = instances_from_boxes(classes, weak.boxes if is_complete else (), categories)
     if from_boxes is not None and is_complete:
         # Where boxes of one class meet, the masks may still know whose a pixel is.
@@ -172,6 +176,8 @@ def fill_boxes(
         fill_below: share of the box's pixels in the image; 0 fills none.
     """
     filled = classes.copy()
+    # Shares and free pixels are those of the map given, so that what a larger box has filled does
+    # not change what a smaller one may fill.
     is_free = _table((*categories.stuff_indices, IGNORE_INDEX))[classes]
     instances = _distinct_instances(boxes, classes.shape)
     for box in sorted(instances, key=lambda box: -classes[_inside(box)].size):
@@ -207,6 +213,7 @@ def instances_from_boxes(
 
 def _distinct_instances(boxes: Sequence[Box], shape_hw: tuple[int, ...]) -> list[Box]:
     """Return the boxes of instances with a pixel in the image, each once, in their order."""
+    # Never filled and never read: only the size of its slices counts.
     in_image = np.empty(shape_hw, dtype=bool)
     instances = [box for box in dict.fromkeys(boxes) if not box.is_group]
     return [box for box in instances if in_image[_inside(box)].size]
@@ -214,6 +221,7 @@ def _distinct_instances(boxes: Sequence[Box], shape_hw: tuple[int, ...]) -> list
 
 def _inside(box: Box) -> tuple[slice, slice]:
     """Return rows and columns of a box; slices end at the array's far border by themselves."""
+    # A negative edge would count from the far end of the array.
     x0, y0, x1, y1 = (max(0, edge) for edge in box.box_xyxy)
     return slice(y0, y1), slice(x0, x1)
 

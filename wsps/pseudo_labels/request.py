@@ -90,6 +90,7 @@ def kinds_of_allocation(
         raise RecipeError(
             f"{stored.path}: no image has a label: plan with one of {', '.join(TRAINABLE_KINDS)}"
         )
+    # Otherwise networks would be trained for rounds of labels that are all the same.
     if recipe.refinement.rounds > 0 and set(stored.kind_of.values()) == {"full"}:
         raise RecipeError(
             f"{stored.path}: every image has a full label, and a round changes none: leave out "
@@ -162,6 +163,7 @@ def check_request(
     if not labelled_at_first(tasks):
         raise DatasetError(f"{dataset.name}: no image of split {dataset.split} gets a label")
     for task in tasks:
+        # A full label is passed on without its photo, but a round also learns from it.
         needs_photo = request.num_rounds > 0 or task.kind != "full"
         if needs_photo and not dataset.has_photo(task.image):
             raise DatasetError(

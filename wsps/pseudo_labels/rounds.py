@@ -69,7 +69,7 @@ _PACKAGES = ("annotools", "higra", "numpy", "opencv-python-headless", "torch")
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSplit:
-    """What a run came to.
+    """The labels of a split in numbers: how many there are, and how good they are.
 
     `images` are counted by what became of them; `in` is the sum of all others. `num_resumed`
     labels, of all rounds, were done by an earlier run. `rounds` has the quality of the first labels
@@ -128,6 +128,7 @@ def pseudo_label(
             request.recipe,
             request.seed,
             labeller.round_number,
+            # In round 0 the network is the classifier of tags, with which no segmenter can go on.
             before=None if number == 1 else labeller.network,
         )
         labeller = replace(labeller, round_number=number, network=network)
@@ -169,6 +170,8 @@ def _plan_files(request: LabelRequest, tasks: Sequence[LabelTask]) -> list[str]:
 def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
     """Return everything on which the labels depend, the content of the source's files left out."""
     recipe, learns = request.recipe, request.num_rounds > 0
+    # Only tables in use, and the seed only with chance: a setting that changes nothing must not
+    # keep a run from going on.
     used = ["boxes", "refinement"]
     if tagged(tasks):
         used += ["tags", *CLASSIFIER_TABLES]
@@ -198,6 +201,7 @@ def _label_all(
     doing = f"labelling, round {labeller.round_number} of {num_rounds}"
     running = run_parallel(labeller, tasks, workers)
     found = track(running, doing if num_rounds else "labelling", total=len(tasks))
+    # Workers finish in any order; the files that list labels keep the order of the tasks.
     labelled_of = {labelled.task.name: labelled for labelled in found}
     made = [labelled_of[task.name] for task in tasks]
     write_label_set(folder, dataset.categories, [(one.task.image, one.entry) for one in made])
@@ -214,6 +218,7 @@ def _learn_tags(
     running = run_parallel(partial(_buy_tags, labeller), asked, workers)
     found = track(running, "reading tags", total=len(asked))
     weak_of = {weak.image_id: weak for weak in found if weak.crops}
+    # In the order of the tasks, because training draws photos by their place.
     pairs = [(t.image, weak_of[t.image.image_id]) for t in asked if t.image.image_id in weak_of]
     if not pairs:
         return None
@@ -246,6 +251,7 @@ def _measure_tags(
         # Tags that come without boxes are about things as well.
         kind = "tags" if any(one.task.kind == "tags" for one in made) else "boxes+tags"
         tasks = [LabelTask(image=i, name="", kind=kind) for i in open_source(source).images]
+        # No annotator: the classifier is compared with tags without mistakes.
         held_out = replace(labeller, request=replace(request, source=source, annotator=None))
         running = run_parallel(partial(_score_held_out, held_out), tasks, workers)
         scores = list(track(running, "scoring held-out tags", total=len(tasks)))

@@ -69,6 +69,7 @@ def store_classifier(
         return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
 
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
+    # Photos and tags are part of the key: once one has changed, an older network is not taken.
     known = [(photo_stamp(root, image), weak) for image, weak in tagged]
     return store_weights(path, digest(used, seed, known), train)
 
@@ -104,6 +105,7 @@ def store_segmenter(
         from wsps.networks.model import build_model
         from wsps.training.stages import train_semantic
 
+        # Built as in `train`, so that one seed gives the same first weights in both.
         network = build_model(recipe, dataset.categories, seed, choose_device()).semantic
         if before is not None:
             load_weights(before.path, network)

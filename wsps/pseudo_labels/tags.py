@@ -117,8 +117,11 @@ def label_from_tags(
     """
     crops = _cut_crops(tagged.photo, tagged.weak, recipe.images.max_side).to(device)
     x0, y0, x1, y1 = tagged.weak.crops[0].box_xyxy
+    # The network may have seen reduced crops; labels have the pixels of the photo.
     heat = _resize(grad_cam(classifier, crops), (y1 - y0, x1 - x0)).cpu().numpy()  # (N, K, h, w)
     classes = np.full(tagged.photo.shape[:2], IGNORE_INDEX, dtype=np.uint8)
+    # Disputes are noted and applied at the end: a pixel that is cleared at once would be free for
+    # the next crop to label.
     disputed = np.zeros(classes.shape, dtype=bool)
     for crop, crop_heat in zip(tagged.weak.crops, heat, strict=True):
         present = [categories.class_index_of[c] for c in crop.category_ids]
@@ -152,8 +155,10 @@ def threshold_heat(
         present: class indices among the crop's tags; no other class may appear.
         cam_threshold: share of a class's maximum that counts as hot.
     """
+    # A class without any heat has the maximum 0, which every pixel would reach.
     hot = {c: heat[c] >= cam_threshold * heat[c].max() for c in present if heat[c].max() > 0}
     label = np.full(heat.shape[1:], IGNORE_INDEX, dtype=np.uint8)
+    # Large areas first, so that smaller ones lie on top; the index decides between equal ones.
     for class_index in sorted(hot, key=lambda c: (-int(hot[c].sum()), c)):
         label[hot[class_index]] = class_index
     return label
@@ -208,6 +213,7 @@ def _cut_crops(photo: Photo, weak: WeakLabel, max_side: int | None) -> Tensor:
     image = normalise(photo)
     boxes = [crop.box_xyxy for crop in weak.crops]
     crops = torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
+    # Crops are places in the photo's own pixels, so that they are cut first and reduced after that.
     scale = reduction(photo.shape, max_side)
     height, width = (max(1, round(scale * side)) for side in crops.shape[2:])
     return _resize(crops, (height, width))

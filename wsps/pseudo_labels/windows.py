@@ -131,13 +131,13 @@ def _shrink(side: int, scale: float) -> int:
 
 
 def _covered(start: int, stop: int, first: int, last: int, size: int) -> NDArray[np.bool_]:
-    """Which of `size` steps from `first` to `last` have their centre in [start, stop)."""
+    """Return which of `size` steps from `first` to `last` have their centre in [start, stop)."""
     centres = first + (np.arange(size) + 0.5) * (last - first) / size
     return np.asarray((centres >= start) & (centres < stop), dtype=bool)
 
 
 def _offsets_from_centre(covered: NDArray[np.bool_], share: float) -> NDArray[np.float64]:
-    """Distance of each step from the covered ones' centre, in half axes of the ellipse."""
+    """Return how far each step is from the covered ones' centre, in half axes of the ellipse."""
     places = np.flatnonzero(covered)
     half_axis = share * len(places) / 2
     return np.asarray((np.arange(len(covered)) - places.mean()) / half_axis, dtype=np.float64)

@@ -47,6 +47,7 @@ def store_weights(path: Path, key: str, train: "Callable[[], nn.Module]") -> Sto
     stored = StoredNetwork(path=path, key=key)
     if _stored_key(path) == key:
         return stored
+    # From the GPU to the CPU, so that a machine without a GPU can read the file.
     state = {name: values.cpu() for name, values in train().state_dict().items()}
     content = io.BytesIO()
     torch.save({"key": key, "state": state}, content)

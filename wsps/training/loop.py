@@ -69,5 +69,6 @@ def _rate(step: int, steps: int) -> float:
     """Return the learning rate at a step as a share of its peak: linear rise, cosine fall."""
     warm_up = max(1, round(WARM_UP_SHARE * steps))
     if step < warm_up:
+        # From 1 on, because a step at the rate 0 would learn nothing.
         return (step + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))

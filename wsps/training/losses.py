@@ -16,6 +16,7 @@ def semantic_loss(logits: Tensor, classes: Tensor) -> Tensor:
         logits: of the semantic network.
         classes: (B, H, W) class indices, `IGNORE_INDEX` where unknown.
     """
+    # torch's own mean is NaN where every pixel is ignored.
     total = functional.cross_entropy(logits, classes, ignore_index=IGNORE_INDEX, reduction="sum")
     return total / (classes != IGNORE_INDEX).sum().clamp(min=1)
 

@@ -51,6 +51,7 @@ def match_labels(
     for row, mask in enumerate(masks):
         overlap = np.bincount(predicted[mask], minlength=len(label_classes))[:num_things]
         union = mask.sum() + predicted_areas[:num_things] - overlap
+        # All pixels of an instance have one class, so that its first one tells it.
         same_class = label_classes[:num_things] == true_classes[mask][0]
         weights[row] = np.where(same_class, overlap / union, 0.0)
     # The assignment pairs as many as it can; pairs without any overlap are no matches.

@@ -101,6 +101,7 @@ def draw_batches(
     device: torch.device,
 ) -> Iterator[Batch]:
     """Yield batches for ever: each group equally often, each group's examples in random order."""
+    # Two streams, so that another augmentation leaves the order of the examples as it was.
     shuffle, augmentation = stream(seed, "shuffle", stage), stream(seed, "augment", stage)
     orders = [_endless_order(len(group), shuffle) for group in groups]
     while True:

@@ -51,6 +51,7 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
     label_set = read_label_set(labels)
     if not label_set.labels.images:
         raise DatasetError(f"{labels}: nothing to train on: no image has a label")
+    # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
     model = build_model(recipe, label_set.categories, seed, choose_device())
     setup = name_run(labels, label_set, recipe, seed)
     start_folder(out, WRITTEN_BY, setup, [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE])
@@ -75,6 +76,8 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
         return _end_to_end(model)
 
     store_weights(out / SEMANTIC_FILE, key, semantic)
+    # Loaded even where it was just trained, so that the next stage begins alike in a run that was
+    # stopped and in one that was not.
     load_weights(out / SEMANTIC_FILE, model.semantic)
     boxed = [group for group in groups if group[0].has_boxes]
     if boxed:
@@ -128,6 +131,7 @@ def _round_of(labels: Path) -> tuple[int, Path | None]:
     path = labels / MANIFEST_FILE
     content = read_json(path, "*.json") if path.is_file() else {}
     number = content.get("round", 0) if isinstance(content, dict) else 0
+    # Labels of round 0 name the folder `rounds/-1`, which nobody writes.
     network = labels / "rounds" / str(number - 1) / NETWORK_FILE
     return number, network if network.is_file() else None
 
