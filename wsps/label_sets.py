@@ -16,6 +16,7 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.files import digest, hash_files
 from annotools.formats import coco_panoptic
+from annotools.formats.coco_entries import take_image_id
 from annotools.formats.given_labels import read_boxes
 from annotools.formats.json_values import entries, read_json, take
 from annotools.formats.panoptic_folder import LABELS_FILE
@@ -61,7 +62,7 @@ def read_label_set(folder: Path) -> LabelSet:
     content = read_json(manifest, "*.json") if manifest.is_file() else {}
     if "labels" in content:
         for place, entry in entries(manifest, content, "labels"):
-            kind_of[entry.get("image_id", "")] = take(place, entry, "kind", str)
+            kind_of[take_image_id(place, entry, "image_id")] = take(place, entry, "kind", str)
     boxes = folder / BOXES_FILE
     given = read_boxes(boxes).weak_of if boxes.is_file() else None
     boxes_of = None if given is None else {image_id: weak.boxes for image_id, weak in given.items()}

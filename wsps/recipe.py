@@ -68,8 +68,8 @@ class DescentSettings:
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise RecipeError("batch_size must be at least 1")
+        if self.batch_size < 1 or not 0 <= self.weight_decay < math.inf:
+            raise RecipeError("batch_size must be at least 1 and weight_decay at least 0")
         if self.optimizer not in OPTIMIZERS:
             raise RecipeError(
                 f"unknown optimizer {self.optimizer!r}: use {' or '.join(OPTIMIZERS)}"

@@ -157,7 +157,7 @@ def names_of_work(source: Source, labels: Path, recipe: Recipe) -> dict[str, Any
     network, tagged = labels / "classifier.pt", [(image, weak)]
     run = training.name_run(labels, read_label_set(labels), recipe, 0)
     return found | {
-        "masks from boxes": store._key(image, weak.boxes),
+        "masks from boxes": store._key(image, weak.boxes, dataset.categories),
         "classifier": store_classifier(network, *given, tagged, recipe, 0),
         "segmenter": store_segmenter(labels / "rounds/0", *given, recipe, 0, 0, None),
         "training": run,

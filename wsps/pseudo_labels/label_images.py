@@ -91,7 +91,7 @@ class ImageLabeller:
         """
         dataset, image = open_source(self.request.source), task.image
         bought = self.buy(dataset, task)
-        key = self._key(image, bought)
+        key = self._key(dataset, image, bought)
         item = f"{self.round_number}/{task.name}"
         # What an earlier run made counts only if its files are whole.
         entry: Entry | None = read_done(self.out, item, key)
@@ -139,14 +139,15 @@ class ImageLabeller:
             asked=asked.numpy() > 0,
         )
 
-    def _key(self, image: Image, bought: FullLabel | WeakLabel) -> str:
+    def _key(self, dataset: Dataset, image: Image, bought: FullLabel | WeakLabel) -> str:
         """Return a cache key of what the label is made from, the settings of the run left out."""
         used: StoredNetwork | None = None
         # The first label from boxes alone uses no network, so another classifier does not undo it.
         if isinstance(bought, WeakLabel) and (self.round_number > 0 or bought.crops):
             used = self.network
         stamp = photo_stamp(self.request.source.root, image)
-        return digest(METHOD_VERSION, stamp, bought, None if used is None else used.key)
+        model = None if used is None else used.key
+        return digest(METHOD_VERSION, stamp, bought, dataset.categories, model)
 
     def _has_maps(self, name: str) -> bool:
         files = label_files(name, with_maps=self.request.with_maps)

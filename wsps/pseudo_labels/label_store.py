@@ -47,7 +47,7 @@ class BoxLabelStore:
             RecipeError: for an unknown method.
             OSError: when the label cannot be written.
         """
-        path = self.folder / f"{self._key(image, boxes)}.png"
+        path = self.folder / f"{self._key(image, boxes, categories)}.png"
         stored = _read_label(path, image, categories)
         if stored is not None:
             return stored
@@ -56,11 +56,14 @@ class BoxLabelStore:
         write_whole(path, encode_segment_map(join_maps(label.classes, label.instances)))
         return label
 
-    def _key(self, image: Image, boxes: Sequence[Box]) -> str:
-        """Name what a label from boxes depends on: the photo, its boxes and the method."""
+    def _key(self, image: Image, boxes: Sequence[Box], categories: CategorySet) -> str:
+        """Name what a label from boxes depends on: the photo, its boxes and the method.
+
+        The file holds class indices, so their meaning counts as well.
+        """
         source, root = self.source, self.source.root.resolve()
         photo = [source.format_name, root, source.split, image.image_id, photo_stamp(root, image)]
-        return digest(METHOD_VERSION, self.method, photo, boxes)[:20]
+        return digest(METHOD_VERSION, self.method, photo, boxes, categories)[:20]
 
 
 def _read_label(path: Path, image: Image, categories: CategorySet) -> PseudoLabel | None:

@@ -71,7 +71,7 @@ def store_classifier(
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
     # Photos and tags are part of the key: once one has changed, an older network is not taken.
     known = [(photo_stamp(root, image), weak) for image, weak in tagged]
-    return store_weights(path, digest(used, seed, known), train)
+    return store_weights(path, digest(used, seed, known, dataset.categories), train)
 
 
 def store_segmenter(

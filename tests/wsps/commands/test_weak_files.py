@@ -173,6 +173,21 @@ def test_anybodys_detection_file_is_enough(tmp_path: Path) -> None:
     assert read_json(out / "manifest.json")["labels"][0]["kind"] == "boxes"
 
 
+def test_kept_labels_are_not_taken_for_those_of_other_categories(tmp_path: Path) -> None:
+    make_street(tmp_path / "root", background=True)
+    kept = ("--box-labels", tmp_path / "kept")
+
+    def categories_in(name: str, **changes: Any) -> list[set[int]]:
+        boxes = write_detection(tmp_path / f"{name}.json", **changes)
+        photos = ("--photos", tmp_path / "root/train", "--boxes", boxes)
+        run_well(*photos, "--out", tmp_path / name, *kept)
+        labels = read_dataset("coco-panoptic", tmp_path / name, "photos")
+        return [{s.category_id for s in labels.read_label(i).segments} for i in labels.images]
+
+    more = [{"id": 1, "name": "dog"}, {"id": 3, "name": "cat"}, {"id": 5, "name": "car"}]
+    assert categories_in("a") == categories_in("b", categories=more)
+
+
 def test_images_have_the_kind_that_the_files_give_them(tmp_path: Path) -> None:
     root, weak = tmp_path / "root", tmp_path / "weak"
     make_street(root, background=False)

@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import torch
@@ -22,10 +23,12 @@ def test_a_network_is_trained_once_for_its_key(tmp_path: Path) -> None:
     assert (len(trained), stored_weight()) == (1, [1.0, 1.0])
     store_weights(path, "another key", train)
     assert (len(trained), stored_weight()) == (2, [2.0, 2.0])
-    for damaged in (path.read_bytes()[:100], b"", b"not of torch"):
+    tensor = io.BytesIO()
+    torch.save(torch.zeros(3), tensor)
+    for damaged in (path.read_bytes()[:100], b"", b"not of torch", tensor.getvalue()):
         path.write_bytes(damaged)
         store_weights(path, "another key", train)
-    assert (len(trained), stored_weight()) == (5, [5.0, 5.0])
+    assert (len(trained), stored_weight()) == (6, [6.0, 6.0])
     assert [file.name for file in path.parent.iterdir()] == ["first.pt"]
 
 
