@@ -32,6 +32,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         return
     of_image: defaultdict[int | str | None, list[CocoObject]] = defaultdict(list)
     for described in coco.objects:
+        # A mask cannot be decoded without its image's size; that this is missing is said elsewhere.
         if described.image_id in coco.size_of:
             of_image[described.image_id].append(described)
     for image_id, members in of_image.items():

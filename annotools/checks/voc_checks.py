@@ -86,6 +86,8 @@ def _check_objects(
     pairs = _pair_up(segments, objects)
     for n, thing in enumerate(objects):
         place = f"{xml_path}: object {n + 1}"
+        # The reader refuses coordinates below 1, so only the far sides can lie outside of the
+        # image.
         _, _, x1, y1 = thing.box_xyxy
         if x1 > image.width or y1 > image.height:
             yield error_at(
@@ -137,6 +139,7 @@ def _pair_up(segments: Sequence[Segment], objects: Sequence[VocObject]) -> dict[
     )
     same_class = _best_pairs(np.where(is_same, overlaps, 0))
     others = np.where(is_same | (overlaps < MIN_OVERLAP), 0, overlaps)
+    # What has a partner of its own class is no longer free for one of another class.
     others[list(same_class)] = 0
     others[:, list(same_class.values())] = 0
     return same_class | _best_pairs(others)
@@ -144,6 +147,7 @@ def _pair_up(segments: Sequence[Segment], objects: Sequence[VocObject]) -> dict[
 
 def _best_pairs(overlaps: NDArray[np.float64]) -> dict[int, int]:
     """Return the pairs of rows and columns that overlap most together, each more than 0."""
+    # Taking the best pair again and again could leave two without a partner that have one here.
     rows, columns = linear_sum_assignment(overlaps, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {row: column for row, column in pairs if overlaps[row, column] > 0}
