@@ -120,6 +120,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     )
     if not has_boxes_alone:
         return dataset
+    # All boxes are looked at here, so that an impossible one is reported before any work.
     weak_label_of = find_boxes(path, annotations.of_image, images, allow_missing=allow_missing)
     return replace(
         dataset,
@@ -261,6 +262,7 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     instances = annotations.of_image.get(image.image_id, ())
     pixels_of = [_decode(annotations.path, instance, image) for instance in instances]
     background = len(instances) + 1
+    # COCO's run lengths go down the columns, so the map is painted that way and turned once.
     column_major = np.full(image.width * image.height, background, dtype=np.int32)
     # The last painted is on top, so this goes from the weakest claim on a pixel to the strongest.
     claims = sorted((x.is_crowd, len(pixels_of[i]), i) for i, x in enumerate(instances))
