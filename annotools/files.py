@@ -172,8 +172,8 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """Give a file to write in place of this one, which takes its name when the block ends well."""
-    # In the same folder, because a rename to another file system would not be one step. The process
-    # id keeps two writers of one file apart.
+    # The file is in the same folder, because a rename across file systems is not one step. Its name
+    # has the process id, which keeps two writers apart.
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -129,8 +129,7 @@ def build_label(
     segments = tuple(
         Segment(
             segment_id=segment_id,
-            # An id without a category raises KeyError here, which readers turn into a message of
-            # theirs.
+            # An id without a category is a KeyError, and readers make a message of it.
             category_id=category_of[segment_id],
             area=area,
             box_xyxy=box,

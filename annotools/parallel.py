@@ -42,7 +42,8 @@ def run_parallel(
             for future in as_completed(futures):
                 yield future.result()
         finally:
-            # Reached also when the caller takes no more results, which closes this generator.
+            # This is reached also when the caller takes no more results, which closes the
+            # generator.
             pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -112,7 +112,7 @@ class BudgetRow:
 def summarise_allocation(allocation: Allocation, contents: Contents) -> BudgetRow:
     """Count the images, instances and hours of each label kind that an allocation has."""
     num_images = Counter(allocation.kind_of.values())
-    # Floats, because an unknown count is not a number and makes its whole sum unknown.
+    # The counts are floats, because an unknown one is not a number and makes its sum unknown.
     num_instances = dict.fromkeys(allocation.settings.mix, 0.0)
     for image_id, kind in allocation.kind_of.items():
         num_instances[kind] += contents[image_id].instances

@@ -129,7 +129,7 @@ def write_allocation(path: Path, allocation: Allocation) -> None:
     content = {
         "written_by": WRITTEN_BY,
         "settings": as_table(allocation.settings),
-        # For people who look into the file: a reader works both out again from the images.
+        # This and the next are for people: whoever reads the file works both out again.
         "spent_hours": allocation.spent_hours,
         "left_hours": allocation.left_seconds / 3600,
     }

@@ -65,7 +65,7 @@ def assemble(
             _note_drop(drop_file, drops, {"kind": "images", **vars(drop)})
         for gap in dataset.gaps:
             _note_drop(drop_file, drops, {"kind": GAPS, **vars(gap)})
-        # By number and not as workers finished, so that files do not depend on the workers.
+        # Shards are read by number and not as workers finished: files do not depend on the workers.
         for number in range(num_shards):
             for part, text in _read_lines(shard_path(out, number)):
                 # The first line of a shard, `source`, falls through: it is for `is_done` alone.

@@ -58,7 +58,8 @@ def make_shard(source: Source, out: Path, shard: Shard) -> None:
     dataset = open_source(source)
     total: Counts = Counter()
     with open_whole(shard_path(out, shard.number)) as file:
-        # Taken before the labels are read: a file that changes meanwhile no longer matches it.
+        # The stamps are taken before the labels are read: a file that changes meanwhile differs
+        # later.
         _write_line(file, "source", _fingerprint(source, dataset, shard))
         for task in shard.tasks:
             outputs = convert_image(task, dataset)

@@ -175,7 +175,7 @@ def encode_png(picture: Photo) -> bytes:
 
 
 def _draw_segments(canvas: _Canvas) -> None:
-    # Sixteen bits, so that the sum with the photo does not wrap around before it is halved.
+    # Sixteen bits keep the sum with the photo from wrapping around before it is halved.
     colours = np.zeros((256, 3), dtype=np.uint16)  # Void stays black.
     colours[: len(canvas.categories)] = canvas.categories.palette
     canvas.picture[:] = (canvas.picture + colours[class_map(canvas.large, canvas.categories)]) // 2

@@ -59,7 +59,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
             Cityscapes labels, `read_photo` for a damaged photo or one of another size.
     """
     label_folder = _find_label_folder(root, split)
-    # The parent of a relative path such as `gtFine` is the working folder, and that of `.` is `.`.
+    # The path is made absolute first, because the parent of `.` is `.` itself.
     photo_folder = label_folder.absolute().parent / "leftImg8bit" / split
     images, drops = _list_images(label_folder, split, photo_folder)
     grouped = [

@@ -82,7 +82,7 @@ def join_maps(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> Segme
     """
     if instances.max(initial=0) > _MAX_INSTANCES:
         raise DatasetError(f"more than {_MAX_INSTANCES} instances in an image: they do not fit")
-    # One more than the number of the pair, because 0 is void; the largest is still below 2**24.
+    # Ids are one more than the pair's number, because 0 is void; the largest is below 2**24.
     segment_map: SegmentMap = instances.astype(np.int32) * _NUM_CODES + classes + 1
     segment_map[classes == IGNORE_INDEX] = VOID
     return segment_map

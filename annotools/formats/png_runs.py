@@ -111,7 +111,7 @@ def _decode_band(
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Return the columns that stay (C,), the first among them, and their opaque ids (N, C)."""
     plain = np.flatnonzero(band[:, 0] == _PLAIN)
-    # A row without a filter holds its pixels; as Sub it shows like others where nothing is added.
+    # A row without a filter holds its pixels: turned into Sub, it shows too what adds nothing.
     filtered = _with_sub_for_plain(band, plain)
     added = np.bitwise_or.reduce(filtered, axis=0)
     stays = (added[1::3] | added[2::3] | added[3::3]) != 0
