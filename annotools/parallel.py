@@ -42,8 +42,7 @@ def run_parallel(
             for future in as_completed(futures):
                 yield future.result()
         finally:
-            # This is reached also when the caller takes no more results, which closes the
-            # generator.
+            # This is reached also when the caller takes no more results, by closing the generator.
             pool.shutdown(wait=True, cancel_futures=True)
 
 

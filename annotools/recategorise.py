@@ -96,6 +96,7 @@ def _read_weak(
     image: Image,
 ) -> WeakLabel:
     weak = read_source(image)
+    # Numbers are those of `WeakLabel.objects`, which counts the boxes from 1.
     drops = tuple(
         _drop(categories, box.category_id, f"image {image.image_id!r}: box {number}")
         for number, box in enumerate(weak.boxes, start=1)

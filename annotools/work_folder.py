@@ -73,8 +73,9 @@ def start_folder(
 
 
 def finish_folder(out: Path, written_by: str) -> None:
-    """Remove what killed runs left half written. What is done stays known, so that a run can
-    be repeated at no cost.
+    """Remove what killed runs left half written.
+
+    What is done stays known, so that a run can be repeated at no cost.
     """
     listed = _listed(_read_own(out / _SETUP, written_by))
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])

@@ -133,6 +133,7 @@ def _check_references(coco: CocoFile) -> Iterator[Problem]:
 
 def _check_boxes(coco: CocoFile) -> Iterator[Problem]:
     for described in coco.objects:
+        # Readers measure boxes in masks; where there are none, `check_masks` asks for boxes.
         if "bbox" not in described.entry:
             continue
         if described.box_xyxy is None:

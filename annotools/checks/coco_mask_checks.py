@@ -71,6 +71,7 @@ def check_segments(coco: CocoFile) -> Iterator[Problem]:
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
         if not isinstance(entry.get("segments_info"), list):
             yield error_at(place, "segments_info is missing or not a list: give a panoptic file")
+        # Ids are compared before the PNG is looked for, so that they are checked without it too.
         ids = [(p, value_of(e, "id", int)) for p, e in members]
         yield from find_repeated(ids, "segment id")
         try:

@@ -67,7 +67,10 @@ def check_boxes(image: Image, label: FullLabel) -> Iterator[Problem]:
 
 
 def _check_size(xml_path: Path, image: Image) -> Iterator[Problem]:
-    """Check the size in a file that `read_xml_boxes` could read; one that is not there is not."""
+    """Check the image size that an annotation file gives, if it gives one.
+
+    The file is one that `read_xml_boxes` could read.
+    """
     root = ElementTree.parse(xml_path).getroot()
     texts = [root.findtext(f"size/{key}") for key in ("width", "height")]
     given = tuple("none" if text is None else text.strip() for text in texts)
@@ -123,6 +126,7 @@ def _check_pair(place: str, thing: VocObject, segment: Segment) -> Iterator[Prob
         return
     box, tight = thing.box_xyxy, segment.box_xyxy
     off = max(abs(a - b) for a, b in zip(box, tight, strict=True))
+    # The reader takes masks alone, so a loose box spoils no label and is only a warning.
     if off > BOX_PIXELS:
         yield warning_at(
             place,

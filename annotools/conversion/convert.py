@@ -145,6 +145,7 @@ def _choose_images(dataset: Dataset, wanted: Wanted, max_images: int | None) -> 
 
 def _check_class_names(categories: CategorySet, wanted: Wanted) -> None:
     """Make sure that things can be told apart in files of boxes that know them by name."""
+    # COCO boxes know categories by their ids, so that names may be empty or repeated there.
     if "boxes" not in wanted.parts or wanted.box_format == "coco":
         return
     id_of: dict[str, int] = {}

@@ -165,6 +165,7 @@ def convert_image(asked: ImageTask, dataset: Dataset) -> ImageOutputs:
     )
     parts = {part: make(task) for part, make in _MAKERS.items() if part in asked.wanted.parts}
     num_source_drops = len(task.source.drops)
+    # Objects that the reader dropped count too, so that the account begins with the whole source.
     num_objects = len(task.objects) + num_source_drops
     drops = {ALL_KINDS: task.source.drops}
     counts: Counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): num_objects})

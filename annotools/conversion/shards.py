@@ -58,8 +58,7 @@ def make_shard(source: Source, out: Path, shard: Shard) -> None:
     dataset = open_source(source)
     total: Counts = Counter()
     with open_whole(shard_path(out, shard.number)) as file:
-        # The stamps are taken before the labels are read: a file that changes meanwhile differs
-        # later.
+        # Stamps are taken before the labels are read, so that a change meanwhile shows later.
         _write_line(file, "source", _fingerprint(source, dataset, shard))
         for task in shard.tasks:
             outputs = convert_image(task, dataset)

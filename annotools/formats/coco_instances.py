@@ -158,6 +158,7 @@ def read_thing_categories(path: Path, content: Any) -> CategorySet:
         for i, name, colour in rows
     )
     try:
+        # The background that was added may be what makes the set too large.
         return CategorySet(categories=categories, background_id=background_id)
     except DatasetError as error:
         raise DatasetError(f"{path}: with the background, {error}") from error
@@ -197,6 +198,7 @@ def group_instances(
             raise DatasetError(f"{place}: segmentation is missing: add it, a box is no mask")
         of_image[image_id].append(
             Instance(
+                # Messages name an annotation by its place: its id may be missing or repeated.
                 number=number,
                 category_id=category_id,
                 segmentation=segmentation,

@@ -224,6 +224,7 @@ def _check_segments(
             raise DatasetError(f"{inner}: id {segment_id} is given twice: use another")
         if category_id not in categories.class_index_of:
             raise DatasetError(f"{inner}: category_id {category_id} is not in {known}: drop it")
+        # The flag is only checked here: `read_entries` takes it from the entry.
         take_flag(inner, entry, "iscrowd", default=False)
         segments[segment_id] = (inner, entry)
     return segments

@@ -232,7 +232,7 @@ def _check_name(image: Image, folder: Path) -> None:
     place = f"image {image.image_id}"
     check_inside(place, image.file_name, folder)
     try:
-        # JSON can hold halves of characters, most of which no file system takes as a name.
+        # JSON can hold halves of characters, and few of these can be in the name of a file.
         os.fsencode(image.file_name)
     except UnicodeEncodeError as error:
         raise DatasetError(

@@ -135,7 +135,7 @@ def _source_in_sbd(year: Path, folder: Path, name: str) -> _Source:
 def _find_gaps(
     sources: list[_Source], photo_folder: Path
 ) -> tuple[list[_Source], list[Drop], list[Drop]]:
-    """Return what can be read, what cannot, and what can be read but has no object map."""
+    """Return images that can be read, gaps of the others, and the object maps that are missing."""
     kept, drops, grouped = [], [], []
     # SBD has photos in a folder of its own, so VOC's may be absent and photos be there.
     has_photos = photo_folder.is_dir() or any(source.photo_path.is_file() for source in sources)
@@ -266,6 +266,7 @@ def _find_classes(
             areas[number][class_id] = area
     found = {}
     for number, area_by_class in areas.items():
+        # The border of an object may be void in the class map, which says nothing of its class.
         labelled = {c: area for c, area in area_by_class.items() if c != _VOID_VALUE}
         best = max(labelled, key=labelled.__getitem__, default=_BACKGROUND)
         if best == _BACKGROUND or labelled[best] < _MIN_SHARE * sum(labelled.values()):
