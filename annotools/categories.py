@@ -102,6 +102,7 @@ def distinct_colour(number: int) -> tuple[int, int, int]:
     """
     red = green = blue = 0
     code = number + 1
+    # The lowest bits of the number become the highest bits of the colours: neighbours differ most.
     for bit in range(7, -1, -1):
         red |= (code & 1) << bit
         green |= (code >> 1 & 1) << bit

@@ -134,6 +134,7 @@ def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
             ) from error
         below = path != root and path.is_relative_to(root)
         name = path.relative_to(root).as_posix() if below else path.name
+        # Python gives names that are not UTF-8 as lone surrogates, which plain UTF-8 refuses.
         total.update(f"{content} {name}\n".encode("utf-8", "surrogatepass"))
         count += 1
     return {"files": count, "sha256": total.hexdigest()}
@@ -162,6 +163,7 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
     for name in removed:
         (folder / name).unlink()
     parents = {folder / parent for name in removed for parent in Path(name).parents} - {folder}
+    # The deepest come first: a folder is empty only when those inside it are gone.
     for parent in sorted(parents, key=lambda parent: -len(parent.parts)):
         if not any(parent.iterdir()):
             parent.rmdir()
@@ -170,6 +172,8 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """Give a file to write in place of this one, which takes its name when the block ends well."""
+    # The file is in the same folder, because a rename across file systems is not one step. Its name
+    # has the process id, which keeps two writers apart.
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

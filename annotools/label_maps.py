@@ -63,6 +63,7 @@ def measure_runs(runs: Runs) -> dict[int, tuple[int, BoxXYXY]]:
     """Return what `measure_segments` returns for the map that has these runs."""
     ids, place = _distinct_ids(runs)
     rows, columns = np.divmod(runs.starts, runs.width)
+    # Weights are added as floats, which are exact for all numbers of pixels that a map can have.
     areas = np.bincount(place, weights=runs.lengths, minlength=len(ids)).astype(np.int64)
     low = np.full((2, len(ids)), runs.height * runs.width)
     high = np.zeros((2, len(ids)), dtype=np.int64)
@@ -82,6 +83,7 @@ def measure_runs(runs: Runs) -> dict[int, tuple[int, BoxXYXY]]:
 def ids_in_box(runs: Runs, box_xyxy: BoxXYXY) -> list[int]:
     """Return the ids with a pixel in a half-open box, sorted, void left out."""
     x0, y0, x1, y1 = box_xyxy
+    # No run leaves its row, so those of some rows lie together in the sorted starts.
     first, last = np.searchsorted(runs.starts, (y0 * runs.width, y1 * runs.width))
     columns = runs.starts[first:last] % runs.width
     touches = (columns < x1) & (columns + runs.lengths[first:last] > x0)
@@ -127,6 +129,7 @@ def build_label(
     segments = tuple(
         Segment(
             segment_id=segment_id,
+            # An id without a category is a KeyError, and readers make a message of it.
             category_id=category_of[segment_id],
             area=area,
             box_xyxy=box,

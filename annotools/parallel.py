@@ -32,6 +32,7 @@ def run_parallel(
     threads = max(1, available_processors() // workers)
     with ProcessPoolExecutor(
         max_workers=max(1, min(workers, len(items))),
+        # A forked worker would have its numerical libraries loaded, too late to set their threads.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_prepare_worker,
         initargs=(threads,),
@@ -41,6 +42,7 @@ def run_parallel(
             for future in as_completed(futures):
                 yield future.result()
         finally:
+            # This is reached also when the caller takes no more results, by closing the generator.
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -66,4 +68,5 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    # `sys.exit` in a thread ends this thread alone.
     os._exit(1)

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Yield the items while a bar shows how many of `total` are done."""
+    # Workers write to the same terminal as their parent, and bars would overwrite each other.
     in_worker = multiprocessing.parent_process() is not None
     if in_worker or not sys.stderr.isatty():
         yield from items

@@ -53,6 +53,7 @@ def recategorise(dataset: Dataset, target: str) -> Dataset:
         read_weak=dataset.read_weak
         and partial(_read_weak, dataset.read_weak, dataset.categories, target_id),
         notes=(*dataset.notes, "what is no VOC class is background"),
+        # The source counts the polygons of all its objects, also of those that are background now.
         count_vertices=None,
     )
 
@@ -72,6 +73,7 @@ def _read_label(
     new_id |= {s.segment_id: background for s in joined}
     category_of = {s.segment_id: target_id[s.category_id] for s in kept}
     assert VOC_CATEGORIES.background_id is not None
+    # Where nothing joins, this entry is for void, which no label looks up.
     category_of[background] = VOC_CATEGORIES.background_id
     drops = tuple(
         _drop(categories, s.category_id, f"image {image.image_id!r}: segment {s.segment_id}")
@@ -94,6 +96,7 @@ def _read_weak(
     image: Image,
 ) -> WeakLabel:
     weak = read_source(image)
+    # Numbers are those of `WeakLabel.objects`, which counts the boxes from 1.
     drops = tuple(
         _drop(categories, box.category_id, f"image {image.image_id!r}: box {number}")
         for number, box in enumerate(weak.boxes, start=1)

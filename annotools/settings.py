@@ -102,6 +102,7 @@ def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
         child = inner.get(parent, {})
         if not isinstance(child, Mapping):
             raise RecipeError(f"--set {assignment!r}: {parent} is not a table")
+        # Python assigns from left to right: the copy goes into its parent and then becomes `inner`.
         inner[parent] = inner = dict(child)
     inner[last] = _parse_value(text.strip())
     return result
@@ -166,6 +167,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
+        # A union here is one type or None, so the first that is not None is the type.
         return _convert(next(a for a in arguments if a is not type(None)), value, path)
     if origin is tuple:
         return _convert_tuple(arguments, value, path)
@@ -197,6 +199,7 @@ def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    # `isinstance` would take true for a whole number, because bool is a subclass of int.
     if type(value) is hint:
         return value
     raise RecipeError(f"{path}: expected {hint.__name__}, found {value!r}")

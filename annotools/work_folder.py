@@ -60,6 +60,7 @@ def start_folder(
                 f"{out}: holds work of {written_by} with different {_difference(before, setup)}: "
                 f"repeat it as it was to go on, or {remedy}"
             )
+        # What a run left that was killed before it noted its setup does not count as content.
         if any(not _is_ours(name, set(), is_started=False) for name in _visible(out)):
             wrote = "" if overwrite is None else f" if {written_by} wrote it"
             raise DatasetError(f"{out}: is not empty: {remedy}{wrote}")
@@ -67,12 +68,14 @@ def start_folder(
         _clear(out, written_by)
     # A run that was killed before it noted its setup left that half written.
     remove_files(out, [name for name in files_under(out) if leftover_of(name) == _SETUP])
+    # This is noted before any file is written, so that the work of a killed run is known.
     write_json(out / _SETUP, {"written_by": written_by, "setup": setup, "files": list(planned)})
 
 
 def finish_folder(out: Path, written_by: str) -> None:
-    """Remove what killed runs left half written. What is done stays known, so that a run can
-    be repeated at no cost.
+    """Remove what killed runs left half written.
+
+    What is done stays known, so that a run can be repeated at no cost.
     """
     listed = _listed(_read_own(out / _SETUP, written_by))
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])

@@ -65,6 +65,7 @@ def allocate(
     spent_seconds = 0.0
     ran_out = True
     for image_id, kind, price in _purchases(shares, prices, queues, share_by):
+        # A cheaper purchase might still fit, but taking it would break the nesting of budgets.
         if spent_seconds + price > budget_seconds:
             ran_out = False
             break
@@ -96,6 +97,7 @@ def check_plan(settings: PlanSettings) -> None:
         raise RecipeError(f"the mix buys no label: add a kind to {NO_LABEL!r}")
     if settings.share_by not in SHARE_BASES:
         raise RecipeError(f"shares by {settings.share_by!r}: use {' or '.join(SHARE_BASES)}")
+    # Written this way round, the comparison also refuses what is not a number.
     if not settings.budget_hours >= 0:
         raise RecipeError(f"budget of {settings.budget_hours} hours: give zero or more")
 
@@ -109,11 +111,13 @@ def _purchases(
     """Yield image, kind and price of one purchase after another until a queue is at its end."""
     total_share = math.fsum(shares.values())
     taken = dict.fromkeys(shares, 0.0)
+    # Iterators keep their place, so each queue is walked once, however many purchases there are.
     waiting = {kind: iter(queues[kind]) for kind in shares}
     bought: set[int | str] = set()
     while True:
         kind = min(shares, key=lambda kind: taken[kind] / (shares[kind] / total_share))
         image_id = next((i for i in waiting[kind] if i not in bought), None)
+        # Without this kind the shares could not be kept, so the other kinds stop as well.
         if image_id is None:
             return
         price = 0.0 if kind == NO_LABEL else prices[image_id][kind]

@@ -43,6 +43,7 @@ def buy_images(
     for plan in plans:
         check_plan(plan)
     times = read_times(plans[0].times)
+    # Tags take longest to count, and only the prices of kinds that have them need their number.
     with_tags = not set(TAGGED_KINDS).isdisjoint(kinds)
     contents = measure_images(dataset, images, plans[0].crop_size_wh, with_tags=with_tags)
     prices = price_images(contents, kinds, times)
@@ -111,6 +112,7 @@ class BudgetRow:
 def summarise_allocation(allocation: Allocation, contents: Contents) -> BudgetRow:
     """Count the images, instances and hours of each label kind that an allocation has."""
     num_images = Counter(allocation.kind_of.values())
+    # The counts are floats, because an unknown one is not a number and makes its sum unknown.
     num_instances = dict.fromkeys(allocation.settings.mix, 0.0)
     for image_id, kind in allocation.kind_of.items():
         num_instances[kind] += contents[image_id].instances
@@ -127,6 +129,7 @@ def summarise_allocation(allocation: Allocation, contents: Contents) -> BudgetRo
         ),
         spent_hours=allocation.spent_hours,
         left_hours=allocation.left_seconds / 3600,
+        # With nothing left over, no further image would have been bought anyway.
         ran_out=allocation.ran_out and allocation.left_seconds > 0,
     )
 

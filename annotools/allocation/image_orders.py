@@ -20,6 +20,7 @@ Queues = Mapping[str, Sequence[int | str]]
 
 def random_order(image_ids: Iterable[int | str], seed: int) -> tuple[int | str, ...]:
     """Return the ids shuffled; in what order they are given changes nothing."""
+    # Numbers and texts may both be ids here, and Python can sort the two together only as texts.
     ordered = sorted(image_ids, key=str)
     places = stream(seed, "allocation").permutation(len(ordered))
     return tuple(ordered[place] for place in places)
@@ -48,6 +49,7 @@ def queue_images(
     Raises:
         RecipeError: for a list that cannot be read, names no image, one twice or one unpriced.
     """
+    # Python's sort is stable: images that tie keep the random order in which they stand here.
     shuffled = random_order(prices, seed)
     if order == "random":
         return dict.fromkeys(kinds, shuffled)
@@ -79,6 +81,7 @@ def read_image_list(path: Path, image_ids: Iterable[int | str]) -> tuple[int | s
             f"order {str(path)!r}: cannot be read ({reason}): use {', '.join(ORDERS)}, or a text "
             "file of image ids"
         ) from error
+    # A text file cannot tell the number 1 from the text "1", so ids are found by their text.
     id_of = {str(image_id): image_id for image_id in image_ids}
     listed = [line for line in lines if line]
     if not listed:

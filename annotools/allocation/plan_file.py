@@ -129,6 +129,7 @@ def write_allocation(path: Path, allocation: Allocation) -> None:
     content = {
         "written_by": WRITTEN_BY,
         "settings": as_table(allocation.settings),
+        # This and the next are for people: whoever reads the file works both out again.
         "spent_hours": allocation.spent_hours,
         "left_hours": allocation.left_seconds / 3600,
     }
@@ -163,6 +164,7 @@ def read_allocation(path: Path) -> Allocation:
                 raise RecipeError(f"image {image_id} is listed twice")
             kind_of[image_id], seconds_of[image_id] = kind, seconds
     except AnnotationError as error:
+        # Only some of these errors begin with the path, and the message should have it once.
         message = str(error).removeprefix(f"{path}: ")
         raise RecipeError(f"{path}: {message}: {_REMEDY}") from error
     return Allocation(path=path, settings=settings, kind_of=kind_of, seconds_of=seconds_of)

@@ -42,6 +42,7 @@ def check_panoptic(root: Path, split: str) -> Iterator[Problem]:
 
     It is `ROOT/panoptic.json` where that exists, else `ROOT/annotations/panoptic_SPLIT.json`.
     """
+    # The reader of this format looks in the same two places, in the same order.
     path = root / "panoptic.json"
     if not path.is_file():
         path = root / "annotations" / f"panoptic_{split}.json"
@@ -90,6 +91,7 @@ def _check_values(
 def _check_sizes(coco: CocoFile) -> Iterator[Problem]:
     for place, entry in coco.list_entries("images"):
         width, height = (value_of(entry, key, int) for key in ("width", "height"))
+        # A width or height that is missing or no number is reported by `_check_lists`.
         if None not in (width, height) and not is_possible_size(width, height):
             yield error_at(place, f"size {width} x {height}: give the photo's own")
 
@@ -120,6 +122,7 @@ def _check_references(coco: CocoFile) -> Iterator[Problem]:
     for place, image_id in coco.list_values("annotations", "image_id", *ID_TYPES):
         if image_id is not None and image_id not in image_ids:
             yield error_at(place, f"image_id {image_id!r} is not in images: drop it")
+    # Of a panoptic file, the segments have categories and not the annotations: `_NEEDED` has none.
     for described in coco.objects:
         category_id = value_of(described.entry, "category_id", int)
         if category_id is None:
@@ -130,6 +133,7 @@ def _check_references(coco: CocoFile) -> Iterator[Problem]:
 
 def _check_boxes(coco: CocoFile) -> Iterator[Problem]:
     for described in coco.objects:
+        # Readers measure boxes in masks; where there are none, `check_masks` asks for boxes.
         if "bbox" not in described.entry:
             continue
         if described.box_xyxy is None:

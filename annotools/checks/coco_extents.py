@@ -47,6 +47,7 @@ def check_extent(described: CocoObject, mask: NDArray[np.int64], height: int) ->
         mask: (P,), places of its pixels in the image read column by column, in order, one or more.
         height: of the image.
     """
+    # Places run down the columns, so columns only rise, and rows alone need a minimum and maximum.
     columns, rows = np.divmod(mask, height)
     tight = (int(columns[0]), int(rows.min()), int(columns[-1]) + 1, int(rows.max()) + 1)
     polygons = described.entry["segmentation"]
@@ -122,5 +123,6 @@ def _half_border(outline: NDArray[np.float64]) -> float:
     whole = outline.astype(np.int64)
     if (whole != outline).any():
         return 0.0
+    # A side passes as many pixel centres as the greatest common divisor of its width and height.
     steps = np.roll(whole, -1, axis=0) - whole
     return float(np.gcd(steps[:, 0], steps[:, 1]).sum() / 2 + 1)

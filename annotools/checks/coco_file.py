@@ -83,5 +83,6 @@ def list_objects(place: str, listed: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def value_of(entry: dict[str, Any], key: str, *kinds: type) -> Any:
     """Return a value that is of one of these types, None where it is missing or something else."""
+    # `isinstance` would take true for the number 1, because bool is a subclass of int.
     value = entry.get(key)
     return value if type(value) in kinds else None

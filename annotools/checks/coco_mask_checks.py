@@ -32,6 +32,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         return
     of_image: defaultdict[int | str | None, list[CocoObject]] = defaultdict(list)
     for described in coco.objects:
+        # A mask cannot be decoded without its image's size; that this is missing is said elsewhere.
         if described.image_id in coco.size_of:
             of_image[described.image_id].append(described)
     for image_id, members in of_image.items():
@@ -70,6 +71,7 @@ def check_segments(coco: CocoFile) -> Iterator[Problem]:
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
         if not isinstance(entry.get("segments_info"), list):
             yield error_at(place, "segments_info is missing or not a list: give a panoptic file")
+        # Ids are compared before the PNG is looked for, so that they are checked without it too.
         ids = [(p, value_of(e, "id", int)) for p, e in members]
         yield from find_repeated(ids, "segment id")
         try:

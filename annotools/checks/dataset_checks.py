@@ -65,6 +65,7 @@ def check_dataset(
     problems: list[Problem] = []
     checked, others = [], []
     for split in dict.fromkeys(splits):
+        # The files come first: a reader stops at its first problem, which the walk then has found.
         file_problems = list(_check_files(format_name, root, split))
         problems += file_problems
         dataset, read_problems = _read(format_name, root, split, file_problems)
@@ -75,10 +76,13 @@ def check_dataset(
     for split in dict.fromkeys(against):
         dataset, reader_problems = _read(format_name, root, split, [])
         problems += reader_problems
+        # A split that is also checked itself is in `checked` by now.
         others += [] if dataset is None or split in splits else [dataset]
+    # The others come first, so that a shared image is reported at the split that is checked.
     problems += _check_shared([*others, *checked])
     images = [image for dataset in checked for image in dataset.images]
     return CheckReport(
+        # Splits may share files, whose problems then turn up once for each of these splits.
         problems=tuple(dict.fromkeys(problems)),
         images=len(images),
         photos=sum(image.path is not None for image in images),
@@ -128,6 +132,7 @@ def _leave_out_repeated(
 def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
     if not dataset.images and not dataset.drops:
         yield error_at(f"split {dataset.split}", "has no image: give the path of one that has")
+    # Where the files were walked, repeated names have been reported with their places.
     if dataset.name not in FILE_CHECKS:
         names = [(f"image {i.image_id}", i.file_name) for i in dataset.images]
         yield from find_repeated(names, "file_name")

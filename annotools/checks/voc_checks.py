@@ -67,7 +67,10 @@ def check_boxes(image: Image, label: FullLabel) -> Iterator[Problem]:
 
 
 def _check_size(xml_path: Path, image: Image) -> Iterator[Problem]:
-    """Check the size in a file that `read_xml_boxes` could read; one that is not there is not."""
+    """Check the image size that an annotation file gives, if it gives one.
+
+    The file is one that `read_xml_boxes` could read.
+    """
     root = ElementTree.parse(xml_path).getroot()
     texts = [root.findtext(f"size/{key}") for key in ("width", "height")]
     given = tuple("none" if text is None else text.strip() for text in texts)
@@ -86,6 +89,8 @@ def _check_objects(
     pairs = _pair_up(segments, objects)
     for n, thing in enumerate(objects):
         place = f"{xml_path}: object {n + 1}"
+        # The reader refuses coordinates below 1, so only the far sides can lie outside of the
+        # image.
         _, _, x1, y1 = thing.box_xyxy
         if x1 > image.width or y1 > image.height:
             yield error_at(
@@ -121,6 +126,7 @@ def _check_pair(place: str, thing: VocObject, segment: Segment) -> Iterator[Prob
         return
     box, tight = thing.box_xyxy, segment.box_xyxy
     off = max(abs(a - b) for a, b in zip(box, tight, strict=True))
+    # The reader takes masks alone, so a loose box spoils no label and is only a warning.
     if off > BOX_PIXELS:
         yield warning_at(
             place,
@@ -137,6 +143,7 @@ def _pair_up(segments: Sequence[Segment], objects: Sequence[VocObject]) -> dict[
     )
     same_class = _best_pairs(np.where(is_same, overlaps, 0))
     others = np.where(is_same | (overlaps < MIN_OVERLAP), 0, overlaps)
+    # What has a partner of its own class is no longer free for one of another class.
     others[list(same_class)] = 0
     others[:, list(same_class.values())] = 0
     return same_class | _best_pairs(others)
@@ -144,6 +151,7 @@ def _pair_up(segments: Sequence[Segment], objects: Sequence[VocObject]) -> dict[
 
 def _best_pairs(overlaps: NDArray[np.float64]) -> dict[int, int]:
     """Return the pairs of rows and columns that overlap most together, each more than 0."""
+    # Taking the best pair again and again could leave two without a partner that have one here.
     rows, columns = linear_sum_assignment(overlaps, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {row: column for row, column in pairs if overlaps[row, column] > 0}

@@ -46,6 +46,7 @@ def check(
     from annotools.checks.dataset_checks import check_dataset
     from annotools.settings import as_table
 
+    # A dataset with errors may not open, so its files cannot be asked for as `open_dataset` does.
     described = [root / "panoptic.json", *root.glob("annotations/*.json")]
     options.check_outputs({"--json": json_file}, [root, *described])
     chosen = tuple(dict.fromkeys(splits or ["train"]))

@@ -91,6 +91,7 @@ def convert(
     crop_size_wh = options.crops_of(crops, format_name)
     if allocation is not None:
         kinds = list(_bought_kinds(allocation))
+        # The plan's prices are for crops of its own, so the format's default does not count here.
         crop_size_wh = options.parse_size(crops) or allocation.settings.crop_size_wh
         times = times or allocation.settings.times
     conversion = convert_source(
@@ -140,6 +141,7 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     columns = ("label kind", "files", "entries", "objects dropped", "hours")
     shown = console()
     shown.print(table(columns, rows, left=2, title=title))
+    # Missing files come first: their images have a lesser label than the dataset could give.
     drops = sorted(conversion.drops, key=lambda group: (group.kind != GAPS, -group.count))
     lines = [
         f"{'missing files' if group.kind == GAPS else f'dropped from {group.kind}'}: "
@@ -149,4 +151,5 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     if len(drops) > MAX_SHOWN_REASONS:
         lines.append(f"dropped for {len(drops) - MAX_SHOWN_REASONS} other reasons: see")
     for line in (*lines, str(out / "manifest.json")):
+        # With soft wrapping a long path stays in one piece and can be copied.
         shown.print(line, soft_wrap=True)

@@ -130,6 +130,7 @@ def _choose_images(
     if not dataset.images:
         raise DatasetError(f"{dataset.name}: split {dataset.split} has no image")
     if not ids:
+        # A label set may lack images of the dataset, which then have no third picture.
         labelled = {i.image_id for i in (dataset if made is None else made).images}
         drawable = [i for i in dataset.images if i.image_id in labelled]
         if not drawable:

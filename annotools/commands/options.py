@@ -140,6 +140,7 @@ def check_outputs(
         typer.BadParameter: when one cannot be written, is read or written twice, or is a picture
             with another suffix.
     """
+    # Resolved paths show that two names mean one file, in spite of links and `..`.
     known = {Path(path).resolve(): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():
         if path is None:
@@ -177,7 +178,9 @@ def _check_writable(option: str, path: Path) -> None:
     try:
         if path.is_dir():
             raise typer.BadParameter(f"{option} {path}: is a folder: name a file in it")
+        # Missing folders are made when the file is written, so the nearest that exists decides.
         folder = next(parent for parent in path.absolute().parents if parent.exists())
+        # Permission bits do not tell of a read-only file system: only making a file does.
         with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}."):
             pass
     except OSError as error:

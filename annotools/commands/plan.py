@@ -79,6 +79,7 @@ def plan(
     plans = [
         PlanSettings(
             format=format_name,
+            # The plan file is read later, and perhaps from another working folder.
             root=root.resolve(),
             split=split,
             mix=shares,
@@ -97,6 +98,7 @@ def plan(
         for asked, path in zip(plans, files, strict=True)
     }
     source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
+    # The order and the times may be paths of files, which no output may replace.
     dataset = options.open_dataset(source, {**outputs, "--json": json_file}, [order, times])
     allocations, contents = buy_images(dataset, dataset.images, plans)
     rows = [summarise_allocation(bought, contents) for bought in allocations]

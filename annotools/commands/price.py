@@ -79,6 +79,7 @@ def price(
     from annotools.prices.price_list import as_json, make_price_list
 
     outputs = {"--json": json_file, "--picture": picture}
+    # Outputs are checked here as well, because with statistics no dataset is opened.
     options.check_outputs(outputs, [root, statistics, times], picture="--picture")
     table_of_times = _read_times(times, seconds or [])
     if statistics is not None:
@@ -103,6 +104,7 @@ def price(
     _print(listed, name, all_break_evens=all_break_evens)
     options.write_answer(json_file, {"dataset": name, **as_json(listed)})
     if picture is not None:
+        # matplotlib loads slowly, so it is imported only where there is something to draw.
         from annotools.prices.plots import draw_prices
 
         draw_prices([row for row in listed.prices if row], listed.headline, picture)
@@ -124,7 +126,7 @@ def _read_times(name: str, seconds: Sequence[str]) -> "AnnotationTimes":
 
 
 def _read_statistics(name_or_path: str) -> "tuple[ImageContent, int, str]":
-    """Return the mean image, how many there are, and what they are called."""
+    """Return the mean image of published statistics, the number of images and their name."""
     from annotools.prices.image_content import read_statistics
 
     published = read_statistics(name_or_path)
@@ -134,7 +136,7 @@ def _read_statistics(name_or_path: str) -> "tuple[ImageContent, int, str]":
 def _measure(
     dataset: "Dataset", crop_size_wh: tuple[int, int] | None, max_images: int | None
 ) -> "tuple[ImageContent, int, str]":
-    """Return the mean image, how many there are, and what they are called."""
+    """Return the mean image of a dataset, the number of images and their name."""
     from annotools.prices.image_content import mean_content, measure_images
 
     images = dataset.images[:max_images]
@@ -200,7 +202,7 @@ def _swing_cells(listed: "PriceList", swing: "Swing") -> list[str]:
 
 
 def _shown_break_evens(listed: "PriceList", *, all_break_evens: bool) -> "list[BreakEven]":
-    """Return all, or those that decide whether the explained saving is one."""
+    """Return all break-evens, or those that decide whether the explained saving is one."""
     if all_break_evens:
         return list(listed.break_evens)
     return [

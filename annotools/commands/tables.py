@@ -65,6 +65,7 @@ def table(
         if number < left:
             made.add_column(heading)
         else:
+            # Numbers are folded, because one that is cut off would read as another number.
             made.add_column(heading, justify="right", overflow="fold")
     for row in rows:
         made.add_row(*row)

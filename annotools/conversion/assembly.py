@@ -65,8 +65,10 @@ def assemble(
             _note_drop(drop_file, drops, {"kind": "images", **vars(drop)})
         for gap in dataset.gaps:
             _note_drop(drop_file, drops, {"kind": GAPS, **vars(gap)})
+        # Shards are read by number and not as workers finished: files do not depend on the workers.
         for number in range(num_shards):
             for part, text in _read_lines(shard_path(out, number)):
+                # The first line of a shard, `source`, falls through: it is for `is_done` alone.
                 if part == "drop":
                     _note_drop(drop_file, drops, json.loads(text))
                 elif part == "counts":
@@ -76,6 +78,7 @@ def assemble(
                 elif part in lists:
                     lists[part].add_numbered(text)
         kinds = tuple(_summarise(kind, counts, drops, wanted, times) for kind in wanted.kinds)
+        # Both checks raise inside the block, so that files which do not add up get no name.
         _check_lines(lists, counts, len(tasks))
         reconcile(kinds)
     if all(group.count <= LISTED_PLACES for group in drops.groups):
@@ -122,6 +125,7 @@ def _summarise(
         objects=counts["objects", kind],
         entries=counts["entries", kind],
         written=counts["written", kind],
+        # `drops` has what no kind can have once, under `all`, and so not in the count of this kind.
         dropped=counts["source drops", kind] + drops.count(kind),
         hours=price_hours(actions, times),
     )

@@ -82,6 +82,7 @@ def convert(
     # Whatever can be refused is refused before the folder is touched.
     if wanted.allocation is not None:
         wanted.allocation.check_images(image.image_id for image in dataset.images)
+    # The checks inside do not know which file they speak of, so their messages get it here.
     with name_place(str(dataset.source_files[0] if dataset.source_files else source.root)):
         _check_kinds(dataset, wanted)
         images = _choose_images(dataset, wanted, source.max_images)
@@ -102,6 +103,7 @@ def convert(
     written = [name for name in planned if name != DROPS_FILE or (out / name).is_file()]
     asked = _describe_request(source, wanted, times, dataset, images)
     found = {**_describe_result(source, wanted, dataset, conversion), "files": written}
+    # The manifest precedes the end of the state: a run that is killed between can be repeated.
     write_manifest(out, WRITTEN_BY, _PACKAGES, asked, found)
     finish_folder(out, WRITTEN_BY)
     forget_state(out)
@@ -143,6 +145,7 @@ def _choose_images(dataset: Dataset, wanted: Wanted, max_images: int | None) -> 
 
 def _check_class_names(categories: CategorySet, wanted: Wanted) -> None:
     """Make sure that things can be told apart in files of boxes that know them by name."""
+    # COCO boxes know categories by their ids, so that names may be empty or repeated there.
     if "boxes" not in wanted.parts or wanted.box_format == "coco":
         return
     id_of: dict[str, int] = {}
@@ -164,6 +167,7 @@ def _check_class_names(categories: CategorySet, wanted: Wanted) -> None:
 def _setup(source: Source, wanted: Wanted, tasks: Sequence[ImageTask]) -> dict[str, Any]:
     """Return everything on which the result depends, except the content of the source's files."""
     return {
+        # The times are not among these: prices are worked out anew when the files are put together.
         **as_table(source),
         **_options(wanted),
         "list of images": digest([[image_entry(t.image), t.wanted.kinds] for t in tasks]),
@@ -213,6 +217,7 @@ def _describe_result(
 
 def _options(wanted: Wanted) -> dict[str, Any]:
     """Return what is wanted; an allocation is described by what it was made from."""
+    # Its list of images would be as long as the dataset; `_setup` has a digest of what each gets.
     stored = wanted.allocation
     allocation = None if stored is None else as_table(stored.settings)
     options = as_table(replace(wanted, allocation=None))

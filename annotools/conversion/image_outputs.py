@@ -137,6 +137,7 @@ class _Task:
         label = annotate_full(self.full, self.categories, self.annotator, self.wanted.seed)
         left = {segment.segment_id for segment in label.segments}
         missed = [thing.number for thing in self.objects if thing.number not in left]
+        # annotate_full puts its own drops behind the label's, in the order of the segments.
         drops = label.drops[len(self.full.drops) :]
         return label, dict(zip(missed, drops, strict=True))
 
@@ -164,6 +165,7 @@ def convert_image(asked: ImageTask, dataset: Dataset) -> ImageOutputs:
     )
     parts = {part: make(task) for part, make in _MAKERS.items() if part in asked.wanted.parts}
     num_source_drops = len(task.source.drops)
+    # Objects that the reader dropped count too, so that the account begins with the whole source.
     num_objects = len(task.objects) + num_source_drops
     drops = {ALL_KINDS: task.source.drops}
     counts: Counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): num_objects})
@@ -278,6 +280,7 @@ def _make_coarse(task: _Task) -> Part:
     outlines, drops = outlines_of(hurried, task.categories)
     outlined = {outline.segment_id for outline in outlines}
     without = [s.segment_id for s in hurried.segments if s.segment_id not in outlined]
+    # outlines_of gives one drop for each segment without an outline, in the label's order.
     drop_of = dict(zip(without, drops, strict=True))
     # The background may lack an outline too, but is no object of the source.
     small = {number: drop_of[number] for number in without if number in task.objects_among(without)}
@@ -291,12 +294,14 @@ def _mark(task: _Task, marks: Sequence[Mark], drops: dict[int, Drop] | None = No
         entries=weak_json.mark_entries(task.image, marks, groups),
         num_entries=len(marks),
         written=task.objects_among(mark.segment_id for mark in marks),
+        # Every segment gets a point and a scribble: only coarse outlines can be missing.
         drops=drops or {},
     )
 
 
 def _count_actions(task: _Task) -> dict[str, dict[str, int]]:
     """Return how often the annotator does each action, by label kind."""
+    # The annotator is paid for the work that there is, whatever mistakes are made in it.
     tags = task.perfect_tags if "tags" in task.wanted.parts else None
     return count_actions(measure_source(task.source, task.categories, tags), task.wanted.kinds)
 

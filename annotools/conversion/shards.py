@@ -58,6 +58,7 @@ def make_shard(source: Source, out: Path, shard: Shard) -> None:
     dataset = open_source(source)
     total: Counts = Counter()
     with open_whole(shard_path(out, shard.number)) as file:
+        # Stamps are taken before the labels are read, so that a change meanwhile shows later.
         _write_line(file, "source", _fingerprint(source, dataset, shard))
         for task in shard.tasks:
             outputs = convert_image(task, dataset)
@@ -82,6 +83,7 @@ def is_done(source: Source, out: Path, shard: Shard) -> bool:
         return False
     if head != f'source\t"{_fingerprint(source, open_source(source), shard)}"\n':
         return False
+    # Files are written whole or not at all, so it is enough that they are there.
     return all((out / name).is_file() for task in shard.tasks for name in task.files.values())
 
 

@@ -93,7 +93,7 @@ class Wanted:
         return tuple(image for image in images if kind_of.get(image.image_id) in self.kinds)
 
     def for_images(self, images: Sequence[Image]) -> list["Wanted"]:
-        """Return the same for each image, with the kinds that it gets."""
+        """Return what is wanted of each image: the same, with the kinds that this image gets."""
         if self.allocation is None:
             return [self] * len(images)
         # A worker is sent what is wanted of its images, not the allocation of all images.

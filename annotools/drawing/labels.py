@@ -116,6 +116,8 @@ def draw_label(
         factor: how many times each pixel is repeated along both axes before drawing.
     """
     canvas = _Canvas(
+        # OpenCV draws into contiguous arrays alone. `enlarge` copies, so the given photo stays as
+        # it is.
         picture=np.ascontiguousarray(enlarge(photo, factor)),
         label=label,
         factor=factor,
@@ -126,6 +128,7 @@ def draw_label(
     for layer, draw in LAYERS.items():
         if layer in layers:
             draw(canvas)
+    # Names come after all layers, so that no layer covers one and `write_names` knows them all.
     write_names(canvas.picture, [canvas.names[i] for i in canvas.objects if i in canvas.names])
     if "tags" in layers:
         _write_tags(canvas)
@@ -172,6 +175,7 @@ def encode_png(picture: Photo) -> bytes:
 
 
 def _draw_segments(canvas: _Canvas) -> None:
+    # Sixteen bits keep the sum with the photo from wrapping around before it is halved.
     colours = np.zeros((256, 3), dtype=np.uint16)  # Void stays black.
     colours[: len(canvas.categories)] = canvas.categories.palette
     canvas.picture[:] = (canvas.picture + colours[class_map(canvas.large, canvas.categories)]) // 2
@@ -186,6 +190,7 @@ def _draw_coarse(canvas: _Canvas) -> None:
     for outline in outlines:
         colour = canvas.categories.by_id(outline.category_id).colour
         polygons = [canvas.enlarged(polygon) for polygon in outline.polygons_xy]
+        # Polygons of one segment may overlap: filled together first, they tint a pixel only once.
         filled = canvas.picture.copy()
         for polygon in polygons:
             cv2.fillPoly(filled, [polygon], colour)
@@ -213,6 +218,7 @@ def _draw_scribbles(canvas: _Canvas) -> None:
     for scribble in scribbles_of(canvas.full, canvas.categories, canvas.seed):
         colour = canvas.categories.by_id(scribble.category_id).colour
         stroke = [canvas.enlarged(scribble.points_xy)]
+        # The white and the black rim keep a stroke visible on ground of any colour.
         for ink, width in ((_WHITE, 5), (_BLACK, 4), (colour, 3)):
             cv2.polylines(
                 canvas.picture, stroke, isClosed=False, color=ink, thickness=width * canvas.line
@@ -277,6 +283,7 @@ def _borders(segment_map: SegmentMap) -> NDArray[np.bool_]:
 def _deepest_point(segment_map: SegmentMap, segment: Segment) -> tuple[int, int]:
     """Return (x, y) of the segment's pixel that is farthest from everything else."""
     x0, y0, x1, y1 = segment.box_xyxy
+    # The rim of zeros makes the sides of the box count as borders of the segment.
     mask = np.pad(segment_map[y0:y1, x0:x1] == segment.segment_id, 1).astype(np.uint8)
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(distance.argmax()), distance.shape)

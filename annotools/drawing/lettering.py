@@ -50,6 +50,7 @@ def write_block(picture: Photo, names: Sequence[Name], area: BoxXYXY) -> None:
         places = _flow(names, area, scale)
         if all(x1 <= area[2] and y1 <= area[3] for _, _, x1, y1 in places):
             break
+    # Where even the smallest text does not fit the area, it is written all the same.
     for name, place in zip(names, places, strict=True):
         _write(picture, name, place, scale)
 
@@ -95,6 +96,7 @@ def _flow(names: Sequence[Name], area: BoxXYXY, scale: float) -> list[BoxXYXY]:
     places = []
     for name in names:
         width, height, _ = _size_of(name.text, scale)
+        # The first name of a line stays there however wide it is, or its line would be left empty.
         if x > area[0] and x + width > area[2]:
             x, y = area[0], y + height + _PAD
         places.append((x, y, x + width, y + height))

@@ -23,6 +23,7 @@ def voc_xml(image: Image, boxes: Iterable[Box], categories: CategorySet) -> byte
     size = _add(root, "size")
     for tag, number in (("width", image.width), ("height", image.height), ("depth", 3)):
         _add(size, tag, number)
+    # VOC says 1 here where an image has masks as well, and there are none in these files.
     _add(root, "segmented", 0)
     for box in boxes:
         x0, y0, x1, y1 = box.box_xyxy

@@ -59,6 +59,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
             Cityscapes labels, `read_photo` for a damaged photo or one of another size.
     """
     label_folder = _find_label_folder(root, split)
+    # The path is made absolute first, because the parent of `.` is `.` itself.
     photo_folder = label_folder.absolute().parent / "leftImg8bit" / split
     images, drops = _list_images(label_folder, split, photo_folder)
     grouped = [
@@ -66,6 +67,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         for image in images
         if image.label_paths[0].name.endswith(_LABEL_IDS)
     ]
+    # A split in which no image has instances is meant to be so, and lacks no file for it.
     gaps = drops + grouped if len(grouped) < len(images) else drops
     refuse_gaps(gaps, allow_missing)
     if not images:
@@ -119,10 +121,12 @@ def _list_images(
         label_path = next((files[ending] for ending in endings if ending in files), None)
         photo_path = files.get(_PHOTO_FILE)
         image_id = key.partition("/")[2]
+        # The id leaves the city out, so no two cities may have an image of the same name.
         if places.setdefault(image_id, key) != key:
             raise DatasetError(f"{label_folder / split}: {places[image_id]} and {key}: rename one")
         if label_path is None:
             drops.append(Drop(place=str(photo_path), reason="the photo has no label"))
+        # Without any folder of photos the labels alone are wanted, and no photo is missing.
         elif photo_path is None and photo_folder.is_dir():
             reason = f"its photo is missing from {photo_folder}"
             drops.append(Drop(place=str(label_path), reason=reason))
@@ -144,6 +148,7 @@ def _list_images(
 def _list_files(folder: Path, endings: Sequence[str]) -> defaultdict[str, dict[str, Path]]:
     """Return the files CITY/NAME<ending> by CITY/NAME and ending."""
     files_of: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+    # Archives made on a Mac hold a `._NAME` next to each NAME, which is no picture.
     for path in folder.glob("*/[!.]*"):
         for ending in endings:
             if path.name.endswith(ending):
@@ -168,6 +173,7 @@ def _read_label(image: Image) -> FullLabel:
             f"{path}: has pixels of shape {values.shape}, not {image.height} rows of "
             f"{image.width} numbers: copy it again"
         )
+    # The value 0, Cityscapes' `unlabeled`, is also the number of `VOID`, and needs no change.
     runs = find_runs(values)
     label_of = {
         value: value // _INSTANCES if value >= _INSTANCES else value
@@ -189,6 +195,8 @@ def _draw_polygons(image: Image, path: Path) -> FullLabel:
     From the 1000th instance of a label on, which there runs into the next label's values,
     instances have values of their own.
     """
+    # The official tool draws with Pillow, and OpenCV's polygons have other pixels along their
+    # sides. Mode I has 32 bits a pixel: values of instances need more than a byte.
     canvas = Picture.new("I", image.size_wh, VOID)
     drawer = ImageDraw.Draw(canvas)
     numbers: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
@@ -202,6 +210,7 @@ def _draw_polygons(image: Image, path: Path) -> FullLabel:
             value = label_id * _INSTANCES + number if number < _INSTANCES else next(spare)
         drawer.polygon(points, fill=value)
         label_of[value] = label_id
+        # Stuff and groups are drawn many times with one value: the first place stands for all.
         place_of.setdefault(value, place)
     runs = find_runs(np.asarray(canvas, dtype=np.int32))
     return _build_label(image, runs, label_of, place_of)
@@ -239,6 +248,7 @@ def _build_label(
         place_of: where each value stands in the source, for drops.
     """
     evaluated = CITYSCAPES_CATEGORIES.class_index_of
+    # Stuff has no instances, so all values of a stuff label become one segment.
     segment_of = {
         value: value if label_id in LABELS_WITH_INSTANCES else label_id
         for value, label_id in label_of.items()
@@ -249,6 +259,7 @@ def _build_label(
         image.image_id,
         draw_runs(runs),
         category_of={segment_of[value]: label_of[value] for value in segment_of},
+        # A segment whose id is a bare label id is a group; ids that the map lacks do no harm.
         groups=sorted(LABELS_WITH_INSTANCES),
         runs=runs,
     )

@@ -47,6 +47,7 @@ def read_objects(
 
 def _find_label(place: str, name: str) -> tuple[int, bool]:
     """Return the label id of a name, and whether it is a group's: a label's with `group` behind."""
+    # The whole name comes first: `polegroup` is a label of its own and no group of poles.
     if name in _LABEL_IDS_BY_NAME:
         return _LABEL_IDS_BY_NAME[name], False
     single = name.removesuffix("group")

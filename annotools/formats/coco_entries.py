@@ -39,6 +39,7 @@ def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ..
             height=height,
             path=photo_folder / file_name if has_photos else None,
         )
+    # Numbers and texts do not compare, so the first part of the key keeps them apart.
     return tuple(images[i] for i in sorted(images, key=lambda i: (isinstance(i, str), i)))
 
 
@@ -88,6 +89,7 @@ def take_flag(place: str, entry: dict[str, Any], key: str, default: bool | None 
         DatasetError: when it is missing or something else.
     """
     value = entry.get(key, default)
+    # False as a default passes too, because it equals 0.
     if value not in (0, 1):
         raise DatasetError(f"{place}: {key} = {value!r}: give 0 or 1")
     return bool(value)
@@ -173,6 +175,7 @@ def drop_without_photo(images: tuple[Image, ...]) -> tuple[tuple[Image, ...], tu
 
 def _whole_side(start: float, length: float, size: int) -> tuple[int, int]:
     """Return the first pixel of a stretch and the first one after it, clipped to 0..size."""
+    # `round` takes halves to the even number, and would so widen some boxes and narrow others.
     first, end = floor(start + 0.5), floor(start + length + 0.5)
     if first == end:
         first = floor(start + length / 2)

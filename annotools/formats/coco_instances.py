@@ -120,6 +120,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     )
     if not has_boxes_alone:
         return dataset
+    # All boxes are looked at here, so that an impossible one is reported before any work.
     weak_label_of = find_boxes(path, annotations.of_image, images, allow_missing=allow_missing)
     return replace(
         dataset,
@@ -157,6 +158,7 @@ def read_thing_categories(path: Path, content: Any) -> CategorySet:
         for i, name, colour in rows
     )
     try:
+        # The background that was added may be what makes the set too large.
         return CategorySet(categories=categories, background_id=background_id)
     except DatasetError as error:
         raise DatasetError(f"{path}: with the background, {error}") from error
@@ -196,6 +198,7 @@ def group_instances(
             raise DatasetError(f"{place}: segmentation is missing: add it, a box is no mask")
         of_image[image_id].append(
             Instance(
+                # Messages name an annotation by its place: its id may be missing or repeated.
                 number=number,
                 category_id=category_id,
                 segmentation=segmentation,
@@ -261,6 +264,7 @@ def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
     instances = annotations.of_image.get(image.image_id, ())
     pixels_of = [_decode(annotations.path, instance, image) for instance in instances]
     background = len(instances) + 1
+    # COCO's run lengths go down the columns, so the map is painted that way and turned once.
     column_major = np.full(image.width * image.height, background, dtype=np.int32)
     # The last painted is on top, so this goes from the weakest claim on a pixel to the strongest.
     claims = sorted((x.is_crowd, len(pixels_of[i]), i) for i, x in enumerate(instances))

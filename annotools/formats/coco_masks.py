@@ -14,6 +14,8 @@ from annotools.formats.polygons import is_near_image
 def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
     """Return the pixels of a mask: (P,), places in the image read column by column."""
     counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
+    # Every second run is inside the mask. One range counts all its pixels: what each run repeats is
+    # its start, less the number of pixels in the runs before it.
     starts = np.cumsum(counts)[:-1:2]
     lengths = counts[1::2]
     first = np.cumsum(lengths) - lengths
@@ -24,6 +26,7 @@ def _find_counts(segmentation: Any, height: int, width: int) -> list[int]:
     """Return run lengths, column by column, outside and inside the mask in turn."""
     if isinstance(segmentation, list):
         check_polygons(segmentation, height, width)
+        # The polygons of an annotation are parts of one object and never holes, so they are united.
         mask = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
         segmentation = {"size": [height, width], "counts": mask["counts"].decode("ascii")}
     if not isinstance(segmentation, dict):
@@ -55,6 +58,7 @@ def check_polygons(polygons: list[Any], height: int, width: int) -> None:
     if not polygons:
         raise DatasetError("segmentation has no polygon: add a mask, a box is no mask")
     for polygon in polygons:
+        # pycocotools would take a list of four numbers for a box and not for a polygon.
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise DatasetError("a polygon is not a list of x, y for 3 points or more: repair it")
         for value, size in zip(polygon, itertools.cycle((width, height))):
@@ -82,6 +86,7 @@ def _unpack_counts(text: str) -> list[int] | None:
         shift += 5
         if bits & 0x20:
             continue
+        # The highest bit of a number's last character is its sign.
         if bits & 0x10:
             value -= 1 << shift
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))

@@ -224,6 +224,7 @@ def _check_segments(
             raise DatasetError(f"{inner}: id {segment_id} is given twice: use another")
         if category_id not in categories.class_index_of:
             raise DatasetError(f"{inner}: category_id {category_id} is not in {known}: drop it")
+        # The flag is only checked here: `read_entries` takes it from the entry.
         take_flag(inner, entry, "iscrowd", default=False)
         segments[segment_id] = (inner, entry)
     return segments
@@ -276,6 +277,7 @@ def _read_label(
     (label_path,) = image.label_paths
     segment_map = _read_segment_map(label_path, image)
     category_of = annotation.category_of
+    # Stuff has no instances that could be told apart, so `iscrowd` says nothing about it.
     groups = [i for i in annotation.crowds if categories.by_id(category_of[i]).is_thing]
     try:
         label = build_label(image.image_id, segment_map, category_of, groups)
@@ -285,6 +287,7 @@ def _read_label(
             f"segments_info of {path}: add it, or make its pixels 0"
         ) from error
     present = {segment.segment_id for segment in label.segments}
+    # The background is no object, so nothing is lost where none of it is visible.
     drops = tuple(
         Drop(place=f"{annotation.place}: segment {segment_id}", reason="the PNG has no pixel of it")
         for segment_id, category_id in category_of.items()

@@ -58,6 +58,8 @@ def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
     """
     if not photos.is_dir():
         raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
+    # Tags come first because the categories of the first file count: tags may be about stuff, which
+    # a file of boxes need not list.
     sides = [] if tags is None else [read_tags(tags, photos)]
     sides += [] if boxes is None else [read_boxes(boxes, photos)]
     first, last = sides[0], sides[-1]
@@ -134,6 +136,7 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
     listed = read_categories(path, content)
     if ALL_CATEGORIES in content:
         categories = read_categories(path, content, ALL_CATEGORIES)
+    # A list with stuff is complete as it is; one of things alone lacks a background.
     elif listed.stuff_indices:
         categories = listed
     else:

@@ -17,6 +17,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         present = ", ".join(sorted(p.name for p in path.parent.glob("*.txt"))) or "none"
         raise DatasetError(f"{path}: no such file: check the path; the folder has {present}")
+    # What is not UTF-8 becomes U+FFFD, which `_is_plain_path` refuses, so the line can be named.
     lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
     names: dict[str, None] = {}
     for number, name in enumerate(map(str.strip, lines), start=1):

@@ -20,6 +20,7 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(most)
+    # A path with a null byte raises ValueError and no OSError.
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: cannot be read ({reason}): check the file") from error
@@ -31,6 +32,7 @@ def read_short(path: Path, most: int) -> bytes:
     Raises:
         DatasetError: when it is longer, or cannot be read.
     """
+    # The one byte more tells a file that is too long from one that just fits.
     data = read_bytes(path, most + 1)
     if len(data) > most:
         raise DatasetError(f"{path}: is longer than {most} bytes: replace it")
@@ -54,6 +56,7 @@ def read_json(path: Path, others: str) -> Any:
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror}): check the path; the folder has {present}"
         ) from error
+    # Lists nested too deep exhaust Python's recursion, whatever else is right with the file.
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}): download it again") from error
 

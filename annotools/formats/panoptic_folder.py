@@ -58,6 +58,7 @@ def name_images(images: Sequence[Image], folder: Path) -> list[str]:
     names = [str(path).removesuffix(path.suffix) for path in paths]
     if len(set(names)) == len(names):
         return names
+    # Paths are compared and not texts, because `a//b` and `a/b` are the same file.
     seen: set[PurePosixPath] = set()
     for image, path in zip(images, paths, strict=True):
         if path in seen:
@@ -81,6 +82,7 @@ def join_maps(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> Segme
     """
     if instances.max(initial=0) > _MAX_INSTANCES:
         raise DatasetError(f"more than {_MAX_INSTANCES} instances in an image: they do not fit")
+    # Ids are one more than the pair's number, because 0 is void; the largest is below 2**24.
     segment_map: SegmentMap = instances.astype(np.int32) * _NUM_CODES + classes + 1
     segment_map[classes == IGNORE_INDEX] = VOID
     return segment_map
@@ -186,6 +188,7 @@ def read_written(folder: Path, image: Image, entry: Any) -> FullLabel | None:
     except (DatasetError, KeyError, TypeError, AttributeError):
         return None
     is_whole = segment_map.shape == (image.height, image.width)
+    # Area and box are measured in the PNG: another or a damaged one does not have those noted.
     found = panoptic_entry(label, image, entry["file_name"])
     return label if is_whole and found["segments_info"] == infos else None
 
@@ -229,6 +232,7 @@ def _check_name(image: Image, folder: Path) -> None:
     place = f"image {image.image_id}"
     check_inside(place, image.file_name, folder)
     try:
+        # JSON can hold halves of characters, and few of these can be in the name of a file.
         os.fsencode(image.file_name)
     except UnicodeEncodeError as error:
         raise DatasetError(

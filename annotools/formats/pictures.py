@@ -36,6 +36,7 @@ _PNG_DEPTH = 8
 
 _GREY, _PALETTE = b"\0", b"\3"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+# C4 and CC hold coding tables and C8 is reserved: of these markers they alone have no size.
 _JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _JPEG_SCAN = frozenset({0xDA})
 _JPEG_WITHOUT_CONTENT = {0x01, *range(0xD0, 0xD9)}
@@ -108,6 +109,7 @@ def decode_map(path: Path) -> NDArray[Any]:
     if pixels is None:
         raise DatasetError(f"{path}: the PNG is damaged: copy it again")
     if pixels.ndim == 3:
+        # OpenCV gives BGR, or BGRA: the slice turns the colours round and leaves opacity out.
         return np.asarray(pixels[:, :, 2::-1])
     depth = chunks[0][1][_PNG_DEPTH]
     # OpenCV stretches values of fewer than 8 bits to the full range of a byte.
@@ -143,6 +145,7 @@ def check_photo(image: Image) -> None:
     assert image.path is not None
     head = read_bytes(image.path, _JPEG_HEAD_BYTES)
     end = _JPEG_END if head.startswith(_JPEG_START) else _PNG_END
+    # The head that was read is the whole file.
     if len(head) < _JPEG_HEAD_BYTES:
         size = picture_size(head, image.path)
     elif end in _read_last_bytes(image.path):
@@ -172,6 +175,7 @@ def _size_in_head(data: bytes, path: Path) -> tuple[int, int]:
         width, height = struct.unpack(">II", data[16:24])
     elif data.startswith(_JPEG_START):
         place = _walk_jpeg(data, path, _JPEG_SIZES)
+        # Between the marker and the size are the segment's length and the bits of a sample.
         height, width = struct.unpack(">HH", data[place + 5 : place + 9])
     else:
         raise DatasetError(f"{path}: not a PNG or JPEG file: replace it")
@@ -207,6 +211,7 @@ def _bare_png(chunks: list[tuple[bytes, bytes]]) -> NDArray[np.uint8]:
     for name, content in chunks:
         if name == b"IHDR" and content[9:10] == _PALETTE:
             content = content[:9] + _GREY + content[10:]
+        # Chunks about transparency or colour could make the decoder change the stored numbers.
         if name in (b"IHDR", b"IDAT", b"IEND"):
             checksum = struct.pack(">I", zlib.crc32(name + content))
             kept.append(struct.pack(">I", len(content)) + name + content + checksum)
@@ -216,6 +221,7 @@ def _bare_png(chunks: list[tuple[bytes, bytes]]) -> NDArray[np.uint8]:
 def _walk_jpeg(data: bytes, path: Path, markers: frozenset[int]) -> int:
     """Return where the first segment with one of these markers begins in a JPEG file."""
     place = len(_JPEG_START)
+    # Nine bytes hold all of a size, so that callers need not look whether it is there.
     while place + 9 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
         if marker in markers:

@@ -42,7 +42,9 @@ def has_all_pixels(chunks: Sequence[tuple[bytes, bytes]]) -> bool:
     rows = []
     for x, y, x_step, y_step in _PASSES[interlace]:
         columns = -(-max(width - x, 0) // x_step)
+        # Each row begins with the byte of its filter and ends on a whole byte.
         row_bytes = 1 + -(-columns * depth * _CHANNELS[colour] // 8)
+        # In a small picture a pass may have no column; then it has no rows, not even their filters.
         rows.append((-(-max(height - y, 0) // y_step) if columns else 0, row_bytes))
     return _inflates_to(b"".join(content for name, content in chunks if name == b"IDAT"), rows)
 

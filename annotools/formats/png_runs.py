@@ -60,10 +60,12 @@ def find_png_runs(chunks: Sequence[tuple[bytes, bytes]]) -> Runs | None:
     width, height = struct.unpack(">II", head[:8])
     scan = b"".join(content for name, content in chunks if name == b"IDAT")
     starts, ids = [], []
+    # The filters take what lies above the first row for zeros, which is one run of the id 0.
     above = _Row(columns=np.zeros(1, dtype=np.intp), ids=np.full(1, _OPAQUE))
     try:
         for number, band in enumerate(_inflate_bands(scan, width, height)):
             columns, pixels = _decode_band(band, above)
+            # The first column stays true: no run leaves its row.
             changes = np.ones(pixels.shape, dtype=bool)
             np.not_equal(pixels[:, 1:], pixels[:, :-1], out=changes[:, 1:])
             rows, places = np.nonzero(changes)
@@ -97,6 +99,7 @@ def _inflate_bands(scan: bytes, width: int, height: int) -> Iterator[NDArray[np.
             if band[:, 0].max() >= _NUM_FILTERS:
                 raise _NeedsDecodingError
             yield band
+        # More data than the rows need are damage, or something that only a decoder can judge.
         if inflater.decompress(scan, 1) or not inflater.eof or inflater.unused_data:
             raise _NeedsDecodingError
     except zlib_ng.error as error:  # type: ignore[misc]  # its stub says it is an instance
@@ -108,19 +111,24 @@ def _decode_band(
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Return the columns that stay (C,), the first among them, and their opaque ids (N, C)."""
     plain = np.flatnonzero(band[:, 0] == _PLAIN)
+    # A row without a filter holds its pixels: turned into Sub, it shows too what adds nothing.
     filtered = _with_sub_for_plain(band, plain)
     added = np.bitwise_or.reduce(filtered, axis=0)
     stays = (added[1::3] | added[2::3] | added[3::3]) != 0
+    # A column equals the one left of it only if neither adds anything, so the next one stays too.
     stays[1:] |= stays[:-1].copy()
+    # Where a run begins in the row above, two columns differ before the band begins.
     stays[above.columns] = True
     if (band[:, 0] == _AVERAGE).any():
         stays[:] = True
     columns = np.flatnonzero(stays)
     places = (3 * columns[:, np.newaxis] + np.arange(1, 4)).ravel()
     if len(plain) == len(band):
+        # Without filters the bytes are the pixels themselves, and nothing has to be decoded.
         rgb = band.take(places, axis=1).reshape(len(band), -1, 3)
         return columns, cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA).view(np.int32)[..., 0]
     narrow = np.zeros((1 + len(band), 1 + len(places)), dtype=np.uint8)
+    # The row above comes first, unfiltered, so that the decoder guesses from the true neighbours.
     upper = above.ids[above.columns.searchsorted(columns, side="right") - 1]
     narrow[0, 1:] = upper.view(np.uint8).reshape(-1, 4)[:, :3].ravel()
     narrow[1:, 0] = filtered[:, 0]

@@ -66,6 +66,7 @@ def _draw(world: SceneWorld, split: str, number: int) -> Scene:
 
 def _read_label(world: SceneWorld, split: str, image: Image) -> FullLabel:
     scene = _draw(world, split, int(image.image_id))
+    # Scenes stay in the cache, so callers get copies, which they may change.
     return build_label(image.image_id, scene.segment_map.copy(), scene.category_of)
 
 

@@ -135,8 +135,9 @@ def _source_in_sbd(year: Path, folder: Path, name: str) -> _Source:
 def _find_gaps(
     sources: list[_Source], photo_folder: Path
 ) -> tuple[list[_Source], list[Drop], list[Drop]]:
-    """Return what can be read, what cannot, and what can be read but has no object map."""
+    """Return images that can be read, gaps of the others, and the object maps that are missing."""
     kept, drops, grouped = [], [], []
+    # SBD has photos in a folder of its own, so VOC's may be absent and photos be there.
     has_photos = photo_folder.is_dir() or any(source.photo_path.is_file() for source in sources)
     for source in sources:
         if not source.class_path.is_file():
@@ -153,6 +154,7 @@ def _find_gaps(
 
 def _describe(source: _Source) -> Image:
     photo_path = source.photo_path if source.photo_path.is_file() else None
+    # Heads of pictures are cheap to read; SBD's maps have none and must be unpacked whole.
     if source.class_path.suffix == ".png":
         width, height = read_picture_size(source.class_path)
     elif photo_path is not None:
@@ -222,11 +224,13 @@ def _build_label(
                 "restore the original"
             )
     category_of = _find_classes(image, area_of, class_of)
+    # Numbers of objects may have gaps, so further ids follow the largest.
     num_objects = max(category_of, default=0)
     loose = sorted({c for o, c in area_of if o == 0 and c not in (_BACKGROUND, _VOID_VALUE)})
     group_of = {class_id: num_objects + 1 + n for n, class_id in enumerate(loose)}
     background = num_objects + len(group_of) + 1
     segment_of_class = {**group_of, _BACKGROUND: background}
+    # An object keeps all its pixels, also the few on its border where the classes say otherwise.
     segment_of = {
         o * 256 + c + 1: o if o in category_of else segment_of_class.get(c, VOID)
         for o, c in area_of
@@ -262,6 +266,7 @@ def _find_classes(
             areas[number][class_id] = area
     found = {}
     for number, area_by_class in areas.items():
+        # The border of an object may be void in the class map, which says nothing of its class.
         labelled = {c: area for c, area in area_by_class.items() if c != _VOID_VALUE}
         best = max(labelled, key=labelled.__getitem__, default=_BACKGROUND)
         if best == _BACKGROUND or labelled[best] < _MIN_SHARE * sum(labelled.values()):

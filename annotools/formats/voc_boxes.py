@@ -72,6 +72,7 @@ def _read_coordinate(place: str, element: ElementTree.Element, key: str) -> int:
         value = float(text)
     except ValueError:
         value = math.nan
+    # Written this way round, the comparison also refuses what is not a number.
     if not 1 <= value <= _MAX_COORDINATE:
         raise DatasetError(f"{place}: {key} is {text!r}, not a pixel counted from 1: correct it")
     return round(value)

@@ -48,6 +48,7 @@ _TAGS = ("stuff_tags", "thing_tags")
 
 _ABSENT = {ABSENT_CLASSES: _Count(_CLASSES, less=_PRESENT)}
 _BOXES = {
+    # Whoever draws boxes is asked about things alone, so absent stuff costs nothing here.
     "box": _Count(("things",)),
     ABSENT_CLASSES: _Count(("num_thing_classes",), less=("thing_classes_present",)),
 }
@@ -118,6 +119,7 @@ def count_actions(content: ImageContent, kinds: Iterable[str]) -> dict[str, dict
         if kind not in LABEL_KINDS:
             raise ValueError(f"no label kind {kind!r}: give one of {', '.join(LABEL_KINDS)}")
         actions = actions_for(content, kind)
+        # One count that is not a number makes the whole sum not a number.
         if not math.isnan(sum(actions.values())):
             counts[kind] = {action: round(count) for action, count in actions.items()}
     return counts
@@ -143,6 +145,7 @@ def unknown_counts(
 ) -> tuple[str, ...]:
     """Return the fields of `ImageContent` that a price of this kind needs and nobody knows."""
     counts = _counts(content, kind)
+    # Nobody pays for some questions, and then their counts may stay unknown.
     unpaid = {ABSENT_TAGS, ABSENT_CLASSES}.difference(
         _asked_in_vain(counts, times, all_questions=all_questions)
     )

@@ -99,6 +99,7 @@ class Statistics:
     @property
     def content(self) -> ImageContent:
         """The means per image."""
+        # Where there is no stuff, that none is present is known without anybody publishing it.
         none = 0.0 if self.num_stuff_classes == 0 else UNKNOWN
         stuff_tags = none if self.stuff_tags_per_crop is None else self.stuff_tags_per_crop
         stuff = none if self.stuff_classes_present is None else self.stuff_classes_present
@@ -221,6 +222,7 @@ def measure_source(
     has_masks = isinstance(source, FullLabel)
     has_things = isinstance(source, FullLabel) or source.has_boxes
     objects = source.objects.values()
+    # Absence of a category is known only where somebody was asked or would have seen it.
     known = {*tagged, *(thing_ids if has_things else ()), *(stuff_ids if has_masks else ())}
     things = [o for o in objects if o.category_id in thing_ids] if has_things else None
     tag_ids = [category_id for crop in crops for category_id in crop.category_ids]

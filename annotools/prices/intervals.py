@@ -93,9 +93,11 @@ def draw_seconds(times: AnnotationTimes, seed: int, num_draws: int = NUM_DRAWS) 
     """
     draws = {}
     for name, time in times.actions.items():
+        # A time of 0 has 0 as both ends of its range, and 0 has no logarithm.
         if time.seconds == 0:
             draws[name] = np.zeros(num_draws)
             continue
+        # With a stream of its own, a time is drawn alike whatever other actions the table has.
         normal = stream(seed, "times", name).standard_normal(num_draws)
         spread_below = np.log(time.seconds / time.low) / _Z_95
         spread_above = np.log(time.high / time.seconds) / _Z_95
@@ -107,6 +109,7 @@ def draw_seconds(times: AnnotationTimes, seed: int, num_draws: int = NUM_DRAWS) 
 
 def total_hours(actions: Mapping[str, float], seconds: Mapping[str, Draws]) -> Draws:
     """Return the hours that so many actions take in each draw, (D,)."""
+    # Summing starts from an array, so that a label without actions is zero in every draw.
     num_draws = len(next(iter(seconds.values())))
     return sum((n * seconds[a] for a, n in actions.items()), np.zeros(num_draws)) / 3600
 
@@ -131,6 +134,7 @@ def price_workload(
     full_hours = 0.0 if full.actions is None else _hours(full.actions, times)
     ratio = times_dearer = ratio_interval = dearer_interval = None
     if full.actions is not None and full_hours > 0:
+        # The ratio is taken draw by draw, because in each draw the same annotators make both.
         full_drawn = total_hours(full.actions, seconds)
         ratio, ratio_interval = hours / full_hours, quantiles(drawn / full_drawn)
         if hours > 0:

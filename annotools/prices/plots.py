@@ -30,6 +30,7 @@ def draw_prices(prices: Sequence[Price], saving: tuple[Price, Draws] | None, pat
         path: the file to write.
     """
     num_panels = 1 if saving is None else 2
+    # The figure is made without pyplot, which would keep it alive until it is closed.
     figure = Figure(figsize=(5.5 * num_panels, 1.6 + 0.42 * max(len(prices), 5)), dpi=160)
     figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
@@ -54,9 +55,11 @@ def _draw_hours(axes: Axes, prices: Sequence[Price]) -> None:
             va="center", fontsize=8,
         )  # fmt: skip
     # On the right there is room for the hours.
+    # Where nothing costs anything, 1e-9 keeps the axis from having no width.
     axes.set_xlim(0, 1.25 * max([1e-9, *hours, *ends.ravel()]))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    # Bars are stacked from the bottom, and the price list has its first kind on top.
     axes.invert_yaxis()
     axes.set_xlabel("annotator hours; lines: 5 to 95 % over the ranges of the times")
     axes.spines[["top", "right"]].set_visible(False)
@@ -64,6 +67,7 @@ def _draw_hours(axes: Axes, prices: Sequence[Price]) -> None:
 
 def _draw_saving(axes: Axes, price: Price, ratios: Draws) -> None:
     middle = quantiles(ratios)
+    # The rarest draws lie far to the right and would press all others into a few bars.
     axes.hist(ratios, bins=60, range=(0, float(np.quantile(ratios, 0.995))), color=_BAR)
     axes.axvspan(middle.low, middle.high, color="black", alpha=0.08)
     axes.axvline(middle.median, color="black", label=f"median {middle.median:.3g}")

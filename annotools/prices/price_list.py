@@ -86,6 +86,7 @@ def make_price_list(
         kinds = [kind for kind in PRICE_KINDS if kind not in left_out]
     asked = tuple(dict.fromkeys(kinds))
     workloads = list_workloads(content, num_images, asked, times, num_coarse_images)
+    # Savings are over full labels, which are priced for that whether they were asked for or not.
     (full,) = list_workloads(content, num_images, ("full",), times, num_coarse_images)
     # One set of draws for all: a saving compares two labels of the same annotators.
     seconds = draw_seconds(times, seed)
@@ -189,6 +190,7 @@ def write_interval(interval: Interval | None, factor: float = 1) -> str:
     """Return both ends, times the factor, in brackets after a space; nothing where they agree."""
     if interval is None:
         return ""
+    # Ends are compared as they are written: two equal texts would tell nothing.
     low, high = (_three_digits(factor * end) for end in (interval.low, interval.high))
     return f" ({low}–{high})" if low != high else ""
 

@@ -126,6 +126,7 @@ def _report(
     pixels = sum(width * height * images for (width, height), images in counts.sizes.items())
     labelled = sum(map(sum, counts.areas.values()))
     instances = [content.instances for content in contents]
+    # One image without a count makes the sum not a number, and no total is known.
     has_objects = bool(instances) and not math.isnan(sum(instances))
     counted = [c for c in categories.categories if has_masks or (has_objects and c.is_thing)]
     crops = round(sum(content.crops for content in contents))

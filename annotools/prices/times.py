@@ -146,6 +146,7 @@ def mixed_quality_control(
 
     None where all are alike: such times can be compared as they are.
     """
+    # They are listed in the order of `ACTIONS`, because that of a set changes from run to run.
     known = [action for action in ACTIONS if action in set(actions) & times.actions.keys()]
     unchecked = tuple(a for a in known if not times.actions[a].quality_control)
     checked = tuple(a for a in known if times.actions[a].quality_control)
@@ -179,6 +180,7 @@ def _inherit(inherited: AnnotationTimes, own: Mapping[str, Any], path: Path) -> 
     """Return the table of a file, completed with what it inherits."""
     old = as_table(inherited)
     own_actions = own.get("actions", {})
+    # `read_settings` then says what is wrong with the file's own value.
     if not isinstance(own_actions, Mapping):
         return {**old, **own}
     actions = {
@@ -196,6 +198,7 @@ def _inherit(inherited: AnnotationTimes, own: Mapping[str, Any], path: Path) -> 
 
 def _replace_keys(old: dict[str, Any] | None, own: Any, file_name: str) -> Any:
     """Return the table of an action: the inherited one with some keys replaced."""
+    # An action that is new here has to be complete, as `read_settings` makes sure.
     if old is None or not isinstance(own, Mapping):
         return own
     # Another time is not what the inherited source published, and nobody says it was measured.

@@ -67,6 +67,7 @@ def list_workloads(
             raise RecipeError(f"unknown label kind {kind!r}: use {', '.join(PRICE_KINDS)}")
         num_images_of = {kind: num_images}
         if num_coarse_images:
+            # Further images get every other kind just as the first ones do.
             further = "coarse" if kind in ("full", "full by vertex") else kind
             num_images_of[further] = num_images_of.get(further, 0) + num_coarse_images
         as_asked = _workload(content, num_images_of, times, all_questions=False)
@@ -86,6 +87,7 @@ def _workload(
 ) -> Workload:
     """Add up the work of so many images of each kind, under the name of the first kind."""
     total: dict[str, float] = {}
+    # Keys of a dictionary keep their order, and a count that both kinds lack is named once.
     missing_counts: dict[str, None] = {}
     for kind, count in num_images_of.items():
         mean = paid_actions(actions_for(content, kind), times, all_questions=all_questions)

@@ -25,6 +25,7 @@ class Part:
 def draw_object_parts(rng: np.random.Generator, category_id: int) -> list[Part]:
     """Return the parts of a person (11), car (12), bus (13) or sign (14), back to front."""
     parts = {11: _person, 12: _car, 13: _bus, 14: _sign}[category_id](rng)
+    # Half of the objects face the other way.
     if rng.random() < 0.5:
         return parts
     return [

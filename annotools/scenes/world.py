@@ -102,7 +102,9 @@ class Scene:
 
 def draw_scene(world: SceneWorld, split: str, number: int) -> Scene:
     """Draw the number-th scene of a split."""
+    # All draws of a scene are from one generator: in another order they would be another scene.
     rng = stream(world.seed, "scene", split, number)
+    # Floats let shading and windows leave the range 0 to 255 until `_expose` clips once.
     canvas = np.zeros((world.height, world.width, 3), dtype=np.float32)
     segment_map = np.full((world.height, world.width), SKY, dtype=np.int32)
     horizon = world.height * rng.uniform(0.34, 0.5)
@@ -118,6 +120,7 @@ def draw_scene(world: SceneWorld, split: str, number: int) -> Scene:
         _paint_object(canvas, segment_map, segment_id, parts, ground_y, centre_x, size)
     photo = _expose(rng, canvas, world.noise)
     areas = dict(zip(*np.unique(segment_map, return_counts=True), strict=True))
+    # Specks become void in the map and stay in the photo, as with real annotators.
     specks = [i for i, area in areas.items() if category_of[int(i)] > SKY and area < _MIN_AREA]
     segment_map[np.isin(segment_map, specks)] = VOID
     return Scene(
@@ -145,6 +148,7 @@ def _draw_stuff(
         _fill(rng, canvas, mask, colour, 10 * world.texture, grain=6)
         _draw_windows(rng, canvas, (left, top, right, int(horizon)), world.texture)
         segment_map[mask] = BUILDING
+    # The road comes second and is narrower, so that the sidewalk is left on both sides of it.
     for stuff_id, spread, base in ((SIDEWALK, 2.0, [165, 150, 150]), (ROAD, 1.1, [95, 95, 100])):
         mask = _ground_wedge(
             segment_map.shape, horizon, vanishing_x, spread * rng.uniform(0.8, 1.3)
@@ -179,6 +183,7 @@ def _fill(
 def _skyline(rng: np.random.Generator, width: int, horizon: float) -> list[tuple[int, int, int]]:
     """Return (left, right, top) of the buildings, with gaps of sky between some."""
     blocks = []
+    # The first building may begin outside, so that the left border cuts it as the right one does.
     left = -int(rng.integers(0, width // 8))
     while left < width:
         right = left + int(width * rng.uniform(0.08, 0.25))
@@ -245,11 +250,13 @@ def _place_objects(
     for _ in range(int(rng.integers(world.min_things, world.max_things + 1))):
         category_id = int(rng.choice(list(shares), p=list(shares.values())))
         depth = (world.height - horizon) * (0.25 + 0.8 * rng.beta(1.2, 1.7))
+        # For a level camera 2.2 metres up, a metre at this depth is so many pixels.
         scale = depth / 2.2
         width, height = (side * scale * rng.uniform(0.85, 1.2) for side in metres[category_id])
         on_road = category_id in (CAR, BUS)
         reach = depth * (1.1 if on_road else 2.0)
         offset = rng.uniform(-reach, reach)
+        # People and signs keep off the middle, where the road is.
         if not on_road:
             offset = np.sign(offset) * max(abs(offset), 0.7 * depth)
         if height >= _MIN_OBJECT_HEIGHT:

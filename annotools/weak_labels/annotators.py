@@ -193,6 +193,7 @@ def annotate_points(
 def _draw_box(
     box: Box, habits: BoxHabits, image_size_wh: tuple[int, int], generator: np.random.Generator
 ) -> tuple[Box, ...]:
+    # Both are drawn before either is used, so that one rate does not move the draws of the sides.
     missing, doubling = generator.random(2)
     if missing < _miss_rate(box.box_xyxy, habits.miss_rate, image_size_wh):
         return ()
@@ -242,6 +243,7 @@ def _annotate_crop(
     given = []
     for category_id in asked:
         key = (*crop.box_xyxy, category_id)
+        # One number serves both mistakes: a category is either there to miss or not.
         draw = stream(seed, "annotator", "tags", image_id, *key).random()
         is_seen = category_id in crop.category_ids and draw >= habits.miss_rate
         is_made_up = category_id not in crop.category_ids and draw < habits.false_rate

@@ -85,6 +85,7 @@ def take_kind(
         asked = tuple(i for i in source.tagged_category_ids if i in asked)
         crops = source.crops
     else:
+        # Boxes were drawn on things alone, so nobody knows what stuff a crop has.
         asked = tuple(i for i in asked if categories.by_id(i).is_thing)
         crops = _crops_of_boxes(source, size_wh, crop_size_wh) if asked else ()
     tagged = tuple(

@@ -89,6 +89,7 @@ def _polygons(
 def _part_contours(core: NDArray[np.uint8]) -> Iterator[_Polygon]:
     """Yield the outer contour of each part of a (H, W) mask of 0 and 1, without hairs."""
     core = _without_hairs(_slit_holes(core))
+    # With eight neighbours a part could hang together at a corner, where its contour passes twice.
     num_parts, part_map, boxes, _ = cv2.connectedComponentsWithStats(core, connectivity=4)
     for part in range(1, num_parts):
         x, y, width, height, _ = boxes[part].tolist()
@@ -109,6 +110,7 @@ def _slit_holes(core: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for i, contour in enumerate(contours):
         is_hole = hierarchy[0, i, 3] >= 0
         if is_hole:
+            # OpenCV traces a hole on the mask's pixels around it: this one lies above the hole.
             x, y = contour[contour[:, 0, 1].argmin(), 0]
             gaps = np.flatnonzero(core[:y, x] == 0)
             slit[gaps[-1] + 1 if len(gaps) else 0 : y + 1, x] = 0
@@ -134,15 +136,18 @@ def _simplify(contour: _Polygon, margin: float, off_segment: NDArray[np.uint8]) 
 
 def _is_simple(polygon: _Polygon) -> bool:
     """Return whether a polygon has an inside and its sides meet at common vertices only."""
+    # Whole numbers have no rounding that could make sides which touch look apart.
     start = polygon.astype(np.int64)  # (V, 2)
     end = np.roll(start, -1, axis=0)
     side = end - start
     following = np.roll(side, -1, axis=0)
+    # This also holds for a side without length, and for a polygon of two vertices.
     turns_back = (_cross(side, following) == 0) & ((side * following).sum(axis=1) <= 0)
     # Vertex j lies to one side of side i, to the other, or on its line.
     place = np.sign(_cross(side[:, None], start[None] - start[:, None]))  # (V, V)
     straddles = place * np.roll(place, -1, axis=1) <= 0
     low, high = np.minimum(start, end), np.maximum(start, end)
+    # Two sides on one line straddle each other wherever they lie, and only their boxes can tell.
     overlaps = ((low[:, None] <= high) & (low <= high[:, None])).all(axis=2)
     number = np.arange(len(polygon))
     apart = (number - number[:, None]) % len(polygon)

@@ -55,6 +55,7 @@ def annotate_full(
 def _redraw(
     segment_map: SegmentMap, segment: Segment, label: FullLabel, habits: PolygonHabits, seed: int
 ) -> None:
+    # The stream is the segment's own, so that other segments do not move its vertices.
     generator = stream(seed, "annotator", "polygons", label.image_id, segment.segment_id)
     last_xy = np.array(segment_map.shape[::-1]) - 1
     polygons = []

@@ -78,6 +78,7 @@ def depth_of(
 
 def _inner_pixels(segment_map: SegmentMap) -> NDArray[np.uint8]:
     """Return (H, W), 1 on pixels whose eight neighbours are all of the same segment, else 0."""
+    # All nine pixels are the same if three rows are, each along x, and the middle column along y.
     centre = segment_map[:, 1:-1]
     same = (segment_map[:, 2:] == centre) & (segment_map[:, :-2] == centre)
     inner = np.zeros(segment_map.shape, dtype=np.uint8)

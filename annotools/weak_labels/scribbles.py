@@ -86,10 +86,12 @@ def _middle_path(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDAr
 
 def _neighbours(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> "csr_array[np.float64]":
     """Return the (N, N) graph of neighbouring nodes: length over depth, to favour the middle."""
+    # The rim of -1 lets every pixel look at its neighbours, with no case for the border.
     number = np.full(np.add(is_node.shape, 2), -1)
     number[1:-1, 1:-1][is_node] = np.arange(len(depth))
     here = number[1:-1, 1:-1]
     starts, ends, costs = [], [], []
+    # Four of the eight directions are enough, because the graph is read without direction.
     for rows, columns, length in (
         (np.s_[1:-1], np.s_[2:], 1.0),
         (np.s_[2:], np.s_[1:-1], 1.0),
@@ -106,6 +108,7 @@ def _neighbours(is_node: NDArray[np.bool_], depth: NDArray[np.float32]) -> "csr_
 
 
 def _farthest(graph: "csr_array[np.float64]", start: int) -> int:
+    # Steps count here and not costs, which are high in narrow places and would favour them.
     order = breadth_first_order(graph, start, directed=False, return_predecessors=False)
     return int(order[-1])
 
@@ -118,5 +121,6 @@ def _trim(path: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np
 def _without_straight_nodes(nodes_xy: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the (M, 2) nodes of an (N, 2) path where its direction changes, and both ends."""
     turns = (np.diff(nodes_xy, n=2, axis=0) != 0).any(axis=1)
+    # A path of one node has one end and not two, hence the cut to its length.
     is_kept = np.concatenate([[True], turns, [True]])[-len(nodes_xy) :]
     return np.asarray(nodes_xy[is_kept])
