@@ -193,7 +193,10 @@ def group_instances(
         if category_id not in thing_ids:
             raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
         is_crowd = take_flag(place, entry, "iscrowd", default=False)
+        # Exporters write null as well as an empty list for no mask.
         segmentation = entry.get("segmentation", [])
+        if segmentation is None and may_lack_mask:
+            segmentation = []
         if segmentation == [] and not may_lack_mask:
             raise DatasetError(f"{place}: segmentation is missing: add it, a box is no mask")
         of_image[image_id].append(

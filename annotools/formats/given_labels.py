@@ -105,7 +105,7 @@ def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
     Raises:
         DatasetError: when the file is missing or contradicts itself.
     """
-    content = read_json(path, "*.json")
+    content = _read_object(path)
     if ALL_CATEGORIES in content:
         categories = read_categories(path, content, ALL_CATEGORIES)
     else:
@@ -132,7 +132,7 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
     Raises:
         DatasetError: when the file is missing or contradicts itself.
     """
-    content = read_json(path, "*.json")
+    content = _read_object(path)
     listed = read_categories(path, content)
     if ALL_CATEGORIES in content:
         categories = read_categories(path, content, ALL_CATEGORIES)
@@ -149,15 +149,19 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
         if image_id not in image_of:
             raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
         x, y, width, height = (take(place, entry, k, int) for k in ("x", "y", "width", "height"))
-        tagged = entry.get("category_ids")
-        if not isinstance(tagged, list) or not set(tagged) <= set(listed.class_index_of):
+        tagged: Any = entry.get("category_ids")
+        # A flag equals 0 or 1 and would pass for an id.
+        is_list = isinstance(tagged, list) and all(type(i) is int for i in tagged)
+        if not is_list or not set(tagged) <= set(listed.class_index_of):
             raise DatasetError(f"{place}: category_ids {tagged!r}: list ids of categories")
         image = image_of[image_id]
         if min(x, y) < 0 or min(width, height) < 1:
             raise DatasetError(f"{place}: {width} x {height} at {x}, {y} is no crop: correct it")
         if x + width > image.width or y + height > image.height:
             raise DatasetError(f"{place}: the crop leaves its image: correct it")
-        crop = TaggedCrop(box_xyxy=(x, y, x + width, y + height), category_ids=tuple(tagged))
+        crop = TaggedCrop(
+            box_xyxy=(x, y, x + width, y + height), category_ids=tuple(sorted({*tagged}))
+        )
         crops_of[image_id].append(crop)
     asked = tuple(sorted(listed.class_index_of))
     return GivenLabels(
@@ -170,6 +174,13 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
             for image_id, crops in crops_of.items()
         },
     )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path, "*.json")
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: is not a JSON object: give a file of labels")
+    return content
 
 
 def _images_in_order(path: Path, content: Any, photos: Path | None) -> tuple[Image, ...]:

@@ -279,9 +279,14 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         ({"width": 61}, "leaves its image"),
         ({"width": 0}, "is no crop"),
         ({"category_ids": [98]}, "list ids of categories"),
+        ({"category_ids": [[10]]}, "list ids of categories"),
+        ({"category_ids": [True]}, "list ids of categories"),
         ({"image_id": "c"}, "is not in images"),
     ):
         assert message in refusal("tags.json", tags | {"crops": [crop | wrong]})
+    for name in whole:
+        for content in (5, None, []):
+            assert "is not a JSON object" in refusal(name, content)
     missing = tmp_path / "nowhere"
     done = run_command("--photos", missing, *given_files(weak), "--out", tmp_path / "out")
     assert "no such folder: give --photos" in str(done.exception)
