@@ -46,8 +46,9 @@ def start_folder(
         DatasetError: when the folder holds anything that this run may not resume or remove.
         OSError: when it cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: is a file: give --out a folder")
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise DatasetError(f"{place}: is a file: give --out a folder")
     before = _read_own(out / _SETUP, written_by)
     if not overwrite:
         if before is not None and before.get("setup") == setup:

@@ -94,15 +94,18 @@ def convert(
         # The plan's prices are for crops of its own, so the format's default does not count here.
         crop_size_wh = options.parse_size(crops) or allocation.settings.crop_size_wh
         times = times or allocation.settings.times
+    source = Source(
+        format_name=format_name,
+        root=root,
+        split=split,
+        allow_missing=allow_missing,
+        categories=categories,
+        max_images=max_images,
+    )
+    options.check_answer(json_file, out, (labels, annotator, times))
+    options.open_dataset(source, {"--json": json_file})
     conversion = convert_source(
-        Source(
-            format_name=format_name,
-            root=root,
-            split=split,
-            allow_missing=allow_missing,
-            categories=categories,
-            max_images=max_images,
-        ),
+        source,
         Wanted(
             kinds=tuple(dict.fromkeys(kinds or ())),
             box_format=box_format,

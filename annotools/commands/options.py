@@ -153,6 +153,22 @@ def check_outputs(
         _check_writable(option, path)
 
 
+def check_answer(json_file: Path | None, out: Path, inputs: Iterable[Path | str | None]) -> None:
+    """Make sure that the file of `--json` is none that a command with an output folder needs.
+
+    Args:
+        json_file: the file, or None.
+        out: the folder that the command fills.
+        inputs: files that it reads, as `check_outputs` takes them.
+
+    Raises:
+        typer.BadParameter: when it cannot be written, is read, or lies in the folder.
+    """
+    check_outputs({"--json": json_file}, inputs)
+    if json_file is not None and json_file.resolve().is_relative_to(out.resolve()):
+        raise typer.BadParameter(f"--json {json_file}: lies in {out}: give a file elsewhere")
+
+
 def refuse_replacing(outputs: Mapping[str, Path | None], dataset: "Dataset") -> None:
     """Make sure that no file to write is one of a dataset.
 

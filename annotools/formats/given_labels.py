@@ -7,7 +7,7 @@ from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.formats.coco_entries import image_entry, read_images, take_image_id
+from annotools.formats.coco_entries import drop_without_photo, read_images, take_image_id
 from annotools.formats.coco_instances import (
     find_boxes,
     group_instances,
@@ -41,7 +41,9 @@ class GivenLabels:
     weak_of: Mapping[int | str, WeakLabel]
 
 
-def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
+def read_weak(
+    photos: Path, boxes: Path | None, tags: Path | None, allow_missing: bool = False
+) -> Dataset:
     """Return images with the boxes and tags that annotators gave, as a dataset without masks.
 
     Boxes are in any COCO detection file: `bbox` counts, masks are not looked at. Tags are in a file
@@ -51,24 +53,26 @@ def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
         photos: the folder that names of photos are relative to.
         boxes: the file of boxes, None without one.
         tags: the file of tags, None without one.
+        allow_missing: leave out images whose photo is missing, and impossible boxes, and list them
+            as drops.
 
     Raises:
-        DatasetError: when a file is missing or contradicts itself or the other, or a photo is not
-            there.
+        DatasetError: when a file is missing or contradicts itself or the other, or, unless
+            allowed, a photo is not there or a box is impossible.
     """
     if not photos.is_dir():
         raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
     # Tags come first because the categories of the first file count: tags may be about stuff, which
     # a file of boxes need not list.
     sides = [] if tags is None else [read_tags(tags, photos)]
-    sides += [] if boxes is None else [read_boxes(boxes, photos)]
+    sides += [] if boxes is None else [read_boxes(boxes, photos, allow_missing)]
     first, last = sides[0], sides[-1]
     if first is not last:
         _check_agreement(tags=first, boxes=last)
     images = {image.image_id: image for given in reversed(sides) for image in given.images}
-    for image in images.values():
-        if image.path is None or not image.path.is_file():
-            raise DatasetError(f"{image.path}: the photo is missing: give --photos its folder")
+    kept, drops = drop_without_photo(tuple(images.values()))
+    if drops and not allow_missing:
+        raise DatasetError(f"{drops[0].place}: {drops[0].reason}: give --photos its folder")
     weak_of = dict(first.weak_of)
     for image_id, weak in last.weak_of.items():
         tagged = weak_of.get(image_id, weak)
@@ -85,15 +89,20 @@ def read_weak(photos: Path, boxes: Path | None, tags: Path | None) -> Dataset:
         name=first.format_name,
         split="given",
         categories=first.categories,
-        images=tuple(images.values()),
+        images=kept,
         read_label=refuse,
         read_photo=read_photo,
         read_weak=give,
+        drops=drops,
         source_files=tuple(given.path for given in sides),
+        notes=(
+            "there are boxes or tags and no masks",
+            "sides of boxes are rounded to whole pixels, and boxes end at the border of their image",
+        ),
     )
 
 
-def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
+def read_boxes(path: Path, photos: Path | None = None, allow_missing: bool = False) -> GivenLabels:
     """Return the boxes of a COCO detection file.
 
     Without a list of all categories, those of the file are things, before them comes a background.
@@ -101,6 +110,7 @@ def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
     Args:
         path: of the file.
         photos: the folder of the photos; None leaves images without a path.
+        allow_missing: make impossible boxes drops of their image.
 
     Raises:
         DatasetError: when the file is missing or contradicts itself.
@@ -118,7 +128,7 @@ def read_boxes(path: Path, photos: Path | None = None) -> GivenLabels:
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        weak_of=find_boxes(path, instances_of, images, allow_missing=False),
+        weak_of=find_boxes(path, instances_of, images, allow_missing=allow_missing),
     )
 
 
@@ -199,18 +209,30 @@ def _format_of(content: Any) -> str:
 
 def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
     """Make sure that two files are about the same categories and images."""
-    for category_id in boxes.categories.class_index_of:
-        is_background = category_id == boxes.categories.background_id
-        if category_id not in tags.categories.class_index_of and not is_background:
+    together = f"{boxes.path} and {tags.path}"
+    for category in boxes.categories.categories:
+        # A background that a reader added has no place in either file.
+        if category.category_id == boxes.categories.background_id:
+            continue
+        index = tags.categories.class_index_of.get(category.category_id)
+        name = "nothing" if index is None else tags.categories.categories[index].name
+        if name != category.name:
             raise DatasetError(
-                f"{boxes.path}: category {category_id} is not in {tags.path}: give files of one "
-                "dataset"
+                f"{together}: category {category.category_id} is {category.name!r} in one and "
+                f"{name!r} in the other: give files of one dataset"
             )
     image_of = {image.image_id: image for image in tags.images}
+    id_of = {image.file_name: image.image_id for image in tags.images}
     for image in boxes.images:
         other = image_of.get(image.image_id, image)
-        if image_entry(other) != image_entry(image):
+        if id_of.get(image.file_name, image.image_id) != image.image_id:
             raise DatasetError(
-                f"{boxes.path}: image {image.image_id!r} is {image.file_name}, in {tags.path} "
-                f"{other.file_name} or of another size: give files of one dataset"
+                f"{together}: {image.file_name} is image {image.image_id!r} in one and image "
+                f"{id_of[image.file_name]!r} in the other: give it the same id"
+            )
+        if (other.file_name, other.size_wh) != (image.file_name, image.size_wh):
+            raise DatasetError(
+                f"{together}: image {image.image_id!r} is {image.file_name} of {image.width} x "
+                f"{image.height} pixels in one and {other.file_name} of {other.width} x "
+                f"{other.height} in the other: give files of one dataset"
             )

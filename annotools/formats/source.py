@@ -44,7 +44,7 @@ def open_source(source: Source) -> Dataset:
         AnnotationError: for what the reader or `recategorise` finds wrong.
     """
     if source.boxes is not None or source.tags is not None:
-        return read_weak(source.root, source.boxes, source.tags)
+        return read_weak(source.root, source.boxes, source.tags, source.allow_missing)
     dataset = read_dataset(
         source.format_name, source.root, source.split, allow_missing=source.allow_missing
     )
@@ -67,7 +67,7 @@ def same_image(dataset: Dataset, image: Image) -> Image:
     place = dataset.source_files[0] if dataset.source_files else dataset.name
     other = dataset.image_of.get(image.image_id)
     if other is None:
-        raise DatasetError(f"{place}: has no label of image {image.image_id}")
+        raise DatasetError(f"{place}: has no label of image {image.image_id}: give one that has")
     names = [PurePosixPath(one.file_name).stem for one in (other, image)]
     sizes = [(one.width, one.height) for one in (other, image)]
     if names[0] != names[1] or sizes[0] != sizes[1]:

@@ -152,6 +152,12 @@ def test_a_file_is_no_folder(tmp_path: Path):
         start(write(tmp_path / "out"), SETUP, overwrite=True)
 
 
+def test_a_folder_cannot_lie_in_a_file(tmp_path: Path):
+    write(tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"/out: is a file: give --out a folder"):
+        start(tmp_path / "out/a/b", SETUP, overwrite=False)
+
+
 def test_a_folder_that_holds_what_is_read_is_refused(tmp_path: Path):
     root = tmp_path / "in"
     label = write(root / "panoptic/a.png")

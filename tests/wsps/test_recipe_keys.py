@@ -211,7 +211,7 @@ def test_a_link_goes_on_where_it_does_not_use_the_setting(
         try:
             link(*arguments)
         except DatasetError as error:
-            return f"different {name}" in str(error)
+            return f"different {name}" in str(error) or f"different recipe.{name}" in str(error)
         return False
 
     # A folder that other settings filled is refused, and nothing is done before.

@@ -16,7 +16,8 @@ from annotools.commands.options import (
     Overwrite,
     Split,
     Workers,
-    check_outputs,
+    check_answer,
+    open_dataset,
     parse_size,
 )
 from wsps.commands.quality_tables import print_labels
@@ -149,17 +150,17 @@ def pseudo_label(
       --set tags.cam_threshold=0.4 --set classifier.steps=400 --out tags
     """  # noqa: D301
     from annotools.files import write_json
-    from annotools.formats.source import Source, open_source
+    from annotools.formats.source import Source
     from annotools.settings import as_table
     from annotools.weak_labels.annotators import read_annotator
     from wsps.pseudo_labels import rounds as made_in
     from wsps.pseudo_labels.request import LabelRequest, kinds_of_allocation, kinds_of_given
 
     read = [root, labels, recipe_file, boxes, tags, annotator, truth]
-    check_outputs({"--json": json_file}, read)
+    check_answer(json_file, out, read)
     given = boxes is not None or tags is not None
     asked = {"ROOT": root, "--format": format_name, "--labels": labels}
-    _check_usage(given, asked, {"--val-split": val_split}, photos)
+    _check_usage(given, asked, {"--val-split": val_split, "--crops": crops and tags}, photos)
     # The checks above leave one of the two.
     chosen = None if given else _read_labels(str(labels))
     source = Source(
@@ -171,8 +172,10 @@ def pseudo_label(
         boxes=boxes,
         tags=tags,
     )
-    open_source.cache_clear()  # The files may have changed since they were read last.
-    dataset = open_source(source)
+    dataset = open_dataset(source, {"--json": json_file})
+    measured_by = _find_truth(truth, source, dataset)
+    if measured_by is not None:
+        open_dataset(measured_by, {"--json": json_file})
     recipe = _read_recipe(recipe_file, changes or (), crops, chosen, dataset)
     recipe = _replace_rounds(recipe, rounds)
     if chosen is None:
@@ -188,7 +191,7 @@ def pseudo_label(
         seed=seed,
         held_out_split=val_split,
         box_labels=box_labels,
-        truth=_find_truth(truth, source, dataset),
+        truth=measured_by,
         with_maps=maps,
     )
     # The module has another name here, where `pseudo_label` is the command and `rounds` an option.

@@ -214,12 +214,12 @@ def _check_truth(request: LabelRequest, dataset: Dataset) -> None:
     if request.truth is None:
         return
     truth = open_source(request.truth)
-    for category_id in dataset.categories.class_index_of:
-        if category_id not in truth.categories.class_index_of:
-            name = dataset.categories.by_id(category_id).name
+    for category in dataset.categories.categories:
+        index = truth.categories.class_index_of.get(category.category_id)
+        if index is None or truth.categories.categories[index].name != category.name:
             raise DatasetError(
-                f"{request.truth.root}: has no category {category_id} ({name}), which the labels "
-                "have: give the truth of the same categories"
+                f"{request.truth.root}: has no category {category.category_id} ({category.name}), "
+                "which the labels have: give the truth of the same categories"
             )
 
 

@@ -181,7 +181,8 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         "number of rounds": request.num_rounds,
         **as_table(replace(request.source, max_images=None)),
         "annotator": as_table(request.annotator),
-        **{name: as_table(getattr(recipe, name)) for name in sorted(set(used))},
+        # The source has boxes and tags too, so the tables of the recipe say whose they are.
+        **{f"recipe.{name}": as_table(getattr(recipe, name)) for name in sorted(set(used))},
         **({"seed": request.seed} if tagged(tasks) or learns or request.annotator else {}),
         "maps": request.with_maps,
         "truth": None

@@ -271,9 +271,16 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 
     boxes, tags = whole["boxes.json"], whole["tags.json"]
     other = [image | {"width": 61} for image in boxes["images"]]
-    assert "give files of one dataset" in refusal("boxes.json", boxes | {"images": other})
+    assert "60 x 40 in the other" in refusal("boxes.json", boxes | {"images": other})
+    renamed = [image | {"id": f"{image['id']}!"} for image in boxes["images"]]
+    message = refusal("boxes.json", boxes | {"images": renamed, "annotations": []})
+    assert "a.png is image 'a!' in one and image 'a' in the other" in message
     foreign = [*boxes["all_categories"], {"id": 99, "name": "bus", "isthing": 1}]
-    assert "category 99 is not in" in refusal("boxes.json", boxes | {"all_categories": foreign})
+    message = refusal("boxes.json", boxes | {"all_categories": foreign})
+    assert "category 99 is 'bus' in one and 'nothing' in the other" in message
+    named = [c | {"name": c["name"].upper()} for c in boxes["all_categories"]]
+    message = refusal("boxes.json", boxes | {"all_categories": named})
+    assert "category 10 is 'ROAD' in one and 'road' in the other" in message
     crop = tags["crops"][0]
     for wrong, message in (
         ({"width": 61}, "leaves its image"),
@@ -305,6 +312,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         (("--photos", "p", "--boxes", "b", "--labels", "boxes"), "--labels: give either"),
         (("root", "--photos", "p", "--boxes", "b"), "ROOT: give either a dataset or"),
         (("--photos", "p", "--boxes", "b", "--val-split", "val"), "--val-split: give either"),
+        (("--photos", "p", "--tags", "t", "--crops", "9x9"), "--crops: give either"),
         (("root", "--format", "voc"), "--labels is missing"),
         ((), "ROOT is missing"),
     ],
@@ -315,3 +323,39 @@ def test_labels_come_from_files_or_from_a_dataset(
     monkeypatch.setenv("COLUMNS", "400")
     done = run_command(*arguments, "--out", tmp_path / "out")
     assert (done.exit_code, message in done.output) == (2, True), done.output
+
+
+def test_the_table_replaces_nothing_that_is_read_or_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    root, out = tmp_path / "root", tmp_path / "out"
+    make_street(root, background=False)
+    convert(root, tmp_path / "weak", "--to", "boxes+tags")
+    files = ("--photos", root / "train", *given_files(tmp_path / "weak"), "--truth", root)
+    dataset = (root, "--format", "coco-panoptic", "--labels", "boxes")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    for given in (files, dataset):
+        for target in (root / "train/b.png", root / "panoptic.json", root / "panoptic/a.png"):
+            done = run_command(*given, "--out", out, "--json", target)
+            assert (done.exit_code, "is a file of the dataset" in done.output) == (2, True)
+        done = run_command(*given, "--out", out, "--json", out / "panoptic.json")
+        assert (done.exit_code, "give a file elsewhere" in done.output) == (2, True)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    assert not out.exists()
+
+
+def test_what_is_missing_or_impossible_can_be_left_out(tmp_path: Path) -> None:
+    make_street(tmp_path / "root", background=True)
+    gone = {"id": 9, "file_name": "gone.png", "width": 60, "height": 40}
+    annotations = [
+        {"image_id": 7, "category_id": 5, "bbox": [9, 10, 20, 20]},
+        {"image_id": 7, "category_id": 5, "bbox": [9, 10, 0, 20]},
+    ]
+    changes = {"images": [PHOTO_B, gone], "annotations": annotations}
+    boxes, out = write_detection(tmp_path / "export.json", **changes), tmp_path / "out"
+    given = ("--photos", tmp_path / "root/train", "--boxes", boxes, "--out", out)
+    assert "or allow missing ones" in str(run_command(*given).exception)
+    run_well(*given, "--allow-missing")
+    assert read_json(out / "manifest.json")["images"]["dropped"] == 1
+    assert [a["bbox"] for a in read_json(out / "boxes.json")["annotations"]] == [[9, 10, 20, 20]]
