@@ -97,7 +97,7 @@ def read_weak(
         source_files=tuple(given.path for given in sides),
         notes=(
             "there are boxes or tags and no masks",
-            "sides of boxes are rounded to whole pixels, and boxes end at the border of their image",
+            "sides of boxes are rounded to whole pixels, and boxes end where their image does",
         ),
     )
 
