@@ -54,6 +54,7 @@ def without_seconds(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) | {"seconds": None}
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     out, table = tmp_path / "run", tmp_path / "table.json"
     done = invoke("study", "run", recipe, "--out", out, "--workers", 1, "--json", table)

@@ -39,6 +39,7 @@ def world(tmp_path: Path) -> Path:
     return make_world(tmp_path)
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
     world: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_an_allocation_brings_the_crops_that_it_prices(world: Path, tmp_path: Pa
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_a_run_that_was_stopped_goes_on(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def labels_in(out: Path) -> dict[str, bytes]:
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in paths if ".state" not in p.parts}
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("background", [True, False])
 @pytest.mark.parametrize("kind", ["boxes", "tags", "boxes+tags"])
 def test_bought_files_give_bit_for_bit_the_labels_of_their_dataset(

@@ -67,6 +67,7 @@ def test_each_kind_goes_through_the_rounds(world: Path, tmp_path: Path) -> None:
     assert content["rounds"][2]["kinds"] == content["kinds"]
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 def test_the_first_labels_are_those_without_rounds(world: Path, tmp_path: Path) -> None:
     run_well(world, "boxes+tags", tmp_path / "without", *TWO_STEPS)
     run_well(world, "boxes+tags", tmp_path / "with", *ROUND)
@@ -77,6 +78,7 @@ def test_the_first_labels_are_those_without_rounds(world: Path, tmp_path: Path) 
     assert any(after[name] != before[name] for name in maps)
 
 
+@pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("number", [2, 6])
 def test_a_run_that_was_stopped_goes_on(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -1,0 +1,13 @@
+import pytest
+import torch
+
+
+@pytest.fixture
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the GPU from a test that compares two trainings digit by digit.
+
+    A GPU adds in any order, and Adam turns a gradient that is zero but for rounding into a whole
+    step, so that there no training repeats another exactly.
+    """
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # For workers, which are other processes.
