@@ -1,5 +1,7 @@
 """The command `check` lists what is wrong with a dataset."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,9 +48,8 @@ def check(
     from annotools.checks.dataset_checks import check_dataset
     from annotools.settings import as_table
 
-    # A dataset with errors may not open, so its files cannot be asked for as `open_dataset` does.
-    described = [root / "panoptic.json", *root.glob("annotations/*.json")]
-    options.check_outputs({"--json": json_file}, [root, *described])
+    options.check_outputs({"--json": json_file}, [root])
+    _refuse_replacing(json_file, root)
     chosen = tuple(dict.fromkeys(splits or ["train"]))
     report = check_dataset(format_name, root, chosen, tuple(against or ()), decode=decode)
     for problem in report.problems:
@@ -58,6 +59,19 @@ def check(
     options.write_answer(json_file, head | as_table(report))
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
+
+
+def _refuse_replacing(json_file: Path | None, root: Path) -> None:
+    """Refuse to write the answer over any file in the dataset's folder.
+
+    A dataset with errors may not open, so that its files cannot be asked for by name.
+    """
+    if json_file is None or not json_file.is_file():
+        return
+    # A linked folder of photos shows only in the path as it is written, other links only resolved.
+    file, folder = (Path(os.path.normpath(path.absolute())) for path in (json_file, root))
+    if file.is_relative_to(folder) or json_file.resolve().is_relative_to(root.resolve()):
+        raise typer.BadParameter(f"--json {json_file}: is a file in {root}: give another")
 
 
 def _line_of(problem: "Problem") -> str:
