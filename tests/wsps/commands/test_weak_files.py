@@ -13,7 +13,7 @@ from annotools.formats import read_dataset
 from annotools.formats.panoptic_folder import write_label, write_label_set
 from annotools.records import Dataset, Image
 from tests.builders import make_categories, make_label
-from tests.real_data import DATA
+from tests.real_data import real_data
 from tests.wsps.pseudo_label_runs import read_json, run_command
 
 QUICK = ("--set", "classifier.steps=2", "--set", "descent.batch_size=2")
@@ -101,7 +101,6 @@ def test_bought_files_give_bit_for_bit_the_labels_of_their_dataset(
     assert "2 images: 2 labelled." in shown
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the real data")
 @pytest.mark.parametrize(
     ("format_name", "root", "split", "photos"),
     [
@@ -113,13 +112,13 @@ def test_bought_files_give_bit_for_bit_the_labels_of_their_dataset(
 def test_files_of_real_datasets_give_their_labels(
     tmp_path: Path, format_name: str, root: str, split: str, photos: str
 ) -> None:
-    read = (DATA / root, "--format", format_name, "--split", split, "--max-images", 1)
+    read = (real_data(root), "--format", format_name, "--split", split, "--max-images", 1)
     given = ["convert", *read, "--to", "boxes+tags", "--out", tmp_path / "weak"]
     done = CliRunner().invoke(annotools_app, [str(argument) for argument in given])
     assert done.exit_code == 0, done.output
     method = (*QUICK, "--set", "boxes.method=box")
     run_well(*read, "--labels", "boxes+tags", "--out", tmp_path / "a", *method)
-    files = ("--photos", DATA / photos, *given_files(tmp_path / "weak"))
+    files = ("--photos", real_data(photos), *given_files(tmp_path / "weak"))
     run_well(*files, "--out", tmp_path / "b", *method)
     assert labels_in(tmp_path / "a") == labels_in(tmp_path / "b")
 
