@@ -1,7 +1,7 @@
 """Long work shows a bar on stderr, to people at a terminal and to nobody else."""
 
+import contextlib
 import multiprocessing
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from annotools.stderr import open_terminal
+
 T = TypeVar("T")
 
 
@@ -22,15 +24,16 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Yield the items while a bar shows how many of `total` are done."""
     # Workers write to the same terminal as their parent, and bars would overwrite each other.
     in_worker = multiprocessing.parent_process() is not None
-    if in_worker or not sys.stderr.isatty():
-        yield from items
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=description)
+    with contextlib.nullcontext() if in_worker else open_terminal() as terminal:
+        if terminal is None:
+            yield from items
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(file=terminal), transient=True) as progress:
+            yield from progress.track(items, total=total, description=description)

@@ -18,7 +18,7 @@ from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.json_values import read_bytes
-from annotools.formats.pictures import check_photo
+from annotools.formats.photos import check_photo
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image
 from annotools.weak_labels.buy import read_source

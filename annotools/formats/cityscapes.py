@@ -23,7 +23,8 @@ from annotools.category_tables.cityscapes import (
 from annotools.errors import DatasetError
 from annotools.formats.cityscapes_polygons import read_objects, read_polygon_size
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.pictures import decode_map, read_photo, read_picture_size
+from annotools.formats.photos import read_photo
+from annotools.formats.pictures import decode_map, read_picture_size
 from annotools.formats.polygons import count_corners
 from annotools.label_maps import Runs, build_label, draw_runs, find_runs, replace_ids
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image

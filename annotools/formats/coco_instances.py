@@ -28,7 +28,7 @@ from annotools.formats.coco_entries import (
 )
 from annotools.formats.coco_masks import check_polygons, find_pixels
 from annotools.formats.json_values import entries, read_json, refuse_gaps, take
-from annotools.formats.pictures import read_photo
+from annotools.formats.photos import read_photo
 from annotools.formats.polygons import count_corners
 from annotools.label_maps import build_label
 from annotools.records import Box, Dataset, Drop, FullLabel, Image, WeakLabel

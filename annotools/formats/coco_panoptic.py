@@ -22,7 +22,7 @@ from annotools.formats.coco_entries import (
 )
 from annotools.formats.json_values import check_inside, entries, read_json, refuse_gaps, take
 from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
-from annotools.formats.pictures import read_photo
+from annotools.formats.photos import read_photo
 from annotools.label_maps import build_label
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
 

@@ -15,7 +15,7 @@ from annotools.formats.coco_instances import (
 )
 from annotools.formats.coco_panoptic import read_categories
 from annotools.formats.json_values import entries, read_json, take
-from annotools.formats.pictures import read_photo
+from annotools.formats.photos import read_photo
 from annotools.formats.weak_json import ALL_CATEGORIES
 from annotools.records import (
     Dataset,

@@ -18,7 +18,8 @@ from annotools.errors import DatasetError
 from annotools.formats import sbd
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.pictures import decode_map, read_photo, read_picture_size
+from annotools.formats.photos import read_photo
+from annotools.formats.pictures import decode_map, read_picture_size
 from annotools.label_maps import build_label, look_up, measure_segments
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image
 

@@ -13,12 +13,11 @@ from PIL import Image as Picture
 
 from annotools.errors import DatasetError
 from annotools.formats.json_values import refuse_gaps
+from annotools.formats.photos import check_photo, read_photo
 from annotools.formats.pictures import (
     MAX_PIXELS,
-    check_photo,
     decode_map,
     picture_size,
-    read_photo,
     read_picture_size,
 )
 from annotools.records import Drop, Image
