@@ -73,7 +73,10 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """Something the source has that a result lacks: what and where it was, and why it went."""
+    """Something the source has that a result lacks: what and where it was, and why it went.
+
+    As a doubt, it is something that the result has although it may be wrong: where it is, and why.
+    """
 
     place: str
     reason: str
@@ -93,13 +96,15 @@ class FullLabel:
     """The panoptic label of an image: every segment in `segments` is in `segment_map`.
 
     `drops` are objects of the source without a segment: objects in the source, background left
-    out, are as many as segments, background left out, and drops together.
+    out, are as many as segments, background left out, and drops together. `doubts` are what the
+    reader took although it may be wrong.
     """
 
     image_id: int | str
     segment_map: SegmentMap
     segments: tuple[Segment, ...]
     drops: tuple[Drop, ...] = ()
+    doubts: tuple[Drop, ...] = ()
 
     @property
     def objects(self) -> dict[int, Box]:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from annotools.checks.coco_file import ID_TYPES, CocoFile, value_of
+from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, value_of
 from annotools.checks.coco_mask_checks import (
     check_masks,
     check_one_label_an_image,
     check_segments,
     find_repeated,
 )
-from annotools.checks.problems import Problem, error_at, problem_of
+from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.json_values import check_inside, read_json
 from annotools.formats.pictures import is_possible_size
@@ -34,7 +34,7 @@ _KIND_NAMES = {int: "whole number", str: "text"}
 def check_instances(root: Path, split: str) -> Iterator[Problem]:
     """Yield what is wrong with `ROOT/annotations/instances_SPLIT.json`, photos aside."""
     path = root / "annotations" / f"instances_{split}.json"
-    yield from _check(path, split, (*COMMON_CHECKS, check_masks))
+    yield from _check(path, split, (*COMMON_CHECKS, _check_annotation_ids, check_masks))
 
 
 def check_panoptic(root: Path, split: str) -> Iterator[Problem]:
@@ -108,8 +108,26 @@ def _check_file_names(coco: CocoFile) -> Iterator[Problem]:
 
 
 def _check_ids(coco: CocoFile) -> Iterator[Problem]:
-    for list_key in ("images", "categories", "annotations"):
+    for list_key in ("images", "categories"):
         yield from find_repeated(coco.list_values(list_key, "id", *ID_TYPES), "id")
+
+
+def _check_annotation_ids(coco: CocoFile) -> Iterator[Problem]:
+    """Yield warnings of the ids of an instances file's annotations, which the readers do not use.
+
+    Other tools look annotations up by them; those of a panoptic file have none.
+    """
+    listed = coco.list_values("annotations", "id", *ID_TYPES)
+    yield from find_repeated(listed, "id", warning_at)
+    for place, annotation_id in listed:
+        if annotation_id is None:
+            yield warning_at(place, "id is missing or neither number nor text: give each its own")
+
+
+def _check_any_object(coco: CocoFile) -> Iterator[Problem]:
+    is_listed = isinstance(coco.content.get("annotations"), list)
+    if is_listed and coco.list_entries("images") and not coco.objects:
+        yield warning_at(coco.path, "no image has an annotation: export the labels again")
 
 
 def _check_category_names(coco: CocoFile) -> Iterator[Problem]:
@@ -134,25 +152,26 @@ def _check_references(coco: CocoFile) -> Iterator[Problem]:
 def _check_boxes(coco: CocoFile) -> Iterator[Problem]:
     for described in coco.objects:
         # Readers measure boxes in masks; where there are none, `check_masks` asks for boxes.
-        if "bbox" not in described.entry:
-            continue
-        if described.box_xyxy is None:
-            yield error_at(
-                described.place, "bbox is not four numbers x, y, width, height: repair it"
-            )
-            continue
-        x0, y0, x1, y1 = described.box_xyxy
-        shown = described.entry["bbox"]
-        if x1 <= x0 or y1 <= y0:
-            yield error_at(described.place, f"bbox {shown} has no area: give width and height")
-        if described.image_id not in coco.size_of:
-            continue
-        width, height = coco.size_of[described.image_id]
-        if max(-x0, -y0, x1 - width, y1 - height) > BORDER_PIXELS:
-            yield error_at(
-                described.place,
-                f"bbox {shown} reaches out of its image of {width} x {height}: clip it",
-            )
+        if "bbox" in described.entry:
+            for message in _find_faults(described, coco.size_of.get(described.image_id)):
+                report = warning_at if described.has_mask else error_at
+                yield report(described.place, message)
+
+
+def _find_faults(described: CocoObject, size_wh: tuple[int, int] | None) -> Iterator[str]:
+    """Yield what is wrong with an object's box; None is an unknown size of its image."""
+    if described.box_xyxy is None:
+        yield "bbox is not four numbers x, y, width, height: repair it"
+        return
+    x0, y0, x1, y1 = described.box_xyxy
+    shown = described.entry["bbox"]
+    if x1 <= x0 or y1 <= y0:
+        yield f"bbox {shown} has no area: give width and height"
+    if size_wh is None:
+        return
+    width, height = size_wh
+    if max(-x0, -y0, x1 - width, y1 - height) > BORDER_PIXELS:
+        yield f"bbox {shown} reaches out of its image of {width} x {height}: clip it"
 
 
 COMMON_CHECKS: tuple[Callable[[CocoFile], Iterator[Problem]], ...] = (
@@ -162,6 +181,7 @@ COMMON_CHECKS: tuple[Callable[[CocoFile], Iterator[Problem]], ...] = (
     _check_ids,
     _check_category_names,
     _check_references,
+    _check_any_object,
     _check_boxes,
 )
 """The checks of both instances and panoptic files."""

@@ -4,12 +4,13 @@ Both may be absent: the readers measure them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.checks.coco_file import CocoObject
-from annotools.checks.problems import Problem, error_at
+from annotools.checks.coco_file import CocoFile, CocoObject, FloatBox
+from annotools.checks.problems import Problem, warning_at
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import BoxXYXY
 
@@ -26,14 +27,29 @@ Of the same objects all areas are those of their polygons to 1e-11.
 """
 
 
-def check_measured(described: CocoObject, area: int, tight: BoxXYXY) -> Iterator[Problem]:
-    """Yield where an entry's box or area is not exactly what its pixels fill."""
-    yield from _check_box(described, tight, [tight])
-    yield from _check_area(described, area, [area], pixels=0, share=0)
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """What box and area an object's entry may have, by its mask.
+
+    `tight` is the box of the mask; `other_box` is as good, and so is one whose sides are all nearer
+    than `POLYGON_PIXELS` to those of `outline`. `areas` are those that tools write, of which the
+    first is shown; where there is an outline they are compared as `AREA_PIXELS` has it, else they
+    are exact. There are none where areas are not compared.
+    """
+
+    tight: BoxXYXY
+    areas: tuple[float, ...]
+    other_box: FloatBox | None = None
+    outline: FloatBox | None = None
 
 
-def check_extent(described: CocoObject, mask: NDArray[np.int64], height: int) -> Iterator[Problem]:
-    """Yield where the box or area of an instance is not that of its mask.
+def exact_extent(area: int, tight: BoxXYXY) -> Extent:
+    """Return the extent of which box and area are exactly what the pixels fill."""
+    return Extent(tight=tight, areas=(area,))
+
+
+def find_extent(described: CocoObject, mask: NDArray[np.int64], height: int) -> Extent:
+    """Return the box and area that an instance of this mask may have.
 
     Of run lengths both must be exact. Crowds are the exception: COCO's own have boxes without the
     last column and row, which others may have as well, and areas larger than their masks, so that
@@ -54,58 +70,103 @@ def check_extent(described: CocoObject, mask: NDArray[np.int64], height: int) ->
     if not isinstance(polygons, list):
         if described.entry.get("iscrowd") == 1:
             x0, y0, x1, y1 = tight
-            yield from _check_box(described, tight, [tight, (x0, y0, x1 - 1, y1 - 1)])
-        else:
-            yield from check_measured(described, len(mask), tight)
-        return
+            return Extent(tight=tight, other_box=(x0, y0, x1 - 1, y1 - 1), areas=())
+        return exact_extent(len(mask), tight)
     outlines = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons]
     points = np.concatenate(outlines)
     (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    if not _is_near(described, (x0, y0, x1, y1)):
-        traced = (x0, y0, x1 + 1, y1 + 1)
-        yield from _check_box(described, tight, [tight, traced])
     enclosed = sum(_enclosed_area(outline) for outline in outlines)
     traced_area = enclosed + sum(_half_border(outline) for outline in outlines)
-    areas = [enclosed, len(mask), traced_area]
-    yield from _check_area(described, enclosed, areas, pixels=AREA_PIXELS, share=AREA_SHARE)
-
-
-def _is_near(described: CocoObject, box: tuple[float, float, float, float]) -> bool:
-    given = described.box_xyxy
-    return given is not None and (
-        max(abs(a - b) for a, b in zip(given, box, strict=True)) < POLYGON_PIXELS
+    return Extent(
+        tight=tight,
+        areas=(enclosed, len(mask), traced_area),
+        other_box=(x0, y0, x1 + 1, y1 + 1),
+        outline=(x0, y0, x1, y1),
     )
 
 
-def _check_box(
-    described: CocoObject,
-    tight: BoxXYXY,
-    allowed: Sequence[tuple[float, float, float, float]],
-) -> Iterator[Problem]:
+def check_box(described: CocoObject, extent: Extent) -> Iterator[Problem]:
+    """Yield where an entry's box is not that of its mask."""
     given = described.box_xyxy
-    if given is None or any(np.allclose(given, box, rtol=0, atol=1e-6) for box in allowed):
+    if (
+        given is None
+        or _is_near(given, extent.tight, 1e-6)
+        or _is_near(given, extent.other_box, 1e-6)
+        or _is_near(given, extent.outline, POLYGON_PIXELS)
+    ):
         return
-    x0, y0, x1, y1 = tight
-    yield error_at(
+    x0, y0, x1, y1 = extent.tight
+    yield warning_at(
         described.place,
         f"bbox {described.entry['bbox']} is not tight: its mask fills {[x0, y0, x1 - x0, y1 - y0]}",
     )
 
 
-def _check_area(
-    described: CocoObject, measured: float, allowed: Sequence[float], *, pixels: float, share: float
+def _is_near(box: FloatBox, other: FloatBox | None, pixels: float) -> bool:
+    """Return whether all sides of two boxes are less than so many pixels apart."""
+    return other is not None and max(abs(a - b) for a, b in zip(box, other, strict=True)) < pixels
+
+
+def check_areas(
+    coco: CocoFile, measured: Sequence[tuple[CocoObject, Extent]], noun: str
 ) -> Iterator[Problem]:
-    if "area" not in described.entry:
-        return
-    area = described.entry["area"]
-    is_number = isinstance(area, int | float) and not isinstance(area, bool)
-    # False of not-a-number as well; larger whole numbers may not fit a float.
-    if not (is_number and abs(area) <= MAX_PIXELS):
-        yield error_at(
-            described.place, f"area is not a number of pixels in an image: give {measured:g}"
-        )
-    elif not any(abs(area - value) <= max(pixels, share * value) for value in allowed):
-        yield error_at(described.place, f"area {area} is not that of its mask: give {measured:g}")
+    """Yield where the areas in a file are not those of the masks.
+
+    Exporters are known to write the area of the box, or of the whole image, for every object: each
+    of these two is one problem of the file. The readers measure areas, so that a wrong one is a
+    warning.
+
+    Args:
+        coco: the file.
+        measured: its objects that have a mask, with their extents.
+        noun: what the file calls its objects.
+    """
+    wrong, of_box, of_image = [], 0, 0
+    counted = [(d, extent) for d, extent in measured if "area" in d.entry and extent.areas]
+    for described, extent in counted:
+        area = described.entry["area"]
+        is_number = isinstance(area, int | float) and not isinstance(area, bool)
+        # False of not-a-number as well; larger whole numbers may not fit a float.
+        if not (is_number and abs(area) <= MAX_PIXELS):
+            message = f"area is not a number of pixels in an image: give {extent.areas[0]:g}"
+            yield warning_at(described.place, message)
+            continue
+        is_box = _is_area(area, described.box_xyxy)
+        width, height = coco.size_of.get(described.image_id, (0, 0))
+        is_image = _is_area(area, (0, 0, width, height))
+        of_box += is_box
+        of_image += is_image
+        if not _is_right(area, extent):
+            wrong.append((described, extent, is_box, is_image))
+    if any(is_box for _, _, is_box, _ in wrong):
+        yield _summarise(coco, "the box", of_box, f"{len(counted)} {noun}")
+    if any(is_image and not is_box for _, _, is_box, is_image in wrong):
+        yield _summarise(coco, "the whole image", of_image, f"{len(counted)} {noun}")
+    for described, extent, is_box, is_image in wrong:
+        if not is_box and not is_image:
+            area = described.entry["area"]
+            message = f"area {area} is not that of its mask: give {extent.areas[0]:g}"
+            yield warning_at(described.place, message)
+
+
+def _summarise(coco: CocoFile, whose: str, count: int, total: str) -> Problem:
+    message = f"area is that of {whose} in {count} of {total}: areas are measured in the masks"
+    return warning_at(coco.path, message)
+
+
+def _is_area(area: float, box: FloatBox | None) -> bool:
+    """Return whether an area is that of a box, give or take what rounding its sides does."""
+    if box is None:
+        return False
+    x0, y0, x1, y1 = box
+    size = (x1 - x0) * (y1 - y0)
+    return size > 0 and abs(area - size) <= AREA_SHARE * size
+
+
+def _is_right(area: float, extent: Extent) -> bool:
+    if extent.outline is None:
+        return area in extent.areas
+    return any(abs(area - value) <= max(AREA_PIXELS, AREA_SHARE * value) for value in extent.areas)
 
 
 def _enclosed_area(outline: NDArray[np.float64]) -> float:

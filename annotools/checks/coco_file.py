@@ -10,17 +10,24 @@ from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 ID_TYPES = (int, str)
 """An image has a number or a text as its id."""
 
+FloatBox = tuple[float, float, float, float]
+"""Half-open box (x0, y0, x1, y1) in pixels, as a file has it, fractions included."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CocoObject:
-    """An entry that describes one object of an image, which may have no usable id (None)."""
+    """An entry that describes one object of an image, which may have no usable id (None).
+
+    Of an object that `has_mask` the readers measure box and area, and do not use the entry's.
+    """
 
     place: str
     image_id: int | str | None
     entry: dict[str, Any]
+    has_mask: bool
 
     @property
-    def box_xyxy(self) -> tuple[float, float, float, float] | None:
+    def box_xyxy(self) -> FloatBox | None:
         """The entry's `bbox`, None where that is not four numbers that fit an image."""
         values = self.entry.get("bbox")
         if not isinstance(values, list) or len(values) != 4:
@@ -68,9 +75,14 @@ class CocoFile:
         for place, entry in self.list_entries("annotations"):
             image_id = value_of(entry, "image_id", *ID_TYPES)
             described = [(place, entry)]
+            has_mask = entry.get("segmentation") not in (None, [])
             if "segments_info" in entry:
                 described = list_objects(f"{place}: segments_info", entry["segments_info"])
-            objects += [CocoObject(place=p, image_id=image_id, entry=e) for p, e in described]
+                has_mask = True
+            objects += [
+                CocoObject(place=p, image_id=image_id, entry=e, has_mask=has_mask)
+                for p, e in described
+            ]
         return objects
 
 

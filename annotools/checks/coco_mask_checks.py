@@ -1,15 +1,21 @@
 """Find what is wrong with the masks of a COCO file: run lengths, polygons or panoptic PNGs."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotools.checks.coco_extents import check_extent, check_measured
+from annotools.checks.coco_extents import (
+    Extent,
+    check_areas,
+    check_box,
+    exact_extent,
+    find_extent,
+)
 from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, list_objects, value_of
+from annotools.checks.coco_overlaps import Mask, check_overlap
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import holds_boxes_alone
@@ -35,21 +41,25 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         # A mask cannot be decoded without its image's size; that this is missing is said elsewhere.
         if described.image_id in coco.size_of:
             of_image[described.image_id].append(described)
+    measured: list[tuple[CocoObject, Extent]] = []
     for image_id, members in of_image.items():
         width, height = coco.size_of[image_id]
         masks = []
         for described in members:
             try:
-                mask = find_pixels(described.entry.get("segmentation"), height, width)
+                pixels = find_pixels(described.entry.get("segmentation"), height, width)
             except DatasetError as error:
                 yield error_at(described.place, str(error))
                 continue
-            masks.append(mask)
-            if len(mask):
-                yield from check_extent(described, mask, height)
-            else:
+            if not len(pixels):
                 yield warning_at(described.place, "its mask is empty: drop it or draw it again")
-        yield from _check_overlap(f"{coco.path}: image {image_id}", masks)
+                continue
+            extent = find_extent(described, pixels, height)
+            yield from check_box(described, extent)
+            measured.append((described, extent))
+            masks.append(Mask(described=described, pixels=pixels, box_xyxy=extent.tight))
+        yield from check_overlap(f"{coco.path}: image {image_id}", masks)
+    yield from check_areas(coco, measured, "annotations")
 
 
 def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
@@ -66,6 +76,7 @@ def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
 def check_segments(coco: CocoFile) -> Iterator[Problem]:
     """Yield where a panoptic file and its PNGs contradict each other."""
     folder = coco.path.with_suffix("")
+    measured: list[tuple[CocoObject, Extent]] = []
     yield from find_repeated(coco.list_values("annotations", "file_name", str), "file_name")
     for place, entry in coco.list_entries("annotations"):
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
@@ -80,16 +91,34 @@ def check_segments(coco: CocoFile) -> Iterator[Problem]:
         except DatasetError as error:
             yield problem_of(error, place)
             continue
-        size_wh = coco.size_of.get(value_of(entry, "image_id", *ID_TYPES))
-        yield from _check_png(folder / file_name, size_wh, members)
+        image_id = value_of(entry, "image_id", *ID_TYPES)
+        path = folder / file_name
+        of_segment, problems = _measure_png(path, coco.size_of.get(image_id))
+        yield from problems
+        if of_segment is None:
+            continue
+        yield from _check_segment_ids(path, of_segment, members)
+        for p, e in members:
+            segment_id = value_of(e, "id", int)
+            if segment_id in of_segment:
+                described = CocoObject(place=p, image_id=image_id, entry=e, has_mask=True)
+                extent = exact_extent(*of_segment[segment_id])
+                yield from check_box(described, extent)
+                measured.append((described, extent))
+    yield from check_areas(coco, measured, "segments")
 
 
-def find_repeated(listed: Sequence[tuple[str, int | str | None]], name: str) -> Iterator[Problem]:
+def find_repeated(
+    listed: Sequence[tuple[str, int | str | None]],
+    name: str,
+    report: Callable[[str, str], Problem] = error_at,
+) -> Iterator[Problem]:
     """Yield the places whose value an earlier place has already; None is no value.
 
     Args:
         listed: places and their values.
         name: of the value, for messages.
+        report: makes a problem of a place and a message.
     """
     first_of: dict[int | str, str] = {}
     for place, value in listed:
@@ -97,47 +126,37 @@ def find_repeated(listed: Sequence[tuple[str, int | str | None]], name: str) -> 
             continue
         first = first_of.setdefault(value, place)
         if first != place:
-            yield error_at(place, f"{name} {value!r} is that of {first} too: give each its own")
+            yield report(place, f"{name} {value!r} is that of {first} too: give each its own")
 
 
-def _check_overlap(place: str, masks: Sequence[NDArray[np.int64]]) -> Iterator[Problem]:
-    if not masks:
-        return
-    num_twice = int((np.bincount(np.concatenate(masks)) > 1).sum())
-    if num_twice:
-        yield warning_at(
-            place,
-            f"overlapping annotations claim {num_twice} pixels twice or more: "
-            "the one with the smaller mask gets them",
-        )
-
-
-def _check_png(
-    path: Path, size_wh: tuple[int, int] | None, members: Sequence[tuple[str, dict[str, Any]]]
-) -> Iterator[Problem]:
+def _measure_png(
+    path: Path, size_wh: tuple[int, int] | None
+) -> tuple[dict[int, tuple[int, BoxXYXY]] | None, list[Problem]]:
+    """Return area and tight box by segment id, None where there are none, and what is wrong."""
     try:
         pixels = decode_map(path)
     except DatasetError as error:
-        yield problem_of(error, path)
-        return
+        return None, [problem_of(error, path)]
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
-        yield error_at(path, "is not an RGB PNG with 8 bits a colour: write the ids as RGB")
-        return
+        message = "is not an RGB PNG with 8 bits a colour: write the ids as RGB"
+        return None, [error_at(path, message)]
     height, width = pixels.shape[:2]
+    problems = []
     if size_wh is not None and size_wh != (width, height):
         given = "{} x {}".format(*size_wh)
-        yield error_at(path, f"is {width} x {height} pixels, its image {given}: write it again")
+        message = f"is {width} x {height} pixels, its image {given}: write it again"
+        problems.append(error_at(path, message))
     segment_map = pixels.astype(np.int32) @ np.array([1, 256, 256**2], dtype=np.int32)
-    yield from _check_segment_ids(path, measure_segments(segment_map), members)
+    return measure_segments(segment_map), problems
 
 
 def _check_segment_ids(
     path: Path,
-    measured: dict[int, tuple[int, BoxXYXY]],
+    of_segment: dict[int, tuple[int, BoxXYXY]],
     members: Sequence[tuple[str, dict[str, Any]]],
 ) -> Iterator[Problem]:
     listed = {value_of(entry, "id", int) for _, entry in members}
-    for unlisted, (area, _) in measured.items():
+    for unlisted, (area, _) in of_segment.items():
         if unlisted not in listed:
             yield error_at(
                 path, f"segment id {unlisted} ({area} pixels) is not in segments_info: add it"
@@ -146,8 +165,5 @@ def _check_segment_ids(
         segment_id = value_of(entry, "id", int)
         if segment_id is None or segment_id == VOID:
             yield error_at(place, f"id {entry.get('id')!r}: give a whole number above {VOID}")
-        elif segment_id not in measured:
+        elif segment_id not in of_segment:
             yield error_at(place, f"segment id {segment_id} has no pixel in {path}: drop it")
-        else:
-            described = CocoObject(place=place, image_id=None, entry=entry)
-            yield from check_measured(described, *measured[segment_id])

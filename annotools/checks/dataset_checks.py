@@ -20,7 +20,7 @@ from annotools.formats import read_dataset
 from annotools.formats.json_values import read_bytes
 from annotools.formats.photos import check_photo
 from annotools.progress import track
-from annotools.records import Dataset, FullLabel, Image
+from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.weak_labels.buy import read_source
 
 Place = TypeVar("Place", str, Path)
@@ -33,6 +33,9 @@ FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
 
 LABEL_CHECKS: dict[str, Callable[[Image, FullLabel], Iterator[Problem]]] = {"voc": check_boxes}
 """Checks of an image's label against files that its reader does not use, by format."""
+
+MOST = 0.5
+"""An image with a larger part of void is one to look at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,25 +140,59 @@ def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
         names = [(f"image {i.image_id}", i.file_name) for i in dataset.images]
         yield from find_repeated(names, "file_name")
     description = f"checking {dataset.split}"
+    void_shares = []
     for image in track(dataset.images, description, len(dataset.images)):
-        yield from _check_label(dataset, image)
+        label = _read_label(dataset, image)
+        if isinstance(label, Problem):
+            yield label
+        else:
+            yield from _check_label(dataset, image, label)
+        if isinstance(label, FullLabel):
+            void_shares.append((image, _share_void(label)))
         if image.path is not None:
             yield from _check_photo(dataset, image, image.path, decode=decode)
+    yield from _check_void(dataset.split, void_shares)
 
 
-def _check_label(dataset: Dataset, image: Image) -> Iterator[Problem]:
+def _read_label(dataset: Dataset, image: Image) -> FullLabel | WeakLabel | Problem:
     try:
-        label = read_source(dataset, image)
+        return read_source(dataset, image)
     except (DatasetError, OSError) as error:
         named = (path for path in image.label_paths if str(error).startswith(f"{path}: "))
-        yield problem_of(error, next(named, image.file_name))
-        return
+        return problem_of(error, next(named, image.file_name))
+
+
+def _check_label(dataset: Dataset, image: Image, label: FullLabel | WeakLabel) -> Iterator[Problem]:
     if isinstance(label, FullLabel):
         yield from _check_size(image, label)
         if dataset.name in LABEL_CHECKS:
             yield from LABEL_CHECKS[dataset.name](image, label)
+        for doubt in label.doubts:
+            yield warning_at(doubt.place, doubt.reason)
     for drop in label.drops:
         yield warning_at(drop.place, f"is left out: {drop.reason}")
+
+
+def _share_void(label: FullLabel) -> float:
+    """Return the part of a label's pixels that no segment has."""
+    return 1 - sum(segment.area for segment in label.segments) / label.segment_map.size
+
+
+def _check_void(split: str, shares: Sequence[tuple[Image, float]]) -> Iterator[Problem]:
+    """Yield a warning for each image that is void for the most part.
+
+    Args:
+        split: of the images.
+        shares: the images that have a full label, and what part of each is void.
+    """
+    for image, share in shares:
+        if share > MOST:
+            mean = sum(share for _, share in shares) / len(shares)
+            yield warning_at(
+                image.label_paths[0] if image.label_paths else f"image {image.image_id}",
+                f"more than half of its pixels are void: {share:.0%}, and {mean:.0%} of split "
+                f"{split}: make sure that these are its labels",
+            )
 
 
 def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:

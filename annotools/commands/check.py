@@ -1,6 +1,9 @@
 """The command `check` lists what is wrong with a dataset."""
 
+import itertools
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +14,12 @@ from annotools.commands import options
 if TYPE_CHECKING:
     from annotools.checks.dataset_checks import CheckReport
     from annotools.checks.problems import Problem
+
+PLACES_SHOWN = 4
+"""Of like problems, the places of these are in their line."""
+
+LINES_SHOWN = 40
+"""As many kinds of problem are shown, about a page."""
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -35,9 +44,11 @@ def check(
 ) -> None:
     """List everything that is wrong with a dataset; exit status 1 if there is an error.
 
-    Warnings are what the readers resolve by a rule of theirs, such as overlapping masks; they
-    alone leave the exit status 0. Of a photo its size and its end are read, unless --decode is
-    given; labels are always decoded.
+    Errors stop the readers or make results wrong. Warnings are what the readers resolve by a rule
+    of theirs, such as overlapping masks, measure anew, such as areas, or take although it may be
+    wrong; they alone leave the exit status 0. Like problems share a line, with their number and
+    the first places; --json has each of them. Of a photo its size and its end are read, unless
+    --decode is given; labels are always decoded.
 
     [bold]Examples[/bold]
 
@@ -52,8 +63,8 @@ def check(
     _refuse_replacing(json_file, root)
     chosen = tuple(dict.fromkeys(splits or ["train"]))
     report = check_dataset(format_name, root, chosen, tuple(against or ()), decode=decode)
-    for problem in report.problems:
-        typer.echo(_line_of(problem))
+    for line in _lines_of(report.problems):
+        typer.echo(line)
     typer.echo(_conclusion(report, chosen))
     head = {"format": format_name, "splits": chosen, "against": against or []}
     options.write_answer(json_file, head | as_table(report))
@@ -74,10 +85,39 @@ def _refuse_replacing(json_file: Path | None, root: Path) -> None:
         raise typer.BadParameter(f"--json {json_file}: is a file in {root}: give another")
 
 
-def _line_of(problem: "Problem") -> str:
-    """Return a problem as one line that a terminal can show, whatever the files hold."""
-    text = f"{problem.severity}: {problem.place}: {problem.message}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _lines_of(problems: Sequence["Problem"]) -> list[str]:
+    """Return problems as lines that a terminal can show, whatever the files hold."""
+    from annotools.checks.problems import group_alike
+
+    groups = group_alike(problems)
+    lines = [_line_of(alike) for alike in groups[:LINES_SHOWN]]
+    if len(groups) > LINES_SHOWN:
+        hidden = sum(len(alike) for alike in groups[LINES_SHOWN:])
+        lines.append(f"... and {hidden:,} problems of other kinds: --json FILE writes them all")
+    return ["".join(c if c.isprintable() else _escape(c) for c in line) for line in lines]
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _line_of(alike: Sequence["Problem"]) -> str:
+    """Return like problems as one: how many they are, the first, and the places of the next."""
+    first = alike[0]
+    times = f"{len(alike):,} times: " if len(alike) > 1 else ""
+    places = list(dict.fromkeys(problem.place for problem in alike))
+    shown = [_shorten(place, first.place) for place in places[1:PLACES_SHOWN]]
+    shown += ["..."] if len(places) > PLACES_SHOWN else []
+    so_too = f"; so too {', '.join(shown)}" if shown else ""
+    return f"{first.severity}: {times}{first.place}: {first.message}{so_too}"
+
+
+def _shorten(place: str, first: str) -> str:
+    """Return a place without the folders, or the file, that it shares with the first one."""
+    parts, known = (re.split(r"(?<=/)|(?<=: )", text) for text in (place, first))
+    # The two differ, so that something is left.
+    shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(parts, known, strict=False))
+    return "".join(parts[len(list(shared)) :])
 
 
 def _conclusion(report: "CheckReport", splits: tuple[str, ...]) -> str:

@@ -33,6 +33,24 @@ _LABEL_FOLDERS = ("gtFine", "gtCoarse")
 _LABEL_IDS = "labelIds.png"
 _POLYGONS = "polygons.json"
 _LABEL_FILES = ("instanceIds.png", _POLYGONS, _LABEL_IDS)
+_UNREAD = {
+    "labelTrainIds.png": "train ids",
+    "instanceTrainIds.png": "train ids",
+    "color.png": "colours",
+}
+"""Other files that Cityscapes' tools write of a label, and what is in them."""
+
+_ASK_FOR_IDS = "give labelIds or instanceIds"
+_RARE_LABELS = frozenset((14, 15, 16))
+"""Guard rail, bridge and tunnel, each in few images, so that all three in one are something else.
+
+Instance numbers of another dataset, counted from 1, or another table's ids look like this.
+"""
+
+_LAST_TRAIN_ID = 18
+_FIRST_DRAWN = 4
+"""Label ids below are of no class and frame every map: ego vehicle, border, out of roi."""
+
 _PHOTO_FILE = "_leftImg8bit.png"
 _INSTANCES = 1000
 """Instance n of a label has the value `label id * 1000 + n`; values below 1000 are label ids."""
@@ -72,7 +90,8 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     gaps = drops + grouped if len(grouped) < len(images) else drops
     refuse_gaps(gaps, allow_missing)
     if not images:
-        raise DatasetError(f"{label_folder / split}: no labels in CITY/*.png: check root and split")
+        found = f"{drops[0].place}: {drops[0].reason}" if drops else "check root and split"
+        raise DatasetError(f"{label_folder / split}: no labels in CITY/*.png: {found}")
     notes = [
         f"labels come from {label_folder.name}",
         "pixels of other labels than the 19 evaluated are void",
@@ -112,8 +131,10 @@ def _list_images(
     label_folder: Path, split: str, photo_folder: Path
 ) -> tuple[list[Image], list[Drop]]:
     """Return the images that are there and those that lack a file, both by city and name."""
-    endings = [f"_{label_folder.absolute().name}_{ending}" for ending in _LABEL_FILES]
-    files_of = _list_files(label_folder / split, endings)
+    kind = f"_{label_folder.absolute().name}_"
+    endings = [kind + ending for ending in _LABEL_FILES]
+    content_of = {kind + ending: content for ending, content in _UNREAD.items()}
+    files_of = _list_files(label_folder / split, [*endings, *content_of])
     for key, files in _list_files(photo_folder, [_PHOTO_FILE]).items():
         files_of[key] |= files
     images, drops = [], []
@@ -125,7 +146,11 @@ def _list_images(
         # The id leaves the city out, so no two cities may have an image of the same name.
         if places.setdefault(image_id, key) != key:
             raise DatasetError(f"{label_folder / split}: {places[image_id]} and {key}: rename one")
-        if label_path is None:
+        unread = next((ending for ending in content_of if ending in files), None)
+        if label_path is None and unread is not None:
+            reason = f"{content_of[unread]} are not read: {_ASK_FOR_IDS}"
+            drops.append(Drop(place=str(files[unread]), reason=reason))
+        elif label_path is None:
             drops.append(Drop(place=str(photo_path), reason="the photo has no label"))
         # Without any folder of photos the labels alone are wanted, and no photo is missing.
         elif photo_path is None and photo_folder.is_dir():
@@ -187,7 +212,36 @@ def _read_label(image: Image) -> FullLabel:
                 f"{path}: value {value} is no label of Cityscapes: give its instanceIds or labelIds"
             )
     place_of = {value: f"{path}: value {value}" for value in label_of}
-    return _build_label(image, runs, label_of, place_of)
+    label = _build_label(image, runs, label_of, place_of)
+    return replace(label, doubts=tuple(_find_doubts(path, label_of)))
+
+
+def _find_doubts(path: Path, label_of: Mapping[int, int]) -> Iterator[Drop]:
+    """Yield what shows that the values of a map are likely to be something else than Cityscapes'.
+
+    Args:
+        path: of the map.
+        label_of: label id by value.
+    """
+    for value, label_id in label_of.items():
+        if value >= _INSTANCES and label_id not in LABELS_WITH_INSTANCES:
+            yield Drop(
+                place=f"{path}: value {value}",
+                reason="is an instance of a class that has none, as other datasets number them: "
+                f"{_ASK_FOR_IDS} of Cityscapes",
+            )
+    drawn = {label_id for label_id in label_of.values() if label_id >= _FIRST_DRAWN}
+    if drawn and max(drawn) <= _LAST_TRAIN_ID:
+        yield Drop(
+            place=str(path),
+            reason=f"no label id above {_LAST_TRAIN_ID}, as in maps of train ids: {_ASK_FOR_IDS}",
+        )
+    elif drawn >= _RARE_LABELS:
+        yield Drop(
+            place=str(path),
+            reason="guard rail, bridge and tunnel in one image, as where values are no label ids: "
+            f"{_ASK_FOR_IDS} of Cityscapes",
+        )
 
 
 def _draw_polygons(image: Image, path: Path) -> FullLabel:

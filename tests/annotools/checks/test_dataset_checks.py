@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
 
 from annotools.checks.dataset_checks import check_dataset
-from annotools.checks.problems import Problem
+from annotools.checks.problems import Problem, group_alike
 from tests.real_data import real_data
 
 WIDTH, HEIGHT = 8, 6
@@ -148,6 +149,96 @@ def test_wrong_annotations(tmp_path: Path, changes: dict[str, Any], message: str
     assert any(message in problem for problem in find("coco-instances", tmp_path))
 
 
+@pytest.mark.parametrize(
+    "bbox", [[1, 1, 0, 2], [1, 1, 8, 2], [-1, 1, 5, 2], [1, 1, 3, 3], [1, 1, "3", 2], None]
+)
+def test_a_wrong_box_is_an_error_where_there_is_no_mask_to_measure(
+    tmp_path: Path, bbox: Any
+) -> None:
+    write_instances(tmp_path, annotations=[annotation(bbox=bbox)])
+    assert {line.split()[0] for line in find("coco-instances", tmp_path)} == {"warning"}
+    write_instances(tmp_path, annotations=[annotation(bbox=bbox, segmentation=[])])
+    lines = find("coco-instances", tmp_path)
+    # Without a mask, no box is too large for it.
+    assert any(line.startswith("error") for line in lines) == (bbox != [1, 1, 3, 3])
+
+
+def test_ids_of_annotations_are_not_needed(tmp_path: Path) -> None:
+    listed = [annotation(image_id=i) for i in (1, 2, 3)]
+    del listed[2]["id"]
+    images = [image_entry(id=i, file_name=f"{i}.png") for i in (1, 2, 3)]
+    write_instances(tmp_path, annotations=listed, images=images)
+    file = tmp_path / "annotations" / "instances_val.json"
+    assert find("coco-instances", tmp_path) == [
+        f"warning instances_val.json: annotations[1]: id 5 is that of {file}: annotations[0] too: "
+        "give each its own",
+        "warning instances_val.json: annotations[2]: id is missing or neither number nor text: "
+        "give each its own",
+    ]
+
+
+def test_a_list_without_annotations_is_a_warning(tmp_path: Path) -> None:
+    write_instances(tmp_path, annotations=[])
+    assert find("coco-instances", tmp_path) == [
+        "warning instances_val.json: no image has an annotation: export the labels again"
+    ]
+    write_instances(tmp_path, annotations=None)
+    assert not any("no image has" in line for line in find("coco-instances", tmp_path))
+
+
+def triangles(*areas: float | None) -> list[dict[str, Any]]:
+    """Annotations of 40 x 40 images whose masks are half of their boxes of 6 x 10: 30 pixels."""
+    mask = {"segmentation": [[3, 2, 9, 2, 9, 12]], "bbox": [3, 2, 6, 10]}
+    listed = [annotation(id=i, image_id=i, area=area, **mask) for i, area in enumerate(areas)]
+    return [{k: v for k, v in entry.items() if v is not None} for entry in listed]
+
+
+@pytest.mark.parametrize(
+    ("areas", "messages"),
+    [
+        ((30, 30), []),
+        ((60, 60, 60, 60), ["area is that of the box in 4 of 4 annotations"]),
+        # Sides that were rounded change their product by less than 1 %.
+        ((60.5, 30, None), ["area is that of the box in 1 of 2 annotations"]),
+        ((1600, 1600, 30), ["area is that of the whole image in 2 of 3 annotations"]),
+        (
+            (60, 1600, 50),
+            [
+                "area is that of the box in 1 of 3 annotations",
+                "area is that of the whole image in 1 of 3 annotations",
+                "annotations[2]: area 50 is not that of its mask: give 30",
+            ],
+        ),
+    ],
+)
+def test_areas_that_exporters_write_are_one_problem_of_the_file(
+    tmp_path: Path, areas: tuple[float | None, ...], messages: list[str]
+) -> None:
+    sizes = {"width": 40, "height": 40}
+    images = [image_entry(id=i, file_name=f"{i}.png", **sizes) for i in range(len(areas))]
+    write_instances(tmp_path, images=images, annotations=triangles(*areas))
+    lines = find("coco-instances", tmp_path)
+    assert len(lines) == len(messages)
+    for line, message in zip(lines, messages, strict=True):
+        assert line.startswith(f"warning instances_val.json: {message}")
+
+
+def test_areas_of_rectangles_are_right_although_they_are_those_of_their_boxes(
+    tmp_path: Path,
+) -> None:
+    write_instances(tmp_path, annotations=[annotation(area=6)])
+    assert find("coco-instances", tmp_path) == []
+
+
+def test_segments_with_the_area_of_their_box(tmp_path: Path) -> None:
+    # The sky has 42 pixels in a box of the whole image.
+    write_panoptic(tmp_path, segments_info=[SKY_SEGMENT | {"area": 48}, segment(area=6)])
+    assert find("coco-panoptic", tmp_path) == [
+        "warning panoptic_val.json: area is that of the box in 2 of 2 segments: areas are measured "
+        "in the masks"
+    ]
+
+
 def test_a_file_of_boxes_has_no_mask_to_miss(tmp_path: Path) -> None:
     listed = [annotation(id=i, segmentation=[], area=6) for i in range(3)]
     del listed[0]["segmentation"]
@@ -213,7 +304,7 @@ def test_boxes_and_areas_that_do_not_fit(
 ) -> None:
     write_instances(tmp_path, annotations=[annotation(**changes)])
     assert only(
-        find("coco-instances", tmp_path), "error instances_val.json: annotations[0]", message
+        find("coco-instances", tmp_path), "warning instances_val.json: annotations[0]", message
     )
 
 
@@ -278,6 +369,78 @@ def test_pixels_claimed_twice_are_a_warning_with_their_number(tmp_path: Path) ->
     assert only(problems, "warning instances_val.json: image 1: ", "claim 4 pixels twice")
 
 
+def strip(first: int, last: int, **changes: Any) -> dict[str, Any]:
+    """An annotation of the rows from 0 to 4 in these columns, the last one included."""
+    width = last + 1 - first
+    after = HEIGHT * (WIDTH - 1 - last)
+    counts = [first * HEIGHT, *[5, 1] * (width - 1), 5, 1 + after]
+    runs = {"size": [HEIGHT, WIDTH], "counts": counts}
+    return annotation(**({"segmentation": runs, "bbox": [first, 0, width, 5]} | changes))
+
+
+@pytest.mark.parametrize(
+    ("second", "overlap"),
+    [
+        (strip(0, 6), "1.00"),
+        (strip(0, 5), "0.86"),  # 6 of 7 columns
+        (strip(1, 7), "0.75"),  # 6 of 8
+        (strip(0, 4), "0.71"),  # 5 of 7
+        (strip(2, 7), None),  # 5 of 8
+        (strip(0, 6, category_id=SKY), None),
+    ],
+)
+def test_near_duplicates_are_told_with_the_first_of_them(
+    tmp_path: Path, second: dict[str, Any], overlap: str | None
+) -> None:
+    categories = [{"id": CAR, "name": "car"}, {"id": SKY, "name": "sky"}]
+    # The masks of the third and fourth are in the first one's, and less than 0.7 of it.
+    listed = [strip(0, 6), strip(0, 3, category_id=SKY), strip(0, 3), second | {"id": 8}]
+    listed = [entry | {"id": i} for i, entry in enumerate(listed)]
+    write_instances(tmp_path, annotations=listed, categories=categories)
+    lines = [line for line in find("coco-instances", tmp_path) if "is nearly" in line]
+    file = tmp_path / "annotations" / "instances_val.json"
+    expected = (
+        f"warning instances_val.json: annotations[3]: its mask is nearly that of {file}: "
+        "annotations[0], of the same category (intersection over union "
+        f"{overlap}): drop one of them if both are the same object"
+    )
+    assert lines == ([] if overlap is None else [expected])
+
+
+def test_an_object_that_is_there_thrice_is_told_twice(tmp_path: Path) -> None:
+    listed = [annotation(id=i) for i in range(3)]
+    write_instances(tmp_path, annotations=listed)
+    lines = [line for line in find("coco-instances", tmp_path) if "is nearly" in line]
+    assert [line.split(": ")[1] for line in lines] == ["annotations[1]", "annotations[2]"]
+    assert all("annotations[0], of the same" in line for line in lines)
+
+
+def rectangle(x: int, y: int, width: int, height: int) -> list[list[int]]:
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    boxes=st.lists(
+        st.tuples(*[st.integers(0, 2)] * 2, *[st.integers(3, 6)] * 2), min_size=2, max_size=8
+    )
+)
+def test_near_duplicates_are_those_of_pycocotools(
+    tmp_path: Path, boxes: list[tuple[int, int, int, int]]
+) -> None:
+    size = {"width": 10, "height": 10}
+    listed = [annotation(id=i, segmentation=rectangle(*b), bbox=b) for i, b in enumerate(boxes)]
+    write_instances(tmp_path, images=[image_entry(**size)], annotations=listed)
+    runs = [coco_mask.frPyObjects(rectangle(*box), 10, 10)[0] for box in boxes]
+    overlaps = np.tril(coco_mask.iou(runs, runs, [0] * len(runs)), k=-1)
+    expected = [i for i in range(len(boxes)) if overlaps[i].max() > 0.7]
+    problems = check_dataset("coco-instances", tmp_path, ["val"]).problems
+    told = [p.place.rpartition(": ")[2] for p in problems if "is nearly" in p.message]
+    assert told == [f"annotations[{i}]" for i in expected]
+
+
 def segment(**changes: Any) -> dict[str, Any]:
     entry = {"id": 2, "category_id": CAR, "bbox": [1, 1, 3, 2], "iscrowd": 0}
     return entry | changes
@@ -326,7 +489,10 @@ def test_a_panoptic_annotation_that_is_missing_is_listed_once(tmp_path: Path) ->
     write_panoptic(tmp_path)
     path = tmp_path / "annotations" / "panoptic_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
-    assert only(find("coco-panoptic", tmp_path), "panoptic_val.json: image 1: has no annotation")
+    assert find("coco-panoptic", tmp_path) == [
+        "warning panoptic_val.json: no image has an annotation: export the labels again",
+        "error panoptic_val.json: image 1: has no annotation: add its segments or drop the image",
+    ]
 
 
 def test_a_file_name_that_leaves_its_folder(tmp_path: Path) -> None:
@@ -373,7 +539,7 @@ def test_splits_that_share_a_name_or_a_photo(tmp_path: Path) -> None:
 def test_labels_that_a_reader_refuses_are_listed_image_by_image(tmp_path: Path) -> None:
     folder = tmp_path / "gtFine" / "val" / "ulm"
     folder.mkdir(parents=True)
-    for number, value in enumerate((7, 99, 98)):
+    for number, value in enumerate((23, 99, 98)):
         values = np.full((4, 5), value, dtype=np.uint16)
         cv2.imwrite(str(folder / f"ulm_{number:06d}_000019_gtFine_instanceIds.png"), values)
     report = check_dataset("cityscapes", tmp_path, ["val"])
@@ -382,6 +548,51 @@ def test_labels_that_a_reader_refuses_are_listed_image_by_image(tmp_path: Path) 
     for problem, value in zip(report.problems, (99, 98), strict=True):
         assert problem.place.endswith("_instanceIds.png")
         assert problem.message.startswith(f"value {value} is no label of Cityscapes")
+
+
+def write_cityscapes(root: Path, *maps: Any) -> list[Path]:
+    """One label map of each nested list, `_labelIds` of Aachen."""
+    folder = root / "gtFine" / "val" / "aachen"
+    folder.mkdir(parents=True)
+    paths = [folder / f"aachen_{n:06d}_000019_gtFine_labelIds.png" for n in range(len(maps))]
+    for path, rows in zip(paths, maps, strict=True):
+        cv2.imwrite(str(path), np.array(rows, dtype=np.uint8))
+    return paths
+
+
+def test_train_ids_under_the_name_of_label_ids_are_doubted(tmp_path: Path) -> None:
+    # Road 0, car 13, sky 10: as label ids these are unlabeled, fence and rail track.
+    (path,) = write_cityscapes(tmp_path, [[10, 10, 10, 13], [0, 0, 0, 0], [0, 0, 0, 0]])
+    assert find("cityscapes", tmp_path) == [
+        f"warning {path.name}: no label id above 18, as in maps of train ids: give labelIds or "
+        "instanceIds",
+        f"warning {path.name}: more than half of its pixels are void: 92%, and 92% of split val: "
+        "make sure that these are its labels",
+    ]
+
+
+def test_an_image_is_void_for_the_most_part_from_half_on(tmp_path: Path) -> None:
+    # Of 4 pixels 4, 2 and 3 are void: 75 % in all.
+    maps = [[0, 0, 0, 0]], [[7, 0, 0, 23]], [[0, 0, 0, 23]]
+    first, _, third = write_cityscapes(tmp_path, *maps)
+    void = "warning {}: more than half of its pixels are void: {}, and 75% of split val: make sure"
+    lines = find("cityscapes", tmp_path)
+    assert len(lines) == 2
+    assert lines[0].startswith(void.format(first.name, "100%"))
+    assert lines[1].startswith(void.format(third.name, "75%"))
+
+
+def test_panoptic_images_without_segments_are_void(tmp_path: Path) -> None:
+    write_panoptic(tmp_path, segments_info=[])
+    cv2.imwrite(
+        str(tmp_path / "annotations" / "panoptic_val" / "a.png"),
+        np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8),
+    )
+    assert find("coco-panoptic", tmp_path) == [
+        "warning panoptic_val.json: no image has an annotation: export the labels again",
+        "warning a.png: more than half of its pixels are void: 100%, and 100% of split val: make "
+        "sure that these are its labels",
+    ]
 
 
 def test_an_unknown_format_or_split_is_a_problem(tmp_path: Path) -> None:
@@ -441,7 +652,19 @@ def test_real_files_have_only_what_is_known(tmp_path: Path) -> None:
 def test_real_instances_have_no_error() -> None:
     report = check_dataset("coco-instances", real_data("coco"), ["train2017"])
     assert report.images == 215
-    assert [problem for problem in report.problems if problem.severity == "error"] == []
+    # The boxes and areas of all are right, and no object is there twice.
+    assert [problem.severity for problem in report.problems] == ["warning"] * 180
+    kinds = group_alike(report.problems)
+    assert [(len(alike), alike[0].message.split()[0]) for alike in kinds] == [
+        (179, "overlapping"),
+        (1, "is"),
+    ]
+
+
+def test_real_street_scenes_are_not_doubted() -> None:
+    root = real_data("cityscapes")
+    (problem,) = check_dataset("cityscapes", root, ["train"]).problems
+    assert "caravan is not one of the 19" in problem.message
 
 
 def test_missing_object_maps_are_listed_file_by_file() -> None:

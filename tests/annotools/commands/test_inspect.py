@@ -92,26 +92,32 @@ def test_check_of_a_good_dataset_says_what_was_checked(world: Path) -> None:
 
 def test_check_lists_problems_and_fails(tmp_path: Path) -> None:
     write_coco(tmp_path / "coco", bbox=(1, 1, 9, 2))
+    (tmp_path / "coco" / "val").mkdir()
     out = tmp_path / "problems.json"
     arguments = ["--format", "coco-instances", "--split", "val", "--json", out]
     done = run("check", tmp_path / "coco", *arguments)
     assert done.exit_code == 1
     table = json.loads(out.read_text())
-    assert table["images"] == 1
+    assert table["images"] == 0
     kinds = [problem["severity"] for problem in table["problems"]]
-    # Both boxes reach out of the image and are too wide; the masks overlap, and one is lost.
-    assert (kinds.count("error"), kinds.count("warning")) == (4, 2)
+    # The photo is missing. Both boxes reach out of the image and are too wide; the masks overlap,
+    # and are the same.
+    assert (kinds.count("error"), kinds.count("warning")) == (1, 6)
     lines = done.stdout.splitlines()
-    assert len(lines) == 7
-    assert lines[-1] == "4 errors and 2 warnings in 1 images, 0 with a photo, of val."
-    assert "instances_val.json: annotations[0]: bbox [1, 1, 9, 2] reaches out" in lines[0]
+    assert len(lines) == 6
+    assert lines[0].startswith(
+        f"error: {tmp_path / 'coco' / 'val' / 'a.png'}: the photo is missing"
+    )
+    assert lines[1].startswith("warning: 2 times: ")
+    assert "instances_val.json: annotations[0]: bbox [1, 1, 9, 2] reaches out" in lines[1]
+    assert lines[-1] == "1 errors and 6 warnings in 0 images, 0 with a photo, of val."
 
 
 def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
     write_coco(tmp_path / "coco")
     done = run("check", tmp_path / "coco", "--format", "coco-instances", "--split", "val")
     assert done.exit_code == 0
-    assert done.stdout.splitlines()[-1].startswith("0 errors and 2 warnings")
+    assert done.stdout.splitlines()[-1].startswith("0 errors and 3 warnings")
 
 
 @pytest.mark.parametrize("file_name", ["\ud800.png", "\x1b[2J.png", "a\n.png"])

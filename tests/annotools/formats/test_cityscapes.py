@@ -97,6 +97,73 @@ def test_values_become_segments_and_what_is_not_evaluated_is_void(tmp_path):
     assert [(d.place, d.reason) for d in label.drops] == [
         (f"{path}: value 29000", "category caravan is not one of the 19 evaluated")
     ]
+    # Road has no instances.
+    assert [(d.place, d.reason) for d in label.doubts] == [
+        (
+            f"{path}: value 7001",
+            "is an instance of a class that has none, as other datasets number them: give labelIds "
+            "or instanceIds of Cityscapes",
+        )
+    ]
+
+
+TRAIN_IDS, RARE = "no label id above 18", "guard rail, bridge and tunnel in one image"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([0, 10, 13, 0], TRAIN_IDS),
+        (range(19), TRAIN_IDS),
+        # Instances of train ids have their numbers in the places of label ids 11 and 13.
+        ([10, 4, 18], TRAIN_IDS),
+        (range(1, 24), RARE),
+        ([14, 15, 16, 26001], RARE),
+        # Real maps have these: classes that are drawn often, and the frame of a dummy label.
+        ([1, 2, 3, 4, ROAD, SKY, 26000, 29001], None),
+        ([14, 16, ROAD, 19], None),
+        ([0, 1, 2, 3], None),
+        ([0, 0], None),
+    ],
+)
+def test_maps_of_something_else_are_doubted(tmp_path, values, reason):
+    path = write_label(tmp_path, [list(values)])
+    doubts = read_only_label(tmp_path).doubts
+
+    assert [d.place for d in doubts] == ([] if reason is None else [str(path)])
+    assert all(d.reason.startswith(reason) for d in doubts)
+
+
+def test_instances_of_other_datasets_are_doubted_value_by_value(tmp_path):
+    path = write_label(tmp_path, [[7000, 11001, 13002, 24000]])
+
+    assert [d.place for d in read_only_label(tmp_path).doubts] == [
+        f"{path}: value {value}" for value in (7000, 11001, 13002)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [("labelTrainIds", "train ids"), ("instanceTrainIds", "train ids"), ("color", "colours")],
+)
+def test_files_that_are_not_read_are_named(tmp_path, ending, content):
+    path = write_label(tmp_path, [[ROAD]], ending=ending)
+    message = rf"_{ending}\.png: {content} are not read: give labelIds or instanceIds"
+
+    for allow_missing in (False, True):
+        with pytest.raises(DatasetError, match=message):
+            cityscapes.read(tmp_path, "train", allow_missing)
+    # Beside a label, or where another image has one.
+    write_label(tmp_path, [[ROAD]])
+    assert cityscapes.read(tmp_path, "train").drops == ()
+    path.rename(path.with_name(path.name.replace("000019", "000020")))
+    with pytest.raises(DatasetError, match=message):
+        cityscapes.read(tmp_path, "train")
+    write_photo(tmp_path, shape=(1, 1, 3))
+    write_photo(tmp_path, key=AACHEN.replace("19", "20"))
+    dataset = cityscapes.read(tmp_path, "train", allow_missing=True)
+    assert [drop.place for drop in dataset.drops] == [str(path).replace("000019", "000020")]
+    assert len(dataset.images) == 1
 
 
 def test_images_come_with_their_photos(tmp_path):
