@@ -1,5 +1,6 @@
 """The front door is the one command, to which each package adds its own."""
 
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -7,6 +8,9 @@ import typer
 import annotools.cli
 import wsps.cli
 from studies.commands import break_even, demo, study
+
+TRAIN_PACKAGES = ("higra", "pydensecrf", "torch", "torchvision")
+"""What the extra `train` of pyproject.toml installs, by the names that are imported."""
 
 app = typer.Typer(
     name="annotools",
@@ -32,6 +36,15 @@ def main() -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}")
+    except ModuleNotFoundError as error:
+        # Anything else that is missing is a fault of ours, or of the installation.
+        if error.name not in TRAIN_PACKAGES:
+            raise
+        missing = ", ".join(name for name in TRAIN_PACKAGES if find_spec(name) is None)
+        _fail(
+            f"this command needs packages that are not installed ({missing}): "
+            "pip install 'annotools[train]'"
+        )
 
 
 def _show_version(asked: bool) -> None:

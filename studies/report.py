@@ -3,7 +3,7 @@
 import platform
 import shlex
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
@@ -206,5 +206,13 @@ def _describe_rerun(folder: Path) -> str:
 
 def _describe_versions(results: Sequence[TrialResult]) -> str:
     trained_with = ", ".join(sorted({result.code_version for result in results}))
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy"))
+    packages = ", ".join(map(_describe_package, ("torch", "torchvision", "numpy")))
     return f"annotools {trained_with}; Python {platform.python_version()}, {packages}."
+
+
+def _describe_package(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        # Finished trials can be reported where nothing is trained.
+        return f"no {name}"

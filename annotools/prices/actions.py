@@ -52,7 +52,12 @@ _BOXES = {
     "box": _Count(("things",)),
     ABSENT_CLASSES: _Count(("num_thing_classes",), less=("thing_classes_present",)),
 }
-_MASKS = {"mask": _Count(("things",)), **_ABSENT}
+_BY_INSTANCE = {
+    "full": {"mask": _Count(("things",)), **_ABSENT},
+    "coarse": {"coarse_instance": _Count(("things",)), **_ABSENT},
+}
+"""The actions of the kinds that are paid by the image, where there is no stuff."""
+
 _STUFF_TAGS = {
     "tag": _Count(("stuff_tags",)),
     ABSENT_TAGS: _Count(("num_stuff_classes",), less=("stuff_tags",), factor="crops"),
@@ -86,12 +91,12 @@ def actions_for(content: ImageContent, kind: str) -> dict[str, float]:
     Boxes take one `box` for each thing segment, groups included. Tags take one `tag` for each
     crop and class present in it, things and stuff, or stuff alone in `boxes+tags`. Points take
     one `point_first` for each class in the image and a `point_further` for each further thing of
-    it; the background is free. Scribbles take one `scribble` for each class in the image, and a
-    coarse label one `coarse_image`. A full label takes one `full_image`, or, where all stuff is
-    background, one `mask` for each thing segment; by vertex it takes one `vertex` for each corner
-    of its polygons. Classes about which an annotator could be asked in vain are counted as
-    `ABSENT_TAGS` and `ABSENT_CLASSES`. An action that the kind never takes in this category set
-    has no entry; a count that is not known is not a number.
+    it; the background is free. Scribbles take one `scribble` for each class in the image. A full
+    label takes one `full_image` and a coarse label one `coarse_image`, or, where no stuff is
+    labelled, one `mask` or `coarse_instance` for each thing segment; by vertex a full label takes
+    one `vertex` for each corner of its polygons. Classes about which an annotator could be asked in
+    vain are counted as `ABSENT_TAGS` and `ABSENT_CLASSES`. An action that the kind never takes in
+    this category set has no entry; a count that is not known is not a number.
 
     Args:
         content: what there is to label.
@@ -175,8 +180,9 @@ def price_seconds(
 
 
 def _counts(content: ImageContent, kind: str) -> Mapping[str, _Count]:
-    if kind == "full" and not content.has_stuff:
-        return _MASKS
+    # A time of an image with things and stuff says nothing about outlines of a few things.
+    if not content.has_stuff and kind in _BY_INSTANCE:
+        return _BY_INSTANCE[kind]
     # Nobody asks for tags of a background, so without other stuff there are none.
     if content.num_stuff_classes == 0 and kind == "boxes+tags":
         return _BOXES

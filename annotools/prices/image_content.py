@@ -30,7 +30,8 @@ class ImageContent:
 
     `things` are thing segments, and `groups` are how many of them are groups. `thing_tags` and
     `stuff_tags` count, over the `crops` of an image, the classes present in each. The background
-    of a background-only set is no class here; `has_stuff` is false for such a set. `vertices` are
+    of a background-only set is no class here; `has_stuff` is false for such a set and for one of
+    things alone. `vertices` are
     the corners of the polygons that an image was labelled with; their mean is over the images
     where they are counted, and `vertices_known` is the share of these images, in [0, 1].
     """
@@ -228,7 +229,7 @@ def measure_source(
     tag_ids = [category_id for crop in crops for category_id in crop.category_ids]
     present = {o.category_id for o in objects}.union(tag_ids)
     return ImageContent(
-        has_stuff=categories.background_id is None,
+        has_stuff=bool(stuff_ids),
         num_thing_classes=len(thing_ids),
         num_stuff_classes=len(stuff_ids),
         things=UNKNOWN if things is None else len(things),

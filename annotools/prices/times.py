@@ -19,14 +19,15 @@ ACTIONS = (
     "mask",
     "full_image",
     "coarse_image",
+    "coarse_instance",
     "vertex",
 )
 """An annotator can be paid for these: a box of an instance; a tag of a class present, and the
 question about a class that turns out absent, both of an image or crop; the first point on a class
 in an image, and a point on each further object of it; the scribbles of a class in an image; a mask
-of an instance; the full label of an image; its coarse label; a corner of a polygon drawn around a
-segment. No preset has a time of a vertex, because no published one is known: a file of your own can
-give it."""
+of an instance; the full label of an image; its coarse label; the coarse outline of an instance; a
+corner of a polygon drawn around a segment. No preset has a time of a coarse outline or a vertex,
+because no published one is known: a file of your own can give it."""
 
 PRESETS_FOLDER = Path(__file__).absolute().with_name("times_presets")
 
@@ -39,6 +40,8 @@ class ActionTime:
     times are below `low` and 5 % above `high`, or all three are the same. `unit` is what one
     action is done on, `source` where the value was published. `measured` is false where it was
     derived from others; `quality_control` is true where it includes checking and correcting.
+    `images` are those that a time of a whole image holds for; None where the source does not
+    restrict it.
 
     Raises:
         TimesError: for a time that is negative or not finite, or outside its own range, or a
@@ -52,6 +55,7 @@ class ActionTime:
     source: str
     measured: bool
     quality_control: bool
+    images: str | None = None
 
     def __post_init__(self) -> None:
         for key in ("seconds", "low", "high"):
@@ -113,7 +117,7 @@ def read_times(name_or_path: str | Path) -> AnnotationTimes:
 def fix_time(times: AnnotationTimes, action: str, seconds: float) -> AnnotationTimes:
     """Return the times with one action replaced by a time that is known and has no spread.
 
-    Unit and quality control stay as they were.
+    Unit and quality control stay as they were; the time holds for your own images.
 
     Raises:
         TimesError: for an action that the table lacks, or an impossible time.
@@ -126,16 +130,39 @@ def fix_time(times: AnnotationTimes, action: str, seconds: float) -> AnnotationT
     old = times.actions[action]
     with name_place(action):
         new = replace(
-            old, seconds=seconds, low=seconds, high=seconds, source="your own", measured=False
+            old,
+            seconds=seconds,
+            low=seconds,
+            high=seconds,
+            source="your own",
+            measured=False,
+            images=None,
         )
     return replace(times, actions={**times.actions, action: new})
 
 
 def missing_time(times: AnnotationTimes, action: str) -> TimesError:
     """Return the error that says how to add an action which a table of times lacks."""
+    reason = why_not_coarse(times, [action])
     return TimesError(
-        f"annotation times {times.name!r} lack the action {action!r}: "
-        f"add a table [actions.{action}]"
+        f"annotation times {times.name!r} lack the action {action!r}"
+        + (f"; {reason}" if reason else "")
+        + f": add a table [actions.{action}]"
+    )
+
+
+def why_not_coarse(times: AnnotationTimes, missing: Iterable[str]) -> str | None:
+    """Return why the time of a coarse image does not stand in for a missing time of an instance.
+
+    None where no `coarse_instance` is missing, or the times have no `coarse_image` either.
+    """
+    whole = times.actions.get("coarse_image")
+    if "coarse_instance" not in missing or whole is None:
+        return None
+    images = f" ({whole.images})" if whole.images else ""
+    return (
+        f"the {whole.seconds:g} s of coarse_image are for one {whole.unit}{images}, and this "
+        "dataset has no labelled stuff"
     )
 
 
@@ -204,5 +231,5 @@ def _replace_keys(old: dict[str, Any] | None, own: Any, file_name: str) -> Any:
     # Another time is not what the inherited source published, and nobody says it was measured.
     if own.get("seconds", old["seconds"]) != old["seconds"]:
         was = f"{file_name}, in place of {old['seconds']:g} s: {old['source']}"
-        old = {**old, "source": was, "measured": False}
+        old = {**old, "source": was, "measured": False, "images": None}
     return {**old, **own}

@@ -125,3 +125,15 @@ def test_what_cannot_be_asked_is_said_before_labels_are_read() -> None:
             buy_images(dataset, dataset.images, [plan])
     with pytest.raises(DatasetError, match="split train has no image to buy"):
         buy_images(dataset, (), [make_plan({"boxes": 1.0}, 1)])
+
+
+def test_coarse_labels_of_things_alone_are_not_bought_at_the_price_of_a_street() -> None:
+    categories = make_categories(stuff=("background",), background=True)
+    label = make_label([[1, 2], [1, 3]], {1: 10, 2: 20, 3: 20})
+    dataset = make_dataset({"1.png": label}, categories)
+    with pytest.raises(TimesError, match=r"no labelled stuff: add .*\[actions\.coarse_instance\]"):
+        buy_images(dataset, dataset.images, [make_plan({"coarse": 1.0}, 1)])
+    times = read_times("li2018")
+    own = replace(times, actions={**times.actions, "coarse_instance": times.actions["box"]})
+    contents = measure_images(dataset, dataset.images, None)
+    assert price_images(contents, ["coarse", "full"], own) == {1: {"coarse": 14, "full": 158.4}}

@@ -258,6 +258,34 @@ def test_full_labels_by_vertex_with_a_time_of_your_own(tmp_path: Path, vertex_ti
     assert "1 to 4  13.20x to 3.300x" in saving
 
 
+def test_a_coarse_street_image_prices_no_outlines_of_things(tmp_path: Path) -> None:
+    dataset, own = write_coco(tmp_path), tmp_path / "own.toml"
+    kinds = ("--kinds", "full", "--kinds", "coarse")
+    printed = run_price(*dataset, *kinds)
+    assert dashes_of("coarse", printed) == ["–"] * 5
+    assert (
+        "– coarse: no price, because times li2018 have no coarse_instance: the 420 s of "
+        "coarse_image are for one image with things and stuff (Cityscapes street images), and this "
+        "dataset has no labelled stuff; add a table [actions.coarse_instance] of your own.\n"
+    ) in printed
+    assert "The seconds of" not in printed
+    own.write_text(VERTEX.replace("vertex", "coarse_instance"))
+    rows = price_rows(tmp_path, *dataset, *kinds, "--times", str(own))
+    # Two images with an object each, 2 s for its outline and 79.2 s for its mask.
+    assert (rows["coarse"]["actions"], rows["coarse"]["hours"]) == (
+        {"coarse_instance": 2},
+        4 / 3600,
+    )
+    assert rows["coarse"]["ratio_to_full"] == pytest.approx(2 / 79.2)
+
+
+def test_times_of_street_images_are_called_that(world: Path) -> None:
+    printed = run_price(str(world), "--format", "scenes", "--kinds", "full", "--kinds", "coarse")
+    assert "The seconds of full_image and coarse_image are those of Cityscapes street" in printed
+    own = run_price(*TRAIN, "--kinds", "full", "--seconds", "full_image=600")
+    assert "Cityscapes street images" not in own
+
+
 def test_without_a_time_of_a_vertex_only_their_number_is_said(tmp_path: Path) -> None:
     dataset = write_coco(tmp_path)
     printed = run_price(*dataset)

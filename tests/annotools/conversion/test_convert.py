@@ -224,6 +224,9 @@ def test_background_is_no_object(in_memory: Memory, tmp_path: Path):
     assert result.num_objects == 1
     written = {row.kind: row.written for row in result.kinds}
     assert written == dict.fromkeys(LABEL_KINDS, 1) | {"coarse": 0}
+    hours = {row.kind: row.hours for row in result.kinds}
+    # A mask of the one car; seven minutes are for an image with stuff, which this is not.
+    assert (hours["full"], hours["coarse"]) == (79.2 / 3600, None)
     tags = read(tmp_path / "out" / "tags.json")
     assert [category["name"] for category in tags["categories"]] == ["car"]
 

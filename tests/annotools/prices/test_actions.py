@@ -56,6 +56,7 @@ def test_actions_where_stuff_is_labelled(kind, crop, actions):
         ("points", {"point_first": 1, "point_further": 1, ABSENT_CLASSES: 1}),
         ("scribbles", {"scribble": 1, ABSENT_CLASSES: 1}),
         ("full", {"mask": 2, ABSENT_CLASSES: 1}),
+        ("coarse", {"coarse_instance": 2, ABSENT_CLASSES: 1}),
     ],
 )
 def test_actions_where_all_stuff_is_background(kind, actions):
@@ -65,6 +66,28 @@ def test_actions_where_all_stuff_is_background(kind, actions):
     content = measure(label, categories, None)
 
     assert count_actions(content, [kind]) == {kind: actions}
+
+
+@pytest.mark.parametrize(("rows", "things"), [([[1, 2]], 2), ([[0, 0]], 0)])
+def test_things_alone_are_paid_by_the_instance(rows, things):
+    categories = make_categories(stuff=())
+    content = measure(make_label(rows, dict.fromkeys(range(1, things + 1), 10)), categories, None)
+    absent = {ABSENT_CLASSES: int(things == 0)}
+
+    assert count_actions(content, ["full", "coarse"]) == {
+        "full": {"mask": things, **absent},
+        "coarse": {"coarse_instance": things, **absent},
+    }
+
+
+def test_stuff_alone_is_paid_by_the_image():
+    categories = make_categories(things=())
+    content = measure(make_label([[1, 2]], {1: 10, 2: 20}), categories, None)
+
+    assert count_actions(content, ["full", "coarse"]) == {
+        "full": {"full_image": 1, ABSENT_CLASSES: 0},
+        "coarse": {"coarse_image": 1, ABSENT_CLASSES: 0},
+    }
 
 
 def test_parts_that_are_no_label_kind():

@@ -11,8 +11,10 @@ from annotools.prices.times import (
     ActionTime,
     AnnotationTimes,
     fix_time,
+    missing_time,
     mixed_quality_control,
     read_times,
+    why_not_coarse,
 )
 
 BOX = ActionTime(
@@ -97,8 +99,39 @@ def test_presets(name, seconds):
 
 def test_all_presets_are_tested_and_together_have_every_action():
     assert PRESETS == ["bearman2016", "li2018", "like-for-like", "sam-assisted"]
-    # No time of a vertex is published.
-    assert {a for name in PRESETS for a in read_times(name).actions} == {*ACTIONS} - {"vertex"}
+    # No times of a vertex and of a coarse outline are published.
+    found = {action for name in PRESETS for action in read_times(name).actions}
+    assert found == {*ACTIONS} - {"vertex", "coarse_instance"}
+
+
+def test_times_of_a_whole_image_say_of_which_images_until_they_are_replaced(tmp_path):
+    paper = read_times("li2018")
+    streets = {a: t.images for a, t in paper.actions.items() if t.images is not None}
+    assert streets == dict.fromkeys(("full_image", "coarse_image"), "Cityscapes street images")
+
+    path = tmp_path / "mine.toml"
+    path.write_text('inherit = "li2018"\n[actions.full_image]\nseconds = 6000\n')
+    inherited = read_times(path).actions
+    assert inherited["full_image"].images is None
+    assert inherited["coarse_image"].images == "Cityscapes street images"
+    assert fix_time(paper, "coarse_image", 60).actions["coarse_image"].images is None
+
+
+def test_a_coarse_image_does_not_stand_in_for_a_coarse_instance():
+    paper = read_times("li2018")
+    why = (
+        "the 420 s of coarse_image are for one image with things and stuff (Cityscapes street "
+        "images), and this dataset has no labelled stuff"
+    )
+
+    assert why_not_coarse(paper, ["box", "coarse_instance"]) == why
+    assert why_not_coarse(paper, ["coarse_image"]) is None
+    assert why_not_coarse(read_times("bearman2016"), ["coarse_instance"]) is None
+    assert f"; {why}: add a table [actions.coarse_instance]" in str(
+        missing_time(paper, "coarse_instance")
+    )
+    own = str(missing_time(fix_time(paper, "coarse_image", 60), "coarse_instance"))
+    assert "; the 60 s of coarse_image are for one image with things and stuff, and this" in own
 
 
 def test_times_from_memory_say_so():

@@ -59,6 +59,19 @@ def test_no_price_without_a_time_or_a_count() -> None:
     assert full.actions is None
 
 
+@pytest.mark.parametrize("things", [2.8, 0.0])
+def test_coarse_labels_without_stuff_need_a_time_of_an_outline(things: float) -> None:
+    content, paper = replace(read_statistics("voc").content, things=things), read_times("li2018")
+    coarse, full = list_workloads(content, 5, ["coarse", "full"], paper)
+    assert (coarse.actions, coarse.missing_times) == (None, ("coarse_instance",))
+    assert full.actions == {"mask": 5 * things}
+    (further,) = list_workloads(content, 5, ["full"], paper, num_coarse_images=10)
+    assert (further.actions, further.missing_times) == (None, ("coarse_instance",))
+    own = replace(paper, actions={**paper.actions, "coarse_instance": paper.actions["mask"]})
+    (coarse,) = list_workloads(content, 5, ["coarse"], own)
+    assert coarse.actions == {"coarse_instance": 5 * things}
+
+
 def test_tags_come_once_where_absent_classes_are_asked_anyway() -> None:
     content = read_statistics("voc").content
     workloads = list_workloads(content, 1, ["tags", "boxes+tags"], read_times("bearman2016"))
