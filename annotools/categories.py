@@ -5,6 +5,7 @@ of the set. Which categories are things, which is the background and their colou
 and nowhere else.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
+
+_BACKGROUND_NAMES = frozenset({"background", "back ground", "bg"})
 
 IGNORE_INDEX = 255
 """Class index of a pixel whose class nobody knows: no loss, no score."""
@@ -92,6 +95,11 @@ class CategorySet:
     def palette(self) -> NDArray[np.uint8]:
         """Colours by class index: (K, 3), RGB."""
         return np.array([c.colour for c in self.categories], dtype=np.uint8)
+
+
+def is_background_name(name: str) -> bool:
+    """Tell whether a category's name is one that tools give the background."""
+    return " ".join(re.split(r"[\s_-]+", name.lower())).strip() in _BACKGROUND_NAMES
 
 
 def distinct_colour(number: int) -> tuple[int, int, int]:

@@ -80,12 +80,26 @@ def _read_label(
         for s in joined
         if s.category_id != categories.background_id
     )
-    return build_label(
+    kept_boxes = {n: b for n, b in label.own_boxes.items() if b.category_id in target_id}
+    hidden = tuple(
+        _drop(categories, label.own_boxes[number].category_id, drop.place)
+        for number, drop in label.unseen.items()
+        if number not in kept_boxes
+    )
+    recategorised = build_label(
         label.image_id,
         look_up(label.segment_map, new_id, default=VOID),
         category_of=category_of,
         groups=[s.segment_id for s in kept if s.is_group],
-        drops=label.drops + drops,
+        drops=label.drops + drops + hidden,
+    )
+    return replace(
+        recategorised,
+        own_boxes={
+            number: replace(box, category_id=target_id[box.category_id])
+            for number, box in kept_boxes.items()
+        },
+        unseen={n: drop for n, drop in label.unseen.items() if n in kept_boxes},
     )
 
 

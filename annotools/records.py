@@ -5,7 +5,7 @@ convert at their border.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -95,9 +95,12 @@ class Box:
 class FullLabel:
     """The panoptic label of an image: every segment in `segments` is in `segment_map`.
 
-    `drops` are objects of the source without a segment: objects in the source, background left
-    out, are as many as segments, background left out, and drops together. `doubts` are what the
-    reader took although it may be wrong.
+    A segment is what is visible of an object. `own_boxes` are the boxes of whole objects, by
+    segment id, where the source tells them: of those that others cover in part, and of those
+    without any visible pixel, which have a number of their own and no segment. Of the latter
+    `unseen` says why. `drops` are objects of the source of which the label has neither: objects in
+    the source, background left out, are as many as `objects`, background left out, and drops
+    together. `doubts` are what the reader took although it may be wrong.
     """
 
     image_id: int | str
@@ -105,14 +108,17 @@ class FullLabel:
     segments: tuple[Segment, ...]
     drops: tuple[Drop, ...] = ()
     doubts: tuple[Drop, ...] = ()
+    own_boxes: Mapping[int, Box] = field(default_factory=dict)
+    unseen: Mapping[int, Drop] = field(default_factory=dict)
 
     @property
     def objects(self) -> dict[int, Box]:
-        """The boxes of all segments, by segment id."""
-        return {
+        """The boxes of all objects by their number, which is the segment id where there is one."""
+        visible = {
             s.segment_id: Box(category_id=s.category_id, box_xyxy=s.box_xyxy, is_group=s.is_group)
             for s in self.segments
         }
+        return dict(sorted({**visible, **self.own_boxes}.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,15 +188,16 @@ class Dataset:
     """Images of one split and the functions that read what belongs to each.
 
     `read_label` gives an image's full label, `read_photo` its pixels; both may raise
-    `DatasetError`. `notes` says in words what rules the reader applied. `drops` are images of the
-    source that are not in `images` because a file of theirs is missing; `gaps` are files whose
-    absence leaves an image with a lesser label, such as things that are groups. `source_files`
-    are the files that hold labels or lists of the whole split. `count_vertices` gives the corners
-    of the polygons with which the objects of an image's categories were drawn, None where one of
-    these has no polygon; the function is None where the source never has polygons. `draws_photos`
-    is true where `read_photo` makes a photo instead of reading a file. `read_weak` is there where
-    the source has boxes or tags and no masks: it gives them, and `read_label` raises
-    `DatasetError`, because nobody can make masks of them.
+    `DatasetError`. `notes` says in words what rules the reader applied, `remarks` what is
+    particular to this source: where files were found, what was taken in another form. `drops` are
+    images of the source that are not in `images` because a file of theirs is missing; `gaps` are
+    files whose absence leaves an image with a lesser label, such as things that are groups.
+    `source_files` are the files that hold labels or lists of the whole split. `count_vertices`
+    gives the corners of the polygons with which the objects of an image's categories were drawn,
+    None where one of these has no polygon; the function is None where the source never has
+    polygons. `draws_photos` is true where `read_photo` makes a photo instead of reading a file.
+    `read_weak` is there where the source has boxes or tags and no masks: it gives them, and
+    `read_label` raises `DatasetError`, because nobody can make masks of them.
     """
 
     name: str
@@ -200,6 +207,7 @@ class Dataset:
     read_label: Callable[[Image], FullLabel]
     read_photo: Callable[[Image], Photo]
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     drops: tuple[Drop, ...] = ()
     gaps: tuple[Drop, ...] = ()
     source_files: tuple[Path, ...] = ()

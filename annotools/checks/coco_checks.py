@@ -4,6 +4,7 @@ Instances and panoptic files share their lists of images and categories and the 
 objects; what is each format's own is in `annotools.checks.coco_mask_checks`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from annotools.checks.coco_mask_checks import (
 )
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
-from annotools.formats.json_values import check_inside, read_json
+from annotools.formats.coco_layout import CocoFiles, find_instances, find_panoptic
+from annotools.formats.forms import read_coco
+from annotools.formats.photo_places import plain_name
 from annotools.formats.pictures import is_possible_size
 
 BORDER_PIXELS = 0.5
@@ -32,35 +35,34 @@ _KIND_NAMES = {int: "whole number", str: "text"}
 
 
 def check_instances(root: Path, split: str) -> Iterator[Problem]:
-    """Yield what is wrong with `ROOT/annotations/instances_SPLIT.json`, photos aside."""
-    path = root / "annotations" / f"instances_{split}.json"
-    yield from _check(path, split, (*COMMON_CHECKS, _check_annotation_ids, check_masks))
+    """Yield what is wrong with the list of a split with instances, photos aside."""
+    checks = (*COMMON_CHECKS, _check_annotation_ids, check_masks)
+    yield from _check(find_instances, root, split, checks)
 
 
 def check_panoptic(root: Path, split: str) -> Iterator[Problem]:
-    """Yield what is wrong with a panoptic JSON and its PNG files, photos aside.
-
-    It is `ROOT/panoptic.json` where that exists, else `ROOT/annotations/panoptic_SPLIT.json`.
-    """
-    # The reader of this format looks in the same two places, in the same order.
-    path = root / "panoptic.json"
-    if not path.is_file():
-        path = root / "annotations" / f"panoptic_{split}.json"
-    yield from _check(path, split, (*COMMON_CHECKS, check_one_label_an_image, check_segments))
+    """Yield what is wrong with a panoptic JSON and its PNG files, photos aside."""
+    checks = (*COMMON_CHECKS, check_one_label_an_image, check_segments)
+    yield from _check(find_panoptic, root, split, checks)
 
 
 def _check(
-    path: Path, split: str, checks: tuple[Callable[[CocoFile], Iterator[Problem]], ...]
+    find: Callable[[Path, str], CocoFiles],
+    root: Path,
+    split: str,
+    checks: tuple[Callable[[CocoFile], Iterator[Problem]], ...],
 ) -> Iterator[Problem]:
     try:
-        content = read_json(path, others="*.json")
+        files = find(root, split)
+        path = files.path
+        content = read_coco(path, Counter())
     except DatasetError as error:
-        yield problem_of(error, path)
+        yield problem_of(error, root)
         return
     if not isinstance(content, dict):
         yield error_at(path, "is not an object with lists: give a COCO file")
         return
-    coco = CocoFile(path=path, split=split, content=content)
+    coco = CocoFile(path=path, split=split, content=content, png_folders=files.png_folders)
     for check in checks:
         yield from check(coco)
 
@@ -99,11 +101,8 @@ def _check_sizes(coco: CocoFile) -> Iterator[Problem]:
 def _check_file_names(coco: CocoFile) -> Iterator[Problem]:
     names = coco.list_values("images", "file_name", str)
     for place, file_name in names:
-        try:
-            if file_name is not None:
-                check_inside(place, file_name, Path(coco.split))
-        except DatasetError as error:
-            yield problem_of(error, place)
+        if file_name is not None and not plain_name(file_name):
+            yield error_at(place, f"file_name {file_name!r} names no photo: correct it")
     yield from find_repeated(names, "file_name")
 
 

@@ -43,11 +43,15 @@ class CocoObject:
 
 @dataclass(frozen=True, kw_only=True)
 class CocoFile:
-    """The content of the file at `path` that describes a split."""
+    """The content of the file at `path` that describes a split, in COCO's own form.
+
+    Of a panoptic file `png_folders` are where its PNGs may be.
+    """
 
     path: Path
     split: str
     content: dict[str, Any]
+    png_folders: tuple[Path, ...] = ()
 
     def list_entries(self, key: str) -> list[tuple[str, dict[str, Any]]]:
         """Return the objects of a list, each after its place; none where there is no list."""

@@ -20,6 +20,7 @@ from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import holds_boxes_alone
 from annotools.formats.coco_masks import find_pixels
+from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import measure_segments
@@ -75,7 +76,7 @@ def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
 
 def check_segments(coco: CocoFile) -> Iterator[Problem]:
     """Yield where a panoptic file and its PNGs contradict each other."""
-    folder = coco.path.with_suffix("")
+    folder = find_png_folder(coco.png_folders, coco.content)
     measured: list[tuple[CocoObject, Extent]] = []
     yield from find_repeated(coco.list_values("annotations", "file_name", str), "file_name")
     for place, entry in coco.list_entries("annotations"):

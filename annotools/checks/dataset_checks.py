@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from annotools.categories import CategorySet
 from annotools.checks.coco_checks import check_instances, check_panoptic
 from annotools.checks.coco_mask_checks import find_repeated
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
@@ -31,8 +32,10 @@ FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
 }
 """Checks of a split's files as they are, by format; the others have nothing to walk."""
 
-LABEL_CHECKS: dict[str, Callable[[Image, FullLabel], Iterator[Problem]]] = {"voc": check_boxes}
-"""Checks of an image's label against files that its reader does not use, by format."""
+LABEL_CHECKS: dict[str, Callable[[Image, FullLabel, CategorySet], Iterator[Problem]]] = {
+    "voc": check_boxes
+}
+"""Checks of an image's label against other files of the image, by format."""
 
 MOST = 0.5
 """An image with a larger part of void is one to look at."""
@@ -40,9 +43,13 @@ MOST = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport:
-    """The problems of a dataset, each once, and how many images and photos were looked at."""
+    """The problems of a dataset, each once, and how many images and photos were looked at.
+
+    `notes` are what the readers found where, and took in another form.
+    """
 
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
     images: int
     photos: int
 
@@ -53,6 +60,7 @@ def check_dataset(
     splits: Sequence[str],
     against: Sequence[str] = (),
     *,
+    photos: Path | None = None,
     decode: bool = False,
 ) -> CheckReport:
     """Look for everything that is wrong with splits of a dataset.
@@ -62,6 +70,7 @@ def check_dataset(
         root: the dataset's folder, or what else the format says.
         splits: what is checked, also for images that two of them share.
         against: splits that are not checked themselves, but share no image with `splits`.
+        photos: the folder of the photos, if it is not where the format has it.
         decode: whether photos are decoded, which finds damage inside them; else only their size
             and their end are looked at.
     """
@@ -71,13 +80,13 @@ def check_dataset(
         # The files come first: a reader stops at its first problem, which the walk then has found.
         file_problems = list(_check_files(format_name, root, split))
         problems += file_problems
-        dataset, read_problems = _read(format_name, root, split, file_problems)
+        dataset, read_problems = _read(format_name, root, split, photos, file_problems)
         if dataset is not None:
             checked.append(dataset)
             read_problems += _check_images(dataset, decode=decode)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
-        dataset, reader_problems = _read(format_name, root, split, [])
+        dataset, reader_problems = _read(format_name, root, split, photos, [])
         problems += reader_problems
         # A split that is also checked itself is in `checked` by now.
         others += [] if dataset is None or split in splits else [dataset]
@@ -87,6 +96,7 @@ def check_dataset(
     return CheckReport(
         # Splits may share files, whose problems then turn up once for each of these splits.
         problems=tuple(dict.fromkeys(problems)),
+        notes=tuple(dict.fromkeys(note for dataset in checked for note in dataset.remarks)),
         images=len(images),
         photos=sum(image.path is not None for image in images),
     )
@@ -98,7 +108,7 @@ def _check_files(format_name: str, root: Path, split: str) -> Iterator[Problem]:
 
 
 def _read(
-    format_name: str, root: Path, split: str, known: Sequence[Problem]
+    format_name: str, root: Path, split: str, photos: Path | None, known: Sequence[Problem]
 ) -> tuple[Dataset | None, list[Problem]]:
     """Return a split, None where its reader refuses it, and the problems that reading shows.
 
@@ -106,10 +116,11 @@ def _read(
         format_name: a key of `annotools.formats.READERS`.
         root: the dataset's folder, or what else the format says.
         split: the one to read.
+        photos: the folder of the photos; None looks for it.
         known: problems of the split's files; what the reader stops at is among the errors.
     """
     try:
-        dataset = read_dataset(format_name, root, split, allow_missing=True)
+        dataset = read_dataset(format_name, root, split, allow_missing=True, photos=photos)
     except (AnnotationError, OSError) as error:
         if not any(problem.severity == "error" for problem in known):
             return None, [problem_of(error, root)]
@@ -122,13 +133,12 @@ def _read(
 def _leave_out_repeated(
     read_problems: Sequence[Problem], file_problems: Sequence[Problem]
 ) -> Iterator[Problem]:
-    """Yield what reading shows, without errors at a place where the files' checks found one."""
+    """Yield what reading shows, leaving out places where the files' checks found an error."""
     known = {problem.place for problem in file_problems if problem.severity == "error"}
     # A reader's message begins with the place in the file, where it knows one.
     beginnings = tuple(f"{place}: " for place in known)
     for problem in read_problems:
-        is_known = problem.place in known or problem.message.startswith(beginnings)
-        if problem.severity == "warning" or not is_known:
+        if problem.place not in known and not problem.message.startswith(beginnings):
             yield problem
 
 
@@ -163,14 +173,21 @@ def _read_label(dataset: Dataset, image: Image) -> FullLabel | WeakLabel | Probl
 
 
 def _check_label(dataset: Dataset, image: Image, label: FullLabel | WeakLabel) -> Iterator[Problem]:
+    found: list[Problem] = []
     if isinstance(label, FullLabel):
-        yield from _check_size(image, label)
+        found += _check_size(image, label)
         if dataset.name in LABEL_CHECKS:
-            yield from LABEL_CHECKS[dataset.name](image, label)
-        for doubt in label.doubts:
-            yield warning_at(doubt.place, doubt.reason)
+            found += LABEL_CHECKS[dataset.name](image, label, dataset.categories)
+        found += [warning_at(doubt.place, doubt.reason) for doubt in label.doubts]
+    yield from found
+    wrong = {problem.place for problem in found if problem.severity == "error"}
     for drop in label.drops:
-        yield warning_at(drop.place, f"is left out: {drop.reason}")
+        if drop.place not in wrong:
+            yield warning_at(drop.place, f"is left out: {drop.reason}")
+    # Where other files were looked at, these objects were among what is in them.
+    if isinstance(label, FullLabel) and dataset.name not in LABEL_CHECKS:
+        for drop in label.unseen.values():
+            yield warning_at(drop.place, f"has a box and no segment: {drop.reason}")
 
 
 def _share_void(label: FullLabel) -> float:

@@ -1,20 +1,26 @@
 """Compare Pascal VOC's masks with the boxes that were drawn apart from them.
 
-Masks are what the reader of the format takes; `Annotations/NAME.xml` is held against them.
+The reader of the format takes both, masks as labels and `Annotations/NAME.xml` as boxes.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from annotools.category_tables.voc import VOC_CATEGORIES
+from annotools.categories import CategorySet
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
-from annotools.formats.voc_boxes import VocObject, read_xml_boxes
+from annotools.formats import voc
+from annotools.formats.voc_boxes import (
+    VocObject,
+    XmlFile,
+    best_pairs,
+    box_overlaps,
+    pair_up,
+    read_xml,
+    to_voc_object,
+)
 from annotools.records import BoxXYXY, FullLabel, Image, Segment
 
 BOX_PIXELS = 15
@@ -34,47 +40,53 @@ MIN_OVERLAP = 0.5
 """Least intersection over union of boxes of different classes to be taken for the same object."""
 
 
-def check_boxes(image: Image, label: FullLabel) -> Iterator[Problem]:
+def check_boxes(image: Image, label: FullLabel, categories: CategorySet) -> Iterator[Problem]:
     """Hold the objects of an image's annotation file against the segments of its object map.
 
     Objects and segments pair up, first within a class where their boxes meet, then across classes
     where they overlap by `MIN_OVERLAP`. Nothing is said of an image that has no object map, or no
-    folder of annotation files next to it, like SBD's, nor of a difficult object without a segment:
-    the maps may have void in its place.
+    folder of annotation files, nor of a difficult object without a segment: the maps may have void
+    in its place.
     """
-    name = str(image.image_id)
-    # A name may have folders of its own below that of the class maps.
-    folder = image.label_paths[0].parents[1 + name.count("/")] / "Annotations"
-    xml_path = folder / f"{name}.xml"
-    if not xml_path.is_file():
-        if folder.is_dir():
-            yield warning_at(xml_path, "the annotation file is missing: masks alone are read")
+    xml_path = voc.xml_of(image)
+    if xml_path is None:
+        missing = _missing_file(image)
+        if missing is not None:
+            yield warning_at(missing, "the annotation file is missing: masks alone are read")
         return
-    try:
-        objects = read_xml_boxes(xml_path)
-    except DatasetError as error:
-        yield problem_of(error, xml_path)
-        return
-    yield from _check_size(xml_path, image)
-    if len(image.label_paths) < 2:
+    xml = read_xml(xml_path)  # The label's reader could read it.
+    objects, wrong = [], []
+    for thing in xml.objects:
+        try:
+            objects.append((thing.place, to_voc_object(thing, categories)))
+        except DatasetError as error:
+            wrong.append(problem_of(error, thing.place))
+    yield from wrong
+    yield from _check_size(xml_path, xml, image)
+    object_path = voc.object_map_of(image)
+    # The segment of an object that cannot be read would be told to lack one.
+    if object_path is None or wrong:
         return
     segments = [
         segment
         for segment in label.segments
-        if VOC_CATEGORIES.by_id(segment.category_id).is_thing and not segment.is_group
+        if categories.by_id(segment.category_id).is_thing and not segment.is_group
     ]
-    yield from _check_objects(xml_path, image, objects, segments)
+    yield from _check_objects(xml_path, object_path, image, objects, segments, categories)
 
 
-def _check_size(xml_path: Path, image: Image) -> Iterator[Problem]:
-    """Check the image size that an annotation file gives, if it gives one.
+def _missing_file(image: Image) -> Path | None:
+    """Return where an image's annotation file should be; None where others have none either."""
+    name = str(image.image_id)
+    # A name may have folders of its own below that of the class maps.
+    folder = image.label_paths[0].parents[1 + name.count("/")] / "Annotations"
+    return folder / f"{name}.xml" if folder.is_dir() else None
 
-    The file is one that `read_xml_boxes` could read.
-    """
-    root = ElementTree.parse(xml_path).getroot()
-    texts = [root.findtext(f"size/{key}") for key in ("width", "height")]
-    given = tuple("none" if text is None else text.strip() for text in texts)
-    if texts != [None, None] and given != (str(image.width), str(image.height)):
+
+def _check_size(xml_path: Path, xml: XmlFile, image: Image) -> Iterator[Problem]:
+    """Check the image size that an annotation file gives, if it gives one."""
+    given = tuple("none" if text is None else text.strip() for text in xml.size_texts)
+    if xml.size_texts != (None, None) and given != (str(image.width), str(image.height)):
         yield error_at(
             xml_path,
             f"size is {given[0]} x {given[1]}, its image {image.width} x {image.height}: "
@@ -83,12 +95,15 @@ def _check_size(xml_path: Path, image: Image) -> Iterator[Problem]:
 
 
 def _check_objects(
-    xml_path: Path, image: Image, objects: Sequence[VocObject], segments: Sequence[Segment]
+    xml_path: Path,
+    object_path: Path,
+    image: Image,
+    objects: Sequence[tuple[str, VocObject]],
+    segments: Sequence[Segment],
+    categories: CategorySet,
 ) -> Iterator[Problem]:
-    object_path = image.label_paths[1]
-    pairs = _pair_up(segments, objects)
-    for n, thing in enumerate(objects):
-        place = f"{xml_path}: object {n + 1}"
+    pairs = _pair_up(segments, [thing for _, thing in objects])
+    for n, (place, thing) in enumerate(objects):
         # The reader refuses coordinates below 1, so only the far sides can lie outside of the
         # image.
         _, _, x1, y1 = thing.box_xyxy
@@ -99,76 +114,62 @@ def _check_objects(
                 f"{image.width} x {image.height}: correct it",
             )
         if n in pairs:
-            yield from _check_pair(place, thing, segments[pairs[n]])
+            yield from _check_pair(place, thing, segments[pairs[n]], categories)
         elif not thing.is_difficult:
+            name = _class_of(thing, categories)
             yield error_at(
                 place,
-                f"{_class_of(thing)} in box {_in_file(thing.box_xyxy)} has no segment in "
+                f"{name} in box {_in_file(thing.box_xyxy)} has no segment in "
                 f"{object_path}: add it there or drop the object",
             )
     for m, segment in enumerate(segments):
         if m not in pairs.values():
+            name = _class_of(segment, categories)
             yield error_at(
                 f"{object_path}: segment {segment.segment_id}",
-                f"{_class_of(segment)} in box {_in_file(segment.box_xyxy)} has no object in "
+                f"{name} in box {_in_file(segment.box_xyxy)} has no object in "
                 f"{xml_path}: add it there or drop the segment",
             )
 
 
-def _check_pair(place: str, thing: VocObject, segment: Segment) -> Iterator[Problem]:
+def _check_pair(
+    place: str, thing: VocObject, segment: Segment, categories: CategorySet
+) -> Iterator[Problem]:
     name = f"segment {segment.segment_id}"
     if thing.category_id != segment.category_id:
         yield error_at(
             place,
-            f"is {_class_of(thing)}, but {name} in its box is {_class_of(segment)}: correct the "
-            "wrong one",
+            f"is {_class_of(thing, categories)}, but {name} in its box is "
+            f"{_class_of(segment, categories)}: correct the wrong one",
         )
         return
     box, tight = thing.box_xyxy, segment.box_xyxy
     off = max(abs(a - b) for a, b in zip(box, tight, strict=True))
-    # The reader takes masks alone, so a loose box spoils no label and is only a warning.
+    # Boxes and masks are both taken as they are, so a loose box spoils no other label.
     if off > BOX_PIXELS:
         yield warning_at(
             place,
             f"box {_in_file(box)} is {off} pixels off that of {name}, {_in_file(tight)}, more "
-            f"than {BOX_PIXELS}; the segment counts: correct the wrong one",
+            f"than {BOX_PIXELS}: correct the wrong one",
         )
 
 
 def _pair_up(segments: Sequence[Segment], objects: Sequence[VocObject]) -> dict[int, int]:
     """Return places of objects with those of their segments, which may be of another class."""
-    overlaps = _overlaps([o.box_xyxy for o in objects], [s.box_xyxy for s in segments])
+    same_class = pair_up(objects, segments)
     is_same = np.equal.outer(
         [thing.category_id for thing in objects], [segment.category_id for segment in segments]
     )
-    same_class = _best_pairs(np.where(is_same, overlaps, 0))
+    overlaps = box_overlaps(objects, segments)
     others = np.where(is_same | (overlaps < MIN_OVERLAP), 0, overlaps)
     # What has a partner of its own class is no longer free for one of another class.
     others[list(same_class)] = 0
     others[:, list(same_class.values())] = 0
-    return same_class | _best_pairs(others)
+    return same_class | best_pairs(others)
 
 
-def _best_pairs(overlaps: NDArray[np.float64]) -> dict[int, int]:
-    """Return the pairs of rows and columns that overlap most together, each more than 0."""
-    # Taking the best pair again and again could leave two without a partner that have one here.
-    rows, columns = linear_sum_assignment(overlaps, maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {row: column for row, column in pairs if overlaps[row, column] > 0}
-
-
-def _overlaps(first: Sequence[BoxXYXY], second: Sequence[BoxXYXY]) -> NDArray[np.float64]:
-    """Return intersections over unions of N and M boxes: (N, M)."""
-    one = np.array(first, dtype=np.int64).reshape(-1, 1, 4)
-    two = np.array(second, dtype=np.int64).reshape(1, -1, 4)
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    shared = sides.clip(min=0).prod(axis=2)  # (N, M)
-    area_one, area_two = ((boxes[..., 2:] - boxes[..., :2]).prod(axis=2) for boxes in (one, two))
-    return np.asarray(shared / (area_one + area_two - shared))
-
-
-def _class_of(found: Segment | VocObject) -> str:
-    return VOC_CATEGORIES.by_id(found.category_id).name
+def _class_of(found: Segment | VocObject, categories: CategorySet) -> str:
+    return categories.by_id(found.category_id).name
 
 
 def _in_file(box_xyxy: BoxXYXY) -> str:

@@ -125,6 +125,11 @@ class _Task:
             if box.category_id != self.categories.background_id
         )
 
+    @property
+    def unseen(self) -> dict[int, Drop]:
+        """Why objects have no visible pixel, by number: only boxes have these."""
+        return dict(self.source.unseen) if isinstance(self.source, FullLabel) else {}
+
     @cached_property
     def perfect_tags(self) -> WeakLabel:
         """The tags of an annotator without mistakes, laid out once for all that needs them."""
@@ -136,10 +141,12 @@ class _Task:
         """The full label that the annotator draws, and by number the objects that it lacks."""
         label = annotate_full(self.full, self.categories, self.annotator, self.wanted.seed)
         left = {segment.segment_id for segment in label.segments}
-        missed = [thing.number for thing in self.objects if thing.number not in left]
+        missed = [
+            thing.number for thing in self.objects if thing.number not in {*left, *self.unseen}
+        ]
         # annotate_full puts its own drops behind the label's, in the order of the segments.
         drops = label.drops[len(self.full.drops) :]
-        return label, dict(zip(missed, drops, strict=True))
+        return label, {**self.unseen, **dict(zip(missed, drops, strict=True))}
 
     def objects_among(self, numbers: Iterable[int]) -> frozenset[int]:
         """Return the numbers of objects among these; the background's segment is no object."""
@@ -255,11 +262,18 @@ def _make_tags(task: _Task) -> Part:
         for i in set(true.category_ids) & set(crop.category_ids)
     }
     missed = present - tagged
+    untagged = {t.number: t.drop(MISSED) for t in task.objects if t.category_id in missed}
+    # An object that nobody sees counts as tagged where another of its category is.
+    hidden = {
+        n: drop
+        for n, drop in task.unseen.items()
+        if task.full.own_boxes[n].category_id not in present
+    }
     return Part(
         entries=weak_json.crop_entries(task.image, given.crops),
         num_entries=len(given.crops),
         written=frozenset(t.number for t in task.objects if t.category_id in tagged),
-        drops={t.number: t.drop(MISSED) for t in task.objects if t.category_id in missed},
+        drops={**untagged, **hidden},
     )
 
 
@@ -295,7 +309,7 @@ def _mark(task: _Task, marks: Sequence[Mark], drops: dict[int, Drop] | None = No
         num_entries=len(marks),
         written=task.objects_among(mark.segment_id for mark in marks),
         # Every segment gets a point and a scribble: only coarse outlines can be missing.
-        drops=drops or {},
+        drops={**task.unseen, **(drops or {})},
     )
 
 

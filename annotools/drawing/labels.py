@@ -53,12 +53,11 @@ class _Canvas:
 
     @cached_property
     def objects(self) -> dict[int, Box]:
-        """The boxes of all segments, or those that were given, by number; large ones first."""
+        """The boxes of all objects, or those that were given, by number; large ones first."""
         objects = self.label.objects
+        area_of = {number: _box_area(box) for number, box in objects.items()}
         if isinstance(self.label, FullLabel):
-            area_of = {segment.segment_id: segment.area for segment in self.label.segments}
-        else:
-            area_of = {number: _box_area(box) for number, box in objects.items()}
+            area_of |= {segment.segment_id: segment.area for segment in self.label.segments}
         return dict(sorted(objects.items(), key=lambda item: -area_of[item[0]]))
 
     @cached_property

@@ -1,46 +1,81 @@
 """COCO files of every kind share these: the list of images, and values that need a check."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.formats.json_values import check_inside, entries, take
+from annotools.formats.forms import Forms
+from annotools.formats.json_values import entries, take
+from annotools.formats.photo_heads import read_photo_head
+from annotools.formats.photo_places import PhotoFolder, choose_folder, plain_name
 from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 from annotools.records import BoxXYXY, Drop, Image
 
 
-def read_images(path: Path, content: Any, photo_folder: Path) -> tuple[Image, ...]:
-    """Return the images of a COCO file by id, those with a number before those with a text.
+def read_images(
+    path: Path,
+    content: Any,
+    photo_folders: Sequence[Path],
+    forms: Forms,
+    photos: Path | None = None,
+) -> tuple[tuple[Image, ...], PhotoFolder]:
+    """Return the images of a COCO file in its order, and where their photos are.
+
+    Where the file lacks an image's size, it is that of its photo, upright.
 
     Args:
         path: of the file, for messages.
         content: of the file.
-        photo_folder: the file's photo names are relative to it; where it does not exist, images
-            have no path.
+        photo_folders: where photos may be, as `choose_folder` takes them; without a folder that
+            has one, images have no path.
+        forms: counts what is taken in another form.
+        photos: the folder that the user gives.
 
     Raises:
-        DatasetError: for an id given twice, an impossible size, or a name that leaves the folder.
+        DatasetError: for an id given twice, an impossible size, a name that is none, or a photo
+            that two images would have.
     """
-    has_photos = photo_folder.is_dir()
+    listed = list(entries(path, content, "images"))
+    names = [take(place, entry, "file_name", str) for place, entry in listed]
+    found = choose_folder(photo_folders, names, photos)
     images: dict[int | str, Image] = {}
-    for place, entry in entries(path, content, "images"):
+    name_of_photo: dict[Path, str] = {}
+    for (place, entry), name in zip(listed, names, strict=True):
         image_id = take_image_id(place, entry, "id")
         if image_id in images:
             raise DatasetError(f"{place}: id {image_id} is given twice: use another")
-        file_name = take(place, entry, "file_name", str)
-        check_inside(place, file_name, photo_folder)
-        width, height = take_size(place, entry, "width", "height")
+        file_name = plain_name(name)
+        if not file_name:
+            raise DatasetError(f"{place}: file_name {name!r} names no photo: correct it")
+        if file_name != name:
+            forms["file_name is written in a form of another system"] += 1
+        photo = found.find(name)
+        if photo is not None and name_of_photo.setdefault(photo, name) != name:
+            raise DatasetError(
+                f"{place}: {name!r} and {name_of_photo[photo]!r} are both found as {photo}: give "
+                "--photos the folder in which both are"
+            )
+        width, height = _take_size(place, entry, photo, forms)
         images[image_id] = Image(
-            image_id=image_id,
-            file_name=file_name,
-            width=width,
-            height=height,
-            path=photo_folder / file_name if has_photos else None,
+            image_id=image_id, file_name=file_name, width=width, height=height, path=photo
         )
+    return tuple(images.values()), found
+
+
+def in_order(images: Iterable[Image]) -> tuple[Image, ...]:
+    """Return images by id, those with a number before those with a text."""
     # Numbers and texts do not compare, so the first part of the key keeps them apart.
-    return tuple(images[i] for i in sorted(images, key=lambda i: (isinstance(i, str), i)))
+    return tuple(sorted(images, key=lambda i: (isinstance(i.image_id, str), i.image_id)))
+
+
+def photo_remarks(found: PhotoFolder, own_folder: Path) -> tuple[str, ...]:
+    """Return what a user should know of where photos are; nothing of the format's own place."""
+    if found.folder is None:
+        places = ", ".join(map(str, found.looked_in))
+        return (f"labels alone are read: no photo of the list is in {places}",)
+    return () if found.folder == own_folder else (f"photos are in {found.folder}",)
 
 
 def image_entry(image: Image) -> dict[str, Any]:
@@ -63,6 +98,17 @@ def take_size(place: str, entry: dict[str, Any], *keys: str) -> tuple[int, int]:
     if not is_possible_size(width, height):
         raise DatasetError(f"{place}: size {width} x {height}: give the photo's own")
     return width, height
+
+
+def _take_size(
+    place: str, entry: dict[str, Any], photo: Path | None, forms: Forms
+) -> tuple[int, int]:
+    """Return the width and height that a list gives an image, or else its photo has."""
+    keys = ("width", "height")
+    if photo is not None and any(entry.get(key) is None for key in keys) and photo.is_file():
+        forms["width or height is missing and taken from the photo"] += 1
+        return read_photo_head(photo).upright_wh
+    return take_size(place, entry, *keys)
 
 
 def take_image_id(place: str, entry: dict[str, Any], key: str) -> int | str:

@@ -2,133 +2,98 @@
 
 `ROOT/annotations/instances_SPLIT.json` holds masks, as polygons or run lengths (compressed or not),
 or boxes alone, as annotation tools export rectangles; `ROOT/SPLIT/` holds the photos, and may be
-absent where labels alone are wanted. What no annotation covers is background.
+absent where labels alone are wanted. `coco_layout` says where else both are looked for. What no
+annotation covers is background.
 """
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from annotools.categories import Category, CategorySet, distinct_colour
-from annotools.errors import DatasetError, name_place
+from annotools.categories import Category, CategorySet, distinct_colour, is_background_name
+from annotools.errors import DatasetError
 from annotools.formats.coco_entries import (
     drop_without_photo,
-    find_box,
+    in_order,
+    photo_remarks,
     read_images,
+    take_colour,
     take_flag,
     take_image_id,
 )
-from annotools.formats.coco_masks import check_polygons, find_pixels
-from annotools.formats.json_values import entries, read_json, refuse_gaps, take
+from annotools.formats.coco_layout import find_instances
+from annotools.formats.forms import Forms, form_remarks, read_coco
+from annotools.formats.instances import Instance, Instances, give_labels, no_label
+from annotools.formats.json_values import entries, refuse_gaps, take
+from annotools.formats.photo_heads import read_photo_head
 from annotools.formats.photos import read_photo
-from annotools.formats.polygons import count_corners
-from annotools.label_maps import build_label
-from annotools.records import Box, Dataset, Drop, FullLabel, Image, WeakLabel
+from annotools.records import Dataset, Image
+
+_BORDER_PIXELS = 1.0
+"""How far points may reach over the border of an image before its size is doubted."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Instance:
-    """An annotation, its mask not decoded; `number` is its place in the file's list.
-
-    `segmentation` is an empty list where the annotation has no mask and may lack it; `bbox` is as
-    the file has it.
-    """
-
-    number: int
-    category_id: int
-    segmentation: Any
-    bbox: Any
-    is_crowd: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Annotations:
-    """The annotations of a file by image id, in the file's order."""
-
-    path: Path
-    background_id: int
-    of_image: Mapping[int | str, tuple[Instance, ...]]
-
-
-def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
+def read(
+    root: Path, split: str, allow_missing: bool = False, photos: Path | None = None
+) -> Dataset:
     """Return the dataset of a split; masks and photos are decoded when asked for.
 
-    Class index 0 is an added stuff category `background` (category id 0, or the smallest that is
-    free); the file's categories follow by id, as things. Images come by id; those without
-    annotations are all background.
+    The file's categories come by id. One with `isthing` 0 is stuff, all others are things. Where
+    there is no stuff, one by the name of background is it, or a stuff category `background` is
+    added in front (category id 0, or the smallest that is free); its annotations are no objects.
+    Beside other stuff there is no background, and what no annotation covers is void. A category
+    that no annotation has and that is the supercategory of all others carries the name of the
+    project, and is left out. Images come by id. Labels are as `give_labels` makes them.
 
-    Segments of a label are numbered 1..N as the image's N annotations come in the file, and N + 1
-    is the background. A pixel of several annotations goes to one that is not a crowd before a
-    crowd, then to the one with the smaller mask, then to the one that comes first; an annotation
-    that is left without pixels has no segment and is among the label's drops. A crowd is a group.
-
-    Where annotations have boxes and none has a mask, the dataset has `read_weak`, with boxes in
-    whole pixels as `find_box` has it.
+    Numbers may have the form of text, flags may be missing; remarks count what was taken so.
 
     Args:
-        root: the dataset's folder.
-        split: names the annotation file and the photo folder; without the folder images have no
-            path.
-        allow_missing: leave out images whose photo is missing, and annotations without a mask or,
-            in a file of boxes, without a possible box, and list them as drops.
+        root: the dataset's folder, or the annotation file.
+        split: names the annotation file and the photo folder.
+        allow_missing: leave out images whose photo is missing, and annotations without a possible
+            mask or, in a file of boxes, without a possible box, and list them as drops.
+        photos: the folder of the photos, if it is not where it is looked for.
 
     Raises:
         DatasetError: for an annotation file that is missing, is not JSON, lacks a key or
             contradicts itself, and, unless allowed, for a photo that is missing from its folder
             or, in a file of boxes, an impossible box. `read_label` raises it for an impossible
-            mask, and always in a file of boxes; `read_photo` for a photo that is damaged or of
-            another size than the file says.
+            mask, unless allowed, and always in a file of boxes; `read_photo` for a photo that is
+            damaged or of another size than the file says.
     """
-    path = root / "annotations" / f"instances_{split}.json"
-    content = read_json(path, others="instances_*.json")
-    categories = read_thing_categories(path, content)
-    images = read_images(path, content, photo_folder=root / split)
-    assert categories.background_id is not None
+    files = find_instances(root, split)
+    path, forms = files.path, Counter[str]()
+    content = read_coco(path, forms)
+    categories = read_instance_categories(path, content, forms)
+    images, found = read_images(path, content, files.photo_folders, forms, photos)
     listed = list(entries(path, content, "annotations"))
-    has_boxes_alone = holds_boxes_alone([entry for _, entry in listed])
-    annotations = _Annotations(
-        path=path,
-        background_id=categories.background_id,
-        of_image=group_instances(
-            listed, categories, images, may_lack_mask=allow_missing or has_boxes_alone
-        ),
-    )
+    may_lack_mask = allow_missing or holds_boxes_alone([entry for _, entry in listed])
+    of_image = group_instances(listed, categories, images, forms, may_lack_mask=may_lack_mask)
+    images = _turn_sizes(in_order(images), of_image, forms)
     kept, drops = drop_without_photo(images)
     refuse_gaps(drops, allow_missing)
+    empty = () if listed else (f"{path}: annotations is empty: no image has an object",)
     dataset = Dataset(
         name="coco-instances",
         split=split,
         categories=categories,
         images=kept,
-        read_label=partial(_read_label, annotations),
+        read_label=no_label,
         read_photo=read_photo,
-        count_vertices=partial(_count_vertices, annotations),
         drops=drops,
         source_files=(path,),
-        notes=(
-            "pixels outside all annotations are background",
-            "where annotations overlap, the smaller mask is kept, and crowds give way",
+        remarks=(
+            *files.remarks,
+            *photo_remarks(found, own_folder=root / split),
+            *form_remarks(path, forms),
+            *empty,
         ),
     )
-    if not has_boxes_alone:
-        return dataset
-    # All boxes are looked at here, so that an impossible one is reported before any work.
-    weak_label_of = find_boxes(path, annotations.of_image, images, allow_missing=allow_missing)
-    return replace(
-        dataset,
-        read_label=partial(_refuse_masks, path),
-        read_weak=partial(_read_boxes, weak_label_of),
-        count_vertices=None,
-        notes=("there are boxes and no masks", "sides of boxes are rounded to whole pixels"),
-    )
+    instances = Instances(categories=categories, of_image=of_image, allow_missing=allow_missing)
+    return give_labels(dataset, instances)
 
 
 def holds_boxes_alone(annotations: Sequence[Mapping[str, Any]]) -> bool:
@@ -138,28 +103,51 @@ def holds_boxes_alone(annotations: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def read_thing_categories(path: Path, content: Any) -> CategorySet:
-    """Return the list `categories` of a file as things, by id, after an added background.
+def read_instance_categories(path: Path, content: Any, forms: Forms) -> CategorySet:
+    """Return the list `categories` of a file, as `read` says.
 
     Raises:
         DatasetError: when the list is missing or contradicts itself.
     """
-    names = {}
+    listed: dict[int, tuple[str, dict[str, Any]]] = {}
     for place, entry in entries(path, content, "categories"):
         category_id = take(place, entry, "id", int)
-        if category_id in names:
+        take(place, entry, "name", str)
+        if category_id in listed:
             raise DatasetError(f"{place}: id {category_id} is given twice: use another")
-        names[category_id] = take(place, entry, "name", str)
-    background_id = next(number for number in itertools.count() if number not in names)
-    rows = [(background_id, "background", (0, 0, 0))]
-    rows += [(i, names[i], distinct_colour(n)) for n, i in enumerate(sorted(names))]
-    categories = tuple(
-        Category(category_id=i, name=name, is_thing=i != background_id, colour=colour)
-        for i, name, colour in rows
-    )
+        listed[category_id] = (place, entry)
+    for category_id in _find_project_names(content, listed):
+        name = listed.pop(category_id)[1]["name"]
+        forms[f"category {name!r} carries the name of the project alone and is left out"] += 1
+    by_id = {i: listed[i] for i in sorted(listed)}
+    stuff = {
+        i
+        for i, (place, entry) in by_id.items()
+        if not take_flag(place, entry, "isthing", default=True)
+    }
+    named = [i for i, (_, entry) in by_id.items() if is_background_name(entry["name"])]
+    background_id = None
+    if stuff <= set(named[:1]):
+        background_id = named[0] if named else _free_id(by_id)
+    rows = [
+        Category(
+            category_id=i,
+            name=entry["name"],
+            is_thing=i not in stuff,
+            colour=take_colour(place, entry, default=distinct_colour(number)),
+        )
+        for number, (i, (place, entry)) in enumerate(
+            (i, found) for i, found in by_id.items() if i != background_id
+        )
+    ]
+    if background_id is not None:
+        name = by_id[background_id][1]["name"] if named else "background"
+        rows.insert(
+            0, Category(category_id=background_id, name=name, is_thing=False, colour=(0, 0, 0))
+        )
     try:
         # The background that was added may be what makes the set too large.
-        return CategorySet(categories=categories, background_id=background_id)
+        return CategorySet(categories=tuple(rows), background_id=background_id)
     except DatasetError as error:
         raise DatasetError(f"{path}: with the background, {error}") from error
 
@@ -167,42 +155,45 @@ def read_thing_categories(path: Path, content: Any) -> CategorySet:
 def group_instances(
     listed: Sequence[tuple[str, dict[str, Any]]],
     categories: CategorySet,
-    images: tuple[Image, ...],
+    images: Iterable[Image],
+    forms: Forms,
     *,
     may_lack_mask: bool,
 ) -> dict[int | str, tuple[Instance, ...]]:
     """Return the annotations of each image by its id, in the file's order.
 
+    Those of the background are no objects, and are counted.
+
     Args:
         listed: the objects of the list, each after its place for messages.
-        categories: whose things the annotations are of.
+        categories: whose categories the annotations are of.
         images: of the file.
+        forms: counts what is taken in another form.
         may_lack_mask: whether an annotation without a mask is no error.
 
     Raises:
         DatasetError: for an unknown image or category, or a mask that is missing.
     """
     image_ids = {image.image_id for image in images}
-    thing_ids = {category.category_id for category in categories.categories if category.is_thing}
     of_image: defaultdict[int | str, list[Instance]] = defaultdict(list)
-    for number, (place, entry) in enumerate(listed):
+    for place, entry in listed:
         image_id = take_image_id(place, entry, "image_id")
         category_id = take(place, entry, "category_id", int)
         if image_id not in image_ids:
             raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
-        if category_id not in thing_ids:
+        if category_id not in categories.class_index_of:
             raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
         is_crowd = take_flag(place, entry, "iscrowd", default=False)
-        # Exporters write null as well as an empty list for no mask.
         segmentation = entry.get("segmentation", [])
-        if segmentation is None and may_lack_mask:
-            segmentation = []
         if segmentation == [] and not may_lack_mask:
             raise DatasetError(f"{place}: segmentation is missing: add it, a box is no mask")
+        if category_id == categories.background_id:
+            forms["an annotation of the background is taken as no object"] += 1
+            continue
         of_image[image_id].append(
             Instance(
                 # Messages name an annotation by its place: its id may be missing or repeated.
-                number=number,
+                place=place,
                 category_id=category_id,
                 segmentation=segmentation,
                 bbox=entry.get("bbox"),
@@ -212,109 +203,67 @@ def group_instances(
     return {image_id: tuple(instances) for image_id, instances in of_image.items()}
 
 
-def find_boxes(
-    path: Path,
-    instances_of: Mapping[int | str, Sequence[Instance]],
-    images: Iterable[Image],
-    *,
-    allow_missing: bool,
-) -> dict[int | str, WeakLabel]:
-    """Return the boxes of each image by its id, whether there are masks or not.
+def _free_id(taken: Iterable[int]) -> int:
+    return next(number for number in itertools.count() if number not in set(taken))
 
-    Args:
-        path: of the file, for messages.
-        instances_of: what `group_instances` gives.
-        images: of the file.
-        allow_missing: make impossible boxes drops of their image.
 
-    Raises:
-        DatasetError: for an impossible box, unless allowed.
+def _find_project_names(
+    content: dict[str, Any], listed: Mapping[int, tuple[str, dict[str, Any]]]
+) -> list[int]:
+    """Return the categories, at most one, that no annotation has and all others lie under."""
+    annotations = content.get("annotations")
+    found = annotations if isinstance(annotations, list) else ()
+    given = [entry.get("category_id") for entry in found if isinstance(entry, dict)]
+    used = {category_id for category_id in given if type(category_id) is int}
+    names = []
+    for category_id, (_, entry) in listed.items():
+        others = [other for i, (_, other) in listed.items() if i != category_id]
+        above = [other.get("supercategory") == entry["name"] for other in others]
+        if category_id not in used and above and all(above):
+            names.append(category_id)
+    return names[:1]
+
+
+def _turn_sizes(
+    images: Sequence[Image], of_image: Mapping[int | str, Sequence[Instance]], forms: Forms
+) -> tuple[Image, ...]:
+    """Return the images with the size of the upright photo where their objects lie in that one.
+
+    Some exporters write the size of the photo as it is stored beside what was drawn on it as EXIF
+    turns it. Photos are looked at only where an object reaches out of its image.
     """
-    weak_label_of = {}
+    turned = []
     for image in images:
-        boxes, drops = [], []
-        for instance in instances_of.get(image.image_id, ()):
-            place = f"{path}: annotations[{instance.number}]"
-            try:
-                box_xyxy = find_box(instance.bbox, image.size_wh)
-            except DatasetError as error:
-                if not allow_missing:
-                    raise DatasetError(f"{place}: {error}, or allow missing ones") from error
-                drops.append(Drop(place=place, reason=str(error)))
-                continue
-            box = Box(
-                category_id=instance.category_id, box_xyxy=box_xyxy, is_group=instance.is_crowd
-            )
-            boxes.append(box)
-        weak_label_of[image.image_id] = WeakLabel(
-            image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=tuple(drops)
-        )
-    return weak_label_of
+        reach_wh = _reach(of_image.get(image.image_id, ()), image.size_wh)
+        if reach_wh is None or image.path is None or not image.path.is_file():
+            turned.append(image)
+            continue
+        head = read_photo_head(image.path)
+        fits = all(r <= s + _BORDER_PIXELS for r, s in zip(reach_wh, head.upright_wh, strict=True))
+        if image.size_wh == head.stored_wh and head.upright_wh != head.stored_wh and fits:
+            width, height = head.upright_wh
+            image = replace(image, width=width, height=height)
+            forms["width and height are those of the photo before its EXIF turn, points not"] += 1
+        turned.append(image)
+    return tuple(turned)
 
 
-def _read_boxes(weak_label_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:
-    return weak_label_of[image.image_id]
-
-
-def _refuse_masks(path: Path, image: Image) -> FullLabel:
-    raise DatasetError(
-        f"{path}: image {image.image_id!r} has boxes and no masks: ask for boxes or tags, or draw "
-        "the masks"
-    )
-
-
-def _read_label(annotations: _Annotations, image: Image) -> FullLabel:
-    instances = annotations.of_image.get(image.image_id, ())
-    pixels_of = [_decode(annotations.path, instance, image) for instance in instances]
-    background = len(instances) + 1
-    # COCO's run lengths go down the columns, so the map is painted that way and turned once.
-    column_major = np.full(image.width * image.height, background, dtype=np.int32)
-    # The last painted is on top, so this goes from the weakest claim on a pixel to the strongest.
-    claims = sorted((x.is_crowd, len(pixels_of[i]), i) for i, x in enumerate(instances))
-    for _, _, i in reversed(claims):
-        column_major[pixels_of[i]] = i + 1
-    # Several times as fast as a copy of NumPy's transposed view.
-    turned = cv2.transpose(column_major.reshape(image.width, image.height))
-    label = build_label(
-        image.image_id,
-        np.asarray(turned, dtype=np.int32),
-        category_of={i: x.category_id for i, x in enumerate(instances, start=1)}
-        | {background: annotations.background_id},
-        groups=[i for i, x in enumerate(instances, start=1) if x.is_crowd],
-    )
-    visible = {segment.segment_id for segment in label.segments}
-    drops = tuple(
-        Drop(
-            place=f"{annotations.path}: annotations[{x.number}]",
-            reason="other objects cover it" if len(pixels_of[i]) else "its mask has no pixel",
-        )
-        for i, x in enumerate(instances)
-        if i + 1 not in visible
-    )
-    return replace(label, drops=drops)
-
-
-def _count_vertices(annotations: _Annotations, image: Image) -> int | None:
-    """Return the corners of an image's polygons, also where other objects cover them.
-
-    None where an annotation is not made of polygons, as crowds are not: it was drawn as well, and
-    a count without it would be too low.
-    """
-    instances = annotations.of_image.get(image.image_id, ())
-    if not all(x.segmentation and isinstance(x.segmentation, list) for x in instances):
-        return None
-    return sum(_count_corners(annotations.path, x, image) for x in instances)
-
-
-def _count_corners(path: Path, instance: Instance, image: Image) -> int:
-    polygons = instance.segmentation
-    with name_place(f"{path}: annotations[{instance.number}]"):
-        check_polygons(polygons, image.height, image.width)
-    return sum(count_corners(list(zip(p[::2], p[1::2], strict=True))) for p in polygons)
-
-
-def _decode(path: Path, instance: Instance, image: Image) -> NDArray[np.int64]:
-    if instance.segmentation == []:
-        return np.zeros(0, dtype=np.int64)
-    with name_place(f"{path}: annotations[{instance.number}]"):
-        return find_pixels(instance.segmentation, image.height, image.width)
+def _reach(instances: Sequence[Instance], size_wh: tuple[int, int]) -> tuple[float, float] | None:
+    """Return how far to the right and down objects reach; None where all are in their image."""
+    right = down = 0.0
+    for instance in instances:
+        try:
+            if isinstance(instance.segmentation, list) and instance.segmentation:
+                # Most objects are far from the border, which one number shows.
+                if max(map(max, instance.segmentation)) <= min(size_wh):
+                    continue
+                right = max(right, *(max(p[::2]) for p in instance.segmentation))
+                down = max(down, *(max(p[1::2]) for p in instance.segmentation))
+            elif not instance.segmentation:
+                x, y, width, height = instance.bbox
+                right, down = max(right, x + width), max(down, y + height)
+        # What is no number is told where the object is read.
+        except (TypeError, ValueError):
+            continue
+    is_inside = all(r <= s + _BORDER_PIXELS for r, s in zip((right, down), size_wh, strict=True))
+    return None if is_inside else (right, down)

@@ -1,6 +1,7 @@
 """Decode the masks of COCO files: polygons, and run lengths compressed or not."""
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,73 @@ from pycocotools import mask as coco_mask
 
 from annotools.errors import DatasetError
 from annotools.formats.polygons import is_near_image
+from annotools.records import BoxXYXY
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnRuns:
+    """The pixels of a mask as runs down the columns, each of a pixel or more, in order.
+
+    `starts` (R,) are places in the image read column by column, `lengths` (R,) are pixels; a run
+    goes on at the top of the next column. A mask without a pixel has no run.
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @property
+    def area(self) -> int:
+        """How many pixels there are."""
+        return int(self.lengths.sum())
+
+
+def find_column_runs(segmentation: Any, height: int, width: int) -> ColumnRuns:
+    """Return the runs of a mask.
+
+    Args:
+        segmentation: polygons, or run lengths compressed or not.
+        height: of the image in pixels.
+        width: of the image in pixels.
+
+    Raises:
+        DatasetError: without the place in the file, for an impossible mask.
+    """
+    counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
+    # Every second run is inside the mask; some encoders write runs without a pixel.
+    starts, lengths = np.cumsum(counts)[:-1:2], counts[1::2]
+    return ColumnRuns(starts=starts[lengths > 0], lengths=lengths[lengths > 0])
 
 
 def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
-    """Return the pixels of a mask: (P,), places in the image read column by column."""
-    counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
-    # Every second run is inside the mask. One range counts all its pixels: what each run repeats is
-    # its start, less the number of pixels in the runs before it.
-    starts = np.cumsum(counts)[:-1:2]
-    lengths = counts[1::2]
-    first = np.cumsum(lengths) - lengths
-    return np.repeat(starts - first, lengths) + np.arange(lengths.sum())
+    """Return the pixels of a mask: (P,), places in the image read column by column.
+
+    Raises:
+        DatasetError: as `find_column_runs`.
+    """
+    return pixels_of(find_column_runs(segmentation, height, width))
+
+
+def pixels_of(runs: ColumnRuns) -> NDArray[np.int64]:
+    """Return the places of the pixels that some runs have: (P,), in order."""
+    # One range counts all pixels: what each run repeats is its start, less the number of pixels in
+    # the runs before it.
+    first = np.cumsum(runs.lengths) - runs.lengths
+    return np.repeat(runs.starts - first, runs.lengths) + np.arange(runs.area)
+
+
+def tight_box(runs: ColumnRuns, height: int) -> BoxXYXY:
+    """Return the half-open box of a mask with a pixel or more, as pycocotools' `toBbox` has it.
+
+    Args:
+        runs: of the mask.
+        height: of the image in pixels.
+    """
+    last = runs.starts + runs.lengths - 1
+    left, right = int(runs.starts[0]) // height, int(last[-1]) // height
+    # A run that goes on in the next column has a pixel at the bottom of one and the top of another.
+    if (runs.starts // height != last // height).any():
+        return left, 0, right + 1, height
+    return left, int((runs.starts % height).min()), right + 1, int((last % height).max()) + 1
 
 
 def _find_counts(segmentation: Any, height: int, width: int) -> list[int]:

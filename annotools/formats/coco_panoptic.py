@@ -4,7 +4,8 @@ A split has one JSON, an image one PNG. `read` makes a dataset of them; `read_en
 those who score predictions.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,19 @@ from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError, name_place
 from annotools.formats.coco_entries import (
     drop_without_photo,
+    in_order,
+    photo_remarks,
     read_images,
     take_colour,
     take_flag,
     take_image_id,
     take_score,
 )
-from annotools.formats.json_values import check_inside, entries, read_json, refuse_gaps, take
+from annotools.formats.coco_layout import find_panoptic
+from annotools.formats.forms import form_remarks, read_coco
+from annotools.formats.json_values import check_inside, entries, refuse_gaps, take
 from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
+from annotools.formats.photo_places import plain_name
 from annotools.formats.photos import read_photo
 from annotools.label_maps import build_label
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
@@ -45,13 +51,15 @@ class PanopticEntry:
     probabilities: Mapping[int, float]
 
 
-def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
+def read(
+    root: Path, split: str, allow_missing: bool = False, photos: Path | None = None
+) -> Dataset:
     """Return the dataset of a split; PNGs and photos are read when asked for.
 
     Labels are `ROOT/panoptic.json` and `ROOT/panoptic/` where that file exists, as `annotools
     convert` writes them, and else `ROOT/annotations/panoptic_SPLIT.json` and the folder
-    `ROOT/annotations/panoptic_SPLIT/`. Photos are in `ROOT/SPLIT/`; without that folder images
-    have no path.
+    `ROOT/annotations/panoptic_SPLIT/`. Photos are in `ROOT/SPLIT/`; where no photo is found images
+    have no path. `coco_layout` says where else lists, PNGs and photos are looked for.
 
     Categories come in the file's order; one with `is_background` is the background. Images come by
     id. Areas and boxes are measured, not the file's. A thing with `iscrowd` is a group. A segment
@@ -62,6 +70,7 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         split: the part of the dataset.
         allow_missing: leave out images whose annotation, PNG or photo is missing, and list them
             as drops.
+        photos: the folder of the photos, if it is not where it is looked for.
 
     Raises:
         DatasetError: for a JSON that is missing or contradicts itself, and, unless allowed, for
@@ -69,16 +78,15 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
             raises it for a PNG that is damaged, of another size or has segments that the JSON has
             not, `read_photo` for a photo it cannot give.
     """
-    path, label_folder = root / "panoptic.json", root / "panoptic"
-    if not path.is_file():
-        path = root / "annotations" / f"panoptic_{split}.json"
-        label_folder = root / "annotations" / f"panoptic_{split}"
-    content = read_json(path, others="panoptic*.json")
+    files = find_panoptic(root, split)
+    path, forms = files.path, Counter[str]()
+    content = read_coco(path, forms)
     categories = read_categories(path, content)
-    images = read_images(path, content, photo_folder=root / split)
+    images, found = read_images(path, content, files.photo_folders, forms, photos)
+    label_folder = find_png_folder(files.png_folders, content)
     listed = read_entries(path, content, label_folder, categories)
     annotation_of = _by_image(listed, images)
-    images, drops = _part_labelled(path, images, annotation_of)
+    images, drops = _part_labelled(path, in_order(images), annotation_of)
     if drops and not allow_missing:
         raise DatasetError(
             f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
@@ -96,7 +104,25 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         read_photo=read_photo,
         drops=drops,
         source_files=(path,),
+        remarks=(
+            *files.remarks,
+            *photo_remarks(found, own_folder=root / split),
+            *form_remarks(path, forms),
+        ),
     )
+
+
+def find_png_folder(folders: Sequence[Path], content: Any) -> Path:
+    """Return the first folder that has the PNG of a file's first annotation, else the first.
+
+    Args:
+        folders: one or more.
+        content: of the file.
+    """
+    listed = content.get("annotations") if isinstance(content, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    name = plain_name(str(first.get("file_name"))) if isinstance(first, dict) else ""
+    return next((folder for folder in folders if name and (folder / name).is_file()), folders[0])
 
 
 def panoptic_entry(label: FullLabel, image: Image, file_name: str) -> dict[str, Any]:

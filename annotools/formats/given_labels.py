@@ -1,5 +1,6 @@
 """Read boxes and tags that annotators gave, from JSON files, as a dataset without masks."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,14 +8,16 @@ from typing import Any
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.formats.coco_entries import drop_without_photo, read_images, take_image_id
-from annotools.formats.coco_instances import (
-    find_boxes,
-    group_instances,
-    read_thing_categories,
+from annotools.formats.coco_entries import (
+    drop_without_photo,
+    read_images,
+    take_image_id,
 )
+from annotools.formats.coco_instances import group_instances, read_instance_categories
 from annotools.formats.coco_panoptic import read_categories
-from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.forms import Forms, form_remarks, read_coco, same_ids
+from annotools.formats.instances import Instances, find_boxes
+from annotools.formats.json_values import entries, take
 from annotools.formats.photos import read_photo
 from annotools.formats.weak_json import ALL_CATEGORIES
 from annotools.records import (
@@ -31,7 +34,7 @@ class GivenLabels:
     """The boxes or the tags of a file, by image id; images come in the file's order.
 
     Images without an entry have no box, or no tagged crop. `format_name` is that of the dataset
-    that the labels were bought of.
+    that the labels were bought of, `remarks` are what was taken in another form.
     """
 
     path: Path
@@ -39,6 +42,7 @@ class GivenLabels:
     categories: CategorySet
     images: tuple[Image, ...]
     weak_of: Mapping[int | str, WeakLabel]
+    remarks: tuple[str, ...] = ()
 
 
 def read_weak(
@@ -95,6 +99,7 @@ def read_weak(
         read_weak=give,
         drops=drops,
         source_files=tuple(given.path for given in sides),
+        remarks=tuple(remark for given in sides for remark in given.remarks),
         notes=(
             "there are boxes or tags and no masks",
             "sides of boxes are rounded to whole pixels, and boxes end where their image does",
@@ -115,20 +120,23 @@ def read_boxes(path: Path, photos: Path | None = None, allow_missing: bool = Fal
     Raises:
         DatasetError: when the file is missing or contradicts itself.
     """
-    content = _read_object(path)
+    forms: Forms = Counter()
+    content = _read_object(path, forms)
     if ALL_CATEGORIES in content:
         categories = read_categories(path, content, ALL_CATEGORIES)
     else:
-        categories = read_thing_categories(path, content)
-    images = _images_in_order(path, content, photos)
+        categories = read_instance_categories(path, content, forms)
+    images = _read_images(path, content, photos, forms)
     listed = list(entries(path, content, "annotations"))
-    instances_of = group_instances(listed, categories, images, may_lack_mask=True)
+    of_image = group_instances(listed, categories, images, forms, may_lack_mask=True)
+    instances = Instances(categories=categories, of_image=of_image, allow_missing=allow_missing)
     return GivenLabels(
         path=path,
         format_name=_format_of(content),
         categories=categories,
         images=images,
-        weak_of=find_boxes(path, instances_of, images, allow_missing=allow_missing),
+        weak_of=find_boxes(instances, images),
+        remarks=form_remarks(path, forms),
     )
 
 
@@ -142,7 +150,8 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
     Raises:
         DatasetError: when the file is missing or contradicts itself.
     """
-    content = _read_object(path)
+    forms: Forms = Counter()
+    content = _read_object(path, forms)
     listed = read_categories(path, content)
     if ALL_CATEGORIES in content:
         categories = read_categories(path, content, ALL_CATEGORIES)
@@ -150,14 +159,16 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
     elif listed.stuff_indices:
         categories = listed
     else:
-        categories = read_thing_categories(path, content)
-    images = _images_in_order(path, content, photos)
+        categories = read_instance_categories(path, content, forms)
+    images = _read_images(path, content, photos, forms)
     image_of = {image.image_id: image for image in images}
+    id_of = same_ids(image_of)
     crops_of: dict[int | str, list[TaggedCrop]] = {image_id: [] for image_id in image_of}
     for place, entry in entries(path, content, "crops"):
-        image_id = take_image_id(place, entry, "image_id")
-        if image_id not in image_of:
-            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
+        given = take_image_id(place, entry, "image_id")
+        if given not in id_of:
+            raise DatasetError(f"{place}: image_id {given!r} is not in images: drop it")
+        image_id = id_of[given]
         x, y, width, height = (take(place, entry, k, int) for k in ("x", "y", "width", "height"))
         tagged: Any = entry.get("category_ids")
         # A flag equals 0 or 1 and would pass for an id.
@@ -183,22 +194,21 @@ def read_tags(path: Path, photos: Path | None = None) -> GivenLabels:
             image_id: WeakLabel(image_id=image_id, crops=tuple(crops), tagged_category_ids=asked)
             for image_id, crops in crops_of.items()
         },
+        remarks=form_remarks(path, forms),
     )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path, "*.json")
+def _read_object(path: Path, forms: Forms) -> dict[str, Any]:
+    content = read_coco(path, forms)
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: is not a JSON object: give a file of labels")
     return content
 
 
-def _images_in_order(path: Path, content: Any, photos: Path | None) -> tuple[Image, ...]:
+def _read_images(path: Path, content: Any, photos: Path | None, forms: Forms) -> tuple[Image, ...]:
     """Return the images in the file's order: what is drawn from them depends on it."""
-    # A folder that does not exist leaves images without a path.
-    images = read_images(path, content, photo_folder=photos or path / "photos")
-    image_of = {image.image_id: image for image in images}
-    return tuple(image_of[entry["id"]] for _, entry in entries(path, content, "images"))
+    images, _ = read_images(path, content, (), forms, photos)
+    return images
 
 
 def _format_of(content: Any) -> str:

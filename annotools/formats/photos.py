@@ -119,7 +119,7 @@ def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
         return np.zeros(values.shape, dtype=np.uint8)
     if values.dtype == np.uint16:
         # A table of all values needs far less memory than a large photo's real numbers.
-        return _scale(np.arange(2**16), low, high)[values]
+        return np.asarray(_scale(np.arange(2**16), low, high)[values])
     return _scale(values, low, high)
 
 

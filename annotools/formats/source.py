@@ -18,7 +18,8 @@ class Source:
 
     `categories` names the set that `recategorise` goes over to, None for the dataset's own;
     `max_images` leaves out all images after the first so many. Where `boxes` or `tags` name a file,
-    its images and their weak labels are read, and `root` is the folder of the photos.
+    its images and their weak labels are read, and `root` is the folder of the photos. `photos` is
+    the folder of the photos where it is not where the format has it.
     """
 
     format_name: str
@@ -29,6 +30,7 @@ class Source:
     max_images: int | None = None
     boxes: Path | None = None
     tags: Path | None = None
+    photos: Path | None = None
 
     @property
     def root_files(self) -> tuple[Path, ...]:
@@ -46,7 +48,7 @@ def open_source(source: Source) -> Dataset:
     if source.boxes is not None or source.tags is not None:
         return read_weak(source.root, source.boxes, source.tags, source.allow_missing)
     dataset = read_dataset(
-        source.format_name, source.root, source.split, allow_missing=source.allow_missing
+        source.format_name, source.root, source.split, source.allow_missing, source.photos
     )
     return dataset if source.categories is None else recategorise(dataset, source.categories)
 

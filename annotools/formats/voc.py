@@ -1,31 +1,46 @@
 """Read Pascal VOC's segmentation task, with SBD's additional training masks where asked.
 
 In the folder of a year, `ImageSets/Segmentation/SPLIT.txt` lists the images,
-`SegmentationClass/NAME.png` holds classes, `SegmentationObject/NAME.png` object numbers, and
-`JPEGImages/NAME.jpg` the photos. In both kinds of map 255 is void.
+`SegmentationClass/NAME.png` holds classes, `SegmentationObject/NAME.png` object numbers,
+`Annotations/NAME.xml` boxes, and `JPEGImages/NAME.jpg` the photos. In both kinds of map 255 is
+void. Other tools write the same folders with classes of their own; a folder with boxes and no masks
+is read by `annotools.formats.voc_xml`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
-from annotools.formats import sbd
+from annotools.formats import sbd, voc_xml
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
+from annotools.formats.photo_heads import read_photo_head
+from annotools.formats.photo_places import describe_folder, find_by_stem
 from annotools.formats.photos import read_photo
-from annotools.formats.pictures import decode_map, read_picture_size
+from annotools.formats.pictures import read_picture_size
+from annotools.formats.split_names import DEFAULT_SPLIT
+from annotools.formats.voc_boxes import VocObject, pair_up, read_xml, to_voc_object
+from annotools.formats.voc_classes import (
+    VOID_VALUE,
+    VocClasses,
+    decode_classes,
+    decode_objects,
+    find_classes,
+)
 from annotools.label_maps import build_label, look_up, measure_segments
-from annotools.records import VOID, Dataset, Drop, FullLabel, Image
+from annotools.records import VOID, Box, Dataset, Drop, FullLabel, Image
 
 _LISTS = Path("ImageSets", "Segmentation")
-_PHOTOS = "JPEGImages"
-_BACKGROUND, _VOID_VALUE = 0, 255
+_CLASSES, _OBJECTS, _BOXES, _PHOTOS = (
+    *("SegmentationClass", "SegmentationObject"),
+    *("Annotations", "JPEGImages"),
+)
 
 _MIN_SHARE = 0.9
 """An object's class holds at least this share of its pixels; the rest may be its border."""
@@ -39,33 +54,50 @@ class _Source:
     class_path: Path
     object_path: Path
     photo_path: Path
+    xml_path: Path
 
 
-def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
-    """Return the dataset of a split; label maps and photos are read when asked for.
+def read(
+    root: Path, split: str, allow_missing: bool = False, photos: Path | None = None
+) -> Dataset:
+    """Return the dataset of a split; label maps, boxes and photos are read when asked for.
 
     Segment ids of objects are their numbers in the object map; the thing pixels of a class that
-    belong to no object are its group, and the background follows. Split `trainaug` is VOC's train
+    belong to no object are its group, and the background follows. An object has the box of the
+    annotation file, where that has one of its class that meets its mask, and else that of its mask;
+    an object of the annotation file without a mask has a box and no segment. Images without an
+    object map have groups and no boxes of their own. Split `trainaug` is VOC's train
     with SBD's images, without any of VOC's val; `annotools.formats.sbd` says where SBD is looked
     for.
 
     Args:
         root: the folder of a year, `VOCdevkit/VOC2012`, or `VOCdevkit` when it holds one year.
-        split: a list in `ImageSets/Segmentation`, or `trainaug`.
+        split: a list in `ImageSets/Segmentation`, or `trainaug`. Where there is no list, all class
+            maps are the split `train`; where there is one of another name, so are its images.
         allow_missing: leave out images without a class map or, where there are photos, without a
-            photo, and list them as drops; read the things of images without an object map as
-            groups.
+            photo, and objects of annotation files with an impossible box, and list them as drops;
+            read the things of images without an object map as groups.
+        photos: the folder of the photos, if it is not `JPEGImages`.
 
     Raises:
         DatasetError: for a split that is not there, a missing file unless allowed, or a damaged
-            head of a class map. `read_label` raises it for damaged maps and maps that contradict
+            head of a class map. `read_label` raises it for damaged files and maps that contradict
             each other, `read_photo` for a damaged photo or one of another size.
     """
     year = _find_year(root)
-    sources, lists = _list_sources(year, split)
-    kept, drops, grouped = _find_gaps(sources, year / _PHOTOS)
+    if not (year / _CLASSES).is_dir() and voc_xml.find_xml_folder(year, split) is not None:
+        return voc_xml.read(year, split, allow_missing, photos)
+    photo_folder = photos or year / _PHOTOS
+    if photos is not None and not photos.is_dir():
+        raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
+    classes = find_classes(year)
+    sources, lists, remarks = _list_sources(year, split, photo_folder)
+    kept, drops, grouped = _find_gaps(sources, photo_folder)
     refuse_gaps([*drops, *grouped], allow_missing)
-    notes = ["pixels of no object are background, those of value 255 void"]
+    notes = [
+        "pixels of no object are background, those of value 255 void",
+        "boxes are those of Annotations where these have one, else those of masks",
+    ]
     num_from_sbd = sum(source.class_path.suffix == ".mat" for source in kept)
     if num_from_sbd:
         notes.append(f"{num_from_sbd} images have SBD's labels, in which nothing is void")
@@ -74,62 +106,103 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     return Dataset(
         name="voc",
         split=split,
-        categories=VOC_CATEGORIES,
+        categories=classes.categories,
         images=tuple(_describe(source) for source in kept),
-        read_label=_read_label,
+        read_label=partial(_read_label, classes, allow_missing),
         read_photo=read_photo,
         notes=tuple(notes),
+        remarks=(*remarks, *classes.remarks),
         drops=tuple(drops),
         gaps=tuple(grouped),
-        source_files=lists,
+        source_files=lists if classes.path is None else (*lists, classes.path),
     )
 
 
+def xml_of(image: Image) -> Path | None:
+    """Return an image's annotation file, None where it has none."""
+    return next((path for path in image.label_paths if path.suffix == ".xml"), None)
+
+
+def object_map_of(image: Image) -> Path | None:
+    """Return an image's object map, None where it has none."""
+    class_path, *others = image.label_paths
+    return next((p for p in others if p.suffix == class_path.suffix), None)
+
+
 def _find_year(root: Path) -> Path:
-    if (root / _LISTS).is_dir():
+    parts = (_LISTS, _CLASSES, _BOXES)
+    if any((root / part).is_dir() for part in parts):
         return root
-    years = sorted(path for path in root.glob("VOC*") if (path / _LISTS).is_dir())
+    # What is no year, though it has such a folder, does not stand beside one with lists.
+    found = ([p for p in root.glob("VOC*") if (p / part).is_dir()] for part in parts)
+    years = sorted(next(filter(None, found), []))
     if len(years) == 1:
         return years[0]
     if years:
         names = " or ".join(path.name for path in years)
         raise DatasetError(f"{root}: holds several years: give the folder of one, {names}")
-    raise DatasetError(f"{root / _LISTS}: no such folder: give VOCdevkit/VOC2012 or another year")
-
-
-def _list_sources(year: Path, split: str) -> tuple[list[_Source], tuple[Path, ...]]:
-    """Return the images of a split in the order of its list, and the files that list them."""
-    lists = year / _LISTS
-    if split != "trainaug":
-        path = lists / f"{split}.txt"
-        return [_source_in_voc(year, name) for name in read_names(path)], (path,)
-    folder = sbd.find_sbd(year.absolute().parent)
-    names, of_sbd = sbd.list_trainaug(folder, lists)
-    sources = [
-        _source_in_sbd(year, folder, name) if name in of_sbd else _source_in_voc(year, name)
-        for name in names
-    ]
-    paths = tuple(f / f"{s}.txt" for f in (lists, folder) for s in ("train", "val"))
-    return sources, paths
-
-
-def _source_in_voc(year: Path, name: str) -> _Source:
-    return _Source(
-        name=name,
-        class_path=year / "SegmentationClass" / f"{name}.png",
-        object_path=year / "SegmentationObject" / f"{name}.png",
-        photo_path=year / _PHOTOS / f"{name}.jpg",
+    if voc_xml.find_xml_folder(root, DEFAULT_SPLIT) or any(root.glob("*/*.xml")):
+        return root
+    raise DatasetError(
+        f"{root / _LISTS}: no such folder: give VOCdevkit/VOC2012 or another year, or a folder "
+        f"with annotation files in XML; {root} has {describe_folder(root)}"
     )
 
 
-def _source_in_sbd(year: Path, folder: Path, name: str) -> _Source:
-    photo_path = year / _PHOTOS / f"{name}.jpg"
-    own_photo_path = folder / "img" / f"{name}.jpg"
+def _list_sources(
+    year: Path, split: str, photo_folder: Path
+) -> tuple[list[_Source], tuple[Path, ...], tuple[str, ...]]:
+    """Return the images of a split in the order of its list, the files that list them, remarks."""
+    lists = year / _LISTS
+    if split != "trainaug":
+        names, paths, remarks = _list_names(year, split)
+        return [_source_in_voc(year, name, photo_folder) for name in names], paths, remarks
+    folder = sbd.find_sbd(year.absolute().parent)
+    listed, of_sbd = sbd.list_trainaug(folder, lists)
+    sources = [
+        _source_in_sbd(year, folder, name, photo_folder)
+        if name in of_sbd
+        else _source_in_voc(year, name, photo_folder)
+        for name in listed
+    ]
+    paths = tuple(f / f"{s}.txt" for f in (lists, folder) for s in ("train", "val"))
+    return sources, paths, ()
+
+
+def _list_names(year: Path, split: str) -> tuple[Sequence[str], tuple[Path, ...], tuple[str, ...]]:
+    """Return the names of a split's images, the file that lists them, and what to remark."""
+    lists = year / _LISTS
+    path = lists / f"{split}.txt"
+    others = sorted(lists.glob("*.txt"))
+    if path.is_file() or split != DEFAULT_SPLIT or len(others) > 1:
+        return read_names(path), (path,), ()
+    if others:
+        return read_names(others[0]), (others[0],), (f"images are those of {others[0]}",)
+    folder = year / _CLASSES
+    names = sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.png"))
+    if not names:
+        raise DatasetError(f"{folder}: has no PNG: give the folder of a year with class maps")
+    return names, (), (f"images are all of {folder}",)
+
+
+def _source_in_voc(year: Path, name: str, photo_folder: Path) -> _Source:
     return _Source(
         name=name,
+        class_path=year / _CLASSES / f"{name}.png",
+        object_path=year / _OBJECTS / f"{name}.png",
+        photo_path=find_by_stem(photo_folder, name) or photo_folder / f"{name}.jpg",
+        xml_path=year / _BOXES / f"{name}.xml",
+    )
+
+
+def _source_in_sbd(year: Path, folder: Path, name: str, photo_folder: Path) -> _Source:
+    source = _source_in_voc(year, name, photo_folder)
+    own_photo_path = folder / "img" / f"{name}.jpg"
+    return replace(
+        source,
         class_path=folder / "cls" / f"{name}.mat",
         object_path=folder / "inst" / f"{name}.mat",
-        photo_path=own_photo_path if own_photo_path.is_file() else photo_path,
+        photo_path=own_photo_path if own_photo_path.is_file() else source.photo_path,
     )
 
 
@@ -159,13 +232,14 @@ def _describe(source: _Source) -> Image:
     if source.class_path.suffix == ".png":
         width, height = read_picture_size(source.class_path)
     elif photo_path is not None:
-        width, height = read_picture_size(photo_path)
+        width, height = read_photo_head(photo_path).upright_wh
     else:
         height, width = sbd.read_class_map(source.class_path).shape
-    label_paths = [p for p in (source.class_path, source.object_path) if p.is_file()]
+    paths = (source.class_path, source.object_path, source.xml_path)
+    label_paths = [path for path in paths if path.is_file()]
     return Image(
         image_id=source.name,
-        file_name=f"{source.name}.jpg",
+        file_name=f"{source.name}{source.photo_path.suffix}",
         width=width,
         height=height,
         path=photo_path,
@@ -173,27 +247,65 @@ def _describe(source: _Source) -> Image:
     )
 
 
-def _read_label(image: Image) -> FullLabel:
-    class_path, *object_paths = image.label_paths
-    classes = _decode(class_path)
-    _check_shape(class_path, classes, image)
-    if not object_paths:
-        return _build_label(image, classes, np.zeros_like(classes), {})
-    (object_path,) = object_paths
+def _read_label(classes: VocClasses, allow_missing: bool, image: Image) -> FullLabel:
+    class_path, object_path = image.label_paths[0], object_map_of(image)
+    class_map = _decode(class_path, classes)
+    _check_shape(class_path, class_map, image)
+    if object_path is None:
+        return _build_label(image, classes, class_map, np.zeros_like(class_map), {})
+    objects: NDArray[np.integer]
+    class_of: Mapping[int, int] = {}
     if object_path.suffix == ".mat":
         objects, class_of = sbd.read_objects(object_path)
     else:
-        objects, class_of = decode_map(object_path), {}
+        objects = decode_objects(object_path)
     _check_shape(object_path, objects, image)
-    return _build_label(image, classes, objects, class_of)
+    label = _build_label(image, classes, class_map, objects, class_of)
+    return _add_drawn_boxes(label, classes, image, allow_missing=allow_missing)
 
 
-def _decode(class_path: Path) -> NDArray[np.uint8]:
-    return sbd.read_class_map(class_path) if class_path.suffix == ".mat" else decode_map(class_path)
+def _decode(class_path: Path, classes: VocClasses) -> NDArray[np.integer]:
+    if class_path.suffix == ".mat":
+        return sbd.read_class_map(class_path)
+    return decode_classes(class_path, classes)
 
 
-def _check_shape(path: Path, pixels: NDArray[np.uint8], image: Image) -> None:
-    if pixels.shape != (image.height, image.width) or pixels.dtype != np.uint8:
+def _add_drawn_boxes(
+    label: FullLabel, classes: VocClasses, image: Image, *, allow_missing: bool
+) -> FullLabel:
+    """Return the label with the boxes that were drawn apart from its masks."""
+    xml_path = xml_of(image)
+    if xml_path is None:
+        return label
+    objects: list[tuple[str, VocObject]] = []
+    drops = list(label.drops)
+    for thing in read_xml(xml_path).objects:
+        try:
+            objects.append((thing.place, to_voc_object(thing, classes.categories)))
+        except DatasetError as error:
+            if not allow_missing:
+                raise
+            drops.append(
+                Drop(place=thing.place, reason=str(error).removeprefix(f"{thing.place}: "))
+            )
+    things = [s for s in label.segments if classes.categories.by_id(s.category_id).is_thing]
+    instances = [segment for segment in things if not segment.is_group]
+    pairs = pair_up([thing for _, thing in objects], instances)
+    # Numbers of objects without a mask follow all segments.
+    free = max((s.segment_id for s in label.segments), default=0) + 1
+    own_boxes, unseen = {}, {}
+    for n, (place, found) in enumerate(objects):
+        number = instances[pairs[n]].segment_id if n in pairs else free + n
+        own_boxes[number] = Box(category_id=found.category_id, box_xyxy=found.box_xyxy)
+        if n not in pairs:
+            unseen[number] = Drop(place=place, reason="it has a box and no mask")
+    return replace(label, own_boxes=own_boxes, unseen=unseen, drops=tuple(drops))
+
+
+def _check_shape(path: Path, pixels: NDArray[np.integer], image: Image) -> None:
+    # Objects in colours are numbered here, in more than a byte where there are many.
+    is_map = pixels.dtype in (np.uint8, np.int32)
+    if pixels.shape != (image.height, image.width) or not is_map:
         raise DatasetError(
             f"{path}: holds {pixels.dtype} of shape {pixels.shape}, not {image.height} rows of "
             f"{image.width} bytes: restore the original"
@@ -202,53 +314,62 @@ def _check_shape(path: Path, pixels: NDArray[np.uint8], image: Image) -> None:
 
 def _build_label(
     image: Image,
-    classes: NDArray[np.uint8],
-    objects: NDArray[np.uint8],
+    classes: VocClasses,
+    class_map: NDArray[np.integer],
+    objects: NDArray[np.integer],
     class_of: Mapping[int, int],
 ) -> FullLabel:
     """Return the label of a class map and an object map.
 
+    Void of the object map on background is background: some tools write 255 off the objects.
+
     Args:
         image: its image.
-        classes: (H, W), class ids, 255 void.
+        classes: of the dataset.
+        class_map: (H, W), class ids, 255 void.
         objects: (H, W), object numbers, 0 for none, 255 void.
         class_of: what the source says is the class of each object; empty where it does not.
     """
     # One number for each pair of object and class, so that one pass finds all; from 1, as 0 is
     # void to the pass.
-    pairs = objects.astype(np.int32) * 256 + classes + 1
+    pairs = objects.astype(np.int32) * 256 + class_map + 1
     area_of = {divmod(pair - 1, 256): area for pair, (area, _) in measure_segments(pairs).items()}
     for _, class_id in area_of:
-        if class_id != _VOID_VALUE and class_id not in VOC_CATEGORIES.class_index_of:
+        if class_id != VOID_VALUE and class_id not in classes.categories.class_index_of:
+            known = "Pascal VOC: restore the original, or name its classes in labelmap.txt"
             raise DatasetError(
-                f"{image.label_paths[0]}: value {class_id} is no class of Pascal VOC: "
-                "restore the original"
+                f"{image.label_paths[0]}: value {class_id} is no class of {classes.path or known}"
             )
-    category_of = _find_classes(image, area_of, class_of)
+    background_class = classes.categories.background_id
+    assert background_class is not None
+    category_of = _find_classes(image, area_of, class_of, background_class)
     # Numbers of objects may have gaps, so further ids follow the largest.
     num_objects = max(category_of, default=0)
-    loose = sorted({c for o, c in area_of if o == 0 and c not in (_BACKGROUND, _VOID_VALUE)})
+    loose = sorted({c for o, c in area_of if o == 0 and c not in (background_class, VOID_VALUE)})
     group_of = {class_id: num_objects + 1 + n for n, class_id in enumerate(loose)}
     background = num_objects + len(group_of) + 1
-    segment_of_class = {**group_of, _BACKGROUND: background}
+    segment_of_class = {**group_of, background_class: background}
     # An object keeps all its pixels, also the few on its border where the classes say otherwise.
     segment_of = {
         o * 256 + c + 1: o if o in category_of else segment_of_class.get(c, VOID)
         for o, c in area_of
-        if o != _VOID_VALUE
+        if o != VOID_VALUE or c == background_class
     }
     return build_label(
         image.image_id,
         look_up(pairs, segment_of, VOID),
         category_of=category_of
         | {segment_id: class_id for class_id, segment_id in group_of.items()}
-        | {background: _BACKGROUND},
+        | {background: background_class},
         groups=tuple(group_of.values()),
     )
 
 
 def _find_classes(
-    image: Image, area_of: Mapping[tuple[int, int], int], class_of: Mapping[int, int]
+    image: Image,
+    area_of: Mapping[tuple[int, int], int],
+    class_of: Mapping[int, int],
+    background_class: int,
 ) -> dict[int, int]:
     """Return the class of each object: that of most of its pixels, void ones left out.
 
@@ -256,6 +377,7 @@ def _find_classes(
         image: its image.
         area_of: pixels by object and class.
         class_of: what the source says.
+        background_class: the class of what is no object.
 
     Raises:
         DatasetError: for an object on background or void, on several classes, or on another than
@@ -263,14 +385,14 @@ def _find_classes(
     """
     areas: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for (number, class_id), area in area_of.items():
-        if number not in (0, _VOID_VALUE):
+        if number not in (0, VOID_VALUE):
             areas[number][class_id] = area
     found = {}
     for number, area_by_class in areas.items():
         # The border of an object may be void in the class map, which says nothing of its class.
-        labelled = {c: area for c, area in area_by_class.items() if c != _VOID_VALUE}
-        best = max(labelled, key=labelled.__getitem__, default=_BACKGROUND)
-        if best == _BACKGROUND or labelled[best] < _MIN_SHARE * sum(labelled.values()):
+        labelled = {c: area for c, area in area_by_class.items() if c != VOID_VALUE}
+        best = max(labelled, key=labelled.__getitem__, default=background_class)
+        if best == background_class or labelled[best] < _MIN_SHARE * sum(labelled.values()):
             raise DatasetError(
                 f"{image.label_paths[1]}: object {number} has classes {sorted(area_by_class)} in "
                 "the class map: restore both maps"

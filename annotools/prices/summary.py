@@ -104,6 +104,8 @@ def summarise(
         source = read_source(dataset, image)
         counts.sizes[image.size_wh] += 1
         counts.dropped_objects += len(source.drops)
+        if isinstance(source, FullLabel):
+            counts.dropped_objects += len(source.unseen)
         objects = source.objects.values()
         counts.images_with.update({o.category_id for o in objects})
         counts.segments.update(o.category_id for o in objects)

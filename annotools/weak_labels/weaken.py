@@ -45,7 +45,8 @@ def weaken(
 ) -> WeakLabel:
     """Return what an annotator without mistakes gives when asked for a weak label.
 
-    Boxes are tight, one for each thing segment, groups included and marked. A tag says that a
+    Boxes are tight, one for each thing, groups included and marked: they enclose the whole object,
+    where the label knows it, also what others cover. A tag says that a
     crop holds at least one pixel of the category. `tags` asks about every category, things and
     stuff; `boxes+tags`, the paper's weak label, draws boxes on the things and asks about stuff
     only. The background of a background-only set is never asked about. Where that leaves

@@ -234,11 +234,11 @@ def with_category(**values):
     ("content", "message"),
     [
         ({"images": [image_entry(), image_entry()]}, r"images\[1\]: id 1 is given twice"),
-        ({"images": [image_entry(file_name="../a.jpg")]}, "leaves the photo folder"),
+        ({"images": [image_entry(file_name="../")]}, "'../' names no photo"),
         ({"images": [image_entry(None)]}, r"images\[0\]: id is missing"),
         ({"annotations": None, "images": []}, r"annotations\[0\]: image_id 1 is not in images"),
         ({"annotations": {}}, "annotations is missing or not a list"),
-        ({"annotations": [annotation(image_id="1")]}, "image_id '1' is not in images"),
+        ({"annotations": [annotation(image_id="x")]}, "image_id 'x' is not in images"),
         ({"annotations": [annotation()] * 2}, r"annotations\[1\]: image_id 1 is given twice"),
         ({"annotations": [annotation(file_name="/etc/a.png")]}, r"'/etc/a\.png' leaves"),
         ({"annotations": [annotation(file_name="..\\a.png")]}, "leaves the"),

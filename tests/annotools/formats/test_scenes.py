@@ -133,5 +133,5 @@ def test_a_world_file_is_read_and_its_mistakes_are_named(tmp_path: Path):
         read_dataset("scenes", path, "val")
     with pytest.raises(DatasetError, match="no such file"):
         read_dataset("scenes", tmp_path / "none.toml", "val")
-    with pytest.raises(DatasetError, match=r"unknown format .yolo.: use .*scenes"):
-        read_dataset("yolo", path, "val")
+    with pytest.raises(DatasetError, match=r"unknown format .kitti.: use .*scenes"):
+        read_dataset("kitti", path, "val")

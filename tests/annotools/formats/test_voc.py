@@ -84,9 +84,16 @@ def test_objects_become_segments_and_the_background_follows(tmp_path):
 
 
 def test_void_of_the_class_map_under_an_object_is_the_object_s(tmp_path):
-    label = read_only_label(tmp_path, [[2, 255, 0]], [[1, 1, 255]])
+    label = read_only_label(tmp_path, [[2, 255, 0]], [[1, 1, 0]])
 
-    assert label.segment_map.tolist() == [[1, 1, 0]]
+    assert label.segment_map.tolist() == [[1, 1, 2]]
+
+
+def test_void_of_the_object_map_on_background_is_background(tmp_path):
+    """Some tools write 255 off the objects; where the class map is void too, void it is."""
+    label = read_only_label(tmp_path, [[2, 0, 0, 255, 15]], [[1, 255, 0, 255, 255]])
+
+    assert label.segment_map.tolist() == [[1, 2, 2, 0, 0]]
 
 
 def test_thing_pixels_of_no_object_are_groups(tmp_path):
@@ -254,7 +261,7 @@ def test_boxes_are_turned_half_open(tmp_path):
         other.format("45.0", "45.7", "50.4", 60).replace("difficult>0", "difficult>1"),
     )
 
-    assert read_xml_boxes(path) == (
+    assert read_xml_boxes(path, VOC_CATEGORIES) == (
         VocObject(category_id=PERSON, box_xyxy=(0, 1, 3, 4), is_difficult=False, is_truncated=True),
         VocObject(
             category_id=BICYCLE, box_xyxy=(44, 45, 50, 60), is_difficult=True, is_truncated=False
@@ -282,7 +289,7 @@ def test_impossible_annotations(tmp_path, text, message):
     path = write_xml(tmp_path / "a.xml", text)
 
     with pytest.raises(DatasetError, match=message) as caught:
-        read_xml_boxes(path)
+        read_xml_boxes(path, VOC_CATEGORIES)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -294,7 +301,7 @@ def test_document_types_are_refused(tmp_path, encoding):
     path.write_bytes(bomb.encode(encoding))
 
     with pytest.raises(DatasetError, match=r"declares a document type|not valid XML"):
-        read_xml_boxes(path)
+        read_xml_boxes(path, VOC_CATEGORIES)
 
 
 def overlap(first, second):
@@ -313,7 +320,7 @@ def test_real_masks_pair_up_with_the_boxes():
     overlaps = []
     for image in dataset.images:
         label = dataset.read_label(image)
-        objects = read_xml_boxes(year / "Annotations" / f"{image.image_id}.xml")
+        objects = read_xml_boxes(year / "Annotations" / f"{image.image_id}.xml", VOC_CATEGORIES)
         instances = [s for s in label.segments if s.category_id != 0]
         table = [[overlap(s.box_xyxy, o.box_xyxy) for o in objects] for s in instances]
         assert [s.segment_id for s in instances] == list(range(1, len(objects) + 1))

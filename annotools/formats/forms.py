@@ -1,0 +1,158 @@
+"""Forgive the form of a COCO file and not its meaning: what is taken as something else is counted.
+
+Exporters write numbers as text, whole numbers with a point, null for a flag. Each is put into the
+form that COCO has, right after the file was parsed, so that readers and checks see that form alone;
+the dataset says in a remark how often it was done.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from annotools.formats.json_values import read_json
+
+Forms = Counter[str]
+"""How often something was taken that has an unusual form, by what that is, in words."""
+
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+
+
+def read_coco(path: Path, forms: Forms) -> Any:
+    """Return the content of a COCO file in COCO's own form; what is no such form stays as it is.
+
+    Args:
+        path: of the file.
+        forms: counts what had another form.
+
+    Raises:
+        DatasetError: when it cannot be read or is not JSON.
+    """
+    content = read_json(path, others="*.json")
+    if isinstance(content, dict):
+        for entry in _objects(content, "images"):
+            for key in ("id", "width", "height"):
+                _make_whole(entry, key, forms, keep_text=key == "id")
+        _straighten_categories(content, forms)
+        id_of = same_ids(entry.get("id") for entry in _objects(content, "images"))
+        for entry in _objects(content, "annotations"):
+            _straighten_annotation(entry, id_of, forms)
+    return content
+
+
+def form_remarks(path: Path, forms: Forms) -> tuple[str, ...]:
+    """Return one remark for each form that was taken in a file."""
+    return tuple(f"{path.name}: {count:,} times {form}" for form, count in forms.items())
+
+
+def as_whole(value: Any) -> int | None:
+    """Return the whole number that a value can only mean, None where it means something else.
+
+    Whole numbers with a point and text of digits count; true and false do not.
+    """
+    if type(value) is int:
+        return value
+    # False of not-a-number and of infinity, which have no whole number.
+    if type(value) is float and abs(value) <= 2**53 and value == int(value):
+        return int(value)
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) else None
+
+
+def same_ids(image_ids: Iterable[Any]) -> dict[int | str, int | str]:
+    """Return the image id by each form in which something else may name it.
+
+    A number may be given as text and the other way round; an id as it is comes first. What is
+    neither number nor text is no id.
+    """
+    listed = [image_id for image_id in image_ids if type(image_id) in (int, str)]
+    by_number: dict[int, list[int | str]] = {}
+    for image_id in listed:
+        number = as_whole(image_id)
+        if number is not None:
+            by_number.setdefault(number, []).append(image_id)
+    same: dict[int | str, int | str] = {}
+    for number, ids in by_number.items():
+        # What two images could be meant by is nobody's id.
+        if len(ids) == 1:
+            same |= {number: ids[0], str(number): ids[0]}
+    return same | {image_id: image_id for image_id in listed}
+
+
+def _objects(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    listed = content.get(key)
+    return [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+
+
+def _make_whole(entry: dict[str, Any], key: str, forms: Forms, *, keep_text: bool = False) -> None:
+    value = entry.get(key)
+    if type(value) is int or (keep_text and isinstance(value, str)):
+        return
+    number = as_whole(value)
+    if number is not None:
+        entry[key] = number
+        forms[f"{key} is {'text' if isinstance(value, str) else 'a number with a point'}"] += 1
+
+
+def _straighten_categories(content: dict[str, Any], forms: Forms) -> None:
+    """Leave out categories that are listed again unchanged, as VGG's annotator does."""
+    listed = content.get("categories")
+    if not isinstance(listed, list):
+        return
+    kept: list[Any] = []
+    first_of: dict[str, Any] = {}
+    for entry in listed:
+        if isinstance(entry, dict):
+            _make_whole(entry, "id", forms)
+            first = first_of.setdefault(repr(entry.get("id")), entry)
+            if first is not entry and first == entry:
+                forms["a category is listed again, the same"] += 1
+                continue
+        kept.append(entry)
+    content["categories"] = kept
+
+
+def _straighten_annotation(
+    entry: dict[str, Any], id_of: Mapping[int | str, int | str], forms: Forms
+) -> None:
+    given = entry.get("image_id")
+    _make_whole(entry, "image_id", forms, keep_text=True)
+    image_id = entry.get("image_id")
+    if isinstance(image_id, int | str) and id_of.get(image_id, image_id) is not image_id:
+        entry["image_id"] = id_of[image_id]
+        if type(id_of[image_id]) is not type(given):
+            forms["image_id is text in one place and a number in the other"] += 1
+    _make_whole(entry, "category_id", forms)
+    # The entries of a panoptic file have segments, and flags and masks are theirs.
+    if "segments_info" not in entry:
+        _straighten_object(entry, forms)
+
+
+def _straighten_object(entry: dict[str, Any], forms: Forms) -> None:
+    for key in ("id", "area"):
+        if entry.get(key) is None:
+            forms[f"{key} is missing"] += 1
+    flag = entry.get("iscrowd")
+    if flag is None:
+        forms[f"iscrowd is {'null' if 'iscrowd' in entry else 'missing'} and taken as 0"] += 1
+        entry["iscrowd"] = 0
+    else:
+        _make_whole(entry, "iscrowd", forms)
+    if "segmentation" in entry:
+        entry["segmentation"] = _straighten_mask(entry["segmentation"], forms)
+
+
+def _straighten_mask(segmentation: Any, forms: Forms) -> Any:
+    """Return a list of flat polygons for one flat polygon, or one given as a list of points."""
+    if segmentation is None:
+        return []
+    if not isinstance(segmentation, list) or len(segmentation) < 3:
+        return segmentation
+    if all(type(value) in (int, float) for value in segmentation):
+        forms["segmentation is one polygon without a list around it"] += 1
+        return [segmentation]
+    # Two numbers are no polygon, so a list of such pairs can only be the points of one.
+    if all(isinstance(point, list) and len(point) == 2 for point in segmentation):
+        forms["segmentation is a list of points"] += 1
+        return [[value for point in segmentation for value in point]]
+    return segmentation

@@ -1,0 +1,295 @@
+"""Objects that are listed one by one, with a polygon, run lengths or a box, become labels.
+
+COCO detection files and YOLO's have these in common. Where objects overlap, a full label resolves
+it by one rule; boxes are those of whole objects.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError, name_place
+from annotools.formats.coco_entries import find_box
+from annotools.formats.coco_masks import (
+    ColumnRuns,
+    check_polygons,
+    find_column_runs,
+    pixels_of,
+    tight_box,
+)
+from annotools.formats.polygons import count_corners
+from annotools.label_maps import build_label
+from annotools.records import VOID, Box, Dataset, Drop, FullLabel, Image, WeakLabel
+
+COVERED = "other objects cover it"
+"""Why an object of a source has no segment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An object as its file lists it, its mask not decoded; `place` names it in messages.
+
+    `segmentation` is an empty list where there is no mask; `bbox` is what the file has, x, y, width
+    and height in pixels if it is a box at all.
+    """
+
+    place: str
+    category_id: int
+    segmentation: Any
+    bbox: Any
+    is_crowd: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instances:
+    """The objects of a split by image id, in the order of their file.
+
+    `allow_missing` makes impossible ones drops of their image.
+    """
+
+    categories: CategorySet
+    of_image: Mapping[int | str, Sequence[Instance]]
+    allow_missing: bool
+
+    @property
+    def have_boxes_alone(self) -> bool:
+        """Whether there is an object and none has a mask."""
+        listed = [len(x.segmentation) for found in self.of_image.values() for x in found]
+        return len(listed) > 0 and not any(listed)
+
+
+def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
+    """Return the dataset with labels made of its objects.
+
+    Segments are numbered 1..N as the image's N objects come, and N + 1 is the background, where the
+    categories have one. A pixel of several objects goes to a thing before stuff, to one that is not
+    a crowd before a crowd, then to the smaller mask, then to the one that comes first. A thing
+    keeps the box of its whole mask, also where nothing of it is left. All objects of a stuff
+    category in an image are one segment, with the number of the first. A crowd is a group.
+
+    Where objects have boxes and none has a mask, the dataset has `read_weak`, with boxes in whole
+    pixels as `find_box` has it.
+
+    Raises:
+        DatasetError: in a file of boxes, for an impossible one, unless that is allowed.
+    """
+    if not instances.have_boxes_alone:
+        return replace(
+            dataset,
+            read_label=partial(_read_label, instances),
+            count_vertices=partial(_count_vertices, instances),
+            notes=(*dataset.notes, *_notes_of(instances.categories)),
+        )
+    # All boxes are looked at here, so that an impossible one is reported before any work.
+    weak_label_of = find_boxes(instances, dataset.images)
+    return replace(
+        dataset,
+        read_label=partial(_refuse_masks, str((*dataset.source_files, dataset.name)[0])),
+        read_weak=partial(_read_boxes, weak_label_of),
+        notes=(
+            *dataset.notes,
+            "there are boxes and no masks",
+            "sides of boxes are rounded to whole pixels",
+        ),
+    )
+
+
+def no_label(image: Image) -> FullLabel:
+    """Stand for `read_label` until `give_labels` puts a reader in its place.
+
+    Raises:
+        DatasetError: always.
+    """
+    raise DatasetError(f"{image.file_name}: has no label: draw one")
+
+
+def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str, WeakLabel]:
+    """Return the listed boxes of each image by its id, whether there are masks or not.
+
+    Raises:
+        DatasetError: for an impossible box, unless that is allowed.
+    """
+    weak_label_of = {}
+    for image in images:
+        boxes, drops = [], []
+        for instance in instances.of_image.get(image.image_id, ()):
+            if not instances.categories.by_id(instance.category_id).is_thing:
+                drops.append(Drop(place=instance.place, reason="stuff has no box"))
+                continue
+            try:
+                box_xyxy = find_box(instance.bbox, image.size_wh)
+            except DatasetError as error:
+                drops.append(_drop_impossible(instances, instance, error))
+                continue
+            box = Box(
+                category_id=instance.category_id, box_xyxy=box_xyxy, is_group=instance.is_crowd
+            )
+            boxes.append(box)
+        weak_label_of[image.image_id] = WeakLabel(
+            image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=tuple(drops)
+        )
+    return weak_label_of
+
+
+def _read_boxes(weak_label_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:
+    return weak_label_of[image.image_id]
+
+
+def _refuse_masks(place: str, image: Image) -> FullLabel:
+    raise DatasetError(
+        f"{place}: image {image.image_id!r} has boxes and no masks: ask for boxes or tags, or draw "
+        "the masks"
+    )
+
+
+def _read_label(instances: Instances, image: Image) -> FullLabel:
+    categories = instances.categories
+    listed = dict(enumerate(instances.of_image.get(image.image_id, ()), start=1))
+    masks, boxed, drops = _decode_all(instances, listed, image)
+    stuff = {n for n in masks if not categories.by_id(listed[n].category_id).is_thing}
+    # The first object of a stuff category stands for all of them.
+    first_of: dict[int, int] = {}
+    segment_of = {
+        n: first_of.setdefault(listed[n].category_id, n) if n in stuff else n for n in masks
+    }
+    background = VOID if categories.background_id is None else len(listed) + 1
+    # Run lengths go down the columns, so the map is painted that way and turned once.
+    column_major = np.full(image.width * image.height, background, dtype=np.int32)
+    # The last painted is on top, so this goes from the weakest claim on a pixel to the strongest.
+    for number in sorted(
+        masks, key=lambda n: (n in stuff, listed[n].is_crowd, masks[n].area, n), reverse=True
+    ):
+        column_major[pixels_of(masks[number])] = segment_of[number]
+    # Several times as fast as a copy of NumPy's transposed view.
+    turned = cv2.transpose(column_major.reshape(image.width, image.height))
+    category_of = {number: listed[number].category_id for number in masks}
+    if categories.background_id is not None:
+        category_of[background] = categories.background_id
+    groups = [n for n in masks if listed[n].is_crowd and n not in stuff]
+    segment_map = np.asarray(turned, dtype=np.int32)
+    label = build_label(image.image_id, segment_map, category_of, groups)
+    label = _add_whole_objects(label, listed, masks, stuff, first_of, drops, image.height)
+    without_mask = {
+        n: Drop(place=listed[n].place, reason="it has a box and no mask") for n in boxed
+    }
+    return replace(
+        label,
+        own_boxes={**label.own_boxes, **boxed},
+        unseen=dict(sorted({**label.unseen, **without_mask}.items())),
+    )
+
+
+def _add_whole_objects(
+    label: FullLabel,
+    listed: Mapping[int, Instance],
+    masks: Mapping[int, ColumnRuns],
+    stuff: set[int],
+    first_of: Mapping[int, int],
+    drops: Sequence[Drop],
+    height: int,
+) -> FullLabel:
+    """Return the label with the boxes of whole things, and with what has no segment."""
+    visible = {segment.segment_id: segment.box_xyxy for segment in label.segments}
+    own_boxes = {}
+    for number, runs in masks.items():
+        box_xyxy = tight_box(runs, height)
+        if number not in stuff and visible.get(number) != box_xyxy:
+            own_boxes[number] = Box(
+                category_id=listed[number].category_id,
+                box_xyxy=box_xyxy,
+                is_group=listed[number].is_crowd,
+            )
+    covered = {
+        number: Drop(place=listed[number].place, reason=COVERED)
+        for number in masks
+        if number not in visible
+    }
+    lost_stuff = [covered[number] for number in first_of.values() if number in covered]
+    return replace(
+        label,
+        own_boxes=own_boxes,
+        unseen={number: drop for number, drop in covered.items() if number not in stuff},
+        drops=(*drops, *lost_stuff),
+    )
+
+
+def _decode_all(
+    instances: Instances, listed: Mapping[int, Instance], image: Image
+) -> tuple[dict[int, ColumnRuns], dict[int, Box], list[Drop]]:
+    """Return the masks of an image by number, boxes of things without one, and what has neither."""
+    masks: dict[int, ColumnRuns] = {}
+    boxed: dict[int, Box] = {}
+    drops = []
+    for number, instance in listed.items():
+        try:
+            if instance.segmentation == []:
+                boxed[number] = _box_without_mask(instances, instance, image)
+            else:
+                masks[number] = _decode(instance, image)
+        except DatasetError as error:
+            drops.append(_drop_impossible(instances, instance, error))
+    return masks, boxed, drops
+
+
+def _decode(instance: Instance, image: Image) -> ColumnRuns:
+    runs = find_column_runs(instance.segmentation, image.height, image.width)
+    if not runs.area:
+        raise DatasetError("its mask has no pixel: draw it again or drop it")
+    return runs
+
+
+def _box_without_mask(instances: Instances, instance: Instance, image: Image) -> Box:
+    """Return the box of an object that has no mask beside others that have one."""
+    is_thing = instances.categories.by_id(instance.category_id).is_thing
+    if not instances.allow_missing or instance.bbox is None or not is_thing:
+        raise DatasetError("it has no mask: draw it, or ask for boxes alone")
+    return Box(
+        category_id=instance.category_id,
+        box_xyxy=find_box(instance.bbox, image.size_wh),
+        is_group=instance.is_crowd,
+    )
+
+
+def _drop_impossible(instances: Instances, instance: Instance, error: DatasetError) -> Drop:
+    """Return an object with something impossible as a drop, or raise for it."""
+    if not instances.allow_missing:
+        raise DatasetError(f"{instance.place}: {error}, or allow missing ones") from error
+    return Drop(place=instance.place, reason=str(error))
+
+
+def _count_vertices(instances: Instances, image: Image) -> int | None:
+    """Return the corners of an image's polygons, also where other objects cover them.
+
+    None where an object is not made of polygons, as crowds are not: it was drawn as well, and a
+    count without it would be too low.
+    """
+    listed = instances.of_image.get(image.image_id, ())
+    if not all(x.segmentation and isinstance(x.segmentation, list) for x in listed):
+        return None
+    return sum(_count_corners(instances, instance, image) for instance in listed)
+
+
+def _count_corners(instances: Instances, instance: Instance, image: Image) -> int:
+    polygons = instance.segmentation
+    try:
+        with name_place(instance.place):
+            check_polygons(polygons, image.height, image.width)
+    except DatasetError:
+        if instances.allow_missing:
+            return 0
+        raise
+    return sum(count_corners(list(zip(p[::2], p[1::2], strict=True))) for p in polygons)
+
+
+def _notes_of(categories: CategorySet) -> tuple[str, ...]:
+    outside = "void" if categories.background_id is None else "background"
+    return (
+        f"pixels outside all annotations are {outside}",
+        "where annotations overlap, the smaller mask is kept, and crowds give way, then stuff; "
+        "boxes are those of whole objects",
+    )

@@ -1,0 +1,129 @@
+"""Find photos where tools leave them: the folder of a dataset's photos, and a photo in it.
+
+A list names photos as its tool knew them, with backslashes, percent signs, or folders that are not
+on this machine. A name is tried as it is; then in plain form; then without its first folders.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote
+
+from annotools.errors import DatasetError
+from annotools.formats.photos import PHOTO_SUFFIXES
+
+_TRIED_NAMES = 20
+"""So many names, spread over the list, decide in which folder the photos are."""
+
+_HASH = re.compile(r"[0-9a-f]{8}-")
+"""Label Studio puts this in front of the names of photos that were uploaded."""
+
+_CITYSCAPES = "_gtFine_leftImg8bit"
+"""The official panoptic lists of Cityscapes name photos with this, and no photo has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFolder:
+    """Where photos are: `folder` is None where none was found, in all the folders `looked_in`."""
+
+    folder: Path | None
+    looked_in: tuple[Path, ...] = ()
+
+    def find(self, file_name: str) -> Path | None:
+        """Return the path of a photo, or where it would be; None where there is no folder."""
+        if self.folder is None:
+            return None
+        return _find(self.folder, file_name) or self.folder / plain_name(file_name)
+
+
+def choose_folder(folders: Sequence[Path], names: Sequence[str], given: Path | None) -> PhotoFolder:
+    """Return the folder that has the photos of a list.
+
+    It is the first of those with most of some names. Where none has any of them, a folder that
+    was given or is the first one of the format's own counts if it is there: its photos are missing.
+
+    Args:
+        folders: where photos may be, the format's own place first.
+        names: of photos, as the list has them.
+        given: by the user, in place of all these.
+
+    Raises:
+        DatasetError: when the given folder is not there.
+    """
+    if given is not None:
+        if not given.is_dir():
+            raise DatasetError(f"{given}: no such folder: give --photos the folder of the photos")
+        return PhotoFolder(folder=given)
+    possible = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    tried = names[:: len(names) // _TRIED_NAMES + 1]
+    counts = [sum(_find(folder, name) is not None for name in tried) for folder in possible]
+    looked_in = tuple(dict.fromkeys(folders))
+    if any(counts):
+        return PhotoFolder(folder=possible[counts.index(max(counts))], looked_in=looked_in)
+    has_own = possible[:1] != [] and possible[0] == folders[0]
+    return PhotoFolder(folder=folders[0] if has_own else None, looked_in=looked_in)
+
+
+def find_by_stem(folder: Path, name: str) -> Path | None:
+    """Return the photo of a name without suffix, None where there is none."""
+    paths = (folder / f"{name}{s}" for suffix in PHOTO_SUFFIXES for s in (suffix, suffix.upper()))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def plain_name(file_name: str) -> str:
+    """Return a name relative to the folder of the photos, with slashes; empty where it has none."""
+    if _is_inside(file_name) and "\\" not in file_name:
+        return file_name
+    return "/".join(_parts(file_name))
+
+
+def describe_folder(folder: Path, pattern: str = "*", most: int = 5) -> str:
+    """Return the names of the first entries of a folder, for messages."""
+    names = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.glob(pattern))
+    shown = ", ".join(islice((name for name in names if not name.startswith(".")), most))
+    return f"{shown}, ..." if len(names) > most else shown or "nothing"
+
+
+def _find(folder: Path, file_name: str) -> Path | None:
+    for name in _possible_names(file_name):
+        path = folder / name
+        try:
+            if path.is_file():
+                return path
+        # A name that no file can have is not there.
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _possible_names(file_name: str) -> Iterator[str]:
+    """Yield the names under which a photo may be in its folder, the likeliest first."""
+    if _is_inside(file_name):
+        yield file_name
+    parts = _parts(file_name)
+    for first in range(len(parts)):
+        yield "/".join(parts[first:])
+    if parts and (uploaded := _HASH.match(parts[-1])):
+        yield parts[-1][uploaded.end() :]
+    if _CITYSCAPES in file_name:
+        name = parts[-1].replace(_CITYSCAPES, "_leftImg8bit")
+        yield f"{name.partition('_')[0]}/{name}"
+
+
+def _parts(file_name: str) -> tuple[str, ...]:
+    """Return the folders and the name that a file's name consists of, in whatever form it has."""
+    # Label Studio's names of local files and of uploads are addresses.
+    text = file_name.rpartition("?d=")[2]
+    text = unquote(text.partition("?")[0]).replace("\\", "/")
+    text = text.partition("://")[2] or text
+    windows = PureWindowsPath(text)
+    parts = windows.relative_to(windows.anchor).parts
+    return tuple(part for part in parts if part != ".." and "\0" not in part)
+
+
+def _is_inside(file_name: str) -> bool:
+    """Tell whether a name stays in its folder, on any system."""
+    path = PureWindowsPath(file_name)
+    return not path.anchor and ".." not in path.parts and bool(path.parts) and "\0" not in file_name
