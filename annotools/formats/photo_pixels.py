@@ -58,10 +58,15 @@ def decode_photo(data: bytes, head: PhotoHead, path: Path) -> Photo:
     if head.kind in ("JPEG", "PNG"):
         # OpenCV would also decode files that are cut short.
         picture_size(data, path)
-        return _decode_common(data, head, path)
-    if head.kind == "TIFF":
-        return _decode_tiff(data, path)
-    return _decode_by_pillow(BmpImageFile if head.kind == "BMP" else WebPImageFile, data, path)
+        pixels = _decode_common(data, head, path)
+    elif head.kind == "TIFF":
+        pixels = _decode_tiff(data, path)
+    else:
+        reader = BmpImageFile if head.kind == "BMP" else WebPImageFile
+        pixels = _decode_by_pillow(reader, data, path)
+    if (pixels.shape[1], pixels.shape[0]) != head.stored_wh:
+        raise DatasetError(f"{path}: the {head.kind} is damaged (its size): copy it again")
+    return pixels
 
 
 def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -93,8 +98,10 @@ def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    clipped = np.clip(np.nan_to_num(values.astype(np.float64), nan=low), low, high)
-    return np.floor((clipped - low) / (high - low) * 255 + 0.5).astype(np.uint8)
+    # The range of senseless numbers, such as damage makes of real ones, may exceed all numbers.
+    with np.errstate(over="ignore", invalid="ignore"):
+        clipped = np.clip(np.nan_to_num(values.astype(np.float64), nan=low), low, high)
+        return np.floor((clipped - low) / (high - low) * 255 + 0.5).astype(np.uint8)
 
 
 def _decode_common(data: bytes, head: PhotoHead, path: Path) -> Photo:
