@@ -27,7 +27,7 @@ from annotools.formats.photo_heads import PhotoHead
 from annotools.formats.pictures import picture_size
 from annotools.formats.tiff_tags import BITS, INK, ORIENTATION, read_tags, without_turn
 from annotools.records import Photo
-from annotools.stderr import catch_stderr, pass_on
+from annotools.stderr import catch_stderr
 
 _STRETCHED_SHARE = 10_000
 """One in so many values may be hot or dead at either end of a photo's range."""
@@ -36,12 +36,6 @@ _OPENCV_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_O
 
 _DAMAGE = ("Corrupt JPEG data: ", "Premature end of JPEG file", "Inconsistent progression")
 """How libjpeg's complaints about damage begin: it goes on with wrong pixels."""
-
-_CHATTER = (
-    *("Invalid SOS parameters", "Unknown Adobe color", "Warning: unknown JFIF"),
-    *("libpng ", "[ WARN:", "[ERROR:", ">"),
-)
-"""How other lines of decoders begin: the pixels are right, or there are none."""
 
 
 def decode_photo(data: bytes, head: PhotoHead, path: Path) -> Photo:
@@ -56,7 +50,7 @@ def decode_photo(data: bytes, head: PhotoHead, path: Path) -> Photo:
         DatasetError: when it is truncated or damaged or cannot be decoded.
     """
     if head.kind in ("JPEG", "PNG"):
-        # OpenCV would also decode files that are cut short.
+        # OpenCV would also decode files that are cut short, and PNGs with a wrong checksum.
         picture_size(data, path)
         pixels = _decode_common(data, head, path)
     elif head.kind == "TIFF":
@@ -120,7 +114,10 @@ def _decode_common(data: bytes, head: PhotoHead, path: Path) -> Photo:
 
 
 def _decode_tiff(data: bytes, path: Path) -> Photo:
-    tags = read_tags(io.BytesIO(data), (BITS, INK, ORIENTATION))
+    try:
+        tags = read_tags(io.BytesIO(data), (BITS, INK, ORIENTATION))
+    except ValueError as error:
+        raise DatasetError(f"{path}: the TIFF is damaged ({error}): copy it again") from error
     if ORIENTATION in tags:
         data = without_turn(data, tags[ORIENTATION])
     if BITS not in tags or max(tags[BITS].values) <= 8:
@@ -138,19 +135,14 @@ def _decode_tiff(data: bytes, path: Path) -> Photo:
 
 def _decode_by_opencv(data: bytes, flags: int) -> tuple[NDArray[Any] | None, str]:
     """Return decoded pixels, None where there are none, and what libjpeg says of damage."""
-    pixels = None
     with catch_stderr() as printed:
         try:
             pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
         except cv2.error:
             pixels = None
-    if not printed:
-        return pixels, ""
-    lines = printed.decode(errors="replace").splitlines(keepends=True)
-    for line in lines:
-        if line.strip() and not line.startswith(_DAMAGE + _CHATTER):
-            pass_on(line.encode())
-    damage = [line.strip() for line in lines if line.startswith(_DAMAGE)]
+    # All else that decoders print is about files that give no pixels, or give the right ones.
+    lines = printed.decode(errors="replace").splitlines()
+    damage = [line for line in lines if line.startswith(_DAMAGE)]
     return pixels, damage[0].removeprefix(_DAMAGE[0]) if damage else ""
 
 
@@ -158,14 +150,15 @@ def _decode_by_pillow(
     reader: Callable[[io.BytesIO], Pillow.Image], data: bytes, path: Path
 ) -> Photo:
     """Return the pixels of the first picture in a file, as stored."""
-    with warnings.catch_warnings():
-        # They are about damage beside the pixels; damage in these is an error.
+    with catch_stderr(), warnings.catch_warnings():
+        # They are about what is beside the pixels; damage in these is an error.
         warnings.simplefilter("ignore")
         try:
             with reader(io.BytesIO(data)) as picture:
                 return np.array(picture.convert("RGB"))
         # Of damaged files Pillow raises whatever goes wrong in its decoders.
         except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(
-                f"{path}: cannot be decoded ({error}): copy it again or save it as PNG"
+                f"{path}: cannot be decoded ({reason}): copy it again or save it as PNG"
             ) from error

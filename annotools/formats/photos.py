@@ -6,6 +6,7 @@ Damage is an error that names the photo, and what decoders print never reaches t
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -40,10 +41,7 @@ def read_photo_head(path: Path) -> PhotoHead:
         DatasetError: when the file cannot be read or is of another kind, or its head is damaged or
             claims an impossible size.
     """
-    start = read_bytes(path, HEAD_BYTES)
-    if len(start) < HEAD_BYTES:
-        return photo_head(io.BytesIO(start), path)
-    with path.open("rb") as file:  # It was opened before.
+    with _open(path) as file:
         return photo_head(file, path)
 
 
@@ -60,7 +58,9 @@ def read_photo(image: Image) -> Photo:
     """
     assert image.path is not None
     data = read_bytes(image.path)
-    head = photo_head(io.BytesIO(data), image.path)
+    file = io.BytesIO(data)
+    head = photo_head(file, image.path)
+    refuse_cut_photo(file, head, image.path)
     _check_size(image, head)
     stored = decode_photo(data, head, image.path)
     if turn_of(head, image.size_wh) == "stored":
@@ -76,9 +76,17 @@ def check_photo(image: Image) -> None:
             and as stored.
     """
     assert image.path is not None
-    head = read_photo_head(image.path)
-    refuse_cut_photo(image.path, head)
+    with _open(image.path) as file:
+        head = photo_head(file, image.path)
+        refuse_cut_photo(file, head, image.path)
     _check_size(image, head)
+
+
+def _open(path: Path) -> BinaryIO:
+    """Return a photo's file, in memory where it is small."""
+    start = read_bytes(path, HEAD_BYTES)
+    # It was opened before, so that opening it again raises no error.
+    return io.BytesIO(start) if len(start) < HEAD_BYTES else path.open("rb")
 
 
 def _check_size(image: Image, head: PhotoHead) -> None:
