@@ -123,7 +123,8 @@ def _decode_tiff(data: bytes, path: Path) -> Photo:
     if BITS not in tags or max(tags[BITS].values) <= 8:
         return _decode_by_pillow(TiffImageFile, data, path)
     pixels, _ = _decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
-    if pixels is None or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+    # Of kinds that OpenCV does not know it may keep 8 bits alone.
+    if pixels is None or pixels.dtype == np.uint8:
         raise DatasetError(f"{path}: the TIFF is damaged, or of a rare kind: save it as PNG")
     if pixels.ndim == 3:
         # OpenCV gives BGR, or BGRA: the slice turns the colours round and leaves opacity out.

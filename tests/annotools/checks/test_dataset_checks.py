@@ -106,7 +106,7 @@ def test_photos_that_cannot_be_used(tmp_path: Path) -> None:
     problems = find("coco-instances", tmp_path)
     assert len(problems) == 2
     assert "error 1.png: is 9 x 6 pixels" in problems[0]
-    assert "error 2.png: not a PNG or JPEG" in problems[1]
+    assert "error 2.png: not a JPEG, PNG, WebP, TIFF or BMP file" in problems[1]
 
 
 def test_photos_are_decoded_where_that_is_asked_for(tmp_path: Path) -> None:
