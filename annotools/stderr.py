@@ -23,8 +23,8 @@ _file: list[int] = []
 def catch_stderr() -> Iterator[bytearray]:
     """Catch what the block prints to stderr: the yielded bytes hold it when the block is over.
 
-    One thread at a time is in such a block. What other threads print meanwhile is caught as well:
-    give what is not the block's to `pass_on`. A closed stderr is closed again afterwards.
+    One thread at a time is in such a block. What other threads print meanwhile is caught as well,
+    so keep blocks short. A stderr that was closed is closed again afterwards.
     """
     printed = bytearray()
     with _lock:
@@ -45,12 +45,6 @@ def catch_stderr() -> Iterator[bytearray]:
                 os.dup2(saved, _STDERR)
                 os.close(saved)
             printed += _take_out(_file[0])
-
-
-def pass_on(text: bytes) -> None:
-    """Print to stderr what was caught of others."""
-    with contextlib.suppress(OSError):
-        os.write(_STDERR, text)
 
 
 @contextlib.contextmanager

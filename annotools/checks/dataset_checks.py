@@ -19,7 +19,8 @@ from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.json_values import read_bytes
-from annotools.formats.photos import check_photo
+from annotools.formats.photo_heads import turn_of
+from annotools.formats.photos import check_photo, read_photo_head
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.weak_labels.buy import read_source
@@ -228,8 +229,20 @@ def _check_photo(dataset: Dataset, image: Image, path: Path, *, decode: bool) ->
             dataset.read_photo(image)
         else:
             check_photo(image)
+        yield from _check_turn(image, path)
     except (DatasetError, OSError) as error:
         yield problem_of(error, path)
+
+
+def _check_turn(image: Image, path: Path) -> Iterator[Problem]:
+    head = read_photo_head(path)
+    turn = turn_of(head, image.size_wh)
+    exif = f"EXIF turns this photo ({head.orientation})"
+    if turn == "either":
+        rule = "tell whether labels were drawn upright or as stored: taken as upright"
+        yield warning_at(path, f"{exif}; its size does not {rule}")
+    elif turn == "stored":
+        yield warning_at(path, f"{exif}; by its size labels were drawn on it as stored: not turned")
 
 
 def _check_shared(datasets: Sequence[Dataset]) -> Iterator[Problem]:

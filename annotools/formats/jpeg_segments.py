@@ -33,7 +33,8 @@ def has_jpeg_end(data: bytes) -> bool:
     """Tell whether a whole JPEG file has its end, and is not truncated."""
     scan = _find(data, _SCAN)
     # A thumbnail's end comes before the scan; inside a scan its two bytes do not occur.
-    return scan is not None and data.find(JPEG_END, scan) >= 0
+    # Looked for from behind it is found at once, in a scan full of half such ends it is not.
+    return scan is not None and data.rfind(JPEG_END) >= scan
 
 
 def jpeg_exif(data: bytes) -> bytes | None:

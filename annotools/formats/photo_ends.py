@@ -29,22 +29,31 @@ _BMP_UNPACKED = (0, 3, 6)
 """Compressions of a BMP that store every pixel: none, and none with masks of the colours."""
 
 
-def refuse_cut_photo(path: Path, head: PhotoHead) -> None:
+def refuse_cut_photo(file: BinaryIO, head: PhotoHead, path: Path) -> None:
     """Make sure that a photo's file is not cut short, as far as its head and its end tell.
 
     Only its beginning and its last bytes are read, or all of it where its end is not among these.
     A packed BMP does not say where it ends.
 
+    Args:
+        file: of the photo.
+        head: what it says.
+        path: named in messages.
+
     Raises:
         DatasetError: when it is truncated or, where a small PNG's checksums show it, damaged.
     """
-    with path.open("rb") as file:  # It was opened before.
-        if head.kind in ("JPEG", "PNG"):
-            _check_end(file, path, JPEG_END if head.kind == "JPEG" else _PNG_END)
-            return
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if head.kind in ("JPEG", "PNG"):
+        _check_end(file, path, JPEG_END if head.kind == "JPEG" else _PNG_END)
+        return
+    try:
         end = _END_OF[head.kind](file, head)
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}: the {head.kind} is damaged ({error}): copy it again"
+        ) from error
     if end > size:
         raise DatasetError(f"{path}: the file is truncated: copy it again")
 

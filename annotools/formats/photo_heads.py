@@ -12,7 +12,6 @@ from typing import BinaryIO, Literal
 
 from annotools.errors import DatasetError
 from annotools.formats.jpeg_segments import JPEG_START, jpeg_exif, jpeg_size
-from annotools.formats.json_values import read_bytes
 from annotools.formats.pictures import HEAD_BYTES, PNG_START, refuse_impossible
 from annotools.formats.tiff_tags import HEIGHT, ORIENTATION, WIDTH, read_tags
 
@@ -45,32 +44,19 @@ class PhotoHead:
         return (height, width) if self.orientation >= 5 else (width, height)
 
 
-def read_photo_head(path: Path) -> PhotoHead:
-    """Return what the head of a photo says, its pixels not read.
+def photo_head(file: BinaryIO, path: Path) -> PhotoHead:
+    """Return what the head of an open photo says, its pixels not read.
 
     EXIF counts in a JPEG's first segments, in a PNG's chunks before its pixels, in a WebP's chunks
     and in a TIFF's first directory. A BMP has none, and a turn in XMP does not count.
-
-    Raises:
-        DatasetError: when the file cannot be read or is of another kind, or its head is damaged or
-            claims an impossible size.
-    """
-    start = read_bytes(path, HEAD_BYTES)
-    if len(start) < HEAD_BYTES:
-        return photo_head(io.BytesIO(start), path)
-    with path.open("rb") as file:  # It was opened before.
-        return photo_head(file, path)
-
-
-def photo_head(file: BinaryIO, path: Path) -> PhotoHead:
-    """Return what the head of an open photo says.
 
     Args:
         file: at its beginning.
         path: named in messages.
 
     Raises:
-        DatasetError: as from `read_photo_head`.
+        DatasetError: when the file is of another kind, or its head is damaged or claims an
+            impossible size.
     """
     start = file.read(HEAD_BYTES)
     kind = _kind_of(start)

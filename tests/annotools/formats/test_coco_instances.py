@@ -306,7 +306,8 @@ def test_annotations_without_mask_are_left_out_only_when_that_is_allowed(tmp_pat
     assert [(s.segment_id, s.area) for s in label.segments] == [(2, 4), (4, 20)]
     assert label.drops == tuple(
         Drop(
-            place=f"{path}: annotations[{i}]", reason="it has no mask: draw it, or ask for boxes alone"
+            place=f"{path}: annotations[{i}]",
+            reason="it has no mask: draw it, or ask for boxes alone",
         )
         for i in (0, 2)
     )

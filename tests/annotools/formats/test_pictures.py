@@ -2,7 +2,6 @@ import contextlib
 import struct
 import time
 import zlib
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,14 +12,13 @@ from PIL import Image as Picture
 
 from annotools.errors import DatasetError
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photos import check_photo, read_photo
 from annotools.formats.pictures import (
     MAX_PIXELS,
     decode_map,
     picture_size,
     read_picture_size,
 )
-from annotools.records import Drop, Image
+from annotools.records import Drop
 
 GREY, RGB, PALETTE = 0, 2, 3
 PIXELS = np.arange(7 * 9, dtype=np.uint8).reshape(7, 9)
@@ -246,46 +244,6 @@ def test_the_head_tells_the_size(tmp_path, name):
     path.write_bytes(WHOLE[name][:20])
     with pytest.raises(DatasetError, match=name):
         read_picture_size(path)
-
-
-def test_photos_of_either_kind_are_rgb(tmp_path):
-    bgr = np.full((7, 9, 3), (200, 100, 50), dtype=np.uint8)
-    for name in ("a.png", "a.jpg"):
-        path = tmp_path / name
-        path.write_bytes(encode(name[1:], bgr))
-        photo = read_photo(Image(image_id=1, file_name=name, width=9, height=7, path=path))
-        assert photo.dtype == np.uint8
-        assert np.abs(photo.astype(int) - [50, 100, 200]).max() <= 3
-
-
-def test_a_damaged_photo_is_refused(tmp_path):
-    path = tmp_path / "a.png"
-    data = bytearray(encode(".png", np.dstack([PIXELS] * 3)))
-    data[60] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"a\.png: the PNG is damaged \(a checksum is wrong\)"):
-        read_photo(Image(image_id=1, file_name="a.png", width=9, height=7, path=path))
-
-
-NOISE = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("ending", [".png", ".jpg"])
-def test_a_large_photo_is_known_by_its_size_and_its_end(tmp_path, ending):
-    path = tmp_path / f"a{ending}"
-    data = encode(ending, NOISE, cv2.IMWRITE_JPEG_QUALITY, 100)
-    image = Image(image_id=1, file_name=path.name, width=500, height=400, path=path)
-    assert len(data) > 300_000
-    for whole in (data, data + b"junk" * 50_000):
-        path.write_bytes(whole)
-        check_photo(image)
-    for length in (len(data) - 13, len(data) // 2, 290_000, 9_000, 5, 0):
-        path.write_bytes(data[:length])
-        with pytest.raises(DatasetError, match=path.name):
-            check_photo(image)
-    path.write_bytes(data)
-    with pytest.raises(DatasetError, match="is 500 x 400 pixels, the annotation file says 400 x 5"):
-        check_photo(replace(image, width=400, height=500))
 
 
 def test_gaps_are_counted_in_one_line():

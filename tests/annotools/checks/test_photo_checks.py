@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from annotools.checks.dataset_checks import check_dataset
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size_wh", "warning"),
+    [
+        (1, (20, 10), None),
+        (6, (10, 20), None),
+        (
+            3,
+            (20, 10),
+            "EXIF turns this photo (3); its size does not tell whether labels were drawn upright "
+            "or as stored: taken as upright",
+        ),
+        (
+            6,
+            (20, 10),
+            "EXIF turns this photo (6); by its size labels were drawn on it as stored: not turned",
+        ),
+    ],
+)
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_turned_photo_is_a_warning_where_its_labels_need_one(
+    tmp_path: Path, orientation: int, size_wh: tuple[int, int], warning: str | None, decode: bool
+):
+    path = tmp_path / "val" / "a.jpg"
+    path.parent.mkdir()
+    exif = Picture.Exif()
+    exif[0x0112] = orientation
+    Picture.fromarray(np.zeros((10, 20, 3), np.uint8)).save(path, exif=exif)
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": size_wh[0], "height": size_wh[1]}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_val.json").write_text(json.dumps(content))
+
+    problems = check_dataset("coco-instances", tmp_path, ["val"], decode=decode).problems
+    expected = [] if warning is None else [("warning", str(path), warning)]
+    assert [(p.severity, p.place, p.message) for p in problems] == expected
