@@ -41,6 +41,7 @@ _UNREAD = {
 """Other files that Cityscapes' tools write of a label, and what is in them."""
 
 _ASK_FOR_IDS = "give labelIds or instanceIds"
+
 _RARE_LABELS = frozenset((14, 15, 16))
 """Guard rail, bridge and tunnel, each in few images, so that all three in one are something else.
 
@@ -49,7 +50,7 @@ Instance numbers of another dataset, counted from 1, or another table's ids look
 
 _LAST_TRAIN_ID = 18
 _FIRST_DRAWN = 4
-"""Label ids below are of no class and frame every map: ego vehicle, border, out of roi."""
+"""Label ids below are those of no object: unlabeled, ego vehicle, border and out of roi."""
 
 _PHOTO_FILE = "_leftImg8bit.png"
 _INSTANCES = 1000
@@ -62,7 +63,8 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     Segment ids of things are the official values (label id * 1000 + n), those of stuff and of
     groups the label id. Labels outside the 19 evaluated ones are void. An object of the source is
     a stuff class that is present, an instance, or a class's group; caravans and trailers have
-    instances, are not evaluated, and so are drops.
+    instances, are not evaluated, and so are drops. A label has doubts where its map looks like one
+    of train ids, of another dataset's instances or of another table's ids.
 
     Args:
         root: the folder that holds `gtFine` or `gtCoarse`, where the first that has the split
