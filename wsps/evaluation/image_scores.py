@@ -124,7 +124,8 @@ def score_masks(
 ) -> ScoredImage:
     """Measure what the masks of one image contribute to average precision.
 
-    The rules are those of `score_segments`, but only things are true instances.
+    The rules are those of `score_segments` and `match_segments`, but only things are true
+    instances.
 
     Args:
         truth: the image's label, in which segments do not overlap.
