@@ -56,7 +56,7 @@ def test_changes_replace_settings_deep_inside(path: Path) -> None:
         ("mixes.cheap={boxs=1}", "mixes.cheap: unknown label kind 'boxs'; use full, boxes"),
         ("budgets_hours=[]", "at least one mix, budget and seed"),
         ("budgets_hours=[1, 0]", "must be positive"),
-        ("ap_thresholds=coco", "use voc or cityscapes"),
+        ("ap_thresholds=lvis", "use voc or cityscapes or coco"),
         ("seed=1", "unknown setting .?seed"),
         ("recipe.descent.batch_size=0", "batch_size must be at least 1"),
     ],

@@ -12,6 +12,8 @@ def make_settings(**changes: Any) -> ScoringSettings:
         "metrics": (),
         "ranking": "detection",
         "thresholds": THRESHOLDS["cityscapes"],
+        "recalls": "all",
+        "masks": None,
         "all_groups": True,
         "num_resamples": 0,
         "seed": 0,

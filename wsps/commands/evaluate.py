@@ -9,7 +9,7 @@ import typer
 from annotools.commands.options import JsonFile, check_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from wsps.scoring.evaluate import ScoringSettings
     from wsps.scoring.report import Evaluation
@@ -43,7 +43,7 @@ def evaluate(
         str,
         typer.Option(
             "--format",
-            help="coco-panoptic, coco-instances (AP of masks alone), or cityscapes: what its "
+            help="coco-panoptic, coco-instances (AP of masks, COCO's own), or cityscapes: what its "
             "benchmark takes, label maps (miou) or, with --metrics ap, text files that list masks.",
         ),
     ] = "coco-panoptic",
@@ -64,11 +64,29 @@ def evaluate(
     thresholds: Annotated[
         str,
         typer.Option(
-            help="IoU of AP: voc (0.1 to 0.9), cityscapes (0.50 to 0.95, COCO's) or numbers, "
+            help="IoU of AP: voc (0.1 to 0.9), coco or cityscapes (both 0.50 to 0.95), or numbers, "
             "0.5,0.75. AP_vol is the mean over them; AP at each is shown of up to four, and is in "
             "the files of all."
         ),
-    ] = "cityscapes",
+    ] = "coco",
+    recalls: Annotated[
+        str | None,
+        typer.Option(
+            help="For AP: 101 (the mean precision at recall 0, 0.01, ..., 1, as in COCO) or all "
+            "(the exact area under the same curve, which differs where true objects are few). "
+            "101 of coco-instances and all elsewhere if absent."
+        ),
+    ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            help="Of coco-instances. whole, which is the default: as the files have them, matched "
+            "by pycocotools' COCOeval; a mask on a crowd is ignored when the share of it on the "
+            "crowd reaches the IoU threshold, and 100 masks of an image and category count. "
+            "disjoint: as segments of panoptic labels are; where true masks overlap the smaller "
+            "has the pixel, a mask with more than half of it on crowds is ignored, and all count."
+        ),
+    ] = None,
     rank: Annotated[
         str,
         typer.Option(
@@ -90,8 +108,11 @@ def evaluate(
     """Score a prediction: panoptic quality, average precision, mean IoU.
 
     Prediction and truth are COCO panoptic files, anybody's, or of another --format. AP needs a
-    score in [0, 1] on each predicted segment ("score" in segments_info), or --rank oracle. Means
-    leave undefined out.
+    score in [0, 1] on each predicted segment ("score" in segments_info), or --rank oracle; where
+    segments of stuff lack one, AP is of things alone. Means leave undefined out.
+
+    AP of coco-instances is that of pycocotools: AP_vol is its AP, small, medium and large by the
+    area of the true object. --masks and --recalls give other rules.
 
     [bold]Examples[/bold]
 
@@ -103,20 +124,31 @@ def evaluate(
       --thresholds 0.5,0.75
     annotools evaluate --prediction masks.json --truth COCO/annotations/instances_val2017.json
       --format coco-instances
+    annotools evaluate --prediction masks.json --truth COCO/annotations/instances_val2017.json
+      --format coco-instances --masks disjoint --recalls all
     annotools evaluate --prediction results --truth Cityscapes --format cityscapes --split val
     annotools evaluate --prediction old.json --truth val.json --compare new.json
       --bootstrap 1000
     """  # noqa: D301
     # Imported here, so that `--help` does not load what only scoring needs.
     from wsps.commands.score_tables import print_evaluation, write_evaluation
+    from wsps.evaluation.average_precision import RECALLS
     from wsps.evaluation.image_scores import RANKINGS
     from wsps.evaluation.rates import METRICS
-    from wsps.scoring.evaluate import ScoringSettings, evaluate_predictions
+    from wsps.scoring.evaluate import MASKS, ScoringSettings, evaluate_predictions
     from wsps.scoring.panoptic_files import read_panoptic_task
 
     _check_choice("--format", format_name, FORMATS)
     _check_choice("--crowds", crowds, ("all", "official"))
     _check_choice("--rank", rank, RANKINGS)
+    of_masks = format_name == "coco-instances"
+    recalls = recalls or ("101" if of_masks else "all")
+    _check_choice("--recalls", recalls, RECALLS)
+    if masks is not None and not of_masks:
+        raise typer.BadParameter("--masks: is of --format coco-instances")
+    if of_masks:
+        masks = masks or "whole"
+        _check_choice("--masks", masks, MASKS)
     # An empty text stays one item, so that it is refused as a metric and not passed over.
     chosen = [metric for text in metrics or () for metric in _split(text) or [text]]
     for metric in chosen:
@@ -133,6 +165,8 @@ def evaluate(
         metrics=tuple(metric for metric in METRICS if metric in chosen),
         ranking=rank,
         thresholds=_read_thresholds(thresholds),
+        recalls=recalls,
+        masks=masks,
         all_groups=crowds == "all",
         num_resamples=bootstrap,
         seed=seed,
@@ -148,7 +182,7 @@ def evaluate(
         # Named from here on: without metrics the notes would say that segments lack scores.
         settings = replace(settings, metrics=settings.metrics or possible[:1])
         results = [path for path, _ in predictions]
-        evaluation = _evaluate_results(format_name, truth, split, results, settings)
+        evaluation = _evaluate_results(truth, split, results, settings)
     else:
         tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
         evaluation = evaluate_predictions(tasks, settings)
@@ -163,7 +197,6 @@ def _is_one_of(settings: "ScoringSettings", possible: tuple[str, ...]) -> bool:
 
 
 def _evaluate_results(
-    format_name: str,
     truth: Path,
     split: str,
     predictions: "Sequence[Path]",
@@ -171,10 +204,13 @@ def _evaluate_results(
 ) -> "Evaluation":
     from wsps.scoring.cityscapes_results import score_semantic, score_thing_masks
     from wsps.scoring.evaluate import report_scores
-    from wsps.scoring.instance_results import score_instances
+    from wsps.scoring.instance_results import score_disjoint_instances, score_instances
 
-    if format_name == "coco-instances":
-        sides = [score_instances(truth, path) for path in predictions]
+    if settings.masks == "whole":
+        thresholds, workers = settings.thresholds, settings.workers
+        sides = [score_instances(truth, path, thresholds, workers) for path in predictions]
+    elif settings.masks == "disjoint":
+        sides = [score_disjoint_instances(truth, path) for path in predictions]
     elif settings.metrics == ("ap",):
         sides = [score_thing_masks(truth, split, path) for path in predictions]
     else:
@@ -182,7 +218,7 @@ def _evaluate_results(
     return report_scores(sides, settings)
 
 
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(option: str, value: str, choices: "Collection[str]") -> None:
     if value not in choices:
         raise typer.BadParameter(f"{option} {value!r}: choose {', '.join(choices)}")
 

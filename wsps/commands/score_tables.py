@@ -8,6 +8,7 @@ from rich.table import Table
 from annotools.commands.tables import console, percent, table
 from annotools.files import write_json, write_whole
 from wsps.evaluation.average_precision import rate_name
+from wsps.evaluation.coco_matching import AREAS, area_name
 from wsps.scoring.evaluate import ScoringSettings
 from wsps.scoring.report import Evaluation, ScoreRow, evaluation_as_csv, rows_as_json
 
@@ -19,6 +20,7 @@ HEADINGS = {
     "sq": "SQ",
     "dq": "DQ",
     "ap_vol": "AP_vol",
+    **{area_name(area): f"AP {area}" for area in AREAS if area != "all"},
     "iou": "IoU",
     "tp": "TP",
     "fp": "FP",
@@ -29,7 +31,7 @@ HEADINGS = {
 def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
     """Print a table of the scores, one of differences, and notes on how to read them."""
     output = console()
-    headings = _headings(settings.thresholds)
+    headings = _headings(settings)
     title = f"{evaluation.num_images:,} images, in percent"
     output.print(_score_table(evaluation.rows, title, headings))
     if evaluation.differences:
@@ -58,6 +60,10 @@ def write_evaluation(
             "scores_that_crowds_change": evaluation.crowd_effect.num_scores,
             "largest_change": evaluation.crowd_effect.most,
             "thresholds": settings.thresholds,
+            "recalls": settings.recalls,
+            "masks": settings.masks,
+            "predicted_masks_without_pixel": evaluation.num_empty,
+            "ap_of_things_alone": evaluation.has_things_alone,
             "rank": settings.ranking,
             "resamples": settings.num_resamples,
             "seed": settings.seed,
@@ -70,9 +76,12 @@ def write_evaluation(
         write_whole(csv_file, evaluation_as_csv(evaluation).encode())
 
 
-def _headings(thresholds: Sequence[float]) -> dict[str, str]:
+def _headings(settings: ScoringSettings) -> dict[str, str]:
     """Return the names of what is shown, with headings; long lists of thresholds are not."""
-    single = thresholds if len(thresholds) <= MOST_THRESHOLDS else ()
+    single = settings.thresholds
+    if len(single) > MOST_THRESHOLDS:
+        # Of masks, COCO's own summary has these two.
+        single = tuple(t for t in single if settings.masks and t in (0.5, 0.75))
     headings = {}
     for name, heading in HEADINGS.items():
         headings[name] = heading
@@ -117,6 +126,10 @@ def _notes(evaluation: Evaluation, settings: ScoringSettings) -> list[str]:
     # With no metric named AP is left out without an error, so the reader is told here.
     if not settings.metrics and "ap" not in evaluation.metrics:
         notes.append("No AP: not every predicted segment has a score; --rank oracle needs none.")
+    if "ap" in evaluation.metrics and evaluation.has_things_alone:
+        notes.append("AP is of things alone: not every predicted segment of stuff has a score.")
+    if num_empty := sum(evaluation.num_empty):
+        notes.append(f"Predicted masks without a pixel, each a false positive: {num_empty:,}.")
     if evaluation.num_unasked:
         notes.append(f"{evaluation.num_unasked:,} predicted images are not in the truth.")
     return notes

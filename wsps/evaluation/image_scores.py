@@ -5,7 +5,7 @@ knows no rank. Paper: Li, Arnab, Torr 2018, table 6.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
 from annotools.label_maps import draw_runs, replace_ids
 from annotools.records import VOID, FullLabel
-from wsps.evaluation.average_precision import ScoredImage, score_segments
+from wsps.evaluation.average_precision import MatchedImage
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
 from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
+from wsps.evaluation.segment_matching import ScoredImage, score_segments
 
 RANKINGS = ("detection", "probability", "oracle")
 """By the detector's score, by the mean class probability, or by the IoU with the truth."""
@@ -28,7 +29,7 @@ KEYS = {"detection": "score", "probability": "probability"}
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredMask:
-    """A predicted instance; `pixels`: (P,) places in the image read row by row, at least one."""
+    """A predicted instance; `pixels`: (P,) places in the image read row by row."""
 
     category_id: int
     score: float
@@ -41,7 +42,8 @@ class ImageScores:
 
     `counts` honour all groups, `official_counts` only the groups that the reference implementation
     honours. `pixels` come from the classes of the segments, `semantic_pixels` from a class map that
-    was predicted without segments.
+    was predicted without segments. For average precision there is either `scored`, of segments, or
+    `matched`, of masks, by `AREAS`. `num_empty` predicted masks have no pixel.
     """
 
     counts: PanopticCounts | None = None
@@ -49,18 +51,22 @@ class ImageScores:
     pixels: PixelCounts | None = None
     semantic_pixels: PixelCounts | None = None
     scored: ScoredImage | None = None
+    matched: Mapping[str, MatchedImage] | None = None
+    num_empty: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionScores:
     """The contributions of all images, in the truth's order, and the truth's categories.
 
-    `num_unasked` counts predicted images that the truth does not have.
+    `num_unasked` counts predicted images that the truth does not have. `has_things_alone` is true
+    where average precision leaves out stuff, whose predicted segments have no score.
     """
 
     categories: CategorySet
     images: tuple[ImageScores, ...]
     num_unasked: int
+    has_things_alone: bool = False
 
 
 def score_overlaps(
@@ -118,11 +124,12 @@ def score_masks(
 ) -> ScoredImage:
     """Measure what the masks of one image contribute to average precision.
 
-    The rules are those of `score_segments`, but only things are true instances.
+    The rules are those of `score_segments` and `match_segments`, but only things are true
+    instances.
 
     Args:
         truth: the image's label, in which segments do not overlap.
-        masks: of thing categories of the set, scores in [0, 1].
+        masks: of thing categories of the set; one without a pixel is a false positive.
         categories: the dataset's.
     """
     things = [s for s in truth.segments if categories.by_id(s.category_id).is_thing]
@@ -157,6 +164,16 @@ def score_masks(
         pair_iou=np.array([iou for iou, _, _ in pairs], dtype=np.float64),
         num_truth=np.bincount(np.array(true_classes, dtype=np.intp), minlength=len(categories)),
     )
+
+
+def leave_out_stuff(scored: ScoredImage, categories: CategorySet) -> ScoredImage:
+    """Return what an image contributes to average precision where stuff is not ranked.
+
+    A class without a true segment has no score and counts in no mean, whatever is predicted of it.
+    """
+    num_truth = scored.num_truth.copy()
+    num_truth[list(categories.stuff_indices)] = 0
+    return replace(scored, num_truth=num_truth)
 
 
 def rank_by_given(

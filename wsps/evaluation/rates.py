@@ -19,9 +19,11 @@ from annotools.categories import CategorySet
 from annotools.random_streams import stream
 from wsps.evaluation.average_precision import precision_rates
 from wsps.evaluation.class_means import classes_to_average
+from wsps.evaluation.coco_matching import area_rates
 from wsps.evaluation.image_scores import ImageScores, PredictionScores
 from wsps.evaluation.mean_iou import PixelCounts, iou_rates
 from wsps.evaluation.panoptic_quality import PanopticCounts, quality_rates
+from wsps.evaluation.segment_matching import match_segments
 
 METRICS = ("pq", "ap", "miou")
 """Panoptic quality with its parts and counts, average precision, mean IoU."""
@@ -65,6 +67,7 @@ def measure(
     thresholds: Sequence[float],
     *,
     all_groups: bool,
+    recalls: str = "all",
     draws: NDArray[np.float64] | None = None,
 ) -> Measured:
     """Return the scores of a set of images, and those of resamples of it.
@@ -73,16 +76,17 @@ def measure(
         images: at least one; what `metrics` need is measured of each.
         categories: the dataset's.
         metrics: of `METRICS`.
-        thresholds: IoU in (0, 1] of average precision.
+        thresholds: IoU in (0, 1] of average precision; masks are matched at these.
         all_groups: false for the reference's rule of one crowd of each category and image.
+        recalls: a key of `RECALLS`.
         draws: (N, I), how often each resample has each image; None for no resamples.
     """
-    wanted = (images, categories, metrics, thresholds)
-    once = _rates(*wanted, np.ones((1, len(images))), all_groups)
+    wanted = (images, categories, metrics, thresholds, recalls, all_groups)
+    once = _rates(*wanted, np.ones((1, len(images))))
     return Measured(
         rates={name: of_images for name, (of_images,) in once.items()},
         counts=_segment_counts(images, categories, all_groups) if "pq" in metrics else {},
-        resampled={} if draws is None else _rates(*wanted, draws, all_groups),
+        resampled={} if draws is None else _rates(*wanted, draws),
     )
 
 
@@ -175,21 +179,37 @@ def _rates(
     categories: CategorySet,
     metrics: Sequence[str],
     thresholds: Sequence[float],
-    draws: NDArray[np.float64],
+    recalls: str,
     all_groups: bool,
+    draws: NDArray[np.float64],
 ) -> Rates:
     rates: Rates = {}
     if "pq" in metrics:
         rates |= resample_quality(_counts(images, all_groups), draws, categories)
     if "ap" in metrics:
-        scored = [image.scored for image in images if image.scored is not None]
-        assert len(scored) == len(images)
-        rates |= precision_rates(scored, draws, categories, thresholds)
+        rates |= _precision_rates(images, categories, thresholds, recalls, draws)
     if "miou" in metrics:
         pixels = [image.pixels for image in images if image.pixels is not None]
         assert len(pixels) == len(images)
         rates |= resample_iou(pixels, draws, categories)
     return rates
+
+
+def _precision_rates(
+    images: Sequence[ImageScores],
+    categories: CategorySet,
+    thresholds: Sequence[float],
+    recalls: str,
+    draws: NDArray[np.float64],
+) -> Rates:
+    masks = [image.matched for image in images if image.matched is not None]
+    if masks:
+        assert len(masks) == len(images)
+        return area_rates(masks, draws, categories, thresholds, recalls)
+    scored = [image.scored for image in images if image.scored is not None]
+    assert len(scored) == len(images)
+    segments = [match_segments(image, thresholds) for image in scored]
+    return precision_rates(segments, draws, categories, thresholds, recalls=recalls)
 
 
 def _counts(images: Sequence[ImageScores], all_groups: bool) -> list[PanopticCounts]:

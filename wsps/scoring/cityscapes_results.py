@@ -57,7 +57,7 @@ def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScore
 def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionScores:
     """Measure what masks of things, which may overlap, contribute to average precision.
 
-    The rules are those of `score_masks` and `precision_rates`. The official evaluation leaves
+    The rules are those of `score_masks` and `match_segments`. The official evaluation leaves
     out true instances of fewer than 100 pixels, counts void in IoU, ignores a mask on void or a
     group by the IoU threshold instead of the half, and sums precision without interpolation: its
     figures are not the same. As there, masks without a pixel and masks of other labels than the

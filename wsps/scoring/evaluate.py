@@ -19,6 +19,7 @@ from wsps.evaluation.image_scores import (
     ImageScores,
     PredictionScores,
     count_class_map,
+    leave_out_stuff,
     rank_by_given,
     rank_by_oracle,
     score_overlaps,
@@ -35,6 +36,9 @@ from wsps.evaluation.rates import (
 from wsps.scoring.panoptic_files import ImageToScore, ScoringTask, match_labels, read_classes
 from wsps.scoring.report import Evaluation, none_if_undefined, score_rows
 
+MASKS = ("whole", "disjoint")
+"""Masks as COCO files have them, or without overlaps, as segments are."""
+
 Item = TypeVar("Item")
 
 
@@ -42,15 +46,19 @@ Item = TypeVar("Item")
 class ScoringSettings:
     """Which scores to compute, and how.
 
-    `metrics` are of `METRICS`; empty for all, average precision only where each predicted segment
-    has what `ranking`, of `RANKINGS`, ranks it by. `thresholds` are IoU in (0, 1], no two the
-    same, such as the values of `THRESHOLDS`. `all_groups` is false for the reference's rule of one
-    crowd of each category and image. `num_resamples` are drawn for intervals, 0 for none.
+    `metrics` are of `METRICS`; empty for all, average precision only where each predicted segment,
+    or each of things, has what `ranking`, of `RANKINGS`, ranks it by. `thresholds` are IoU in
+    (0, 1], no two the same, such as the values of `THRESHOLDS`; `recalls` is a key of `RECALLS`.
+    `masks` is of `MASKS`, None where masks cannot overlap. `all_groups` is false for the
+    reference's rule of one crowd of each category and image. `num_resamples` are drawn for
+    intervals, 0 for none.
     """
 
     metrics: tuple[str, ...]
     ranking: str
     thresholds: tuple[float, ...]
+    recalls: str
+    masks: str | None
     all_groups: bool
     num_resamples: int
     seed: int
@@ -60,12 +68,17 @@ class ScoringSettings:
 def evaluate_predictions(tasks: Sequence[ScoringTask], settings: ScoringSettings) -> Evaluation:
     """Score a prediction; with another one of the same truth, the difference second minus first.
 
+    Common frameworks give no score to segments of stuff. Where one lacks what they are ranked by
+    while other segments have it, average precision is of things alone, in all images and both
+    predictions.
+
     Raises:
         DatasetError: when a file is wrong, a prediction does not fit the truth, or average
             precision is asked for and a segment has no score.
     """
-    need_scores = "ap" in settings.metrics
-    sides = [_score_task(t, settings.ranking, need_scores, settings.workers) for t in tasks]
+    ranking, need_scores = settings.ranking, "ap" in settings.metrics
+    things_alone = _ranks_things_alone(tasks, ranking)
+    sides = [_score_task(t, ranking, need_scores, settings.workers, things_alone) for t in tasks]
     return report_scores(sides, settings)
 
 
@@ -131,6 +144,7 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
             metrics,
             settings.thresholds,
             all_groups=settings.all_groups,
+            recalls=settings.recalls,
             draws=draws,
         )
         for side in sides
@@ -141,6 +155,8 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
     return Evaluation(
         num_images=len(first.images),
         num_unasked=first.num_unasked,
+        num_empty=tuple(sum(image.num_empty for image in side.images) for side in sides),
+        has_things_alone=first.has_things_alone,
         metrics=metrics,
         rows=rows[0],
         second_rows=rows[1] if len(rows) > 1 else (),
@@ -166,7 +182,11 @@ def score_images(
 
 
 def score_one(
-    categories: CategorySet, ranking: str, need_scores: bool, image: ImageToScore
+    categories: CategorySet,
+    ranking: str,
+    need_scores: bool,
+    image: ImageToScore,
+    things_alone: bool = False,
 ) -> ImageScores:
     """Read and measure one image.
 
@@ -176,6 +196,7 @@ def score_one(
         need_scores: whether segments without a score are an error; else such an image has no
             `scored`.
         image: to measure.
+        things_alone: whether segments of stuff need no score, and do not count in `scored`.
 
     Raises:
         DatasetError: when a file is wrong, the prediction does not fit the truth, or a score is
@@ -192,6 +213,9 @@ def score_one(
             scores = rank_by_oracle(overlaps, label)
         else:
             given = image.ranks(ranking)
+            if things_alone:
+                # Any number does: what it ranks does not count.
+                given = {**dict.fromkeys(_stuff_ids(image, categories), 0.0), **given}
             if need_scores or all(s.segment_id in given for s in label.segments):
                 scores = rank_by_given(label, given, ranking)
         if classes is not None:
@@ -199,7 +223,10 @@ def score_one(
     except DatasetError as error:
         raise DatasetError(f"{image.prediction_file}: {error}") from error
     found = score_overlaps(overlaps, label, scores, len(categories))
-    return replace(found, semantic_pixels=semantic_pixels)
+    scored = found.scored
+    if things_alone and scored is not None:
+        scored = leave_out_stuff(scored, categories)
+    return replace(found, scored=scored, semantic_pixels=semantic_pixels)
 
 
 def _score_numbered(
@@ -209,14 +236,36 @@ def _score_numbered(
     return number, function(item)
 
 
+def _ranks_things_alone(tasks: Sequence[ScoringTask], ranking: str) -> bool:
+    """Return whether a predicted segment of stuff has no rank, in a file that has ranks."""
+    if ranking == "oracle":
+        return False
+    has_ranks = all(any(image.ranks(ranking) for image in task.images) for task in tasks)
+    return has_ranks and any(
+        segment_id not in image.ranks(ranking)
+        for task in tasks
+        for image in task.images
+        for segment_id in _stuff_ids(image, task.categories)
+    )
+
+
+def _stuff_ids(image: ImageToScore, categories: CategorySet) -> list[int]:
+    """Return the ids of an image's predicted segments of stuff."""
+    category_of = image.prediction.category_of
+    return [
+        i for i, category_id in category_of.items() if not categories.by_id(category_id).is_thing
+    ]
+
+
 def _score_task(
-    task: ScoringTask, ranking: str, need_scores: bool, workers: int
+    task: ScoringTask, ranking: str, need_scores: bool, workers: int, things_alone: bool = False
 ) -> PredictionScores:
-    score = partial(score_one, task.categories, ranking, need_scores)
+    score = partial(score_one, task.categories, ranking, need_scores, things_alone=things_alone)
     return PredictionScores(
         categories=task.categories,
         images=score_images(score, task.images, workers),
         num_unasked=task.num_unasked,
+        has_things_alone=things_alone,
     )
 
 
@@ -224,7 +273,7 @@ def _possible_metrics(sides: Sequence[PredictionScores]) -> tuple[str, ...]:
     images = [image for side in sides for image in side.images]
     is_possible = {
         "pq": all(image.counts is not None for image in images),
-        "ap": all(image.scored is not None for image in images),
+        "ap": all(image.scored is not None or image.matched is not None for image in images),
         "miou": all(image.pixels is not None for image in images),
     }
     return tuple(metric for metric in METRICS if is_possible[metric])

@@ -39,11 +39,15 @@ class Evaluation:
     """The scores of `num_images` images: a row for each class, then the three means.
 
     `second_rows` are the second prediction's, `differences` the second minus the first; both are
-    empty without a second one. `num_unasked` counts predicted images that the truth does not have.
+    empty without a second one. `num_unasked` counts predicted images that the truth does not have,
+    `num_empty` predicted masks without a pixel, of each prediction. `has_things_alone` is true
+    where average precision leaves out stuff.
     """
 
     num_images: int
     num_unasked: int
+    num_empty: tuple[int, ...]
+    has_things_alone: bool
     metrics: tuple[str, ...]
     rows: tuple[ScoreRow, ...]
     second_rows: tuple[ScoreRow, ...]

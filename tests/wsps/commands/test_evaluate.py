@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from annotools.errors import DatasetError
 from tests.builders import make_categories, make_label
 from tests.wsps.panoptic_files import write_panoptic
+from tests.wsps.scoring.instance_sets import CAT, DOG, compress, entry, rectangle, truth_file
 from wsps.commands.evaluate import app
 
 CATEGORIES = make_categories()
@@ -225,3 +226,105 @@ def test_instance_results_have_average_precision_alone(files, option):
     result = run(files, "plain.json", "--format", "coco-instances", *option)
     assert result.exit_code == 2
     assert "AP by detection score is all there is" in " ".join(result.output.split())
+
+
+def test_stuff_without_scores_is_left_out_and_said(files):
+    content = json.loads((files / "scored.json").read_text())
+    del content["annotations"][0]["segments_info"][0]["score"]
+    (files / "scored.json").write_text(json.dumps(content))
+    result = run(files, "scored.json", "--thresholds", "0.5", "--json", files / "scores.json")
+    assert "AP is of things alone: not every predicted segment of stuff has" in result.stdout
+    content = json.loads((files / "scores.json").read_text())
+    assert content["ap_of_things_alone"] is True
+    rows = {row["name"]: row["ap_0.5"] for row in content["rows"]}
+    assert rows == {"road": None, "sky": None, "car": 1, "all": 1, "things": 1, "stuff": None}
+    # Without AP there is nothing to say about it.
+    assert "AP is of" not in run(files, "scored.json", "--metrics", "pq").stdout
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """A cat, and a dog inside it, in the first of two images."""
+    runs = [compress(rectangle(0, 0, 40, 40)), compress(rectangle(5, 5, 33, 33))]
+    truths = [entry(0, CAT, runs[0], area=1600), entry(0, DOG, runs[1])]
+    results = [entry(0, CAT, runs[0], score=0.9), entry(0, DOG, runs[1], score=0.8)]
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    (folder / "instances_val.json").write_text(json.dumps(truth_file(truths, 2)))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    return tmp_path
+
+
+def run_masks(folder, *options):
+    arguments = ["--prediction", folder / "results.json", "--format", "coco-instances"]
+    arguments += ["--truth", folder / "annotations" / "instances_val.json"]
+    arguments += ["--json", folder / "scores.json", *options]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    content = json.loads((folder / "scores.json").read_text())
+    return result.stdout, content, {row["name"]: row for row in content["rows"]}
+
+
+def test_masks_in_masks_are_found_whole_as_by_pycocotools(masks):
+    output, content, rows = run_masks(masks)
+    lines = [line.split() for line in output.splitlines()]
+    heads = "class kind AP_vol AP 0.5 AP 0.75 AP small AP medium AP large"
+    assert heads.split() in lines
+    assert ["cat", "thing", "100.0", "100.0", "100.0", "–", "100.0", "–"] in lines
+    assert ["all", "mean", "100.0", "100.0", "100.0", "100.0", "100.0", "–"] in lines
+    assert (content["recalls"], content["masks"]) == ("101", "whole")
+    assert (rows["cat"]["ap_0.95"], rows["dog"]["ap_small"]) == (1, 1)
+    # COCOeval's chatter stays off the terminal.
+    assert "DONE" not in output
+
+
+def test_masks_are_made_disjoint_on_demand(masks):
+    options = ("--masks", "disjoint", "--recalls", "all", "--thresholds", "0.5,0.75")
+    _, content, rows = run_masks(masks, *options)
+    # The dog takes 784 pixels of the cat's 1600.
+    assert (rows["cat"]["ap_0.5"], rows["cat"]["ap_0.75"], rows["dog"]["ap_vol"]) == (1, 0, 1)
+    assert (content["recalls"], content["masks"]) == ("all", "disjoint")
+
+
+def test_an_empty_mask_is_a_false_positive_and_said(masks):
+    results = json.loads((masks / "results.json").read_text())
+    results.append(entry(1, CAT, compress(rectangle(0, 0, 0, 0)), score=1))
+    (masks / "results.json").write_text(json.dumps(results))
+    output, content, rows = run_masks(masks)
+    assert "Predicted masks without a pixel, each a false positive: 1." in output
+    assert content["predicted_masks_without_pixel"] == [1]
+    assert rows["cat"]["ap_vol"] == pytest.approx(1 / 2)
+    assert run_masks(masks, "--masks", "disjoint")[2]["dog"]["ap_vol"] == 1
+
+
+def test_masks_have_intervals_and_differences(masks):
+    others = json.loads((masks / "results.json").read_text())[:1]
+    (masks / "other.json").write_text(json.dumps(others))
+    options = ("--compare", masks / "other.json", "--bootstrap", "50")
+    _, content, _ = run_masks(masks, *options)
+    differences = {row["name"]: row for row in content["differences"]}
+    assert (differences["cat"]["ap_vol"], differences["dog"]["ap_small"]) == (0, -1)
+    # A resample without the first image has no truth; all others have the same difference.
+    assert differences["dog"]["intervals"]["ap_small"] == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--recalls", "11"), "--recalls '11': choose 101, all"),
+        (("--masks", "whole"), "--masks: is of --format coco-instances"),
+        (("--masks", "x", "--format", "coco-instances"), "--masks 'x': choose whole, disjoint"),
+    ],
+)
+def test_rules_that_do_not_exist_are_usage_errors(files, options, message):
+    result = run(files, "plain.json", *options)
+    assert result.exit_code == 2
+    assert unwrapped(message) in unwrapped(result.output)
+
+
+def test_panoptic_precision_at_the_recalls_of_coco(files):
+    path = files / "scores.json"
+    run(files, "scored.json", "--thresholds", "0.6", "--recalls", "101", "--json", path)
+    rows = {row["name"]: row["ap_0.6"] for row in json.loads(path.read_text())["rows"]}
+    # One of two cars is found: of the 101 recalls 0, ..., 0.5 are reached.
+    assert rows["car"] == pytest.approx(51 / 101)

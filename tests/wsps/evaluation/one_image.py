@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from annotools.categories import CategorySet
-from wsps.evaluation.average_precision import ScoredImage, score_segments
 from wsps.evaluation.image_scores import ImageScores, score_overlaps
 from wsps.evaluation.overlaps import AnyLabel, measure_overlaps
 from wsps.evaluation.panoptic_quality import PanopticCounts, count_segments
+from wsps.evaluation.segment_matching import ScoredImage, score_segments
 
 
 def count_image(

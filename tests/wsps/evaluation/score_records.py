@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from wsps.evaluation.average_precision import ScoredImage, precision_rates, rate_name
+from wsps.evaluation.average_precision import precision_rates, rate_name
 from wsps.evaluation.class_means import classes_to_average
 from wsps.evaluation.mean_iou import PixelCounts, iou_rates
 from wsps.evaluation.panoptic_quality import PanopticCounts, quality_rates
+from wsps.evaluation.segment_matching import ScoredImage, match_segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,7 @@ def average_precision(
     thresholds: Sequence[float],
     *,
     include_background: bool = False,
+    recalls: str = "all",
 ) -> AveragePrecision:
     """Return `precision_rates` of a set of images, each of them once, as a record.
 
@@ -109,10 +111,15 @@ def average_precision(
         categories: the dataset's.
         thresholds: as for `precision_rates`.
         include_background: as for `precision_rates`.
+        recalls: as for `precision_rates`.
     """
-    once = np.ones((1, len(images)))
     rates = precision_rates(
-        images, once, categories, thresholds, include_background=include_background
+        [match_segments(image, thresholds) for image in images],
+        np.ones((1, len(images))),
+        categories,
+        thresholds,
+        recalls=recalls,
+        include_background=include_background,
     )
     groups = classes_to_average(categories, include_background=include_background)
     num_classes = len(categories)

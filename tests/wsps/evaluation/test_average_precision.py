@@ -14,11 +14,8 @@ from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
 from tests.wsps.evaluation.one_image import score_image
 from tests.wsps.evaluation.score_records import MeanPrecision, average_precision
-from wsps.evaluation.average_precision import (
-    CITYSCAPES_THRESHOLDS,
-    VOC_THRESHOLDS,
-    ScoredImage,
-)
+from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, VOC_THRESHOLDS
+from wsps.evaluation.segment_matching import ScoredImage
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road",))
 ROAD, CAR, BUS = 10, 20, 30

@@ -8,16 +8,16 @@ from tests.builders import make_categories
 from tests.wsps.evaluation.one_image import count_image, score_image
 from tests.wsps.evaluation.score_records import average_precision, mean_iou, panoptic_quality
 from tests.wsps.panoptic_files import random_label
-from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS
+from wsps.evaluation.average_precision import CITYSCAPES_THRESHOLDS, precision_rates
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
 from wsps.evaluation.panoptic_quality import PanopticCounts
 from wsps.evaluation.rates import (
     draw_resamples,
     interval,
-    precision_rates,
     resample_iou,
     resample_quality,
 )
+from wsps.evaluation.segment_matching import match_segments
 
 CATEGORIES = make_categories(things=("car", "person"), stuff=("other", "road"), background=True)
 NUM_IMAGES = 6
@@ -62,18 +62,19 @@ def without_ties(image):
     return replace(image, scores=image.scores - 1e-6 * np.arange(len(image.scores)))
 
 
+@pytest.mark.parametrize("recalls", ["all", "101"])
 @pytest.mark.parametrize("seed", range(3))
-def test_average_precision_of_a_resample_is_that_of_its_images_with_copies(seed):
+def test_average_precision_of_a_resample_is_that_of_its_images_with_copies(seed, recalls):
     _, _, scored = measured_images(seed)
     resamples = draw_resamples(NUM_IMAGES, 70, seed)
-    rates = precision_rates(scored, resamples, CATEGORIES, CITYSCAPES_THRESHOLDS)
+    matched = [match_segments(image, CITYSCAPES_THRESHOLDS) for image in scored]
+    options = (CATEGORIES, CITYSCAPES_THRESHOLDS)
+    rates = precision_rates(matched, resamples, *options, recalls=recalls)
     found = rates["ap_vol"]
     assert len(np.unique(found[:, 4].round(3))) > 20
     for number, times in enumerate(resamples.astype(int)):
         drawn = [scored[i] for i in np.repeat(np.arange(NUM_IMAGES), times)]
-        precision = average_precision(
-            [without_ties(i) for i in drawn], CATEGORIES, CITYSCAPES_THRESHOLDS
-        )
+        precision = average_precision([without_ties(i) for i in drawn], *options, recalls=recalls)
         means = [m.volume for m in (precision.all, precision.things, precision.stuff)]
         np.testing.assert_allclose(found[number], [*precision.volume, *means], atol=1e-12)
         means = [m.at_threshold[5] for m in (precision.all, precision.things, precision.stuff)]

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import make_categories
-from tests.wsps.panoptic_files import write_random_pair
+from annotools.errors import DatasetError
+from tests.builders import make_categories, make_label
+from tests.wsps.panoptic_files import write_panoptic, write_random_pair
 from tests.wsps.scoring_settings import make_settings
 from wsps.scoring.evaluate import evaluate_predictions
 from wsps.scoring.panoptic_files import read_panoptic_task
@@ -153,3 +154,70 @@ def test_a_difference_is_the_second_minus_the_first(tmp_path):
     overall = found.differences[-3]
     low, high = overall.intervals["pq"]
     assert 0 < low <= overall.rates["pq"] <= high
+
+
+def edit_scores(path, edit):
+    """Change each segment of a file, given its object and whether it is a thing."""
+    things = {c.category_id for c in CATEGORIES.categories if c.is_thing}
+    content = json.loads(path.read_text())
+    for number, annotation in enumerate(content["annotations"]):
+        for segment in annotation["segments_info"]:
+            edit(segment, segment["category_id"] in things, number)
+    path.write_text(json.dumps(content))
+
+
+def drop_stuff_scores(segment, is_thing, number):
+    # In one image alone: the others' do not count either.
+    if not is_thing and number == 0:
+        del segment["score"]
+
+
+def precision(evaluation):
+    return {row.name: row.rates["ap_vol"] for row in evaluation.rows}
+
+
+def test_stuff_without_scores_leaves_the_precision_of_things(tmp_path):
+    truth, prediction = write_random_pair(tmp_path, CATEGORIES, 6, scored=True)
+    both = evaluate_predictions([read_panoptic_task(truth, prediction)], SETTINGS)
+    assert not both.has_things_alone
+    edit_scores(prediction, drop_stuff_scores)
+    for metrics in ((), ("ap",)):
+        settings = replace(SETTINGS, metrics=metrics)
+        found = evaluate_predictions([read_panoptic_task(truth, prediction)], settings)
+        assert found.has_things_alone
+        assert "ap" in found.metrics
+        expected = precision(both) | dict.fromkeys(("road", "sky", "grass", "stuff"))
+        assert precision(found) == expected | {"all": precision(both)["things"]}
+
+
+def test_a_comparison_is_of_things_if_one_prediction_has_scores_of_things_alone(tmp_path):
+    truth, prediction = write_random_pair(tmp_path, CATEGORIES, 6, scored=True)
+    _, other = write_random_pair(tmp_path / "other", CATEGORIES, 6, scored=True)
+    edit_scores(other, drop_stuff_scores)
+    tasks = [read_panoptic_task(truth, path) for path in (prediction, other)]
+    for pair in (tasks, tasks[::-1]):
+        found = evaluate_predictions(pair, replace(SETTINGS, num_resamples=20))
+        assert found.has_things_alone
+        assert [row.rates["ap_vol"] for row in found.rows[3:]] == [
+            row.rates["ap_vol"] for row in found.second_rows[3:]
+        ]
+        assert found.differences[-3].intervals["ap_vol"] == (0, 0)
+
+
+def test_a_thing_without_a_score_leaves_no_precision(tmp_path):
+    truth, prediction = write_random_pair(tmp_path, CATEGORIES, 6, scored=True)
+    edit_scores(prediction, lambda segment, _, number: number or segment.pop("score"))
+    task = read_panoptic_task(truth, prediction)
+    assert evaluate_predictions([task], SETTINGS).metrics == ("pq", "miou")
+    with pytest.raises(DatasetError, match="of the prediction has no score: give each segment one"):
+        evaluate_predictions([task], replace(SETTINGS, metrics=("ap",)))
+
+
+def test_without_any_score_a_prediction_of_stuff_has_no_precision(tmp_path):
+    truth = make_label([[1, 2]], {1: 10, 2: 40})
+    paths = [
+        write_panoptic(tmp_path / f"{name}.json", [label], CATEGORIES)
+        for name, label in (("truth", truth), ("prediction", make_label([[1, 0]], {1: 10})))
+    ]
+    found = evaluate_predictions([read_panoptic_task(*paths)], SETTINGS)
+    assert (found.metrics, found.has_things_alone) == (("pq", "miou"), False)

@@ -5,7 +5,7 @@ import pytest
 from annotools.errors import DatasetError
 from tests.wsps.scoring_settings import make_settings
 from wsps.scoring.evaluate import report_scores
-from wsps.scoring.instance_results import score_instances
+from wsps.scoring.instance_results import score_disjoint_instances, score_instances
 
 HEIGHT, WIDTH = 2, 3
 
@@ -29,16 +29,24 @@ def result(segmentation=None, score=0.5, category_id=4, image_id=1):
     return found | {"segmentation": mask(0) if segmentation is None else segmentation}
 
 
-def evaluate(folder, results):
-    truth = folder / "annotations" / "instances_val.json"
-    truth.parent.mkdir()
+def write(folder, results, **changes):
+    """Write a truth of one image, with some values of its annotation or keys changed."""
+    truth = folder / "truth.json"
     annotation = {"image_id": 1, "category_id": 4, "segmentation": mask(0, 1), "iscrowd": 0}
+    annotation |= changes.pop("annotation", {})
     image = {"id": 1, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT}
     content = {"images": [image], "annotations": [annotation]}
-    truth.write_text(json.dumps(content | {"categories": [{"id": 4, "name": "cat"}]}))
+    content |= {"categories": [{"id": 4, "name": "cat"}]} | changes
+    truth.write_text(json.dumps(content))
     path = folder / "results.json"
     path.write_text(json.dumps(results))
-    found = report_scores([score_instances(truth, path)], make_settings())
+    return truth, path
+
+
+def evaluate(folder, results, **changes):
+    settings = make_settings()
+    side = score_instances(*write(folder, results, **changes), settings.thresholds)
+    found = report_scores([side], settings)
     return {row.name: row.rates["ap_vol"] for row in found.rows}
 
 
@@ -47,7 +55,7 @@ def test_masks_that_overlap_each_have_their_turn(tmp_path):
     found = evaluate(tmp_path, [result(mask(0, 1, 2), 0.9), result(mask(0, 1), 0.1)])
     assert found["cat"] == pytest.approx((4 * 1 + 6 * 1 / 2) / 10)
     assert found["things"] == found["all"] == found["cat"]
-    assert found["background"] is None
+    assert set(found) == {"cat", "all", "things", "stuff"}
 
 
 def test_an_image_without_results_is_missed(tmp_path):
@@ -60,14 +68,71 @@ def test_an_image_without_results_is_missed(tmp_path):
         (result(image_id=2), r"results\[0\]: image_id 2 is not in the truth"),
         (result(category_id=0), "category_id 0 is not in the truth"),
         (result(score=None), "score is missing"),
-        (result(score=7), "score = 7"),
-        (result(mask()), "image 1: the mask has no pixel"),
+        (result(score=float("nan")), "score is missing or not a finite number: give one"),
+        (result(score=10**400), "score is missing or not a finite number"),
+        (result(score=True), "score is missing or not a finite number"),
+        (result([]), "image 1: segmentation has no polygon"),
         (result({"size": [3, 2], "counts": [6]}), r"image 1: run lengths of size \[3, 2\]"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, wrong, message):
     with pytest.raises(DatasetError, match=message):
         evaluate(tmp_path, [wrong])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"annotation": {"image_id": 2}}, r"annotations\[0\]: image_id 2 is not in this file"),
+        ({"annotation": {"category_id": 0}}, "category_id 0 is not in this file: drop it"),
+        ({"annotation": {"segmentation": None}}, "image 1: segmentation is neither polygons nor"),
+        ({"annotation": {"segmentation": []}}, "image 1: segmentation has no polygon: add a mask"),
+        ({"annotation": {"iscrowd": 2}}, "iscrowd = 2: give 0 or 1"),
+        ({"annotation": {"area": "7"}}, "area is missing or not a finite number"),
+        ({"images": []}, "truth.json: images is empty: give the truth of some images"),
+        ({"categories": []}, "truth.json: categories: 0 categories: give 1 to 255"),
+        ({"annotations": {}}, "truth.json: annotations is missing or not a list"),
+    ],
+)
+def test_what_is_wrong_with_the_truth_is_named(tmp_path, changes, message):
+    with pytest.raises(DatasetError, match=message):
+        evaluate(tmp_path, [result()], **changes)
+
+
+def test_damaged_run_lengths_never_reach_pycocotools(tmp_path):
+    for counts in ("P", "0" * 50, "\x7f", [-6, 12]):
+        with pytest.raises(DatasetError, match=r"results\[0\]: image 1: run lengths"):
+            evaluate(tmp_path, [result({"size": [HEIGHT, WIDTH], "counts": counts})])
+
+
+def test_an_empty_mask_is_counted_and_in_the_way(tmp_path):
+    results = [result(mask(), 0.9), result(mask(0, 1), 0.5)]
+    side = score_instances(*write(tmp_path, results), (0.5,))
+    found = report_scores([side], make_settings(thresholds=(0.5,)))
+    assert found.num_empty == (1,)
+    assert found.rows[0].rates["ap_0.5"] == 1 / 2
+
+
+def test_sizes_are_those_of_the_file_and_else_of_the_mask(tmp_path):
+    for area, size in ((None, "small"), (2000, "medium"), (9999.5, "large")):
+        side = score_instances(
+            *write(tmp_path, [result(mask(0, 1))], annotation={"area": area}), (0.5,)
+        )
+        rates = report_scores([side], make_settings(thresholds=(0.5,))).rows[0].rates
+        expected = {f"ap_{name}": None for name in ("small", "medium", "large")}
+        assert {name: rates[name] for name in expected} == expected | {f"ap_{size}": 1}
+
+
+def test_two_processes_find_what_one_finds(tmp_path):
+    paths = write(tmp_path, [result(mask(0), 0.9), result(mask(0, 1), -3)])
+    one, two = (score_instances(*paths, (0.5, 0.75), workers=n) for n in (1, 2))
+    one, two = (report_scores([side], make_settings(thresholds=(0.5, 0.75))) for side in (one, two))
+    assert one == two
+
+
+def test_disjoint_masks_need_the_place_of_a_dataset(tmp_path):
+    with pytest.raises(DatasetError, match="give ROOT/annotations/instances_SPLIT"):
+        score_disjoint_instances(*write(tmp_path, []))
 
 
 def test_a_second_prediction_is_compared_on_the_same_resamples(tmp_path):
@@ -85,7 +150,7 @@ def test_a_second_prediction_is_compared_on_the_same_resamples(tmp_path):
     for name, num_right in (("half", 4), ("all", 8)):
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps([result(mask(0, 1), image_id=i) for i in range(num_right)]))
-        sides.append(score_instances(truth, path))
+        sides.append(score_instances(truth, path, make_settings().thresholds))
     found = report_scores(sides, make_settings(num_resamples=200))
     row, difference = ({r.name: r for r in rows}["cat"] for rows in (found.rows, found.differences))
     low, high = row.intervals["ap_vol"]

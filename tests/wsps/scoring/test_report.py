@@ -30,6 +30,8 @@ def as_csv(rows, second_rows=(), differences=()):
         Evaluation(
             num_images=1,
             num_unasked=0,
+            num_empty=(0,),
+            has_things_alone=False,
             metrics=("pq", "ap"),
             rows=rows,
             second_rows=second_rows,

@@ -1,0 +1,175 @@
+"""Read COCO files of masks for scoring: each mask as its file has it, overlaps included."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from sys import float_info
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from annotools.categories import CategorySet
+from annotools.errors import DatasetError, name_place
+from annotools.formats.coco_entries import read_images, take_flag, take_image_id
+from annotools.formats.coco_instances import read_thing_categories
+from annotools.formats.coco_masks import find_pixels
+from annotools.formats.json_values import entries, read_json, take
+from annotools.records import Image
+from wsps.evaluation.coco_matching import PredictedMask, RunLengths, TrueMask
+from wsps.evaluation.image_scores import ScoredMask
+
+Listed = tuple[str, dict[str, Any]]
+"""An object of a list in a file, after its place for messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceTruth:
+    """The images of a file by id, its categories, all things, and its annotations by image id."""
+
+    categories: CategorySet
+    images: tuple[Image, ...]
+    annotations_of: Mapping[int | str, Sequence[Listed]]
+
+
+def read_truth(path: Path) -> InstanceTruth:
+    """Return an instances file, whose masks are decoded by `true_mask`.
+
+    Raises:
+        DatasetError: when the file is missing or contradicts itself, or has no image or category.
+    """
+    content = read_json(path, others="*.json")
+    things = [c for c in read_thing_categories(path, content).categories if c.is_thing]
+    with name_place(f"{path}: categories"):
+        categories = CategorySet(categories=tuple(things))
+    images = read_images(path, content, photo_folder=path.parent)
+    if not images:
+        raise DatasetError(f"{path}: images is empty: give the truth of some images")
+    return InstanceTruth(
+        categories=categories,
+        images=images,
+        annotations_of=_group(path, content, "annotations", images, categories, "this file"),
+    )
+
+
+def read_results(
+    path: Path, images: Sequence[Image], categories: CategorySet
+) -> Mapping[int | str, Sequence[Listed]]:
+    """Return the results of each image by its id, in the file's order.
+
+    Args:
+        path: a JSON list of objects with `image_id`, `category_id`, `segmentation` and `score`.
+        images: of the truth.
+        categories: of the truth.
+
+    Raises:
+        DatasetError: when the file is missing, or a result has an unknown image or category.
+    """
+    # The file is a bare list; as a value of an object, `entries` can name the place of each result.
+    content = {"results": read_json(path, others="*.json")}
+    return _group(path, content, "results", images, categories, "the truth")
+
+
+def true_mask(annotation: Listed, image: Image, categories: CategorySet) -> TrueMask:
+    """Return an annotation with its mask; its area is the file's, else the mask's.
+
+    Raises:
+        DatasetError: when a value is impossible.
+    """
+    place, entry = annotation
+    runs = _encode(place, entry, image)
+    has_area = entry.get("area") is not None
+    return TrueMask(
+        class_index=categories.class_index_of[entry["category_id"]],
+        runs=runs,
+        area=_take_finite(place, entry, "area") if has_area else float(coco_mask.area(runs)),
+        is_crowd=take_flag(place, entry, "iscrowd", default=False),
+    )
+
+
+def predicted_mask(result: Listed, image: Image, categories: CategorySet) -> PredictedMask:
+    """Return a result with its mask.
+
+    Raises:
+        DatasetError: when a value is impossible.
+    """
+    place, entry = result
+    return PredictedMask(
+        class_index=categories.class_index_of[entry["category_id"]],
+        runs=_encode(place, entry, image),
+        score=_take_finite(place, entry, "score"),
+    )
+
+
+def scored_mask(result: Listed, image: Image) -> ScoredMask:
+    """Return a result with the pixels of its mask.
+
+    Raises:
+        DatasetError: when a value is impossible.
+    """
+    place, entry = result
+    # COCO counts pixels down the columns, `ScoredMask` along the rows.
+    columns, rows = divmod(_find_pixels(place, entry, image), image.height)
+    return ScoredMask(
+        category_id=entry["category_id"],
+        score=_take_finite(place, entry, "score"),
+        pixels=rows * image.width + columns,
+    )
+
+
+def _group(
+    path: Path,
+    content: Any,
+    key: str,
+    images: Sequence[Image],
+    categories: CategorySet,
+    known: str,
+) -> defaultdict[int | str, list[Listed]]:
+    """Return the objects of a list by the image that they are of.
+
+    Args:
+        path: of the file, for messages.
+        content: of the file.
+        key: of the list.
+        images: that the objects may be of.
+        categories: whose things the objects may be of.
+        known: where these images and categories are listed, for messages.
+
+    Raises:
+        DatasetError: when the list is missing, or an image or category is unknown.
+    """
+    image_ids = {image.image_id for image in images}
+    thing_ids = {c.category_id for c in categories.categories if c.is_thing}
+    of_image: defaultdict[int | str, list[Listed]] = defaultdict(list)
+    for place, entry in entries(path, content, key):
+        image_id = take_image_id(place, entry, "image_id")
+        category_id = take(place, entry, "category_id", int)
+        if image_id not in image_ids:
+            raise DatasetError(f"{place}: image_id {image_id!r} is not in {known}: drop it")
+        if category_id not in thing_ids:
+            raise DatasetError(f"{place}: category_id {category_id} is not in {known}: drop it")
+        of_image[image_id].append((place, entry))
+    return of_image
+
+
+def _find_pixels(place: str, entry: dict[str, Any], image: Image) -> NDArray[np.int64]:
+    with name_place(f"{place}: image {image.image_id!r}"):
+        return find_pixels(entry.get("segmentation"), image.height, image.width)
+
+
+def _encode(place: str, entry: dict[str, Any], image: Image) -> RunLengths:
+    # pycocotools reads past the end of damaged text, so the mask is decoded here and encoded anew.
+    mask = np.zeros(image.height * image.width, dtype=np.uint8)
+    mask[_find_pixels(place, entry, image)] = 1
+    runs: RunLengths = coco_mask.encode(mask.reshape((image.height, image.width), order="F"))
+    return runs
+
+
+def _take_finite(place: str, entry: dict[str, Any], key: str) -> float:
+    value: Any = entry.get(key)
+    # The comparison is false of not-a-number, and whole numbers may be too large for a float.
+    if type(value) not in (int, float) or not abs(value) <= float_info.max:
+        raise DatasetError(f"{place}: {key} is missing or not a finite number: give one")
+    return float(value)
