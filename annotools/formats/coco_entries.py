@@ -8,8 +8,8 @@ from typing import Any
 from annotools.errors import DatasetError
 from annotools.formats.forms import Forms
 from annotools.formats.json_values import entries, take
-from annotools.formats.photo_heads import read_photo_head
 from annotools.formats.photo_places import PhotoFolder, choose_folder, plain_name
+from annotools.formats.photos import read_photo_head
 from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 from annotools.records import BoxXYXY, Drop, Image
 

@@ -28,8 +28,7 @@ from annotools.formats.coco_layout import find_instances
 from annotools.formats.forms import Forms, form_remarks, read_coco
 from annotools.formats.instances import Instance, Instances, give_labels, no_label
 from annotools.formats.json_values import entries, refuse_gaps, take
-from annotools.formats.photo_heads import read_photo_head
-from annotools.formats.photos import read_photo
+from annotools.formats.photos import read_photo, read_photo_head
 from annotools.records import Dataset, Image
 
 _BORDER_PIXELS = 1.0
@@ -103,11 +102,11 @@ def holds_boxes_alone(annotations: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def read_instance_categories(path: Path, content: Any, forms: Forms) -> CategorySet:
-    """Return the list `categories` of a file, as `read` says.
+def list_categories(path: Path, content: Any) -> dict[int, tuple[str, dict[str, Any]]]:
+    """Return the objects of the list `categories` by id, each after its place for messages.
 
     Raises:
-        DatasetError: when the list is missing or contradicts itself.
+        DatasetError: when the list is missing, or one lacks id or name or has the id of another.
     """
     listed: dict[int, tuple[str, dict[str, Any]]] = {}
     for place, entry in entries(path, content, "categories"):
@@ -116,6 +115,16 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
         if category_id in listed:
             raise DatasetError(f"{place}: id {category_id} is given twice: use another")
         listed[category_id] = (place, entry)
+    return listed
+
+
+def read_instance_categories(path: Path, content: Any, forms: Forms) -> CategorySet:
+    """Return the list `categories` of a file, as `read` says.
+
+    Raises:
+        DatasetError: when the list is missing or contradicts itself.
+    """
+    listed = list_categories(path, content)
     for category_id in _find_project_names(content, listed):
         name = listed.pop(category_id)[1]["name"]
         forms[f"category {name!r} carries the name of the project alone and is left out"] += 1

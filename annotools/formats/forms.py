@@ -38,6 +38,11 @@ def read_coco(path: Path, forms: Forms) -> Any:
         id_of = same_ids(entry.get("id") for entry in _objects(content, "images"))
         for entry in _objects(content, "annotations"):
             _straighten_annotation(entry, id_of, forms)
+    # Results are a bare list.
+    for entry in content if isinstance(content, list) else ():
+        if isinstance(entry, dict):
+            _make_whole(entry, "category_id", forms)
+            entry["segmentation"] = _straighten_mask(entry.get("segmentation"), forms)
     return content
 
 

@@ -20,9 +20,8 @@ from annotools.errors import DatasetError
 from annotools.formats import sbd, voc_xml
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_heads import read_photo_head
 from annotools.formats.photo_places import describe_folder, find_by_stem
-from annotools.formats.photos import read_photo
+from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.pictures import read_picture_size
 from annotools.formats.split_names import DEFAULT_SPLIT
 from annotools.formats.voc_boxes import VocObject, pair_up, read_xml, to_voc_object

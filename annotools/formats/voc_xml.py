@@ -15,9 +15,8 @@ from annotools.errors import DatasetError
 from annotools.formats.forms import Forms, as_whole, form_remarks
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_heads import read_photo_head
 from annotools.formats.photo_places import describe_folder, find_by_stem, plain_name
-from annotools.formats.photos import read_photo
+from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.pictures import is_possible_size
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 from annotools.formats.voc_boxes import XmlFile, XmlObject, read_xml, to_voc_object

@@ -20,9 +20,8 @@ from annotools.formats.coco_instances import read_instance_categories
 from annotools.formats.forms import as_whole
 from annotools.formats.instances import Instance, Instances, give_labels, no_label
 from annotools.formats.json_values import read_short, refuse_gaps
-from annotools.formats.photo_heads import read_photo_head
 from annotools.formats.photo_places import describe_folder, plain_name
-from annotools.formats.photos import PHOTO_SUFFIXES, read_photo
+from annotools.formats.photos import PHOTO_SUFFIXES, read_photo, read_photo_head
 from annotools.formats.split_names import names_of
 from annotools.records import Dataset, Drop, Image
 

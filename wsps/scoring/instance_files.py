@@ -1,6 +1,6 @@
 """Read COCO files of masks for scoring: each mask as its file has it, overlaps included."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from annotools.categories import CategorySet
+from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError, name_place
-from annotools.formats.coco_entries import read_images, take_flag, take_image_id
-from annotools.formats.coco_instances import read_thing_categories
+from annotools.formats.coco_entries import in_order, read_images, take_flag, take_image_id
+from annotools.formats.coco_instances import list_categories
 from annotools.formats.coco_masks import find_pixels
-from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.forms import read_coco, same_ids
+from annotools.formats.json_values import entries, take
 from annotools.records import Image
 from wsps.evaluation.coco_matching import PredictedMask, RunLengths, TrueMask
 from wsps.evaluation.image_scores import ScoredMask
@@ -40,11 +41,16 @@ def read_truth(path: Path) -> InstanceTruth:
     Raises:
         DatasetError: when the file is missing or contradicts itself, or has no image or category.
     """
-    content = read_json(path, others="*.json")
-    things = [c for c in read_thing_categories(path, content).categories if c.is_thing]
+    content = read_coco(path, Counter())
+    # COCOeval scores every category that is listed, whatever its name.
+    things = (
+        Category(category_id=i, name=e["name"], is_thing=True, colour=distinct_colour(n))
+        for n, (i, (_, e)) in enumerate(sorted(list_categories(path, content).items()))
+    )
     with name_place(f"{path}: categories"):
         categories = CategorySet(categories=tuple(things))
-    images = read_images(path, content, photo_folder=path.parent)
+    listed, _ = read_images(path, content, (), Counter())
+    images = in_order(listed)
     if not images:
         raise DatasetError(f"{path}: images is empty: give the truth of some images")
     return InstanceTruth(
@@ -68,7 +74,7 @@ def read_results(
         DatasetError: when the file is missing, or a result has an unknown image or category.
     """
     # The file is a bare list; as a value of an object, `entries` can name the place of each result.
-    content = {"results": read_json(path, others="*.json")}
+    content = {"results": read_coco(path, Counter())}
     return _group(path, content, "results", images, categories, "the truth")
 
 
@@ -140,17 +146,17 @@ def _group(
     Raises:
         DatasetError: when the list is missing, or an image or category is unknown.
     """
-    image_ids = {image.image_id for image in images}
+    id_of = same_ids(image.image_id for image in images)
     thing_ids = {c.category_id for c in categories.categories if c.is_thing}
     of_image: defaultdict[int | str, list[Listed]] = defaultdict(list)
     for place, entry in entries(path, content, key):
-        image_id = take_image_id(place, entry, "image_id")
+        given = take_image_id(place, entry, "image_id")
         category_id = take(place, entry, "category_id", int)
-        if image_id not in image_ids:
-            raise DatasetError(f"{place}: image_id {image_id!r} is not in {known}: drop it")
+        if given not in id_of:
+            raise DatasetError(f"{place}: image_id {given!r} is not in {known}: drop it")
         if category_id not in thing_ids:
             raise DatasetError(f"{place}: category_id {category_id} is not in {known}: drop it")
-        of_image[image_id].append((place, entry))
+        of_image[id_of[given]].append((place, entry))
     return of_image
 
 
