@@ -1,8 +1,10 @@
 import io
+import os
 
 import pytest
 
 from annotools.progress import track
+from annotools.stderr import catch_stderr
 
 
 class Terminal(io.StringIO):
@@ -18,3 +20,20 @@ def test_every_item_comes_and_only_a_terminal_sees_a_bar(
     monkeypatch.setattr("sys.stderr", stream)
     assert list(track(iter("abc"), "drawing", total=3)) == ["a", "b", "c"]
     assert ("drawing" in stream.getvalue()) == stream.isatty()
+
+
+def test_a_bar_is_no_chatter_and_does_not_vanish(monkeypatch: pytest.MonkeyPatch):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with open(theirs, "w", encoding="utf-8") as stream:  # noqa: PTH123
+        monkeypatch.setattr("sys.stderr", stream)
+        bar = track("abc", "reading", total=3)
+        next(bar)
+        with catch_stderr() as printed:
+            assert list(bar) == ["b", "c"]
+    assert printed == b""
+    shown = os.read(ours, 100_000).decode()
+    assert "reading" in shown
+    assert "3/3" in shown
+    os.close(ours)

@@ -12,7 +12,7 @@ from PIL import ImageOps
 
 from annotools.errors import DatasetError
 from annotools.formats.photo_heads import PhotoHead, turn_of
-from annotools.formats.photo_pixels import stretch
+from annotools.formats.photo_pixels import decode_photo, stretch
 from annotools.formats.photos import PHOTO_SUFFIXES, check_photo, read_photo, read_photo_head
 from annotools.records import Image
 
@@ -184,6 +184,13 @@ def test_exif_of_any_make_gives_a_turn_or_none(tmp_path, exif, orientation):
     assert read_photo_head(image.path).orientation == orientation
 
 
+def test_bytes_that_fill_up_and_markers_without_content_are_passed_over(tmp_path):
+    data = turned(".jpg", 6)
+    image = write(tmp_path, "a.jpg", data[:2] + b"\xff\x01\xff\xff" + data[2:])
+    head = read_photo_head(image.path)
+    assert (head.stored_wh, head.orientation) == (SIZE_WH, 6)
+
+
 def test_a_size_behind_much_else_is_found(tmp_path):
     data = save(RGB, ".jpg")
     profile = b"\xff\xe2" + struct.pack(">H", 65_000) + bytes(64_998)
@@ -284,6 +291,24 @@ def test_real_numbers_and_turns_in_a_tiff(tmp_path):
     assert photo[:, :, 2].tolist() == [[0, 0], [51, 128], [102, 255]]
     stored = read(tmp_path, "a.tif", data, (3, 2))
     assert stored[:, :, 2].tolist() == [[0, 128, 255], [0, 51, 102]]
+
+
+def test_a_large_tiff_has_places_of_eight_bytes(tmp_path):
+    data = turned(".tif", 5, big_tiff=True)
+    assert data[2] == 43
+    expected = RGB.transpose(1, 0, 2)
+    np.testing.assert_array_equal(read(tmp_path, "a.tif", data, SIZE_WH[::-1]), expected)
+    np.testing.assert_array_equal(read(tmp_path, "a.tif", data, SIZE_WH), RGB)
+    # The directory cannot lie so far away.
+    far = data[:8] + b"\xff" * 8 + data[16:]
+    with pytest.raises(DatasetError, match="the TIFF is damaged or truncated"):
+        read_photo_head(write(tmp_path, "b.tif", far).path)
+
+
+def test_a_head_of_another_size_than_the_pixels_is_damage(tmp_path):
+    head = PhotoHead(kind="PNG", stored_wh=(32, 48), orientation=1)
+    with pytest.raises(DatasetError, match=r"a\.png: the PNG is damaged \(its size\)"):
+        decode_photo(save(RGB, ".png"), head, tmp_path / "a.png")
 
 
 def test_a_tiff_of_a_rare_kind_is_refused_with_a_remedy(tmp_path, capfd):
