@@ -24,7 +24,7 @@ from tests.wsps.pseudo_label_runs import read_json, run_command
         ({"annotations": [{"image_id": 7, "category_id": 6}]}, "category_id 6 is not in categor"),
         ({"annotations": [{"image_id": 7, "category_id": 5}]}, "annotations[0]: bbox is missing"),
         ({"images": [PHOTO_B | {"file_name": "c.png"}, PHOTO_A]}, "c.png: the photo is missing"),
-        ({"images": [PHOTO_B | {"file_name": "../b.png"}, PHOTO_A]}, "leaves"),
+        ({"images": [PHOTO_B | {"file_name": "../"}, PHOTO_A]}, "names no photo"),
         ({"categories": []}, "category_id 5 is not in categories"),
     ],
 )

@@ -85,7 +85,7 @@ def test_what_is_wrong_is_named(tmp_path, wrong, message):
     [
         ({"annotation": {"image_id": 2}}, r"annotations\[0\]: image_id 2 is not in this file"),
         ({"annotation": {"category_id": 0}}, "category_id 0 is not in this file: drop it"),
-        ({"annotation": {"segmentation": None}}, "image 1: segmentation is neither polygons nor"),
+        ({"annotation": {"segmentation": None}}, "image 1: segmentation has no polygon"),
         ({"annotation": {"segmentation": []}}, "image 1: segmentation has no polygon: add a mask"),
         ({"annotation": {"iscrowd": 2}}, "iscrowd = 2: give 0 or 1"),
         ({"annotation": {"area": "7"}}, "area is missing or not a finite number"),
