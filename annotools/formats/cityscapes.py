@@ -5,7 +5,6 @@ An image's label comes from the first of these that it has: `CITY/NAME_gtFine_in
 which does not tell instances apart.
 """
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,13 +20,21 @@ from annotools.category_tables.cityscapes import (
     LABELS_WITH_INSTANCES,
 )
 from annotools.errors import DatasetError
-from annotools.formats.cityscapes_polygons import read_objects, read_polygon_size
+from annotools.formats.cityscapes_polygons import (
+    INSTANCES,
+    DrawnObject,
+    box_around,
+    number_objects,
+    read_objects,
+    read_polygon_size,
+)
+from annotools.formats.instances import COVERED
 from annotools.formats.json_values import refuse_gaps
 from annotools.formats.photos import read_photo
 from annotools.formats.pictures import decode_map, read_picture_size
 from annotools.formats.polygons import count_corners
 from annotools.label_maps import Runs, build_label, draw_runs, find_runs, replace_ids
-from annotools.records import VOID, Dataset, Drop, FullLabel, Image
+from annotools.records import VOID, Box, BoxXYXY, Dataset, Drop, FullLabel, Image
 
 _LABEL_FOLDERS = ("gtFine", "gtCoarse")
 _LABEL_IDS = "labelIds.png"
@@ -48,20 +55,20 @@ _RARE_LABELS = frozenset((14, 15, 16))
 Instance numbers of another dataset, counted from 1, or another table's ids look like this.
 """
 
+_EVALUATED = CITYSCAPES_CATEGORIES.class_index_of
 _LAST_TRAIN_ID = 18
 _FIRST_DRAWN = 4
 """Label ids below are those of no object: unlabeled, ego vehicle, border and out of roi."""
 
 _PHOTO_FILE = "_leftImg8bit.png"
-_INSTANCES = 1000
-"""Instance n of a label has the value `label id * 1000 + n`; values below 1000 are label ids."""
 
 
 def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
     """Return the dataset of a split; label maps and photos are read when asked for.
 
     Segment ids of things are the official values (label id * 1000 + n), those of stuff and of
-    groups the label id. Labels outside the 19 evaluated ones are void. An object of the source is
+    groups the label id. A thing has the box of its polygon, where the image has polygons, also of
+    what others cover. Labels outside the 19 evaluated ones are void. An object of the source is
     a stuff class that is present, an instance, or a class's group; caravans and trailers have
     instances, are not evaluated, and so are drops. A label has doubts where its map looks like one
     of train ids, of another dataset's instances or of another table's ids.
@@ -167,7 +174,7 @@ def _list_images(
                     width=width,
                     height=height,
                     path=photo_path,
-                    label_paths=(label_path,),
+                    label_paths=tuple(dict.fromkeys((label_path, *_polygons_of(files)))),
                 )
             )
     return images, drops
@@ -185,6 +192,10 @@ def _list_files(folder: Path, endings: Sequence[str]) -> defaultdict[str, dict[s
     return files_of
 
 
+def _polygons_of(files: Mapping[str, Path]) -> list[Path]:
+    return [path for ending, path in files.items() if ending.endswith(_POLYGONS)]
+
+
 def _read_size(label_path: Path) -> tuple[int, int]:
     if label_path.suffix == ".png":
         return read_picture_size(label_path)
@@ -192,9 +203,10 @@ def _read_size(label_path: Path) -> tuple[int, int]:
 
 
 def _read_label(image: Image) -> FullLabel:
-    (path,) = image.label_paths
+    path = image.label_paths[0]
+    drawn = _read_polygons(image)
     if path.suffix == ".json":
-        return _draw_polygons(image, path)
+        return _draw_polygons(image, drawn)
     values = decode_map(path)
     if values.shape != (image.height, image.width):
         raise DatasetError(
@@ -204,7 +216,7 @@ def _read_label(image: Image) -> FullLabel:
     # The value 0, Cityscapes' `unlabeled`, is also the number of `VOID`, and needs no change.
     runs = find_runs(values)
     label_of = {
-        value: value // _INSTANCES if value >= _INSTANCES else value
+        value: value // INSTANCES if value >= INSTANCES else value
         for value in np.unique(runs.ids).tolist()
         if value != VOID
     }
@@ -215,7 +227,9 @@ def _read_label(image: Image) -> FullLabel:
             )
     place_of = {value: f"{path}: value {value}" for value in label_of}
     label = _build_label(image, runs, label_of, place_of)
-    return replace(label, doubts=tuple(_find_doubts(path, label_of)))
+    label = replace(label, doubts=tuple(_find_doubts(path, label_of)))
+    # Without instances nobody knows which polygon a value stands for.
+    return label if path.name.endswith(_LABEL_IDS) else _add_whole_boxes(label, image, drawn)
 
 
 def _find_doubts(path: Path, label_of: Mapping[int, int]) -> Iterator[Drop]:
@@ -226,7 +240,7 @@ def _find_doubts(path: Path, label_of: Mapping[int, int]) -> Iterator[Drop]:
         label_of: label id by value.
     """
     for value, label_id in label_of.items():
-        if value >= _INSTANCES and label_id not in LABELS_WITH_INSTANCES:
+        if value >= INSTANCES and label_id not in LABELS_WITH_INSTANCES:
             yield Drop(
                 place=f"{path}: value {value}",
                 reason="is an instance of a class that has none, as other datasets number them: "
@@ -246,31 +260,71 @@ def _find_doubts(path: Path, label_of: Mapping[int, int]) -> Iterator[Drop]:
         )
 
 
-def _draw_polygons(image: Image, path: Path) -> FullLabel:
-    """Draw the polygons in the file's order, as cityscapesScripts' json2instanceImg does.
+def _read_polygons(image: Image) -> tuple[DrawnObject, ...]:
+    """Return the polygons of an image, none where it has no file of them."""
+    paths = [path for path in image.label_paths if path.suffix == ".json"]
+    return tuple(drawn for path in paths for drawn in number_objects(image, path))
 
-    From the 1000th instance of a label on, which there runs into the next label's values,
-    instances have values of their own.
-    """
+
+def _draw_polygons(image: Image, drawn: Sequence[DrawnObject]) -> FullLabel:
+    """Draw the polygons in the file's order, as cityscapesScripts' json2instanceImg does."""
     # The official tool draws with Pillow, and OpenCV's polygons have other pixels along their
     # sides. Mode I has 32 bits a pixel: values of instances need more than a byte.
     canvas = Picture.new("I", image.size_wh, VOID)
     drawer = ImageDraw.Draw(canvas)
-    numbers: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
-    spare = itertools.count((max(LABEL_NAMES) + 1) * _INSTANCES)
-    label_of: dict[int, int] = {}
-    place_of: dict[int, str] = {}
-    for place, label_id, is_group, points in read_objects(image, path):
-        value = label_id
-        if label_id in LABELS_WITH_INSTANCES and not is_group:
-            number = next(numbers[label_id])
-            value = label_id * _INSTANCES + number if number < _INSTANCES else next(spare)
-        drawer.polygon(points, fill=value)
-        label_of[value] = label_id
-        # Stuff and groups are drawn many times with one value: the first place stands for all.
-        place_of.setdefault(value, place)
+    for one in drawn:
+        drawer.polygon(one.points, fill=one.value)
     runs = find_runs(np.asarray(canvas, dtype=np.int32))
-    return _build_label(image, runs, label_of, place_of)
+    label_of = {one.value: one.label_id for one in drawn}
+    # Stuff and groups are drawn many times with one value: the first place stands for all.
+    place_of = {one.value: one.place for one in reversed(drawn)}
+    label = _build_label(image, runs, label_of, place_of)
+    return _add_whole_boxes(label, image, drawn)
+
+
+def _add_whole_boxes(label: FullLabel, image: Image, drawn: Sequence[DrawnObject]) -> FullLabel:
+    """Return the label with the boxes of whole things, which are those of their polygons.
+
+    Polygons go on behind what covers them. Where they do not fit the visible pixels, they are of
+    another map, and boxes stay those of what is visible.
+    """
+    polygons_of: defaultdict[int, list[DrawnObject]] = defaultdict(list)
+    for one in drawn:
+        if one.label_id in LABELS_WITH_INSTANCES and one.label_id in _EVALUATED:
+            polygons_of[one.value].append(one)
+    box_of = {value: box_around(ones, image.size_wh) for value, ones in polygons_of.items()}
+    visible = {segment.segment_id: segment for segment in label.segments}
+    for value, box_xyxy in box_of.items():
+        if value in visible and not _encloses(box_xyxy, visible[value].box_xyxy):
+            place = polygons_of[value][0].place
+            doubt = Drop(place=place, reason="does not fit the pixels of its instance: not used")
+            return replace(label, doubts=(*label.doubts, doubt))
+    own_boxes = {
+        value: Box(
+            category_id=polygons_of[value][0].label_id,
+            box_xyxy=box_xyxy,
+            is_group=value < INSTANCES,
+        )
+        for value, box_xyxy in box_of.items()
+        if box_xyxy is not None and (value not in visible or box_xyxy != visible[value].box_xyxy)
+    }
+    covered = {
+        value: Drop(place=polygons_of[value][0].place, reason=COVERED)
+        for value in own_boxes
+        if value not in visible
+    }
+    places = {drop.place for drop in covered.values()}
+    drops = tuple(drop for drop in label.drops if drop.place not in places)
+    return replace(label, own_boxes=own_boxes, unseen=covered, drops=drops)
+
+
+def _encloses(outer: BoxXYXY | None, inner: BoxXYXY) -> bool:
+    """Tell whether one box holds another, but for the pixel that rounding may cost."""
+    if outer is None:
+        return False
+    starts = zip(outer[:2], inner[:2], strict=True)
+    ends = zip(outer[2:], inner[2:], strict=True)
+    return all(a <= b + 1 for a, b in starts) and all(a >= b - 1 for a, b in ends)
 
 
 def _count_vertices(image: Image) -> int | None:
@@ -278,15 +332,13 @@ def _count_vertices(image: Image) -> int | None:
 
     None for an image without a file of polygons.
     """
-    (path,) = image.label_paths
-    ending = next(ending for ending in _LABEL_FILES if path.name.endswith(ending))
-    path = path.with_name(path.name.removesuffix(ending) + _POLYGONS)
-    if not path.is_file():
+    path = next((path for path in image.label_paths if path.suffix == ".json"), None)
+    if path is None:
         return None
     return sum(
         count_corners(points)
         for _, label_id, _, points in read_objects(image, path)
-        if label_id in CITYSCAPES_CATEGORIES.class_index_of
+        if label_id in _EVALUATED
     )
 
 
@@ -304,12 +356,11 @@ def _build_label(
         label_of: label id by value; a group's value is its label id.
         place_of: where each value stands in the source, for drops.
     """
-    evaluated = CITYSCAPES_CATEGORIES.class_index_of
     # Stuff has no instances, so all values of a stuff label become one segment.
     segment_of = {
         value: value if label_id in LABELS_WITH_INSTANCES else label_id
         for value, label_id in label_of.items()
-        if label_id in evaluated
+        if label_id in _EVALUATED
     }
     runs = replace_ids(runs, segment_of, VOID)
     label = build_label(
@@ -323,9 +374,9 @@ def _build_label(
     visible = {segment.segment_id for segment in label.segments}
     drops = []
     for value, label_id in label_of.items():
-        if label_id in LABELS_WITH_INSTANCES and label_id not in evaluated:
+        if label_id in LABELS_WITH_INSTANCES and label_id not in _EVALUATED:
             reason = f"category {LABEL_NAMES[label_id]} is not one of the 19 evaluated"
             drops.append(Drop(place=place_of[value], reason=reason))
-        elif label_id in evaluated and segment_of[value] not in visible:
-            drops.append(Drop(place=place_of[value], reason="other objects cover it"))
+        elif label_id in _EVALUATED and segment_of[value] not in visible:
+            drops.append(Drop(place=place_of[value], reason=COVERED))
     return replace(label, drops=tuple(drops))

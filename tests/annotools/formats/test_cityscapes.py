@@ -3,21 +3,25 @@ import itertools
 import json
 import pickle
 import warnings
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Picture
+from PIL import ImageDraw
 
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NAMES
 from annotools.errors import DatasetError
 from annotools.formats import cityscapes, read_dataset
-from annotools.records import Segment
+from annotools.records import Drop, Segment
 from tests.real_data import DATA, real_data
 
 ROAD, SKY, CAR, PERSON = 7, 23, 26, 24
 EGO_VEHICLE, PARKING = 1, 9
+THINGS = [c for c in CITYSCAPES_CATEGORIES.categories if c.is_thing]
 AACHEN = "aachen/aachen_000000_000019"
 
 
@@ -327,8 +331,51 @@ def test_polygons_are_drawn_in_the_order_of_the_file(tmp_path):
     ]
     assert [s.segment_id for s in label.segments if s.is_group] == [CAR]
     assert [(d.place, d.reason) for d in label.drops] == [
-        (f"{path}: objects[2]", "other objects cover it"),
         (f"{path}: objects[4]", "category caravan is not one of the 19 evaluated"),
+    ]
+    assert label.unseen == {
+        26001: Drop(place=f"{path}: objects[2]", reason="other objects cover it")
+    }
+    # Boxes are those of the polygons: the first car goes on under the third one.
+    boxes = {n: box.box_xyxy for n, box in label.objects.items() if n >= 26000 or n == CAR}
+    assert boxes == {
+        26000: (0, 0, 2, 2),
+        26001: (5, 0, 6, 1),
+        26002: (1, 1, 3, 2),
+        CAR: (4, 3, 6, 4),
+    }
+
+
+def test_boxes_of_an_instance_map_are_those_of_its_polygons(tmp_path):
+    write_label(tmp_path, [[26000, 26000, 26001, 26001, 0, 0]] + [[ROAD] * 6] * 3)
+    write_polygons(
+        tmp_path,
+        [
+            polygon("car", 0, 0, 3, 0),
+            polygon("car", 2, 0, 3, 0),
+            polygon("person", 5, 3, 8, 7),  # reaches out of the image
+            polygon("road", 0, 0, 5, 3),
+        ],
+    )
+    label = read_only_label(tmp_path)
+
+    assert {n: box.box_xyxy for n, box in label.objects.items() if n != ROAD} == {
+        26000: (0, 0, 4, 1),
+        26001: (2, 0, 4, 1),
+        24000: (5, 3, 6, 4),
+    }
+    assert [drop.reason for drop in label.unseen.values()] == ["other objects cover it"]
+    assert label.doubts == ()
+
+
+def test_polygons_of_another_map_are_doubted_and_not_used(tmp_path):
+    write_label(tmp_path, [[26000, 26000, ROAD, ROAD, ROAD, ROAD]] + [[ROAD] * 6] * 3)
+    path = write_polygons(tmp_path, [polygon("car", 4, 2, 5, 3), polygon("person", 0, 0, 1, 1)])
+    label = read_only_label(tmp_path)
+
+    assert label.own_boxes == {}
+    assert [(d.place, d.reason) for d in label.doubts] == [
+        (f"{path}: objects[0]", "does not fit the pixels of its instance: not used")
     ]
 
 
@@ -511,17 +558,41 @@ def test_vertices_beside_label_ids_and_of_nothing(tmp_path):
     assert count_vertices(tmp_path) == [0]
 
 
-def test_damaged_polygons_matter_only_to_those_who_count(tmp_path):
+def test_damaged_polygons_are_named(tmp_path):
     write_label(tmp_path, [[ROAD] * 6] * 4)
     path = write_polygons(tmp_path, [polygon("bred", 0, 0, 1, 1)])
 
-    assert read_only_label(tmp_path).segments
-    with pytest.raises(DatasetError, match="'bred' is none of Cityscapes") as caught:
-        count_vertices(tmp_path)
-    assert path.name in str(caught.value)
+    for use in (read_only_label, count_vertices):
+        with pytest.raises(DatasetError, match="'bred' is none of Cityscapes") as caught:
+            use(tmp_path)
+        assert path.name in str(caught.value)
     write_polygons(tmp_path, [], size=(3, 3))
-    with pytest.raises(DatasetError, match="is not of the size 6 x 4"):
-        count_vertices(tmp_path)
+    for use in (read_only_label, count_vertices):
+        with pytest.raises(DatasetError, match="is not of the size 6 x 4"):
+            use(tmp_path)
+
+
+def test_real_boxes_are_those_of_the_polygons_as_drawn():
+    """Each polygon is drawn by itself, as the official tools draw it, and measured."""
+    dataset = cityscapes.read(real_data("cityscapes"), "train")
+    compared = 0
+    for image in dataset.images:
+        if image.label_paths[-1].suffix != ".json":
+            continue
+        boxes = dataset.read_label(image).objects
+        content = json.loads(image.label_paths[-1].read_text())
+        count = Counter()
+        for thing in content["objects"]:
+            category = next((c for c in THINGS if c.name == thing["label"]), None)
+            if category is None or thing.get("deleted"):
+                continue
+            canvas = Picture.new("1", image.size_wh)
+            ImageDraw.Draw(canvas).polygon([tuple(point) for point in thing["polygon"]], fill=1)
+            number = category.category_id * 1000 + count[category.name]
+            count[category.name] += 1
+            assert boxes[number].box_xyxy == canvas.getbbox()
+            compared += 1
+    assert compared > 200
 
 
 def test_real_vertices():
