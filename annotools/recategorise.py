@@ -100,6 +100,7 @@ def _read_label(
             for number, box in kept_boxes.items()
         },
         unseen={n: drop for n, drop in label.unseen.items() if n in kept_boxes},
+        doubts=label.doubts,
     )
 
 

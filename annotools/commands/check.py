@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands import options
+from annotools.commands.tables import one_line
 
 if TYPE_CHECKING:
     from annotools.checks.dataset_checks import CheckReport
@@ -36,6 +37,7 @@ def check(
         list[str] | None,
         typer.Option(help="A part that must share no image with those checked; repeat it."),
     ] = None,
+    photos: options.Photos = None,
     decode: Annotated[
         bool,
         typer.Option("--decode", help="Decode every photo, to find damage inside: takes minutes."),
@@ -62,7 +64,10 @@ def check(
     options.check_outputs({"--json": json_file}, [root])
     _refuse_replacing(json_file, root)
     chosen = tuple(dict.fromkeys(splits or ["train"]))
-    report = check_dataset(format_name, root, chosen, tuple(against or ()), decode=decode)
+    report = check_dataset(
+        format_name, root, chosen, tuple(against or ()), photos=photos, decode=decode
+    )
+    options.tell(report.notes)
     for line in _lines_of(report.problems):
         typer.echo(line)
     typer.echo(_conclusion(report, chosen))
@@ -94,11 +99,7 @@ def _lines_of(problems: Sequence["Problem"]) -> list[str]:
     if len(groups) > LINES_SHOWN:
         hidden = sum(len(alike) for alike in groups[LINES_SHOWN:])
         lines.append(f"... and {hidden:,} problems of other kinds: --json FILE writes them all")
-    return ["".join(c if c.isprintable() else _escape(c) for c in line) for line in lines]
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    return [one_line(line) for line in lines]
 
 
 def _line_of(alike: Sequence["Problem"]) -> str:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
-MAX_SHOWN_REASONS = 10
-"""Reasons for drops that are printed, the most frequent first."""
-
 
 @app.command()
 def convert(
@@ -52,6 +49,7 @@ def convert(
         str | None,
         typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
     ] = None,
+    photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     max_images: options.MaxImages = None,
     seed: Annotated[int, typer.Option(min=0, help="Of points, scribbles and mistakes.")] = 0,
@@ -101,6 +99,7 @@ def convert(
         allow_missing=allow_missing,
         categories=categories,
         max_images=max_images,
+        photos=photos,
     )
     options.check_answer(json_file, out, (labels, annotator, times))
     options.open_dataset(source, {"--json": json_file})
@@ -132,7 +131,7 @@ def _bought_kinds(allocation: "Allocation") -> tuple[str, ...]:
 
 
 def _print_conversion(conversion: "Conversion", out: Path) -> None:
-    from annotools.conversion.account import GAPS
+    from annotools.drops import drop_lines
 
     title = f"{conversion.num_images} images, {conversion.num_objects} objects"
     if conversion.num_resumed:
@@ -144,15 +143,7 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     columns = ("label kind", "files", "entries", "objects dropped", "hours")
     shown = console()
     shown.print(table(columns, rows, left=2, title=title))
-    # Missing files come first: their images have a lesser label than the dataset could give.
-    drops = sorted(conversion.drops, key=lambda group: (group.kind != GAPS, -group.count))
-    lines = [
-        f"{'missing files' if group.kind == GAPS else f'dropped from {group.kind}'}: "
-        f"{group.count:,}, {group.reason}; {group.places[0]}" + (", ..." if group.count > 1 else "")
-        for group in drops[:MAX_SHOWN_REASONS]
-    ]
-    if len(drops) > MAX_SHOWN_REASONS:
-        lines.append(f"dropped for {len(drops) - MAX_SHOWN_REASONS} other reasons: see")
+    lines = drop_lines(conversion.drops)
     for line in (*lines, str(out / "manifest.json")):
         # With soft wrapping a long path stays in one piece and can be copied.
         shown.print(line, soft_wrap=True)

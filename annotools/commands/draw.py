@@ -47,6 +47,7 @@ def draw(
     ] = None,
     crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
+    photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
 ) -> None:
     """Draw images beside their labels: segments, boxes, tags on crops, points, strokes, names.
@@ -74,7 +75,13 @@ def draw(
         if layer not in LAYERS:
             raise typer.BadParameter(f"--show {layer}: use {', '.join(LAYERS)}")
     crop_size_wh = options.crops_of(crops, format_name)
-    source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
+    source = Source(
+        format_name=format_name,
+        root=root,
+        split=split,
+        allow_missing=allow_missing,
+        photos=photos,
+    )
     dataset = options.open_dataset(source, {"--out": out}, picture="--out")
     layers = show or (["segments", "boxes"] if dataset.read_weak is None else ["boxes"])
     needs_masks = not set(layers).issubset(WEAK_LAYERS)

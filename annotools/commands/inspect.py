@@ -25,6 +25,7 @@ def inspect(
     split: options.Split = "train",
     crops: options.Crops = None,
     max_images: options.MaxImages = None,
+    photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     json_file: options.JsonFile = None,
 ) -> None:
@@ -36,13 +37,20 @@ def inspect(
     annotools inspect DATA --format cityscapes --split val
     annotools inspect DATA --format coco-instances --crops 320x240 --json summary.json
     """  # noqa: D301
+    from annotools.drops import drop_lines, follow_labels
     from annotools.formats.source import Source
     from annotools.prices.summary import summarise
     from annotools.settings import as_table
 
     crop_size_wh = options.crops_of(crops, format_name)
-    source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
-    dataset = options.open_dataset(source, {"--json": json_file})
+    source = Source(
+        format_name=format_name,
+        root=root,
+        split=split,
+        allow_missing=allow_missing,
+        photos=photos,
+    )
+    dataset, left_out = follow_labels(options.open_dataset(source, {"--json": json_file}))
     summary = summarise(dataset, dataset.images[:max_images], crop_size_wh)
     shown = console()
     title = f"{dataset.name}, {split}"
@@ -50,6 +58,7 @@ def inspect(
     shown.print(_categories_table(summary))
     for note in dataset.notes:
         shown.print(f"Note: {note}.")
+    options.tell(drop_lines(left_out.groups))
     head = {"format": dataset.name, "split": split, "images_left_out": len(dataset.drops)}
     options.write_answer(json_file, head | as_table(summary))
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotools.commands.tables import one_line
+
 if TYPE_CHECKING:
     from annotools.formats.source import Source
     from annotools.records import Dataset
@@ -14,8 +16,13 @@ if TYPE_CHECKING:
 DEFAULT_CROPS = {"cityscapes": "500x400"}
 """Crops whose tags are counted and drawn, by format: 15 an image in the paper; else the image."""
 
-_ROOT = typer.Argument(help="The dataset; of scenes, a TOML file of knobs.")
-_FORMAT = typer.Option("--format", help="cityscapes, voc, coco-panoptic, coco-instances or scenes.")
+_ROOT = typer.Argument(
+    help="The dataset's folder; of COCO formats also its JSON, of yolo its data.yaml, of scenes a "
+    "TOML file of knobs."
+)
+_FORMAT = typer.Option(
+    "--format", help="cityscapes, voc, yolo, coco-panoptic, coco-instances or scenes."
+)
 
 Root = Annotated[Path, _ROOT]
 Format = Annotated[str, _FORMAT]
@@ -23,7 +30,18 @@ RootIfAny = Annotated[Path | None, _ROOT]
 FormatIfAny = Annotated[str | None, _FORMAT]
 Split = Annotated[str, typer.Option(help="The part of the dataset.")]
 AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Leave out images of which a file is missing.")
+    bool,
+    typer.Option(
+        "--allow-missing",
+        help="Leave out images of which a file is missing and objects that are impossible, and "
+        "list them.",
+    ),
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        "--photos", metavar="DIR", help="The photos, if they are not where the format has them."
+    ),
 ]
 MaxImages = Annotated[int | None, typer.Option(min=1, help="Take only the first so many images.")]
 Crops = Annotated[
@@ -105,6 +123,8 @@ def open_dataset(
 ) -> "Dataset":
     """Open the dataset of a source, after making sure that no output replaces a file of it.
 
+    What is particular to the dataset is told on stderr.
+
     Args:
         source: what to read.
         outputs: files to write, by the option that names them; None where it is not given.
@@ -121,7 +141,14 @@ def open_dataset(
     open_source.cache_clear()  # The files may have changed since they were read last.
     dataset = open_source(source)
     refuse_replacing(outputs, dataset)
+    tell(dataset.remarks)
     return dataset
+
+
+def tell(remarks: Iterable[str]) -> None:
+    """Print what a user should know beside the answer: on stderr, a line each."""
+    for remark in remarks:
+        typer.echo(f"note: {one_line(remark)}", err=True)
 
 
 def check_outputs(

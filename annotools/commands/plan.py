@@ -48,6 +48,7 @@ def plan(
     times: options.Times = "li2018",
     crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of images.")] = 0,
+    photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     out: Annotated[
         Path | None,
@@ -73,6 +74,7 @@ def plan(
     """  # noqa: D301
     from annotools.allocation.buy_images import buy_images, summarise_allocation
     from annotools.allocation.plan_file import PlanSettings, write_allocation
+    from annotools.drops import drop_lines, follow_labels
     from annotools.formats.source import Source
 
     shares = _parse_mix(mix)
@@ -97,15 +99,24 @@ def plan(
         f"--out for {asked.budget_hours:g} h": path
         for asked, path in zip(plans, files, strict=True)
     }
-    source = Source(format_name=format_name, root=root, split=split, allow_missing=allow_missing)
+    source = Source(
+        format_name=format_name,
+        root=root,
+        split=split,
+        allow_missing=allow_missing,
+        photos=photos,
+    )
     # The order and the times may be paths of files, which no output may replace.
-    dataset = options.open_dataset(source, {**outputs, "--json": json_file}, [order, times])
+    dataset, left_out = follow_labels(
+        options.open_dataset(source, {**outputs, "--json": json_file}, [order, times])
+    )
     allocations, contents = buy_images(dataset, dataset.images, plans)
     rows = [summarise_allocation(bought, contents) for bought in allocations]
     for path, bought in zip(files, allocations, strict=True):
         if path is not None:
             write_allocation(path, bought)
     _print_rows(rows, f"{len(dataset.images)} images of {dataset.name}, {split}; times {times}")
+    options.tell(drop_lines(left_out.groups))
     asked = vars(plans[0]) | {"budgets": rows}
     del asked["budget_hours"]  # Each of the rows has its own.
     options.write_answer(json_file, asked)

@@ -55,6 +55,7 @@ def price(
     all_break_evens: Annotated[
         bool, typer.Option("--break-even", help="Break-evens of all pairs of label kinds.")
     ] = False,
+    photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     json_file: options.JsonFile = None,
     picture: Annotated[
@@ -75,6 +76,7 @@ def price(
     annotools price --statistics cityscapes-train --coarse-images 19998
     annotools price --statistics voc --times bearman2016 --break-even
     """  # noqa: D301
+    from annotools.drops import drop_lines, follow_labels
     from annotools.formats.source import Source
     from annotools.prices.price_list import as_json, make_price_list
 
@@ -83,10 +85,10 @@ def price(
     options.check_outputs(outputs, [root, statistics, times], picture="--picture")
     table_of_times = _read_times(times, seconds or [])
     if statistics is not None:
-        if root or format_name or crops or max_images or allow_missing:
+        if root or format_name or crops or max_images or allow_missing or photos:
             raise typer.BadParameter(
-                "--statistics stands in place of ROOT, --format, --crops, --max-images and "
-                "--allow-missing"
+                "--statistics stands in place of ROOT, --format, --crops, --max-images, --photos "
+                "and --allow-missing"
             )
         content, num_images, name = _read_statistics(statistics)
     elif root is None or format_name is None:
@@ -94,10 +96,15 @@ def price(
     else:
         crop_size_wh = options.crops_of(crops, format_name)
         source = Source(
-            format_name=format_name, root=root, split=split, allow_missing=allow_missing
+            format_name=format_name,
+            root=root,
+            split=split,
+            allow_missing=allow_missing,
+            photos=photos,
         )
-        dataset = options.open_dataset(source, outputs)
+        dataset, left_out = follow_labels(options.open_dataset(source, outputs))
         content, num_images, name = _measure(dataset, crop_size_wh, max_images)
+        options.tell(drop_lines(left_out.groups))
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed
     )

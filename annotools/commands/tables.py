@@ -80,3 +80,12 @@ def number(value: float | None, digits: int = 0) -> str:
 def percent(rate: float | None, digits: int = 1) -> str:
     """Return a rate in [0, 1] in percent, `NOTHING` where it is None or not a number."""
     return NOTHING if rate is None or rate != rate else f"{100 * rate:.{digits}f}"
+
+
+def one_line(text: str) -> str:
+    """Return a text that a terminal can show in one line, whatever the files hold."""
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -10,25 +10,25 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import IO
 
-from annotools.conversion.account import (
-    GAPS,
-    LISTED_PLACES,
-    Conversion,
-    DropList,
-    KindSummary,
-    price_hours,
-    reconcile,
-)
+from annotools.conversion.account import Conversion, KindSummary, price_hours, reconcile
 from annotools.conversion.image_outputs import ALL_KINDS, Counts
 from annotools.conversion.shards import read_counts, shard_path
 from annotools.conversion.wanted import PARTS_OF, ImageTask, Wanted
+from annotools.drops import GAPS, LISTED_PLACES, DropList
 from annotools.files import JsonList, open_whole
 from annotools.formats.panoptic_folder import open_label_list
 from annotools.formats.weak_json import open_weak_list
 from annotools.prices.times import AnnotationTimes
-from annotools.records import Dataset
+from annotools.records import LABEL_KINDS, Dataset
 
 DROPS_FILE = "drops.jsonl"
+
+_VISIBLE = "what is visible of objects"
+EXTENT_OF = dict.fromkeys(LABEL_KINDS, _VISIBLE) | {
+    "boxes": "whole objects",
+    "boxes+tags": "boxes of whole objects, tags of what is visible",
+}
+"""What a label kind is of; prices and counts are of whole objects."""
 
 _UNNUMBERED = ("full", "tags")
 """Parts whose entries have no id: an image's label, a crop."""
@@ -121,6 +121,7 @@ def _summarise(
     return KindSummary(
         kind=kind,
         files=tuple(sorted(files, key=lambda name: "*" in name)),
+        extent=EXTENT_OF[kind],
         images=counts["images", kind],
         objects=counts["objects", kind],
         entries=counts["entries", kind],

@@ -191,6 +191,7 @@ def _describe_request(
             "categories": source.categories,
             "allow_missing": source.allow_missing,
             "max_images": source.max_images,
+            "photos": None if source.photos is None else str(source.photos),
             "times": times.name,
         },
     }
@@ -211,7 +212,11 @@ def _describe_result(
             **_left_out(possible, wanted),
         },
         **conversion.as_json(),
-        "notes": [*dataset.notes, *(_NOTES[name] for name in noted if name in _NOTES)],
+        "notes": [
+            *dataset.notes,
+            *dataset.remarks,
+            *(_NOTES[name] for name in noted if name in _NOTES),
+        ],
     }
 
 

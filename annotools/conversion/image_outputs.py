@@ -10,6 +10,7 @@ from functools import cached_property
 
 from annotools.categories import CategorySet
 from annotools.conversion.wanted import PARTS_OF, ImageTask, Wanted
+from annotools.drops import DOUBTS
 from annotools.formats import box_files, weak_json
 from annotools.formats.coco_panoptic import panoptic_entry
 from annotools.formats.panoptic_png import encode_segment_map
@@ -175,6 +176,8 @@ def convert_image(asked: ImageTask, dataset: Dataset) -> ImageOutputs:
     # Objects that the reader dropped count too, so that the account begins with the whole source.
     num_objects = len(task.objects) + num_source_drops
     drops = {ALL_KINDS: task.source.drops}
+    if isinstance(task.source, FullLabel):
+        drops[DOUBTS] = task.source.doubts
     counts: Counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): num_objects})
     for part, made in parts.items():
         counts["entries of part", part] = made.num_entries

@@ -116,6 +116,9 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         read_photo=read_photo,
         count_vertices=_count_vertices,
         notes=tuple(notes),
+        remarks=()
+        if photo_folder.is_dir()
+        else (f"labels alone are read: there is no {photo_folder}",),
         drops=tuple(drops),
         gaps=tuple(gaps[len(drops) :]),
     )

@@ -51,7 +51,11 @@ def pseudo_label(
     ] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The photos of --boxes and --tags, without a dataset."),
+        typer.Option(
+            metavar="DIR",
+            help="The photos of --boxes and --tags; of a dataset, if they are not where its format "
+            "has them.",
+        ),
     ] = None,
     boxes: Annotated[
         Path | None,
@@ -171,6 +175,7 @@ def pseudo_label(
         max_images=max_images,
         boxes=boxes,
         tags=tags,
+        photos=None if given else photos,
     )
     dataset = open_dataset(source, {"--json": json_file})
     measured_by = _find_truth(truth, source, dataset)
@@ -216,12 +221,10 @@ def _check_usage(
         given: whether there are files.
         asked: by option, what a dataset needs.
         extra: by option, what a dataset may have.
-        photos: of the files.
+        photos: of the files, which need them.
     """
     if given and photos is None:
         raise typer.BadParameter("--boxes and --tags: give --photos, the folder of their photos")
-    if photos is not None and not given:
-        raise typer.BadParameter("--photos: give --boxes, --tags or both")
     # A dataset may do without the extra options, so they are looked at only to refuse them.
     for option, value in {**asked, **(extra if given else {})}.items():
         if given and value is not None:

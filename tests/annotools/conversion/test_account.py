@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 
 from annotools.conversion.account import (
-    LISTED_PLACES,
     Conversion,
-    DropGroup,
-    DropList,
     KindSummary,
     price_hours,
     reconcile,
 )
+from annotools.drops import LISTED_PLACES, DropGroup, DropList
 from annotools.errors import DatasetError
 from annotools.files import hash_files
 from annotools.prices.times import read_times
@@ -21,7 +19,9 @@ from annotools.work_folder import write_manifest
 
 def make_row(**changes: int) -> KindSummary:
     counts = {"entries": 5, "images": 3, "objects": 7, "written": 5, "dropped": 2} | changes
-    return KindSummary(kind="boxes", files=("boxes.json",), hours=0.5, **counts)
+    return KindSummary(
+        kind="boxes", files=("boxes.json",), extent="whole objects", hours=0.5, **counts
+    )
 
 
 def test_drops_are_counted_by_kind_and_reason_and_the_first_are_named():
@@ -105,6 +105,7 @@ def test_the_manifest_is_what_json_can_hold(tmp_path: Path):
         "kinds": {
             "boxes": {
                 "files": ["boxes.json"],
+                "extent": "whole objects",
                 "images": 3,
                 "objects": 7,
                 "entries": 5,

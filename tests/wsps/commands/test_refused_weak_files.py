@@ -93,7 +93,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--boxes", "b.json"), "give --photos"),
-        (("--photos", "p"), "give --boxes, --tags or both"),
+        (("--photos", "p"), "ROOT is missing"),
         (("--photos", "p", "--boxes", "b", "--labels", "boxes"), "--labels: give either"),
         (("root", "--photos", "p", "--boxes", "b"), "ROOT: give either a dataset or"),
         (("--photos", "p", "--boxes", "b", "--val-split", "val"), "--val-split: give either"),
