@@ -77,6 +77,7 @@ def check_dataset(
     """
     problems: list[Problem] = []
     checked, others = [], []
+    num_upright = 0
     for split in dict.fromkeys(splits):
         # The files come first: a reader stops at its first problem, which the walk then has found.
         file_problems = list(_check_files(format_name, root, split))
@@ -85,6 +86,7 @@ def check_dataset(
         if dataset is not None:
             checked.append(dataset)
             read_problems += _check_images(dataset, decode=decode)
+            num_upright += sum(_is_upright(image) for image in dataset.images)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
         dataset, reader_problems = _read(format_name, root, split, photos, [])
@@ -94,10 +96,13 @@ def check_dataset(
     # The others come first, so that a shared image is reported at the split that is checked.
     problems += _check_shared([*others, *checked])
     images = [image for dataset in checked for image in dataset.images]
+    notes = [note for dataset in checked for note in dataset.remarks]
+    if num_upright:
+        notes.append(f"{num_upright:,} photos are turned by EXIF, as their labels are drawn")
     return CheckReport(
         # Splits may share files, whose problems then turn up once for each of these splits.
         problems=tuple(dict.fromkeys(problems)),
-        notes=tuple(dict.fromkeys(note for dataset in checked for note in dataset.remarks)),
+        notes=tuple(dict.fromkeys(notes)),
         images=len(images),
         photos=sum(image.path is not None for image in images),
     )
@@ -243,6 +248,17 @@ def _check_turn(image: Image, path: Path) -> Iterator[Problem]:
         yield warning_at(path, f"{exif}; its size does not {rule}")
     elif turn == "stored":
         yield warning_at(path, f"{exif}; by its size labels were drawn on it as stored: not turned")
+
+
+def _is_upright(image: Image) -> bool:
+    """Tell whether EXIF turns a photo and its labels are drawn upright; False of a damaged one."""
+    if image.path is None:
+        return False
+    try:
+        head = read_photo_head(image.path)
+    except (DatasetError, OSError):
+        return False
+    return head.orientation != 1 and turn_of(head, image.size_wh) == "upright"
 
 
 def _check_shared(datasets: Sequence[Dataset]) -> Iterator[Problem]:

@@ -30,10 +30,7 @@ def read_polygon_size(path: Path) -> tuple[int, int]:
     Raises:
         DatasetError: when they are missing or impossible, or the file cannot be read.
     """
-    content = read_json(path, others="*_polygons.json")
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: is not an object: correct the file")
-    return take_size(str(path), content, "imgWidth", "imgHeight")
+    return _size_of(path, read_json(path, others="*_polygons.json"))
 
 
 def read_objects(
@@ -47,9 +44,10 @@ def read_objects(
         DatasetError: when the file cannot be read, is of another size than the image, or has an
             unknown label or an impossible polygon.
     """
-    if read_polygon_size(path) != image.size_wh:
+    content = read_json(path, others="*.json")
+    if _size_of(path, content) != image.size_wh:
         raise DatasetError(f"{path}: is not of the size {image.width} x {image.height}: correct it")
-    for place, entry in entries(path, read_json(path, others="*.json"), "objects"):
+    for place, entry in entries(path, content, "objects"):
         label_id, is_group = _find_label(place, take(place, entry, "label", str))
         if not entry.get("deleted") and label_id >= 0:
             yield place, label_id, is_group, _take_polygon(place, entry, image)
@@ -108,6 +106,12 @@ def box_around(drawn: Sequence[DrawnObject], size_wh: tuple[int, int]) -> BoxXYX
     return x0 + left, y0 + top, x1 + left, y1 + top
 
 
+def _size_of(path: Path, content: Any) -> tuple[int, int]:
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: is not an object: correct the file")
+    return take_size(str(path), content, "imgWidth", "imgHeight")
+
+
 def _find_label(place: str, name: str) -> tuple[int, bool]:
     """Return the label id of a name, and whether it is a group's: a label's with `group` behind."""
     # The whole name comes first: `polegroup` is a label of its own and no group of poles.
@@ -126,7 +130,11 @@ def _take_polygon(place: str, entry: dict[str, Any], image: Image) -> list[tuple
     for point in polygon:
         if not isinstance(point, list) or len(point) != 2:
             raise DatasetError(f"{place}: polygon has the point {point!r}, not x and y: correct it")
-        for value, size in zip(point, image.size_wh, strict=True):
+    for values, size in zip(zip(*polygon, strict=True), image.size_wh, strict=True):
+        # Of numbers, the ends show whether all are near; the sum shows one that is none.
+        are_numbers = set(map(type, values)) <= {int, float} and sum(values) == sum(values)
+        suspects = (min(values), max(values)) if are_numbers else values
+        for value in suspects:
             if not is_near_image(value, size):
                 raise DatasetError(
                     f"{place}: polygon has the coordinate {value!r}, not one near the image: "

@@ -43,9 +43,13 @@ def test_a_turned_photo_is_a_warning_where_its_labels_need_one(
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_val.json").write_text(json.dumps(content))
 
-    problems = check_dataset("coco-instances", tmp_path, ["val"], decode=decode).problems
+    report = check_dataset("coco-instances", tmp_path, ["val"], decode=decode)
+    problems = report.problems
     expected = [] if warning is None else [("warning", str(path), warning)]
     # The list has no annotation, which is another warning.
     of_photo = [p for p in problems if p.place == str(path)]
     assert [(p.severity, p.place, p.message) for p in of_photo] == expected
     assert len(problems) == len(of_photo) + 1
+    upright = ("1 photos are turned by EXIF, as their labels are drawn",)
+    told = tuple(note for note in report.notes if "EXIF" in note)
+    assert told == (upright if (orientation, warning) == (6, None) else ())
