@@ -8,14 +8,11 @@ from PIL import Image as Picture
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset, voc
-from annotools.formats.voc_boxes import VocObject, read_xml_boxes
+from annotools.formats.voc_boxes import read_xml, take_objects
 from annotools.records import Segment
 from tests.real_data import real_data
 
 AEROPLANE, BICYCLE, PERSON = 1, 2, 15
-OBJECT = """<object><name>person</name><truncated>1</truncated><difficult>0</difficult>
-<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>
-<part><name>head</name><bndbox><xmin>7</xmin></bndbox></part></object>"""
 
 
 def write_map(path, rows):
@@ -49,11 +46,6 @@ def read_only_label(root, classes, objects):
     write_list(root, "train", "a")
     dataset = voc.read(root, "train")
     return dataset.read_label(dataset.images[0])
-
-
-def write_xml(path, *objects, head=""):
-    path.write_text(f"{head}<annotation>{''.join(objects)}</annotation>", encoding="utf-8")
-    return path
 
 
 def test_categories_are_the_kit_s():
@@ -253,57 +245,6 @@ def test_missing_files_are_refused_or_listed(tmp_path):
     assert [(s.category_id, s.is_group) for s in label.segments] == [(PERSON, True), (0, False)]
 
 
-def test_boxes_are_turned_half_open(tmp_path):
-    other = OBJECT.replace("person", " bicycle ").replace("<truncated>1</truncated>", "")
-    path = write_xml(
-        tmp_path / "a.xml",
-        OBJECT.format(1, 2, 3, 4),
-        other.format("45.0", "45.7", "50.4", 60).replace("difficult>0", "difficult>1"),
-    )
-
-    assert read_xml_boxes(path, VOC_CATEGORIES) == (
-        VocObject(category_id=PERSON, box_xyxy=(0, 1, 3, 4), is_difficult=False, is_truncated=True),
-        VocObject(
-            category_id=BICYCLE, box_xyxy=(44, 45, 50, 60), is_difficult=True, is_truncated=False
-        ),
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (OBJECT.format(1, 1, 5, 5).replace("person", "tree"), "object 1: 'tree' is no class"),
-        (OBJECT.format(5, 1, 4, 5), "box 5, 1, 4, 5 ends before it begins"),
-        (OBJECT.format(0, 1, 4, 5), "xmin is '0', not a pixel"),
-        (OBJECT.format(1, "x", 4, 5), "ymin is 'x'"),
-        (OBJECT.format(1, 1, "nan", 5), "xmax is 'nan'"),
-        (OBJECT.format(1, 1, "inf", 5), "xmax is 'inf'"),
-        ("<object><name>person</name></object>", "xmin is ''"),
-        ("<object>", "not valid XML"),
-        ("\0", "not valid XML"),
-        ("&a;", "not valid XML"),
-        ("<!-- " + "x" * 2**20 + "-->", "is longer than"),
-    ],
-)
-def test_impossible_annotations(tmp_path, text, message):
-    path = write_xml(tmp_path / "a.xml", text)
-
-    with pytest.raises(DatasetError, match=message) as caught:
-        read_xml_boxes(path, VOC_CATEGORIES)
-    assert str(caught.value).startswith(str(path))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_document_types_are_refused(tmp_path, encoding):
-    bomb = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation>&b;</annotation>'
-    path = tmp_path / "a.xml"
-    path.write_bytes(bomb.encode(encoding))
-
-    with pytest.raises(DatasetError, match=r"declares a document type|not valid XML"):
-        read_xml_boxes(path, VOC_CATEGORIES)
-
-
 def overlap(first, second):
     """Intersection over union of two boxes."""
     width, height = (
@@ -320,7 +261,8 @@ def test_real_masks_pair_up_with_the_boxes():
     overlaps = []
     for image in dataset.images:
         label = dataset.read_label(image)
-        objects = read_xml_boxes(year / "Annotations" / f"{image.image_id}.xml", VOC_CATEGORIES)
+        xml = read_xml(year / "Annotations" / f"{image.image_id}.xml")
+        objects = take_objects(xml, image.size_wh, VOC_CATEGORIES, allow_missing=False).objects
         instances = [s for s in label.segments if s.category_id != 0]
         table = [[overlap(s.box_xyxy, o.box_xyxy) for o in objects] for s in instances]
         assert [s.segment_id for s in instances] == list(range(1, len(objects) + 1))
