@@ -1,16 +1,21 @@
 """Read YOLO folders: one text file an image, a line an object, as a box or as a polygon.
 
-`data.yaml` names the classes and where the photos of each split are; without it classes are a name
-a line in `classes.txt` or `obj.names`, and photos in `images/SPLIT`, `SPLIT/images`, `images` or
-`SPLIT`. The labels of `images/a.jpg` are in `labels/a.txt`, or in `a.txt` beside the photo. A line
-is `CLASS X Y WIDTH HEIGHT` or `CLASS X1 Y1 X2 Y2 X3 Y3 ...` in fractions of the upright photo,
-whose size has to be known: there must be photos. A photo without a file of labels has no object.
+`data.yaml` or Darknet's `obj.data` names the classes and says where the photos of each split are;
+without it classes are a name a line in `classes.txt` or `obj.names`, and photos are in the list
+`SPLIT.txt`, in `images/SPLIT`, `SPLIT/images` or `SPLIT`, or, where there are no splits, in
+`images`, `obj_train_data` or the root. The labels of `images/a.jpg` are in `labels/a.txt`, or in
+`a.txt` beside the photo. A line is `CLASS X Y WIDTH HEIGHT`, in a dataset with keypoints with these
+behind it, or `CLASS X1 Y1 X2 Y2 X3 Y3 ...`, in fractions of the upright photo, whose size has to be
+known: there must be photos. A turned box is a polygon with four corners. A photo without a file of
+labels has no object.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,13 +25,17 @@ from annotools.formats.coco_instances import read_instance_categories
 from annotools.formats.forms import as_whole
 from annotools.formats.instances import Instance, Instances, give_labels, no_label
 from annotools.formats.json_values import read_short, refuse_gaps
-from annotools.formats.photo_places import describe_folder, plain_name
+from annotools.formats.photo_places import PhotoFolder, describe_folder
 from annotools.formats.photos import PHOTO_SUFFIXES, read_photo, read_photo_head
-from annotools.formats.split_names import names_of
+from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 from annotools.records import Dataset, Drop, Image
 
 _CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels")
-_MAX_BYTES = 2**24
+_MAX_TABLE_BYTES = 2**20
+_MAX_BYTES = 2**26
+_OTHER_SPLITS = ("val", "valid", "test")
+_NOTHING = ("", "~", "null", "Null", "NULL")
+"""How YAML writes that there is no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +46,8 @@ class _Layout:
     names: Mapping[int, str]
     photos: Mapping[str, Path]
     label_folders: tuple[Path, ...]
+    lists_photos: bool
+    has_given_photos: bool
     has_keypoints: bool
 
 
@@ -51,8 +62,9 @@ def read(
     Args:
         root: the dataset's folder, or its `data.yaml`.
         split: names an entry of `data.yaml`, or the folder of photos.
-        allow_missing: leave out label files without a photo and impossible lines, and list them as
-            drops; take the box alone of an object without a polygon beside others that have one.
+        allow_missing: leave out label files without a photo, photos that a list names and that are
+            missing, and impossible lines, and list them as drops; take the box alone of an object
+            without a polygon beside others that have one.
         photos: the folder of the photos, if it is not where it is looked for.
 
     Raises:
@@ -61,21 +73,32 @@ def read(
     """
     layout = _find(root, split, photos)
     label_of = _pair_labels(layout)
-    drops = _without_photo(label_of)
+    missing = {path: None for path in layout.photos.values() if not path.is_file()}
+    drops = [Drop(place=str(path), reason="the photo is missing") for path in missing]
+    drops += _without_photo(layout, label_of)
     refuse_gaps(drops, allow_missing)
     images = tuple(
-        _describe(name, path, label_of.get(name)) for name, path in layout.photos.items()
+        _describe(name, path, label_of.get(name))
+        for name, path in layout.photos.items()
+        if path not in missing
     )
     categories = read_instance_categories(
         layout.path,
         {"categories": [{"id": i, "name": name} for i, name in sorted(layout.names.items())]},
         Counter(),
     )
-    of_image = {
-        image.image_id: tuple(_read_lines(image, layout, drops, allow_missing=allow_missing))
+    drops_of: dict[int | str, list[Drop]] = {image.image_id: [] for image in images}
+    listed = {
+        image.image_id: tuple(
+            _read_lines(image, layout, drops_of[image.image_id], allow_missing=allow_missing)
+        )
         for image in images
-        if image.label_paths
     }
+    of_image = {
+        image_id: [x for x in instances if x.category_id != categories.background_id]
+        for image_id, instances in listed.items()
+    }
+    num_background = sum(len(listed[image_id]) - len(found) for image_id, found in of_image.items())
     unlabelled = sum(not image.label_paths for image in images)
     folders = dict.fromkeys(path.parent for path in layout.photos.values())
     dataset = Dataset(
@@ -87,57 +110,87 @@ def read(
         read_photo=read_photo,
         remarks=(
             f"classes are those of {layout.path}, photos are in {next(iter(folders))}",
-            *((f"{unlabelled:,} photos have no file of labels: no object",) if unlabelled else ()),
+            *(
+                f"{count:,} {what}: no object"
+                for count, what in (
+                    (unlabelled, "photos have no file of labels"),
+                    (num_background, "lines are of the background"),
+                )
+                if count
+            ),
         ),
         drops=tuple(drops),
         source_files=(layout.path,),
     )
     instances = Instances(categories=categories, of_image=of_image, allow_missing=allow_missing)
-    return give_labels(dataset, instances)
+    labelled = give_labels(dataset, instances)
+    if not any(drops_of.values()):
+        return labelled
+    read_weak = labelled.read_weak
+    return replace(
+        labelled,
+        read_label=partial(_add_drops, drops_of, labelled.read_label),
+        read_weak=None if read_weak is None else partial(_add_drops, drops_of, read_weak),
+    )
+
+
+def _add_drops(
+    drops_of: Mapping[int | str, Sequence[Drop]], read_label: Callable[[Image], Any], image: Image
+) -> Any:
+    """Return an image's label with the lines of its file that are impossible."""
+    label = read_label(image)
+    return replace(label, drops=(*drops_of[image.image_id], *label.drops))
 
 
 def _find(root: Path, split: str, given: Path | None) -> _Layout:
     base = root.parent if root.is_file() else root
-    yaml_path = root if root.is_file() else _find_yaml(root)
-    table: dict[str, Any] = {} if yaml_path is None else _read_yaml(yaml_path)
-    splits = names_of(split)
-    folders = [base / name for s in splits for name in (f"images/{s}", f"{s}/images")]
-    folders += [base / "images", *(base / s for s in splits), base / "obj_train_data"]
-    listed = next((table[s] for s in splits if table.get(s)), None)
-    if yaml_path is not None and listed is not None:
-        sources = _resolve(yaml_path, table, listed)
-    else:
-        sources = [folder for folder in folders if folder.is_dir()][:1]
-    if given is not None:
-        sources = [given]
+    table_path = root if root.is_file() else _find_table(root)
+    table = {} if table_path is None else _read_table(table_path)
+    sources = [given] if given is not None else _find_sources(base, split, table_path, table)
     photos = _list_photos(sources)
     if not photos:
-        where = ", ".join(map(str, sources or folders))
         raise DatasetError(
-            f"{root}: no photo of split {split!r} in {where}: give --photos the folder of the "
-            f"photos, without whose size fractions mean nothing; it has {describe_folder(base)}"
+            f"{root}: no photo of split {split!r} in {', '.join(map(str, sources))}: give --photos "
+            "the folder of the photos, without whose size fractions mean nothing; it has "
+            f"{describe_folder(base)}"
         )
-    names, path = _find_names(base, yaml_path, table)
+    splits = names_of(split)
     label_folders = [base / "labels" / s for s in splits] + [base / s / "labels" for s in splits]
-    label_folders += [base / "labels", base / "boxes", base / "obj_train_data"]
+    label_folders += [base / name for s in splits for name in (f"obj_{s}_data", s)]
+    label_folders += [base / "labels", base / "boxes", base / "obj_train_data", base]
+    folders = [folder for folder in label_folders if folder.is_dir()]
+    names, path = _find_names([base, *folders], table_path, table)
     return _Layout(
         path=path,
         names=names,
         photos=photos,
-        label_folders=tuple(folder for folder in label_folders if folder.is_dir()),
+        label_folders=tuple(folders),
+        lists_photos=any(source.is_file() for source in sources),
+        has_given_photos=given is not None,
         has_keypoints="kpt_shape" in table,
     )
 
 
-def _find_yaml(root: Path) -> Path | None:
-    paths = sorted([*root.glob("*.yaml"), *root.glob("*.yml")])
-    named = [path for path in paths if path.stem in ("data", "dataset")]
+def _find_table(root: Path) -> Path | None:
+    paths = sorted(p for pattern in ("*.yaml", "*.yml", "*.data") for p in root.glob(pattern))
+    named = [path for path in paths if path.stem in ("data", "dataset", "obj")]
     return next(iter(named or (paths if len(paths) == 1 else [])), None)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_table(path: Path) -> dict[str, Any]:
+    """Return what `data.yaml` or `obj.data` says; all values are text, so that a class may be `no`.
+
+    Raises:
+        DatasetError: for a file that cannot be read or is no table.
+    """
+    data = read_short(path, _MAX_TABLE_BYTES)
+    if path.suffix == ".data":
+        lines = data.decode("utf-8-sig", errors="replace").splitlines()
+        pairs = (line.partition("=") for line in lines if "=" in line)
+        return {key.strip(): value.strip() for key, _, value in pairs}
     try:
-        table = yaml.safe_load(read_short(path, _MAX_BYTES))
+        # This loader makes text, lists and tables alone, whatever tags a file has.
+        table = yaml.load(data, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path}: not valid YAML ({reason}): correct it") from error
@@ -147,89 +200,141 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _find_names(
-    base: Path, yaml_path: Path | None, table: Mapping[str, Any]
+    folders: Sequence[Path], table_path: Path | None, table: Mapping[str, Any]
 ) -> tuple[dict[int, str], Path]:
     """Return the names of the classes by number, and the file that has them."""
-    if yaml_path is not None:
-        listed = table.get("names")
+    listed = table.get("names")
+    if table_path is not None and (table_path.suffix != ".data" or "names" in table):
+        if isinstance(listed, str) and listed not in _NOTHING:
+            path = PhotoFolder(folder=table_path.parent).find(listed)
+            return _read_names(path or table_path.parent / listed)
         rows = dict(enumerate(listed)) if isinstance(listed, list) else listed
-        numbered = {as_whole(i): str(n) for i, n in rows.items()} if isinstance(rows, dict) else {}
-        if not numbered or None in numbered:
-            raise DatasetError(f"{yaml_path}: names is no list of classes: give their names")
-        return {i: name for i, name in numbered.items() if i is not None}, yaml_path
-    path = next((base / name for name in _CLASS_FILES if (base / name).is_file()), None)
+        pairs = rows.items() if isinstance(rows, dict) else ()
+        # An alias in a name could stand for ever so much text.
+        numbered = {as_whole(i): name for i, name in pairs if isinstance(name, str)}
+        if not numbered or None in numbered or len(numbered) < len(pairs):
+            raise DatasetError(f"{table_path}: names is no list of classes: give their names")
+        return {i: name for i, name in numbered.items() if i is not None}, table_path
+    paths = (folder / name for folder in folders for name in _CLASS_FILES)
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise DatasetError(
-            f"{base}: has neither data.yaml nor {' nor '.join(_CLASS_FILES)}, which name the "
-            f"classes: add one; it has {describe_folder(base)}"
+            f"{folders[0]}: has neither data.yaml nor {' nor '.join(_CLASS_FILES)}, which name the "
+            f"classes: add one; it has {describe_folder(folders[0])}"
         )
-    lines = read_short(path, _MAX_BYTES).decode("utf-8", errors="replace").splitlines()
+    return _read_names(path)
+
+
+def _read_names(path: Path) -> tuple[dict[int, str], Path]:
+    lines = read_short(path, _MAX_TABLE_BYTES).decode("utf-8-sig", errors="replace").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DatasetError(f"{path}: names no class: give a name a line")
     return dict(enumerate(names)), path
 
 
-def _resolve(yaml_path: Path, table: Mapping[str, Any], listed: Any) -> list[Path]:
-    """Return the folders or lists of photos that a split has in `data.yaml`."""
-    folder = yaml_path.parent
-    bases = [folder]
-    if isinstance(table.get("path"), str):
-        # A path of another machine is not there, and the files are beside this one.
-        bases.insert(0, folder / table["path"])
-    found = []
-    for text in listed if isinstance(listed, list) else [listed]:
-        # Roboflow writes `../train/images` for what lies in `train/images`.
-        names = (str(text), plain_name(str(text)))
-        places = [base / name for base in bases for name in names if name]
-        found.append(next((place for place in places if place.exists()), places[0]))
-    return found
+def _find_sources(
+    base: Path, split: str, table_path: Path | None, table: Mapping[str, Any]
+) -> list[Path]:
+    """Return the folders of photos, or lists of photos, that a split has.
+
+    Raises:
+        DatasetError: when the table has other splits.
+    """
+    splits = names_of(split)
+    listed = next((table[s] for s in splits if table.get(s, "") not in _NOTHING), None)
+    if table_path is not None and listed is not None:
+        texts = listed if isinstance(listed, list) else [listed]
+        return [_resolve(table_path.parent, table.get("path"), str(text)) for text in texts]
+    others = [s for s in ("train", *_OTHER_SPLITS) if table.get(s, "") not in _NOTHING]
+    if others:
+        raise DatasetError(f"{table_path}: has no split {split!r}: use {' or '.join(others)}")
+    places = [base / f"{s}.txt" for s in splits]
+    places += [
+        base / name for s in splits for name in (f"images/{s}", f"{s}/images", f"obj_{s}_data", s)
+    ]
+    # What has no folder of its own may be of another split.
+    if split == DEFAULT_SPLIT:
+        shared = (base / "images", base)
+        if not any((folder / s).is_dir() for folder in shared for s in _OTHER_SPLITS):
+            places += shared
+    return [place for place in places if place.exists()][:1] or places
+
+
+def _resolve(folder: Path, root: Any, text: str) -> Path:
+    """Return the folder or list of photos that `data.yaml` names, as its tool knew it.
+
+    It is relative to `path`, which may be of another machine, or to the file's own folder. Roboflow
+    writes `../train/images` for what lies in `train/images`.
+    """
+    bases = [folder / root, folder] if isinstance(root, str) else [folder]
+    first = [base / text for base in bases]
+    parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    later = [folder.joinpath(*parts[n:]) for n in range(len(parts))]
+    return next((place for place in (*first, *later) if _is_there(place)), first[-1])
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    # A name that no file can have is not there.
+    except (OSError, ValueError):
+        return False
 
 
 def _list_photos(sources: Sequence[Path]) -> dict[str, Path]:
     """Return the photos of folders and lists by their names without suffix, in order.
 
+    Names are relative to the folder, or to what several have in common.
+
     Raises:
         DatasetError: when two have the same name but for the suffix.
     """
+    paths = dict.fromkeys(path for source in sources for path in _photos_of(source))
+    folders = {source if source.is_dir() else source.parent for source in sources}
+    common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     photos: dict[str, Path] = {}
-    for source in sources:
-        if source.is_dir():
-            listed = sorted(p for p in source.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
-            named = [(path.relative_to(source), path) for path in listed]
-        elif source.is_file() and source.suffix == ".txt":
-            named = [(path, source.parent / path) for path in _read_list(source)]
-        else:
-            named = []
-        for name, path in named:
-            key = name.with_suffix("").as_posix()
-            other = photos.setdefault(key, path)
-            if other != path:
-                raise DatasetError(
-                    f"{path}: has the labels of {other} too, {key}.txt: rename one of the two"
-                )
+    for path in paths:
+        # What a list names may lie anywhere.
+        own = path.absolute()
+        name = own.relative_to(common) if own.is_relative_to(common) else Path(*own.parts[1:])
+        other = photos.setdefault(name.with_suffix("").as_posix(), path)
+        if other != path:
+            raise DatasetError(
+                f"{path}: has the labels of {other} too, {path.stem}.txt: rename one of the two"
+            )
     return photos
 
 
-def _read_list(path: Path) -> Iterator[Path]:
-    """Yield the photos that a text file lists, relative to its folder."""
-    for line in read_short(path, _MAX_BYTES).decode("utf-8", errors="replace").splitlines():
-        if line.strip():
-            name = PureWindowsPath(plain_name(line.strip())).as_posix()
-            inside = [Path(name)] + [Path(*Path(name).parts[n:]) for n in (1, 2)]
-            # CVAT lists `data/obj_train_data/a.jpg` for what lies in `obj_train_data`.
-            yield next((p for p in inside if p.parts and (path.parent / p).is_file()), inside[0])
+def _photos_of(source: Path) -> Iterator[Path]:
+    """Yield the photos of a folder, below it too, or of a list."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            is_hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+            if path.suffix.lower() in PHOTO_SUFFIXES and not is_hidden and path.is_file():
+                yield path
+    elif source.is_file() and source.suffix == ".txt":
+        folder = PhotoFolder(folder=source.parent)
+        for line in read_short(source, _MAX_BYTES).decode("utf-8-sig", "replace").splitlines():
+            if line.strip():
+                # CVAT lists `data/obj_train_data/a.jpg` for what lies in `obj_train_data`.
+                own = source.parent / line.strip()
+                found = own if _is_there(own) else folder.find(line.strip())
+                yield Path(os.path.normpath(found or own))
 
 
 def _pair_labels(layout: _Layout) -> dict[str, Path]:
     """Return the file of labels of each photo that has one, by the photo's name."""
     label_of = {}
     for name, path in layout.photos.items():
-        places = [path.with_suffix(".txt"), *(f / f"{name}.txt" for f in layout.label_folders)]
+        beside = [path.with_suffix(".txt")]
         parts = path.parts
         if "images" in parts:
             last = len(parts) - 1 - parts[::-1].index("images")
-            places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt"))
+            beside.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt"))
+        places = [folder / f"{name}.txt" for folder in layout.label_folders]
+        # Photos that were given may lie beside labels of another kind.
+        places = [*places, *beside] if layout.has_given_photos else [*beside, *places]
         found = next((place for place in places if place.is_file()), None)
         if found is not None:
             label_of[name] = found
@@ -242,16 +347,25 @@ def _pair_labels(layout: _Layout) -> dict[str, Path]:
     return label_of
 
 
-def _without_photo(label_of: Mapping[str, Path]) -> list[Drop]:
+def _without_photo(layout: _Layout, label_of: Mapping[str, Path]) -> list[Drop]:
     """Return the files of labels beside those that were found which have no photo."""
+    # A list may leave out what is of another split.
+    if layout.lists_photos:
+        return []
     used = set(label_of.values())
     folders = sorted({path.parent for path in used})
     others = (p for folder in folders for p in sorted(folder.glob("*.txt")) if p not in used)
     return [
         Drop(place=str(path), reason="its photo is missing")
         for path in others
-        if path.name not in _CLASS_FILES and path.stem not in ("train", "val", "test")
+        if path.name not in _CLASS_FILES and _is_of_labels(path)
     ]
+
+
+def _is_of_labels(path: Path) -> bool:
+    """Tell a file of labels, which may be empty, from a README or a list of photos."""
+    text = read_short(path, _MAX_BYTES).decode("utf-8-sig", errors="replace").strip()
+    return not text or text.split(maxsplit=1)[0].replace(".", "").isdecimal()
 
 
 def _describe(name: str, path: Path, label_path: Path | None) -> Image:
@@ -269,33 +383,35 @@ def _describe(name: str, path: Path, label_path: Path | None) -> Image:
 def _read_lines(
     image: Image, layout: _Layout, drops: list[Drop], *, allow_missing: bool
 ) -> Iterator[Instance]:
-    (path,) = image.label_paths
-    text = read_short(path, _MAX_BYTES).decode("utf-8-sig", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        place = f"{path}: line {number}"
-        try:
-            yield _read_line(place, line, image, layout)
-        except DatasetError as error:
-            if not allow_missing:
-                raise DatasetError(f"{error}, or allow missing ones") from error
-            drops.append(Drop(place=place, reason=str(error).removeprefix(f"{place}: ")))
+    for path in image.label_paths:
+        text = read_short(path, _MAX_BYTES).decode("utf-8-sig", errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            place = f"{path}: line {number}"
+            try:
+                if line.strip():
+                    yield _read_line(place, line, image, layout)
+            except DatasetError as error:
+                if not allow_missing:
+                    raise DatasetError(f"{place}: {error}, or allow missing ones") from error
+                drops.append(Drop(place=place, reason=str(error)))
 
 
 def _read_line(place: str, line: str, image: Image, layout: _Layout) -> Instance:
     try:
         number, *fractions = map(float, line.split())
     except ValueError as error:
-        raise DatasetError(f"{place}: {line[:60]!r} is no line of numbers: correct it") from error
+        raise DatasetError(f"{line[:60]!r} is no line of numbers: correct it") from error
     category_id = as_whole(number)
     if category_id is None or category_id not in layout.names:
-        raise DatasetError(f"{place}: class {number:g} has no name in {layout.path}: add it")
-    # Not-a-number fails the comparison.
-    if not all(-1 <= fraction <= 2 for fraction in fractions):
-        raise DatasetError(f"{place}: has a number that is no fraction of the image: correct it")
+        raise DatasetError(f"class {number:g} has no name in {layout.path}: add it")
     if layout.has_keypoints:
         fractions = fractions[:4]
+    # Not-a-number fails the comparison. What reaches out a little is clipped.
+    if not all(-1 <= fraction <= 2 for fraction in fractions):
+        raise DatasetError(
+            "has a number that is no fraction of the photo: if these are pixels, divide "
+            "them by its width and height"
+        )
     sizes = (image.width, image.height)
     polygons, bbox = [], None
     if len(fractions) == 4:
@@ -304,9 +420,10 @@ def _read_line(place: str, line: str, image: Image, layout: _Layout) -> Instance
     elif len(fractions) >= 6 and len(fractions) % 2 == 0:
         polygons = [[f * sizes[n % 2] for n, f in enumerate(fractions)]]
     else:
+        hint = "; the sixth of a prediction is how sure it is" if len(fractions) == 5 else ""
         raise DatasetError(
-            f"{place}: {1 + len(fractions)} numbers are neither a box (5) nor a polygon (7, 9, "
-            "...): correct it"
+            f"{1 + len(fractions)} numbers are neither a box (5) nor a polygon (7, 9, "
+            f"...){hint}: correct it"
         )
     return Instance(
         place=place, category_id=category_id, segmentation=polygons, bbox=bbox, is_crowd=False
