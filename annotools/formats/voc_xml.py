@@ -172,10 +172,18 @@ def _photo_folders(root: Path, folder: Path, split: str, given: Path | None) -> 
 def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]) -> Image:
     """Return the record of an image; its size is that of the file, or else of its photo."""
     own_name = plain_name(xml.file_name).rpartition("/")[2]
+    file_name = f"{name}{Path(own_name).suffix or '.jpg'}"
+    if own_name == name.rpartition("/")[2]:
+        # Of two photos that differ in their suffix, each has it in the name of its file.
+        file_name = name
     photo = next((p for f in photo_folders if (p := find_by_stem(f, name)) is not None), None)
-    if photo is None and own_name:
-        named = (folder / own_name for folder in photo_folders)
-        photo = next((p for p in named if p.is_file()), None)
+    if photo is not None:
+        file_name = f"{name}{photo.suffix}"
+    elif own_name:
+        parts = (Path(file_name).with_name(own_name), Path(own_name))
+        places = (folder / part for folder in photo_folders for part in parts)
+        photo = next((place for place in places if place.is_file()), None)
+        file_name = file_name if photo is None else parts[0].as_posix()
     sides = tuple(map(as_whole, xml.size_texts))
     width, height = (side or 0 for side in sides)
     if not is_possible_size(width, height):
@@ -185,10 +193,9 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
                 "there to be measured: give its size, or --photos its folder"
             )
         width, height = read_photo_head(photo).upright_wh
-    suffix = Path(own_name).suffix if photo is None else photo.suffix
     return Image(
         image_id=name,
-        file_name=f"{name}{suffix or '.jpg'}",
+        file_name=file_name,
         width=width,
         height=height,
         path=photo,
