@@ -1,4 +1,5 @@
 import pickle
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -8,8 +9,9 @@ from PIL import Image as Picture
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset, voc
-from annotools.formats.voc_boxes import read_xml, take_objects
-from annotools.records import Segment
+from annotools.formats.voc_boxes import BELOW_ONE, OUTSIDE, read_xml, take_objects
+from annotools.records import Drop, Segment
+from annotools.weak_labels.weaken import weaken
 from tests.real_data import real_data
 
 AEROPLANE, BICYCLE, PERSON = 1, 2, 15
@@ -243,6 +245,86 @@ def test_missing_files_are_refused_or_listed(tmp_path):
     assert dataset.notes[-1] == "things are groups in 1 images that have no object map"
     label = dataset.read_label(dataset.images[1])
     assert [(s.category_id, s.is_group) for s in label.segments] == [(PERSON, True), (0, False)]
+
+
+def write_objects(year, name, *objects):
+    """Objects are a name, four corners as in the file, and whether they are difficult."""
+    path = year / "Annotations" / f"{name}.xml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = (
+        f"<object><name>{thing}</name><difficult>{difficult}</difficult><bndbox>"
+        + "".join(
+            f"<{key}>{corner}</{key}>"
+            for key, corner in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+        )
+        + "</bndbox></object>"
+        for thing, corners, difficult in objects
+    )
+    path.write_text(f"<annotation>{''.join(texts)}</annotation>")
+    return path
+
+
+def test_objects_have_the_boxes_that_were_drawn(tmp_path):
+    """In any order; one is difficult and has no mask, one mask has no box, a group has its own."""
+    path = write_objects(
+        tmp_path,
+        "a",
+        ("person", (5, 1, 8, 2), 0),
+        ("bicycle", (9, 1, 9, 1), 1),
+        ("person", (0, 1, 4, 3), 0),
+    )
+    classes = [[15, 15, 0, 0, 15, 15, 0, 0, 0], [15, 0, 0, 0, 15, 0, 1, 0, 2]]
+    objects = [[1, 1, 0, 0, 2, 2, 0, 0, 0], [1, 0, 0, 0, 2, 0, 3, 0, 0]]
+    label = read_only_label(tmp_path, classes, objects)
+
+    boxes = {n: (b.category_id, b.box_xyxy, b.is_group) for n, b in label.objects.items()}
+    assert boxes == {
+        1: (PERSON, (0, 0, 4, 2), False),
+        2: (PERSON, (4, 0, 8, 2), False),
+        3: (AEROPLANE, (6, 1, 7, 2), False),
+        4: (BICYCLE, (8, 1, 9, 2), True),
+        5: (0, (1, 0, 9, 2), False),
+        7: (BICYCLE, (8, 0, 9, 1), False),
+    }
+    assert label.unseen == {7: Drop(place=f"{path}: object 2", reason="it has a box and no mask")}
+    assert label.doubts == (
+        Drop(place=f"{path}: object 3", reason=BELOW_ONE),
+        Drop(place=f"{path}: object 3", reason=OUTSIDE),
+    )
+    segment = next(segment for segment in label.segments if segment.segment_id == 1)
+    assert segment.box_xyxy == (0, 0, 2, 2)
+
+
+def test_impossible_drawn_boxes_are_drops_where_that_is_allowed(tmp_path):
+    path = write_objects(tmp_path, "a", ("person", (2, 1, 1, 1), 0), ("tree", (1, 1, 1, 1), 0))
+    with pytest.raises(DatasetError, match=r"a.xml: object 1: box 2, 1, 1, 1 ends before"):
+        read_only_label(tmp_path, [[15, 0]], [[1, 0]])
+    dataset = voc.read(tmp_path, "train", allow_missing=True)
+    label = dataset.read_label(dataset.images[0])
+    assert [drop.place for drop in label.drops] == [f"{path}: object 1", f"{path}: object 2"]
+    assert label.objects[1].box_xyxy == (0, 0, 1, 1)
+
+
+def test_folders_of_maps_without_any_have_boxes_alone(tmp_path):
+    write_objects(tmp_path, "a", ("person", (1, 1, 2, 2), 0))
+    write_image(tmp_path, "a", classes=None, objects=None)
+    (tmp_path / "SegmentationClass").mkdir()
+    dataset = voc.read(tmp_path, "train")
+    assert dataset.read_weak is not None
+
+
+def test_real_boxes_are_those_of_the_annotation_files():
+    year = real_data("voc", "VOCdevkit", "VOC2007")
+    dataset = voc.read(year, "train")
+    for image in dataset.images:
+        tree = ElementTree.parse(year / "Annotations" / f"{image.image_id}.xml")
+        corners = [
+            [int(float(t.findtext(k, ""))) for k in ("xmin", "ymin", "xmax", "ymax")]
+            for t in tree.iterfind("object/bndbox")
+        ]
+        weak = weaken(dataset.read_label(image), dataset.categories, "boxes", None)
+        drawn = sorted((x0 - 1, y0 - 1, x1, y1) for x0, y0, x1, y1 in corners)
+        assert sorted(box.box_xyxy for box in weak.boxes) == drawn
 
 
 def overlap(first, second):
