@@ -79,6 +79,14 @@ def plain_name(file_name: str) -> str:
     return "/".join(_parts(file_name))
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file or folder; a name that none can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def describe_folder(folder: Path, pattern: str = "*", most: int = 5) -> str:
     """Return the names of the first entries of a folder, for messages."""
     names = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.glob(pattern))

@@ -17,7 +17,7 @@ from annotools.errors import DatasetError
 from annotools.formats.forms import Forms, as_whole, form_remarks
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_places import describe_folder, find_by_stem, plain_name
+from annotools.formats.photo_places import describe_folder, find_by_stem, is_there, plain_name
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.pictures import is_possible_size
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
@@ -182,7 +182,7 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
     elif own_name:
         parts = (Path(file_name).with_name(own_name), Path(own_name))
         places = (folder / part for folder in photo_folders for part in parts)
-        photo = next((place for place in places if place.is_file()), None)
+        photo = next(filter(is_there, places), None)
         file_name = file_name if photo is None else parts[0].as_posix()
     sides = tuple(map(as_whole, xml.size_texts))
     width, height = (side or 0 for side in sides)

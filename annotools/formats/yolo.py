@@ -25,7 +25,7 @@ from annotools.formats.coco_instances import read_instance_categories
 from annotools.formats.forms import as_whole
 from annotools.formats.instances import Instance, Instances, give_labels, no_label
 from annotools.formats.json_values import read_short, refuse_gaps
-from annotools.formats.photo_places import PhotoFolder, describe_folder
+from annotools.formats.photo_places import PhotoFolder, describe_folder, is_there
 from annotools.formats.photos import PHOTO_SUFFIXES, read_photo, read_photo_head
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 from annotools.records import Dataset, Drop, Image
@@ -45,6 +45,7 @@ class _Layout:
     path: Path
     names: Mapping[int, str]
     photos: Mapping[str, Path]
+    missing: tuple[Path, ...]
     label_folders: tuple[Path, ...]
     lists_photos: bool
     has_given_photos: bool
@@ -73,14 +74,11 @@ def read(
     """
     layout = _find(root, split, photos)
     label_of = _pair_labels(layout)
-    missing = {path: None for path in layout.photos.values() if not path.is_file()}
-    drops = [Drop(place=str(path), reason="the photo is missing") for path in missing]
+    drops = [Drop(place=str(path), reason="the photo is missing") for path in layout.missing]
     drops += _without_photo(layout, label_of)
     refuse_gaps(drops, allow_missing)
     images = tuple(
-        _describe(name, path, label_of.get(name))
-        for name, path in layout.photos.items()
-        if path not in missing
+        _describe(name, path, label_of.get(name)) for name, path in layout.photos.items()
     )
     categories = read_instance_categories(
         layout.path,
@@ -147,7 +145,8 @@ def _find(root: Path, split: str, given: Path | None) -> _Layout:
     table_path = root if root.is_file() else _find_table(root)
     table = {} if table_path is None else _read_table(table_path)
     sources = [given] if given is not None else _find_sources(base, split, table_path, table)
-    photos = _list_photos(sources)
+    listed = _list_photos(sources)
+    photos = {name: path for name, path in listed.items() if is_there(path)}
     if not photos:
         raise DatasetError(
             f"{root}: no photo of split {split!r} in {', '.join(map(str, sources))}: give --photos "
@@ -164,6 +163,7 @@ def _find(root: Path, split: str, given: Path | None) -> _Layout:
         path=path,
         names=names,
         photos=photos,
+        missing=tuple(path for name, path in listed.items() if name not in photos),
         label_folders=tuple(folders),
         lists_photos=any(source.is_file() for source in sources),
         has_given_photos=given is not None,
@@ -245,7 +245,7 @@ def _find_sources(
     listed = next((table[s] for s in splits if table.get(s, "") not in _NOTHING), None)
     if table_path is not None and listed is not None:
         texts = listed if isinstance(listed, list) else [listed]
-        return [_resolve(table_path.parent, table.get("path"), str(text)) for text in texts]
+        return [_resolve(table_path, table.get("path"), str(text)) for text in texts]
     others = [s for s in ("train", *_OTHER_SPLITS) if table.get(s, "") not in _NOTHING]
     if others:
         raise DatasetError(f"{table_path}: has no split {split!r}: use {' or '.join(others)}")
@@ -261,25 +261,27 @@ def _find_sources(
     return [place for place in places if place.exists()][:1] or places
 
 
-def _resolve(folder: Path, root: Any, text: str) -> Path:
+def _resolve(table_path: Path, root: Any, text: str) -> Path:
     """Return the folder or list of photos that `data.yaml` names, as its tool knew it.
 
     It is relative to `path`, which may be of another machine, or to the file's own folder. Roboflow
     writes `../train/images` for what lies in `train/images`.
+
+    Raises:
+        DatasetError: when it is not there.
     """
+    folder = table_path.parent
     bases = [folder / root, folder] if isinstance(root, str) else [folder]
-    first = [base / text for base in bases]
+    first = (base / text for base in bases)
     parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    later = [folder.joinpath(*parts[n:]) for n in range(len(parts))]
-    return next((place for place in (*first, *later) if _is_there(place)), first[-1])
-
-
-def _is_there(place: Path) -> bool:
-    try:
-        return place.exists()
-    # A name that no file can have is not there.
-    except (OSError, ValueError):
-        return False
+    later = (folder.joinpath(*parts[n:]) for n in range(len(parts)))
+    found = next((place for place in (*first, *later) if is_there(place)), None)
+    if found is None:
+        raise DatasetError(
+            f"{table_path}: photos are in {text[:200]!r}, and nothing is there: correct it, or "
+            "give --photos the folder of the photos"
+        )
+    return found
 
 
 def _list_photos(sources: Sequence[Path]) -> dict[str, Path]:
@@ -288,7 +290,7 @@ def _list_photos(sources: Sequence[Path]) -> dict[str, Path]:
     Names are relative to the folder, or to what several have in common.
 
     Raises:
-        DatasetError: when two have the same name but for the suffix.
+        DatasetError: when two have the same name but for the suffix, or a list has something else.
     """
     paths = dict.fromkeys(path for source in sources for path in _photos_of(source))
     folders = {source if source.is_dir() else source.parent for source in sources}
@@ -315,12 +317,19 @@ def _photos_of(source: Path) -> Iterator[Path]:
                 yield path
     elif source.is_file() and source.suffix == ".txt":
         folder = PhotoFolder(folder=source.parent)
-        for line in read_short(source, _MAX_BYTES).decode("utf-8-sig", "replace").splitlines():
-            if line.strip():
-                # CVAT lists `data/obj_train_data/a.jpg` for what lies in `obj_train_data`.
-                own = source.parent / line.strip()
-                found = own if _is_there(own) else folder.find(line.strip())
-                yield Path(os.path.normpath(found or own))
+        lines = read_short(source, _MAX_BYTES).decode("utf-8-sig", "replace").splitlines()
+        for number, line in enumerate(map(str.strip, lines), start=1):
+            if not line:
+                continue
+            own = source.parent / line
+            if own.suffix.lower() not in PHOTO_SUFFIXES:
+                raise DatasetError(
+                    f"{source}: line {number}: {line[:200]!r} is no photo with one of the suffixes "
+                    f"{', '.join(PHOTO_SUFFIXES)}: correct it"
+                )
+            # CVAT lists `data/obj_train_data/a.jpg` for what lies in `obj_train_data`.
+            found = own if is_there(own) else folder.find(line)
+            yield Path(os.path.normpath(found or own))
 
 
 def _pair_labels(layout: _Layout) -> dict[str, Path]:
