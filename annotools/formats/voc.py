@@ -3,8 +3,8 @@
 In the folder of a year, `ImageSets/Segmentation/SPLIT.txt` lists the images,
 `SegmentationClass/NAME.png` holds classes, `SegmentationObject/NAME.png` object numbers,
 `Annotations/NAME.xml` boxes, and `JPEGImages/NAME.jpg` the photos. In both kinds of map 255 is
-void. Other tools write the same folders with classes of their own; a folder with boxes and no masks
-is read by `annotools.formats.voc_xml`.
+void. Other tools write the same folders with classes of their own, labelme once as
+`SegmentationClassPNG`; a folder with boxes and no masks is read by `annotools.formats.voc_xml`.
 """
 
 from collections import defaultdict
@@ -87,7 +87,8 @@ def read(
     """
     year = _find_year(root)
     has_maps = split == "trainaug" or any(_map_folder(year, _CLASSES).rglob("*.png"))
-    if not has_maps and voc_xml.find_xml_folder(year, split) is not None:
+    is_of_boxes = not any((year / part).is_dir() for part in (_LISTS, _CLASSES))
+    if not has_maps and (is_of_boxes or voc_xml.find_xml_folder(year, split) is not None):
         return voc_xml.read(year, split, allow_missing, photos)
     photo_folder = photos or year / _PHOTOS
     if photos is not None and not photos.is_dir():
@@ -143,7 +144,7 @@ def _find_year(root: Path) -> Path:
     if years:
         names = " or ".join(path.name for path in years)
         raise DatasetError(f"{root}: holds several years: give the folder of one, {names}")
-    if voc_xml.find_xml_folder(root, DEFAULT_SPLIT) or any(root.glob("*/*.xml")):
+    if any(any(root.glob(f"{folders}*.xml")) for folders in ("", "*/", "*/*/", "*/*/*/")):
         return root
     raise DatasetError(
         f"{root / _LISTS}: no such folder: give VOCdevkit/VOC2012 or another year, or a folder "

@@ -2,7 +2,8 @@
 
 LabelImg, Roboflow, CVAT and `annotools convert --box-format voc` write such folders. Files are in
 `Annotations`, in `boxes`, in the folder of a split beside the photos, or in the root; the classes
-are those of `labelmap.txt` or `class_names.txt` where there is one, else VOC's own or those named.
+are those of `labelmap.txt` or `class_names.txt` where there is one, else VOC's own, or those that
+the files of all splits name, in the order of the alphabet.
 """
 
 from collections import Counter

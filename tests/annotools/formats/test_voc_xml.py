@@ -282,3 +282,11 @@ def test_an_image_without_objects_has_no_box(tmp_path):
     assert boxes_of(dataset) == {"a.jpg": [], "b.jpg": [("bolt", BOLT_XYXY)]}
     with pytest.raises(DatasetError, match="has boxes and no masks"):
         dataset.read_label(dataset.images[0])
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    xml(tmp_path / "train" / "Annotations" / "a.xml", BOLT)
+    with pytest.raises(DatasetError, match=r"no annotation file in XML for split 'val'.*train/"):
+        voc.read(tmp_path, "val")
+    xml(tmp_path / "valid" / "Annotations" / "b.xml", BOLT)
+    assert len(voc.read(tmp_path, "val").images) == 1

@@ -120,6 +120,11 @@ def label_img(root):
     text(root / "README.txt", "What this is\n")
 
 
+def beside_other_yaml(root):
+    text(root / "compose.yml", "services: {}\n")
+    label_studio(root)
+
+
 def roboflow_darknet(root):
     text(root / "train" / "_darknet.labels", "cat\ndog\n")
     photo(root / "train" / "a.jpg")
@@ -135,6 +140,7 @@ def roboflow_darknet(root):
         (cvat_darknet, ["obj_train_data/a.png", "obj_train_data/sub/b.png"]),
         (darknet_without_table, ["a.png"]),
         (label_studio, ["1a2b3c4d-ü 1.png"]),
+        (beside_other_yaml, ["1a2b3c4d-ü 1.png"]),
         (label_img, ["a.JPG"]),
         (roboflow_darknet, ["a.jpg"]),
     ],
@@ -208,7 +214,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]"
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("nc: 2", "names is no list of classes"),
+        ("nc: 2", "no names of classes"),
         ("names: []", "names is no list of classes"),
         ("names: 3", "cannot be read"),
         ("names: {a: cat}", "names is no list of classes"),
@@ -424,7 +430,9 @@ def test_photos_may_be_links_and_lie_elsewhere(tmp_path):
 def test_no_classes(tmp_path):
     photo(tmp_path / "images" / "a.png")
     text(tmp_path / "labels" / "a.txt", BOX)
-    with pytest.raises(DatasetError, match=r"neither data.yaml nor classes.txt nor obj.names"):
+    with pytest.raises(
+        DatasetError, match=r"neither names in data.yaml nor a file classes.txt or obj"
+    ):
         yolo.read(tmp_path, "train")
     text(tmp_path / "classes.txt", "\n")
     with pytest.raises(DatasetError, match=r"classes.txt: names no class"):
