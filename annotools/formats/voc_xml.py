@@ -18,7 +18,13 @@ from annotools.errors import DatasetError
 from annotools.formats.forms import Forms, as_whole, form_remarks
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_places import describe_folder, find_by_stem, is_there, plain_name
+from annotools.formats.photo_places import (
+    PhotoFolder,
+    describe_folder,
+    find_by_stem,
+    is_there,
+    plain_name,
+)
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.pictures import is_possible_size
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
@@ -181,10 +187,11 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
     if photo is not None:
         file_name = f"{name}{photo.suffix}"
     elif own_name:
-        parts = (Path(file_name).with_name(own_name), Path(own_name))
-        places = (folder / part for folder in photo_folders for part in parts)
-        photo = next(filter(is_there, places), None)
-        file_name = file_name if photo is None else parts[0].as_posix()
+        named = ((f, PhotoFolder(folder=f).find(xml.file_name)) for f in photo_folders)
+        found = next(((f, path) for f, path in named if path and is_there(path)), None)
+        if found is not None:
+            photo = found[1]
+            file_name = photo.relative_to(found[0]).as_posix()
     sides = tuple(map(as_whole, xml.size_texts))
     width, height = (side or 0 for side in sides)
     if not is_possible_size(width, height):

@@ -73,8 +73,12 @@ def read(
         image_id: [x for x in instances if x.category_id != categories.background_id]
         for image_id, instances in listed.items()
     }
-    num_background = sum(len(listed[image_id]) - len(found) for image_id, found in of_image.items())
-    unlabelled = sum(not image.label_paths for image in images)
+    counts = {
+        "photos have no file of labels: no object": sum(not i.label_paths for i in images),
+        "lines are of the background: no object": sum(map(len, listed.values()))
+        - sum(map(len, of_image.values())),
+        "polygons, all with four corners as turned boxes have: masks": _count_turned(of_image),
+    }
     folders = dict.fromkeys(path.parent for path in layout.photos.values())
     dataset = Dataset(
         name="yolo",
@@ -85,14 +89,7 @@ def read(
         read_photo=read_photo,
         remarks=(
             f"classes are those of {layout.path}, photos are in {next(iter(folders))}",
-            *(
-                f"{count:,} {what}: no object"
-                for count, what in (
-                    (unlabelled, "photos have no file of labels"),
-                    (num_background, "lines are of the background"),
-                )
-                if count
-            ),
+            *(f"{count:,} {what}" for what, count in counts.items() if count),
         ),
         drops=tuple(drops),
         source_files=(layout.path,),
@@ -107,6 +104,12 @@ def read(
         read_label=partial(_add_drops, drops_of, labelled.read_label),
         read_weak=None if read_weak is None else partial(_add_drops, drops_of, read_weak),
     )
+
+
+def _count_turned(of_image: Mapping[int | str, Sequence[Instance]]) -> int:
+    """Return how many polygons there are if all have four corners, else 0."""
+    polygons = [p for found in of_image.values() for x in found for p in x.segmentation]
+    return len(polygons) if all(len(polygon) == 8 for polygon in polygons) else 0
 
 
 def _add_drops(

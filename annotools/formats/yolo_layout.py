@@ -18,7 +18,7 @@ import yaml
 from annotools.errors import DatasetError
 from annotools.formats.forms import as_whole
 from annotools.formats.json_values import read_short
-from annotools.formats.photo_places import PhotoFolder, describe_folder, is_there
+from annotools.formats.photo_places import PhotoFolder, describe_folder, is_there, without_hash
 from annotools.formats.photos import PHOTO_SUFFIXES
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 from annotools.records import Drop
@@ -259,6 +259,7 @@ def pair_labels(layout: YoloLayout) -> dict[str, Path]:
         DatasetError: when none has one.
     """
     label_of = {}
+    uploads = _find_uploads(layout.label_folders) if layout.has_given_photos else {}
     for name, path in layout.photos.items():
         beside = [path.with_suffix(".txt")]
         parts = path.parts
@@ -268,7 +269,7 @@ def pair_labels(layout: YoloLayout) -> dict[str, Path]:
         places = [folder / f"{name}.txt" for folder in layout.label_folders]
         # Photos that were given may lie beside labels of another kind.
         places = [*places, *beside] if layout.has_given_photos else [*beside, *places]
-        found = next((place for place in places if place.is_file()), None)
+        found = next((place for place in places if place.is_file()), uploads.get(path.stem))
         if found is not None:
             label_of[name] = found
     if not label_of:
@@ -278,6 +279,13 @@ def pair_labels(layout: YoloLayout) -> dict[str, Path]:
             f"it or in {', '.join(map(str, layout.label_folders)) or 'a folder labels'}: check root"
         )
     return label_of
+
+
+def _find_uploads(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return files of labels by the names that their photos had before they were uploaded."""
+    paths = (path for folder in folders for path in sorted(folder.glob("*-*.txt")))
+    named = ((without_hash(path.stem), path) for path in paths)
+    return {name: path for name, path in named if name != path.stem}
 
 
 def find_without_photo(layout: YoloLayout, label_of: Mapping[str, Path]) -> list[Drop]:

@@ -254,8 +254,13 @@ def test_a_missing_size_is_that_of_the_photo(tmp_path):
 
 def test_photos_are_found_by_the_name_in_the_file(tmp_path):
     write_xml(tmp_path / "1.xml", "<filename>C:\\own\\b c.png</filename>", SIZE, BOLT)
+    write_xml(tmp_path / "2.xml", "<filename>1a2b3c4d-d.png</filename>", SIZE, BOLT)
     photo(tmp_path / "images" / "b c.png")
-    assert boxes_of(voc.read(tmp_path, "train")) == {"b c.png": [("bolt", BOLT_XYXY)]}
+    photo(tmp_path / "images" / "d.png")
+    assert boxes_of(voc.read(tmp_path, "train")) == {
+        "b c.png": [("bolt", BOLT_XYXY)],
+        "d.png": [("bolt", BOLT_XYXY)],
+    }
 
 
 def test_photos_that_are_missing(tmp_path):

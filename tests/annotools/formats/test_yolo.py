@@ -427,6 +427,21 @@ def test_photos_may_be_links_and_lie_elsewhere(tmp_path):
     assert boxes_of(yolo.read(root, "train", photos=photos)) == {"sub/a.png": [("cat", BOX_XYXY)]}
 
 
+def test_label_studio_s_uploads_are_found_among_one_s_own_photos(tmp_path):
+    text(tmp_path / "own" / "classes.txt", "cat\n")
+    text(tmp_path / "own" / "labels" / "1a2b3c4d-a.txt", BOX)
+    photos = photo(tmp_path / "photos" / "a.png").parent
+    dataset = yolo.read(tmp_path / "own", "train", photos=photos)
+    assert boxes_of(dataset) == {"a.png": [("cat", BOX_XYXY)]}
+
+
+def test_turned_boxes_are_told(tmp_path):
+    turned = "1 polygons, all with four corners as turned boxes have: masks"
+    assert turned in read_one(tmp_path, POLYGON).remarks
+    assert turned not in read_one(tmp_path, f"{POLYGON}0 0.1 0.1 0.2 0.2 0.1 0.3").remarks
+    assert len(read_one(tmp_path, BOX).remarks) == 1
+
+
 def test_no_classes(tmp_path):
     photo(tmp_path / "images" / "a.png")
     text(tmp_path / "labels" / "a.txt", BOX)
