@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from annotools.categories import CategorySet
-from annotools.checks.problems import Problem, error_at, problem_of, warning_at
-from annotools.errors import DatasetError
+from annotools.checks.problems import Problem, error_at, warning_at
 from annotools.formats import voc
 from annotools.formats.voc_boxes import (
     VocObject,
@@ -19,7 +18,7 @@ from annotools.formats.voc_boxes import (
     box_overlaps,
     pair_up,
     read_xml,
-    to_voc_object,
+    take_objects,
 )
 from annotools.records import BoxXYXY, FullLabel, Image, Segment
 
@@ -55,24 +54,19 @@ def check_boxes(image: Image, label: FullLabel, categories: CategorySet) -> Iter
             yield warning_at(missing, "the annotation file is missing: masks alone are read")
         return
     xml = read_xml(xml_path)  # The label's reader could read it.
-    objects, wrong = [], []
-    for thing in xml.objects:
-        try:
-            objects.append((thing.place, to_voc_object(thing, categories)))
-        except DatasetError as error:
-            wrong.append(problem_of(error, thing.place))
-    yield from wrong
+    found = take_objects(xml, image.size_wh, categories, allow_missing=True)
+    yield from (error_at(drop.place, drop.reason) for drop in found.drops)
     yield from _check_size(xml_path, xml, image)
     object_path = voc.object_map_of(image)
     # The segment of an object that cannot be read would be told to lack one.
-    if object_path is None or wrong:
+    if object_path is None or found.drops:
         return
     segments = [
         segment
         for segment in label.segments
         if categories.by_id(segment.category_id).is_thing and not segment.is_group
     ]
-    yield from _check_objects(xml_path, object_path, image, objects, segments, categories)
+    yield from _check_objects(xml_path, object_path, found.objects, segments, categories)
 
 
 def _missing_file(image: Image) -> Path | None:
@@ -97,28 +91,18 @@ def _check_size(xml_path: Path, xml: XmlFile, image: Image) -> Iterator[Problem]
 def _check_objects(
     xml_path: Path,
     object_path: Path,
-    image: Image,
-    objects: Sequence[tuple[str, VocObject]],
+    objects: Sequence[VocObject],
     segments: Sequence[Segment],
     categories: CategorySet,
 ) -> Iterator[Problem]:
-    pairs = _pair_up(segments, [thing for _, thing in objects])
-    for n, (place, thing) in enumerate(objects):
-        # The reader refuses coordinates below 1, so only the far sides can lie outside of the
-        # image.
-        _, _, x1, y1 = thing.box_xyxy
-        if x1 > image.width or y1 > image.height:
-            yield error_at(
-                place,
-                f"box {_in_file(thing.box_xyxy)} reaches out of its image of "
-                f"{image.width} x {image.height}: correct it",
-            )
+    pairs = _pair_up(segments, objects)
+    for n, thing in enumerate(objects):
         if n in pairs:
-            yield from _check_pair(place, thing, segments[pairs[n]], categories)
+            yield from _check_pair(thing, segments[pairs[n]], categories)
         elif not thing.is_difficult:
             name = _class_of(thing, categories)
             yield error_at(
-                place,
+                thing.place,
                 f"{name} in box {_in_file(thing.box_xyxy)} has no segment in "
                 f"{object_path}: add it there or drop the object",
             )
@@ -132,13 +116,11 @@ def _check_objects(
             )
 
 
-def _check_pair(
-    place: str, thing: VocObject, segment: Segment, categories: CategorySet
-) -> Iterator[Problem]:
+def _check_pair(thing: VocObject, segment: Segment, categories: CategorySet) -> Iterator[Problem]:
     name = f"segment {segment.segment_id}"
     if thing.category_id != segment.category_id:
         yield error_at(
-            place,
+            thing.place,
             f"is {_class_of(thing, categories)}, but {name} in its box is "
             f"{_class_of(segment, categories)}: correct the wrong one",
         )
@@ -148,7 +130,7 @@ def _check_pair(
     # Boxes and masks are both taken as they are, so a loose box spoils no other label.
     if off > BOX_PIXELS:
         yield warning_at(
-            place,
+            thing.place,
             f"box {_in_file(box)} is {off} pixels off that of {name}, {_in_file(tight)}, more "
             f"than {BOX_PIXELS}: correct the wrong one",
         )

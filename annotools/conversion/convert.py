@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotools.categories import CategorySet
@@ -71,7 +71,8 @@ def convert(
     Raises:
         DatasetError: when the source cannot be read, or has no masks and a kind needs them; when
             two of its images would have the same file, or two of its things the same name in boxes
-            that know them by it; when a name leaves the folder, or the folder may not be written.
+            that know them by it, or two photos the same in YOLO's; when a name leaves the folder,
+            or the folder may not be written.
         RecipeError: when the dataset does not have the categories asked for, or lacks images of
             the allocation.
         OSError: when a file cannot be written.
@@ -88,6 +89,7 @@ def convert(
         images = _choose_images(dataset, wanted, source.max_images)
         _check_class_names(dataset.categories, wanted)
         tasks = make_tasks(images, wanted, out)
+        _check_stems(tasks, wanted)
     planned = [*wanted.shared_files, DROPS_FILE]
     planned += [name for task in tasks for name in task.files.values()]
     start_folder(out, WRITTEN_BY, _setup(source, wanted, tasks), planned, overwrite=overwrite)
@@ -162,6 +164,21 @@ def _check_class_names(categories: CategorySet, wanted: Wanted) -> None:
                 f"categories {id_of[name]} and {category.category_id} are both named {name!r}, by "
                 f"which {wanted.box_format} boxes know them: rename one, or write coco boxes"
             )
+
+
+def _check_stems(tasks: Sequence[ImageTask], wanted: Wanted) -> None:
+    """Make sure that no two photos have the same YOLO labels, known by the name without suffix."""
+    first_of: dict[PurePosixPath, str] = {}
+    for task in tasks if wanted.box_format == "yolo" else ():
+        name = task.image.file_name
+        if "boxes" in task.files:
+            stem = PurePosixPath(name).with_suffix("")
+            first = first_of.setdefault(stem, name)
+            if first != name:
+                raise DatasetError(
+                    f"photos {first} and {name}: YOLO trainers look for {stem}.txt for both: "
+                    "rename one, or write coco or voc boxes"
+                )
 
 
 def _setup(source: Source, wanted: Wanted, tasks: Sequence[ImageTask]) -> dict[str, Any]:

@@ -79,6 +79,19 @@ def plain_name(file_name: str) -> str:
     return "/".join(_parts(file_name))
 
 
+def without_hash(name: str) -> str:
+    """Return a file's name without what Label Studio puts in front of it."""
+    return _HASH.sub("", name, count=1) if _HASH.match(name) else name
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file or folder; a name that none can have is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def describe_folder(folder: Path, pattern: str = "*", most: int = 5) -> str:
     """Return the names of the first entries of a folder, for messages."""
     names = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.glob(pattern))
@@ -105,8 +118,8 @@ def _possible_names(file_name: str) -> Iterator[str]:
     parts = _parts(file_name)
     for first in range(len(parts)):
         yield "/".join(parts[first:])
-    if parts and (uploaded := _HASH.match(parts[-1])):
-        yield parts[-1][uploaded.end() :]
+    if parts and (uploaded := without_hash(parts[-1])) != parts[-1]:
+        yield uploaded
     if _CITYSCAPES in file_name:
         name = parts[-1].replace(_CITYSCAPES, "_leftImg8bit")
         yield f"{name.partition('_')[0]}/{name}"

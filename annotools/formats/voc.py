@@ -3,8 +3,8 @@
 In the folder of a year, `ImageSets/Segmentation/SPLIT.txt` lists the images,
 `SegmentationClass/NAME.png` holds classes, `SegmentationObject/NAME.png` object numbers,
 `Annotations/NAME.xml` boxes, and `JPEGImages/NAME.jpg` the photos. In both kinds of map 255 is
-void. Other tools write the same folders with classes of their own; a folder with boxes and no masks
-is read by `annotools.formats.voc_xml`.
+void. Other tools write the same folders with classes of their own, labelme once as
+`SegmentationClassPNG`; a folder with boxes and no masks is read by `annotools.formats.voc_xml`.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ from annotools.formats.photo_places import describe_folder, find_by_stem
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.pictures import read_picture_size
 from annotools.formats.split_names import DEFAULT_SPLIT
-from annotools.formats.voc_boxes import VocObject, pair_up, read_xml, to_voc_object
+from annotools.formats.voc_boxes import pair_up, read_xml, take_objects
 from annotools.formats.voc_classes import (
     VOID_VALUE,
     VocClasses,
@@ -40,6 +40,8 @@ _CLASSES, _OBJECTS, _BOXES, _PHOTOS = (
     *("SegmentationClass", "SegmentationObject"),
     *("Annotations", "JPEGImages"),
 )
+_OF_LABELME = "PNG"
+"""What labelme once put behind the names of folders, where those without it have other files."""
 
 _MIN_SHARE = 0.9
 """An object's class holds at least this share of its pixels; the rest may be its border."""
@@ -84,7 +86,9 @@ def read(
             each other, `read_photo` for a damaged photo or one of another size.
     """
     year = _find_year(root)
-    if not (year / _CLASSES).is_dir() and voc_xml.find_xml_folder(year, split) is not None:
+    has_maps = split == "trainaug" or any(_map_folder(year, _CLASSES).rglob("*.png"))
+    is_of_boxes = not any((year / part).is_dir() for part in (_LISTS, _CLASSES))
+    if not has_maps and (is_of_boxes or voc_xml.find_xml_folder(year, split) is not None):
         return voc_xml.read(year, split, allow_missing, photos)
     photo_folder = photos or year / _PHOTOS
     if photos is not None and not photos.is_dir():
@@ -129,7 +133,7 @@ def object_map_of(image: Image) -> Path | None:
 
 
 def _find_year(root: Path) -> Path:
-    parts = (_LISTS, _CLASSES, _BOXES)
+    parts = (_LISTS, _CLASSES, f"{_CLASSES}{_OF_LABELME}", _BOXES)
     if any((root / part).is_dir() for part in parts):
         return root
     # What is no year, though it has such a folder, does not stand beside one with lists.
@@ -140,12 +144,17 @@ def _find_year(root: Path) -> Path:
     if years:
         names = " or ".join(path.name for path in years)
         raise DatasetError(f"{root}: holds several years: give the folder of one, {names}")
-    if voc_xml.find_xml_folder(root, DEFAULT_SPLIT) or any(root.glob("*/*.xml")):
+    if any(any(root.glob(f"{folders}*.xml")) for folders in ("", "*/", "*/*/", "*/*/*/")):
         return root
     raise DatasetError(
         f"{root / _LISTS}: no such folder: give VOCdevkit/VOC2012 or another year, or a folder "
         f"with annotation files in XML; {root} has {describe_folder(root)}"
     )
+
+
+def _map_folder(year: Path, name: str) -> Path:
+    folder = year / f"{name}{_OF_LABELME}"
+    return folder if folder.is_dir() else year / name
 
 
 def _list_sources(
@@ -177,7 +186,7 @@ def _list_names(year: Path, split: str) -> tuple[Sequence[str], tuple[Path, ...]
         return read_names(path), (path,), ()
     if others:
         return read_names(others[0]), (others[0],), (f"images are those of {others[0]}",)
-    folder = year / _CLASSES
+    folder = _map_folder(year, _CLASSES)
     names = sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.png"))
     if not names:
         raise DatasetError(f"{folder}: has no PNG: give the folder of a year with class maps")
@@ -187,8 +196,8 @@ def _list_names(year: Path, split: str) -> tuple[Sequence[str], tuple[Path, ...]
 def _source_in_voc(year: Path, name: str, photo_folder: Path) -> _Source:
     return _Source(
         name=name,
-        class_path=year / _CLASSES / f"{name}.png",
-        object_path=year / _OBJECTS / f"{name}.png",
+        class_path=_map_folder(year, _CLASSES) / f"{name}.png",
+        object_path=_map_folder(year, _OBJECTS) / f"{name}.png",
         photo_path=find_by_stem(photo_folder, name) or photo_folder / f"{name}.jpg",
         xml_path=year / _BOXES / f"{name}.xml",
     )
@@ -276,29 +285,27 @@ def _add_drawn_boxes(
     xml_path = xml_of(image)
     if xml_path is None:
         return label
-    objects: list[tuple[str, VocObject]] = []
-    drops = list(label.drops)
-    for thing in read_xml(xml_path).objects:
-        try:
-            objects.append((thing.place, to_voc_object(thing, classes.categories)))
-        except DatasetError as error:
-            if not allow_missing:
-                raise
-            drops.append(
-                Drop(place=thing.place, reason=str(error).removeprefix(f"{thing.place}: "))
-            )
+    found = take_objects(
+        read_xml(xml_path), image.size_wh, classes.categories, allow_missing=allow_missing
+    )
     things = [s for s in label.segments if classes.categories.by_id(s.category_id).is_thing]
     instances = [segment for segment in things if not segment.is_group]
-    pairs = pair_up([thing for _, thing in objects], instances)
+    pairs = pair_up(found.objects, instances)
     # Numbers of objects without a mask follow all segments.
     free = max((s.segment_id for s in label.segments), default=0) + 1
     own_boxes, unseen = {}, {}
-    for n, (place, found) in enumerate(objects):
+    for n, thing in enumerate(found.objects):
         number = instances[pairs[n]].segment_id if n in pairs else free + n
-        own_boxes[number] = Box(category_id=found.category_id, box_xyxy=found.box_xyxy)
+        own_boxes[number] = Box(category_id=thing.category_id, box_xyxy=thing.box_xyxy)
         if n not in pairs:
-            unseen[number] = Drop(place=place, reason="it has a box and no mask")
-    return replace(label, own_boxes=own_boxes, unseen=unseen, drops=tuple(drops))
+            unseen[number] = Drop(place=thing.place, reason="it has a box and no mask")
+    return replace(
+        label,
+        own_boxes=own_boxes,
+        unseen=unseen,
+        drops=(*label.drops, *found.drops),
+        doubts=(*label.doubts, *found.doubts),
+    )
 
 
 def _check_shape(path: Path, pixels: NDArray[np.integer], image: Image) -> None:

@@ -12,13 +12,16 @@ from scipy.optimize import linear_sum_assignment
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
+from annotools.formats.coco_entries import find_box
 from annotools.formats.json_values import read_short
-from annotools.records import BoxXYXY, Segment
+from annotools.formats.pictures import MAX_PIXELS
+from annotools.records import BoxXYXY, Drop, Segment
 
-MAX_XML_BYTES = 2**20
-"""An annotation is a few kilobytes; a longer file is taken for damage or malice."""
+MAX_XML_BYTES = 2**23
+"""Some 30 000 objects; a longer file is taken for damage or malice."""
 
-_MAX_COORDINATE = 2**27
+BELOW_ONE = "a side of its box is below 1, where VOC begins to count, and taken as 1"
+OUTSIDE = "its box reaches out of its image and is clipped to it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,35 +33,6 @@ class XmlObject:
     corners: Mapping[str, str]
     is_difficult: bool
     is_truncated: bool
-
-    @property
-    def box_xyxy(self) -> BoxXYXY:
-        """The box, half-open as everywhere inside the code.
-
-        In the files boxes are 1-based and inclusive, some with fractions, which are rounded.
-
-        Raises:
-            DatasetError: for an impossible box.
-        """
-        x0, y0, x1, y1 = (self._coordinate(key) for key in ("xmin", "ymin", "xmax", "ymax"))
-        if x0 > x1 or y0 > y1:
-            raise DatasetError(
-                f"{self.place}: box {x0}, {y0}, {x1}, {y1} ends before it begins: correct it"
-            )
-        return x0 - 1, y0 - 1, x1, y1
-
-    def _coordinate(self, key: str) -> int:
-        text = self.corners[key]
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        # Written this way round, the comparison also refuses what is not a number.
-        if not 1 <= value <= _MAX_COORDINATE:
-            raise DatasetError(
-                f"{self.place}: {key} is {text!r}, not a pixel counted from 1: correct it"
-            )
-        return round(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,29 +46,36 @@ class XmlFile:
 
 @dataclass(frozen=True, kw_only=True)
 class VocObject:
-    """An object of an annotation file with a category and a half-open box."""
+    """An object of an annotation file with a category and a half-open box inside its image."""
 
+    place: str
     category_id: int
     box_xyxy: BoxXYXY
     is_difficult: bool
     is_truncated: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class VocObjects:
+    """The objects of an image, those that are impossible, and boxes taken as others than given."""
+
+    objects: tuple[VocObject, ...]
+    drops: tuple[Drop, ...]
+    doubts: tuple[Drop, ...]
+
+
 def read_xml(path: Path) -> XmlFile:
     """Return what an annotation file says, in its order.
 
     Raises:
-        DatasetError: for a file that is missing, too long, not XML, or has entities.
+        DatasetError: for a file that is missing, too long, not XML, not VOC's, or has entities.
     """
-    data = read_short(path, MAX_XML_BYTES)
-    try:
-        text = data.decode("utf-8-sig")
-        # Entities can refer to other files or grow without end; annotations have none.
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            raise DatasetError(f"{path}: declares a document type: remove it")
-        root = ElementTree.fromstring(text)
-    except (UnicodeDecodeError, ElementTree.ParseError) as error:
-        raise DatasetError(f"{path}: not valid XML ({error}): download it again") from error
+    root = _parse(path, read_short(path, MAX_XML_BYTES))
+    if root.tag != "annotation":
+        raise DatasetError(
+            f"{path}: begins with <{root.tag[:40]}>, not with VOC's <annotation>: export it as "
+            "Pascal VOC"
+        )
     elements = enumerate(root.findall("object"), start=1)
     return XmlFile(
         file_name=root.findtext("filename", "").strip(),
@@ -103,31 +84,48 @@ def read_xml(path: Path) -> XmlFile:
     )
 
 
-def read_xml_boxes(path: Path, categories: CategorySet) -> tuple[VocObject, ...]:
-    """Return the objects of an annotation file, in its order.
+def take_objects(
+    xml: XmlFile, size_wh: tuple[int, int], categories: CategorySet, *, allow_missing: bool
+) -> VocObjects:
+    """Return the objects of an annotation file with categories and boxes, in its order.
+
+    In the files boxes are 1-based and inclusive, some with fractions. Sides are rounded and clipped
+    to the image as `find_box` has it.
+
+    Args:
+        xml: the file.
+        size_wh: width and height of its image in pixels.
+        categories: among whose things are the names of the objects.
+        allow_missing: list objects of unknown class or with an impossible box as drops.
 
     Raises:
-        DatasetError: as `read_xml`, and for an object of unknown class or with an impossible box.
+        DatasetError: for such an object, unless allowed.
     """
-    return tuple(to_voc_object(thing, categories) for thing in read_xml(path).objects)
-
-
-def to_voc_object(thing: XmlObject, categories: CategorySet) -> VocObject:
-    """Return an object with the category of its name.
-
-    Raises:
-        DatasetError: for an unknown class or an impossible box.
-    """
-    known = (c.category_id for c in categories.categories if c.is_thing and c.name == thing.name)
-    category_id = next(known, None)
-    if category_id is None:
-        raise DatasetError(f"{thing.place}: {thing.name!r} is no class of the dataset: correct it")
-    return VocObject(
-        category_id=category_id,
-        box_xyxy=thing.box_xyxy,
-        is_difficult=thing.is_difficult,
-        is_truncated=thing.is_truncated,
-    )
+    things = (c for c in categories.categories if c.is_thing)
+    # Of two categories of one name the first is meant.
+    id_of = {category.name: category.category_id for category in reversed(tuple(things))}
+    objects, drops, doubts = [], [], []
+    for thing in xml.objects:
+        try:
+            if thing.name not in id_of:
+                raise DatasetError(f"{thing.name!r} is no class of the dataset: correct it")
+            box_xyxy, reasons = _take_box(thing, size_wh)
+        except DatasetError as error:
+            if not allow_missing:
+                raise DatasetError(f"{thing.place}: {error}") from error
+            drops.append(Drop(place=thing.place, reason=str(error)))
+            continue
+        doubts += [Drop(place=thing.place, reason=reason) for reason in reasons]
+        objects.append(
+            VocObject(
+                place=thing.place,
+                category_id=id_of[thing.name],
+                box_xyxy=box_xyxy,
+                is_difficult=thing.is_difficult,
+                is_truncated=thing.is_truncated,
+            )
+        )
+    return VocObjects(objects=tuple(objects), drops=tuple(drops), doubts=tuple(doubts))
 
 
 def pair_up(objects: Sequence[VocObject], segments: Sequence[Segment]) -> dict[int, int]:
@@ -159,6 +157,23 @@ def box_overlaps(objects: Sequence[VocObject], segments: Sequence[Segment]) -> N
     return np.asarray(shared / (area_one + area_two - shared))
 
 
+def _parse(path: Path, data: bytes) -> ElementTree.Element:
+    # Entities can refer to other files or grow without end; annotations have none. Encodings that
+    # the parser knows have ASCII's bytes, in UTF-16 with zeros between.
+    if any(word in data.replace(b"\0", b"") for word in (b"<!DOCTYPE", b"<!ENTITY")):
+        raise DatasetError(f"{path}: declares a document type: remove it")
+    content: str | bytes
+    try:
+        # Many files are in UTF-8 whatever they declare.
+        content = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        content = data
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DatasetError(f"{path}: not valid XML ({error}): download it again") from error
+
+
 def _describe(place: str, element: ElementTree.Element) -> XmlObject:
     return XmlObject(
         place=place,
@@ -167,3 +182,31 @@ def _describe(place: str, element: ElementTree.Element) -> XmlObject:
         is_difficult=element.findtext("difficult", "0").strip() == "1",
         is_truncated=element.findtext("truncated", "0").strip() == "1",
     )
+
+
+def _take_box(thing: XmlObject, size_wh: tuple[int, int]) -> tuple[BoxXYXY, list[str]]:
+    """Return the half-open box of an object, and in what it is not as the file has it.
+
+    Raises:
+        DatasetError: without the place, for an impossible one.
+    """
+    x0, y0, x1, y1 = (_number(thing, key) for key in ("xmin", "ymin", "xmax", "ymax"))
+    if x0 > x1 or y0 > y1:
+        raise DatasetError(f"box {x0:g}, {y0:g}, {x1:g}, {y1:g} ends before it begins: correct it")
+    box_xyxy = find_box([x0 - 1, y0 - 1, x1 - x0 + 1, y1 - y0 + 1], size_wh)
+    reasons = [BELOW_ONE] if min(x0, y0) < 1 else []
+    # What rounds to the last pixel is in the image.
+    is_outside = any(end >= size + 0.5 for end, size in zip((x1, y1), size_wh, strict=True))
+    return box_xyxy, [*reasons, OUTSIDE] if is_outside else reasons
+
+
+def _number(thing: XmlObject, key: str) -> float:
+    text = thing.corners[key]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    # Written this way round, the comparison also refuses what is not a number.
+    if not abs(value) <= MAX_PIXELS:
+        raise DatasetError(f"{key} is {text!r}, not a number of pixels: correct it")
+    return value

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,16 +23,23 @@ VOID_VALUE = 255
 _FILES = ("labelmap.txt", "class_names.txt")
 _MAX_BYTES = 2**20
 _VOID_COLOUR = (224, 224, 192)
-_IGNORED = "__ignore__"
-"""labelme's name of what is void."""
+_VOID_NAMES = frozenset({"ignored", "ignore", "void"})
+"""Names of what a label map lists as a class and is none: datumaro writes the first."""
+
+_UNCOUNTED = "__ignore__"
+"""labelme's name of what is void, which has no number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VocClasses:
-    """The classes of a dataset; `path` is of the file that names them, None for VOC's own."""
+    """The classes of a dataset; `path` is of the file that names them, None for VOC's own.
+
+    `void_colours` are by the values that stand for void beside 255.
+    """
 
     categories: CategorySet
     path: Path | None = None
+    void_colours: Mapping[int, tuple[int, int, int] | None] = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -41,9 +48,22 @@ class VocClasses:
 
     @cached_property
     def id_of_colour(self) -> Mapping[int, int]:
-        """Class id by colour, as `_codes` has it."""
-        colours = {_code(*c.colour): c.category_id for c in self.categories.categories}
-        return {_code(*_VOID_COLOUR): VOID_VALUE, **colours}
+        """Class id by colour, as `_code` has it.
+
+        Raises:
+            DatasetError: when two classes have the same colour.
+        """
+        found = {_code(*colour): VOID_VALUE for colour in self.void_colours.values() if colour}
+        found.setdefault(_code(*_VOID_COLOUR), VOID_VALUE)
+        for category in self.categories.categories:
+            code = _code(*category.colour)
+            if code in found:
+                raise DatasetError(
+                    f"{self.path}: {category.name!r} has the colour {category.colour} of another "
+                    "class, so that a map in colours says neither: give it its own"
+                )
+            found[code] = category.category_id
+        return found
 
 
 def find_classes(folder: Path) -> VocClasses:
@@ -55,15 +75,22 @@ def find_classes(folder: Path) -> VocClasses:
     path = next((folder / name for name in _FILES if (folder / name).is_file()), None)
     if path is None:
         return VocClasses(categories=VOC_CATEGORIES)
-    lines = read_short(path, _MAX_BYTES).decode("utf-8", errors="replace").splitlines()
-    rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    split = [_split(path, row) for row in rows if row != _IGNORED]
-    names = [name for name, _ in split]
+    lines = read_short(path, _MAX_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    stripped = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    rows = [_split(path, line) for line in stripped if line != _UNCOUNTED]
+    names = [name for name, _ in rows]
     if not names or len(set(names)) < len(names):
         raise DatasetError(f"{path}: lists no class, or one twice: correct it")
-    if not any(map(is_background_name, names)):
-        split.insert(0, ("background", (0, 0, 0)))
-    background_id = next(i for i, (name, _) in enumerate(split) if is_background_name(name))
+    background_id = next((i for i, name in enumerate(names) if is_background_name(name)), 0)
+    # A list without a background begins with the first class; one that begins with void calls so
+    # what is 0.
+    if not is_background_name(names[background_id]) and names[0].lower() not in _VOID_NAMES:
+        rows.insert(0, ("background", (0, 0, 0)))
+    void = {
+        i: colour
+        for i, (name, colour) in enumerate(rows)
+        if i != background_id and (name.lower() in _VOID_NAMES or colour == _VOID_COLOUR)
+    }
     categories = tuple(
         Category(
             category_id=i,
@@ -71,11 +98,12 @@ def find_classes(folder: Path) -> VocClasses:
             is_thing=i != background_id,
             colour=colour or ((0, 0, 0) if i == 0 else distinct_colour(i - 1)),
         )
-        for i, (name, colour) in enumerate(split)
+        for i, (name, colour) in enumerate(rows)
+        if i not in void
     )
     with name_place(str(path)):
         found = CategorySet(categories=categories, background_id=background_id)
-    return VocClasses(categories=found, path=path)
+    return VocClasses(categories=found, path=path, void_colours=void)
 
 
 def name_classes(names: set[str]) -> CategorySet:
@@ -103,6 +131,8 @@ def decode_classes(path: Path, classes: VocClasses) -> NDArray[np.integer]:
     """
     pixels = decode_map(path)
     if pixels.ndim == 2 or pixels.dtype != np.uint8:
+        for value in classes.void_colours:
+            pixels[pixels == value] = VOID_VALUE
         return pixels
     codes, place = np.unique(_codes(pixels), return_inverse=True)
     unknown = [code for code in codes.tolist() if code not in classes.id_of_colour]
@@ -137,16 +167,21 @@ def decode_objects(path: Path) -> NDArray[np.integer]:
 
 
 def _split(path: Path, row: str) -> tuple[str, tuple[int, int, int] | None]:
-    """Return the name and the colour of a line, None where it has no colour."""
-    # A name may have a colon; a line of a label map ends with parts and actions, mostly empty.
-    parts = row.rsplit(":", 3)
-    if path.name != _FILES[0] or len(parts) < 4:
+    """Return the name and the colour of a line, None where it has no colour.
+
+    A line of a label map is `NAME:R,G,B:PARTS:ACTIONS`, in which the name may have colons, and all
+    behind it may be empty; `NAME` and `NAME:R,G,B` are taken too.
+    """
+    if path.name != _FILES[0] or ":" not in row:
         return row, None
-    numbers = [int(n) for n in parts[1].split(",") if n.strip().isdecimal()]
+    name, colour, *_ = row.rsplit(":", 3 if row.count(":") > 2 else 1)
+    if not colour.strip():
+        return name, None
+    numbers = [int(n) for n in colour.split(",") if n.strip().isdecimal()]
     if len(numbers) != 3 or max(numbers) > 255:
         raise DatasetError(f"{path}: {row!r} is not NAME:R,G,B:PARTS:ACTIONS: correct it")
     red, green, blue = numbers
-    return parts[0], (red, green, blue)
+    return name, (red, green, blue)
 
 
 def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -2,11 +2,14 @@
 
 LabelImg, Roboflow, CVAT and `annotools convert --box-format voc` write such folders. Files are in
 `Annotations`, in `boxes`, in the folder of a split beside the photos, or in the root; the classes
-are those of `labelmap.txt` or `class_names.txt` where there is one, else VOC's own or those named.
+are those of `labelmap.txt` or `class_names.txt` where there is one, else VOC's own, or those that
+the files of all splits name, in the order of the alphabet.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +18,21 @@ from annotools.errors import DatasetError
 from annotools.formats.forms import Forms, as_whole, form_remarks
 from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_places import describe_folder, find_by_stem, plain_name
+from annotools.formats.photo_places import (
+    PhotoFolder,
+    describe_folder,
+    find_by_stem,
+    is_there,
+    plain_name,
+)
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.pictures import is_possible_size
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
-from annotools.formats.voc_boxes import XmlFile, XmlObject, read_xml, to_voc_object
+from annotools.formats.voc_boxes import XmlFile, read_xml, take_objects
 from annotools.formats.voc_classes import find_classes, name_classes
-from annotools.records import Box, BoxXYXY, Dataset, Drop, FullLabel, Image, WeakLabel
+from annotools.records import Box, Dataset, Drop, FullLabel, Image, WeakLabel
 
-_XML_FOLDERS = ("Annotations", "boxes", "annotations", "labels", "")
+_XML_FOLDERS = ("Annotations", "boxes", "annotations", "labels")
 _PHOTO_FOLDERS = ("JPEGImages", "images", "photos", "img")
 _LISTS = (Path("ImageSets", "Main"), Path("ImageSets", "Segmentation"))
 
@@ -56,14 +65,12 @@ def read(
     names, lists = _list_names(root, folder, split)
     files, drops = _read_all(folder, names, allow_missing=allow_missing)
     classes = find_classes(root)
-    categories = classes.categories
     if classes.path is None:
-        categories = name_classes({thing.name for xml in files.values() for thing in xml.objects})
-    photo_folders = [photos] if photos else [root / name for name in _PHOTO_FOLDERS]
-    photo_folders += [] if photos else [folder, root / split]
+        classes = replace(classes, categories=name_classes(_find_names(root, folder, files)))
+    photo_folders = _photo_folders(root, folder, split, photos)
     forms: Forms = Counter()
     images = [_describe(folder / f"{n}.xml", n, xml, photo_folders) for n, xml in files.items()]
-    has_photos = any(image.path for image in images)
+    has_photos = photos is not None or any(image.path for image in images)
     if has_photos:
         missing = [image for image in images if image.path is None]
         drops += [Drop(place=i.file_name, reason="the photo is missing") for i in missing]
@@ -71,16 +78,20 @@ def read(
     refuse_gaps(drops, allow_missing)
     weak_of = {
         image.image_id: _take_boxes(
-            image, files[str(image.image_id)], categories, forms, allow_missing=allow_missing
+            image,
+            files[str(image.image_id)],
+            classes.categories,
+            forms,
+            allow_missing=allow_missing,
         )
         for image in images
     }
     places = ", ".join(map(str, photo_folders))
-    alone = () if has_photos else (f"boxes alone are read: no photo of these is in {places}",)
+    alone = () if has_photos else (f"boxes alone are read: none has its photo in {places}",)
     return Dataset(
         name="voc",
         split=split,
-        categories=categories,
+        categories=classes.categories,
         images=tuple(images),
         read_label=partial(_refuse_masks, folder),
         read_photo=read_photo,
@@ -99,10 +110,17 @@ def read(
 
 def find_xml_folder(root: Path, split: str) -> Path | None:
     """Return the folder of a split's XML files, None where there is none."""
-    own = ("", "Annotations", "annotations", "labels")
-    folders = [root / one / name for one in names_of(split) for name in own]
-    folders += [root / name for name in _XML_FOLDERS]
-    return next((folder for folder in folders if any(folder.glob("*.xml"))), None)
+    folders = [*_split_folders(root, split), *(root / name for name in _XML_FOLDERS)]
+    # Names may have folders of their own; below the root these are of other splits.
+    found = (folder for folder in folders if any(folder.rglob("*.xml")))
+    return next(found, root if any(root.glob("*.xml")) else None)
+
+
+def _split_folders(root: Path, split: str) -> list[Path]:
+    """Return where the XML files of a split are, if it has a folder of its own."""
+    pairs = [(one, name) for one in names_of(split) for name in _XML_FOLDERS]
+    inside = [root / one / name for one, name in pairs] + [root / name / one for one, name in pairs]
+    return [*inside, *(root / one for one in names_of(split))]
 
 
 def _list_names(root: Path, folder: Path, split: str) -> tuple[Sequence[str], tuple[Path, ...]]:
@@ -111,13 +129,13 @@ def _list_names(root: Path, folder: Path, split: str) -> tuple[Sequence[str], tu
         path = root / lists / f"{split}.txt"
         if path.is_file():
             return read_names(path), (path,)
-    is_of_split = any(folder.is_relative_to(root / name) for name in names_of(split))
-    if not is_of_split and split != DEFAULT_SPLIT:
+    if folder not in _split_folders(root, split) and split != DEFAULT_SPLIT:
         raise DatasetError(
             f"{root}: has no list of split {split!r} in ImageSets/Main, and no such folder: leave "
             f"--split out to read all of {folder}"
         )
-    paths = sorted(folder.rglob("*.xml"))
+    # Below the root lie other things too.
+    paths = sorted(folder.glob("*.xml") if folder == root else folder.rglob("*.xml"))
     return [path.relative_to(folder).with_suffix("").as_posix() for path in paths], ()
 
 
@@ -134,13 +152,46 @@ def _read_all(
     return files, drops
 
 
+def _find_names(root: Path, folder: Path, files: Mapping[str, XmlFile]) -> set[str]:
+    """Return the names of classes in all splits, so that these have the same category ids."""
+    names = {thing.name for xml in files.values() for thing in xml.objects}
+    read = {folder / f"{name}.xml" for name in files}
+    for path in set(root.rglob("*.xml")) - read:
+        # What is wrong with files of another split does not matter to this one.
+        with suppress(DatasetError):
+            names |= {thing.name for thing in read_xml(path).objects}
+    return names
+
+
+def _photo_folders(root: Path, folder: Path, split: str, given: Path | None) -> list[Path]:
+    """Return where photos may be: the given folder alone, or those that are there."""
+    if given is not None:
+        if not given.is_dir():
+            raise DatasetError(f"{given}: no such folder: give --photos the folder of the photos")
+        return [given]
+    parts = [root / name for name in _PHOTO_FOLDERS]
+    own = [part for one in names_of(split) for part in (root / one, *(p / one for p in parts))]
+    own += [root / one / name for one in names_of(split) for name in _PHOTO_FOLDERS]
+    places = dict.fromkeys([*own, *parts, folder, root])
+    return [place for place in places if place.is_dir()]
+
+
 def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]) -> Image:
     """Return the record of an image; its size is that of the file, or else of its photo."""
     own_name = plain_name(xml.file_name).rpartition("/")[2]
+    file_name = f"{name}{Path(own_name).suffix or '.jpg'}"
+    if own_name == name.rpartition("/")[2]:
+        # Of two photos that differ in their suffix, each has it in the name of its file.
+        file_name = name
     photo = next((p for f in photo_folders if (p := find_by_stem(f, name)) is not None), None)
-    if photo is None and own_name:
-        named = (folder / own_name for folder in photo_folders)
-        photo = next((p for p in named if p.is_file()), None)
+    if photo is not None:
+        file_name = f"{name}{photo.suffix}"
+    elif own_name:
+        named = ((f, PhotoFolder(folder=f).find(xml.file_name)) for f in photo_folders)
+        found = next(((f, path) for f, path in named if path and is_there(path)), None)
+        if found is not None:
+            photo = found[1]
+            file_name = photo.relative_to(found[0]).as_posix()
     sides = tuple(map(as_whole, xml.size_texts))
     width, height = (side or 0 for side in sides)
     if not is_possible_size(width, height):
@@ -150,10 +201,9 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
                 "there to be measured: give its size, or --photos its folder"
             )
         width, height = read_photo_head(photo).upright_wh
-    suffix = Path(own_name).suffix if photo is None else photo.suffix
     return Image(
         image_id=name,
-        file_name=f"{name}{suffix or '.jpg'}",
+        file_name=file_name,
         width=width,
         height=height,
         path=photo,
@@ -164,48 +214,10 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
 def _take_boxes(
     image: Image, xml: XmlFile, categories: CategorySet, forms: Forms, *, allow_missing: bool
 ) -> WeakLabel:
-    boxes, drops = [], []
-    for thing in xml.objects:
-        try:
-            found = to_voc_object(_from_one(thing, forms), categories)
-            box_xyxy = _clip(thing.place, found.box_xyxy, image)
-        except DatasetError as error:
-            if not allow_missing:
-                raise
-            reason = str(error).removeprefix(f"{thing.place}: ")
-            drops.append(Drop(place=thing.place, reason=reason))
-            continue
-        boxes.append(Box(category_id=found.category_id, box_xyxy=box_xyxy))
-    return WeakLabel(
-        image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=tuple(drops)
-    )
-
-
-def _from_one(thing: XmlObject, forms: Forms) -> XmlObject:
-    """Return an object whose coordinates of less than 1 are 1, where images begin."""
-    corners = {}
-    for key, text in thing.corners.items():
-        try:
-            is_outside = float(text) < 1
-        except ValueError:
-            is_outside = False
-        corners[key] = "1" if is_outside else text
-        if is_outside:
-            forms["a coordinate is below 1, where VOC begins to count, and taken as 1"] += 1
-    return XmlObject(
-        place=thing.place,
-        name=thing.name,
-        corners=corners,
-        is_difficult=thing.is_difficult,
-        is_truncated=thing.is_truncated,
-    )
-
-
-def _clip(place: str, box_xyxy: BoxXYXY, image: Image) -> BoxXYXY:
-    x0, y0, x1, y1 = box_xyxy
-    if x0 >= image.width or y0 >= image.height:
-        raise DatasetError(f"{place}: has no pixel in its image: correct it")
-    return x0, y0, min(x1, image.width), min(y1, image.height)
+    found = take_objects(xml, image.size_wh, categories, allow_missing=allow_missing)
+    forms.update(doubt.reason for doubt in found.doubts)
+    boxes = (Box(category_id=x.category_id, box_xyxy=x.box_xyxy) for x in found.objects)
+    return WeakLabel(image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=found.drops)
 
 
 def _give(weak_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:

@@ -168,8 +168,7 @@ def test_a_box_elsewhere_is_not_that_of_the_segment(tmp_path: Path) -> None:
 
 def test_a_box_that_leaves_the_image(tmp_path: Path) -> None:
     assert find_between(tmp_path, BOTH, (BOTH[0], (DOG, (60, 20, 121, 70)))) == [
-        "error Annotations/a.xml: object 2: box 61, 21, 121, 70 reaches out of its image of "
-        "120 x 80: correct it"
+        "warning Annotations/a.xml: object 2: its box reaches out of its image and is clipped to it"
     ]
 
 

@@ -17,7 +17,7 @@ from annotools.conversion.convert import convert
 from annotools.conversion.wanted import Wanted
 from annotools.formats import READERS, coco_panoptic, read_dataset, weak_json
 from annotools.formats.source import Source
-from annotools.formats.voc_boxes import read_xml_boxes
+from annotools.formats.voc_boxes import read_xml, take_objects
 from annotools.label_maps import build_label
 from annotools.prices.times import read_times
 from annotools.records import (
@@ -251,9 +251,10 @@ def test_our_reader_of_voc_files_reads_what_was_written(write: Callable[..., Pat
     label = make_label([[1, 1, 2], [1, 3, 2]], {1: 0, 2: 15, 3: 2}, groups=[3], image_id="a")
     dataset = make_dataset({"a.png": label}, VOC_CATEGORIES)
     out = write("boxes", dataset=dataset, box_format="voc")
+    xml = read_xml(out / "boxes" / "a.xml")
     found = [
         Box(category_id=o.category_id, box_xyxy=o.box_xyxy, is_group=o.is_difficult)
-        for o in read_xml_boxes(out / "boxes" / "a.xml", VOC_CATEGORIES)
+        for o in take_objects(xml, (3, 2), VOC_CATEGORIES, allow_missing=False).objects
     ]
     assert tuple(found) == weaken(label, VOC_CATEGORIES, "boxes", None).boxes
     assert [box.category_id for box in found] == [15, 2]

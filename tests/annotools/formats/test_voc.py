@@ -1,4 +1,5 @@
 import pickle
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -8,14 +9,12 @@ from PIL import Image as Picture
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset, voc
-from annotools.formats.voc_boxes import VocObject, read_xml_boxes
-from annotools.records import Segment
+from annotools.formats.voc_boxes import BELOW_ONE, OUTSIDE, read_xml, take_objects
+from annotools.records import Drop, Segment
+from annotools.weak_labels.weaken import weaken
 from tests.real_data import real_data
 
 AEROPLANE, BICYCLE, PERSON = 1, 2, 15
-OBJECT = """<object><name>person</name><truncated>1</truncated><difficult>0</difficult>
-<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>
-<part><name>head</name><bndbox><xmin>7</xmin></bndbox></part></object>"""
 
 
 def write_map(path, rows):
@@ -49,11 +48,6 @@ def read_only_label(root, classes, objects):
     write_list(root, "train", "a")
     dataset = voc.read(root, "train")
     return dataset.read_label(dataset.images[0])
-
-
-def write_xml(path, *objects, head=""):
-    path.write_text(f"{head}<annotation>{''.join(objects)}</annotation>", encoding="utf-8")
-    return path
 
 
 def test_categories_are_the_kit_s():
@@ -253,55 +247,84 @@ def test_missing_files_are_refused_or_listed(tmp_path):
     assert [(s.category_id, s.is_group) for s in label.segments] == [(PERSON, True), (0, False)]
 
 
-def test_boxes_are_turned_half_open(tmp_path):
-    other = OBJECT.replace("person", " bicycle ").replace("<truncated>1</truncated>", "")
-    path = write_xml(
-        tmp_path / "a.xml",
-        OBJECT.format(1, 2, 3, 4),
-        other.format("45.0", "45.7", "50.4", 60).replace("difficult>0", "difficult>1"),
+def write_objects(year, name, *objects):
+    """Objects are a name, four corners as in the file, and whether they are difficult."""
+    path = year / "Annotations" / f"{name}.xml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = (
+        f"<object><name>{thing}</name><difficult>{difficult}</difficult><bndbox>"
+        + "".join(
+            f"<{key}>{corner}</{key}>"
+            for key, corner in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+        )
+        + "</bndbox></object>"
+        for thing, corners, difficult in objects
     )
+    path.write_text(f"<annotation>{''.join(texts)}</annotation>")
+    return path
 
-    assert read_xml_boxes(path, VOC_CATEGORIES) == (
-        VocObject(category_id=PERSON, box_xyxy=(0, 1, 3, 4), is_difficult=False, is_truncated=True),
-        VocObject(
-            category_id=BICYCLE, box_xyxy=(44, 45, 50, 60), is_difficult=True, is_truncated=False
-        ),
+
+def test_objects_have_the_boxes_that_were_drawn(tmp_path):
+    """In any order; one is difficult and has no mask, one mask has no box, a group has its own."""
+    path = write_objects(
+        tmp_path,
+        "a",
+        ("person", (5, 1, 8, 2), 0),
+        ("bicycle", (9, 1, 9, 1), 1),
+        ("person", (0, 1, 4, 3), 0),
     )
+    classes = [[15, 15, 0, 0, 15, 15, 0, 0, 0], [15, 0, 0, 0, 15, 0, 1, 0, 2]]
+    objects = [[1, 1, 0, 0, 2, 2, 0, 0, 0], [1, 0, 0, 0, 2, 0, 3, 0, 0]]
+    label = read_only_label(tmp_path, classes, objects)
+
+    boxes = {n: (b.category_id, b.box_xyxy, b.is_group) for n, b in label.objects.items()}
+    assert boxes == {
+        1: (PERSON, (0, 0, 4, 2), False),
+        2: (PERSON, (4, 0, 8, 2), False),
+        3: (AEROPLANE, (6, 1, 7, 2), False),
+        4: (BICYCLE, (8, 1, 9, 2), True),
+        5: (0, (1, 0, 9, 2), False),
+        7: (BICYCLE, (8, 0, 9, 1), False),
+    }
+    assert label.unseen == {7: Drop(place=f"{path}: object 2", reason="it has a box and no mask")}
+    assert label.doubts == (
+        Drop(place=f"{path}: object 3", reason=BELOW_ONE),
+        Drop(place=f"{path}: object 3", reason=OUTSIDE),
+    )
+    segment = next(segment for segment in label.segments if segment.segment_id == 1)
+    assert segment.box_xyxy == (0, 0, 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (OBJECT.format(1, 1, 5, 5).replace("person", "tree"), "object 1: 'tree' is no class"),
-        (OBJECT.format(5, 1, 4, 5), "box 5, 1, 4, 5 ends before it begins"),
-        (OBJECT.format(0, 1, 4, 5), "xmin is '0', not a pixel"),
-        (OBJECT.format(1, "x", 4, 5), "ymin is 'x'"),
-        (OBJECT.format(1, 1, "nan", 5), "xmax is 'nan'"),
-        (OBJECT.format(1, 1, "inf", 5), "xmax is 'inf'"),
-        ("<object><name>person</name></object>", "xmin is ''"),
-        ("<object>", "not valid XML"),
-        ("\0", "not valid XML"),
-        ("&a;", "not valid XML"),
-        ("<!-- " + "x" * 2**20 + "-->", "is longer than"),
-    ],
-)
-def test_impossible_annotations(tmp_path, text, message):
-    path = write_xml(tmp_path / "a.xml", text)
-
-    with pytest.raises(DatasetError, match=message) as caught:
-        read_xml_boxes(path, VOC_CATEGORIES)
-    assert str(caught.value).startswith(str(path))
-    assert "\n" not in str(caught.value)
+def test_impossible_drawn_boxes_are_drops_where_that_is_allowed(tmp_path):
+    path = write_objects(tmp_path, "a", ("person", (2, 1, 1, 1), 0), ("tree", (1, 1, 1, 1), 0))
+    with pytest.raises(DatasetError, match=r"a.xml: object 1: box 2, 1, 1, 1 ends before"):
+        read_only_label(tmp_path, [[15, 0]], [[1, 0]])
+    dataset = voc.read(tmp_path, "train", allow_missing=True)
+    label = dataset.read_label(dataset.images[0])
+    assert [drop.place for drop in label.drops] == [f"{path}: object 1", f"{path}: object 2"]
+    assert label.objects[1].box_xyxy == (0, 0, 1, 1)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_document_types_are_refused(tmp_path, encoding):
-    bomb = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation>&b;</annotation>'
-    path = tmp_path / "a.xml"
-    path.write_bytes(bomb.encode(encoding))
+def test_folders_of_maps_without_any_have_boxes_alone(tmp_path):
+    write_objects(tmp_path, "a", ("person", (1, 1, 2, 2), 0))
+    write_image(tmp_path, "a", classes=None, objects=None)
+    (tmp_path / "SegmentationClass").mkdir()
+    dataset = voc.read(tmp_path, "train")
+    assert dataset.read_weak is not None
 
-    with pytest.raises(DatasetError, match=r"declares a document type|not valid XML"):
-        read_xml_boxes(path, VOC_CATEGORIES)
+
+def test_real_boxes_are_those_of_the_annotation_files():
+    year = real_data("voc", "VOCdevkit", "VOC2007")
+    dataset = voc.read(year, "train")
+    for image in dataset.images:
+        tree = ElementTree.parse(year / "Annotations" / f"{image.image_id}.xml")
+        corners = [
+            [int(float(t.findtext(k, ""))) for k in ("xmin", "ymin", "xmax", "ymax")]
+            for t in tree.iterfind("object/bndbox")
+        ]
+        weak = weaken(dataset.read_label(image), dataset.categories, "boxes", None)
+        drawn = sorted((x0 - 1, y0 - 1, x1, y1) for x0, y0, x1, y1 in corners)
+        assert sorted(box.box_xyxy for box in weak.boxes) == drawn
 
 
 def overlap(first, second):
@@ -320,7 +343,8 @@ def test_real_masks_pair_up_with_the_boxes():
     overlaps = []
     for image in dataset.images:
         label = dataset.read_label(image)
-        objects = read_xml_boxes(year / "Annotations" / f"{image.image_id}.xml", VOC_CATEGORIES)
+        xml = read_xml(year / "Annotations" / f"{image.image_id}.xml")
+        objects = take_objects(xml, image.size_wh, VOC_CATEGORIES, allow_missing=False).objects
         instances = [s for s in label.segments if s.category_id != 0]
         table = [[overlap(s.box_xyxy, o.box_xyxy) for o in objects] for s in instances]
         assert [s.segment_id for s in instances] == list(range(1, len(objects) + 1))
