@@ -106,15 +106,18 @@ def read(
         notes.append(f"{num_from_sbd} images have SBD's labels, in which nothing is void")
     if grouped:
         notes.append(f"things are groups in {len(grouped)} images that have no object map")
+    images = tuple(map(_describe, kept))
+    has_photos = any(image.path is not None for image in images)
+    alone = () if has_photos else (f"labels alone are read: none has its photo in {photo_folder}",)
     return Dataset(
         name="voc",
         split=split,
         categories=classes.categories,
-        images=tuple(_describe(source) for source in kept),
+        images=images,
         read_label=partial(_read_label, classes, allow_missing),
         read_photo=read_photo,
         notes=tuple(notes),
-        remarks=(*remarks, *classes.remarks),
+        remarks=(*remarks, *classes.remarks, *alone),
         drops=tuple(drops),
         gaps=tuple(grouped),
         source_files=lists if classes.path is None else (*lists, classes.path),
