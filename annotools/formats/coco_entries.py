@@ -8,7 +8,13 @@ from typing import Any
 from annotools.errors import DatasetError
 from annotools.formats.forms import Forms
 from annotools.formats.json_values import entries, take
-from annotools.formats.photo_places import PhotoFolder, choose_folder, plain_name
+from annotools.formats.photo_places import (
+    PhotoFolder,
+    choose_folder,
+    describe_folder,
+    is_there,
+    plain_name,
+)
 from annotools.formats.photos import read_photo_head
 from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 from annotools.records import BoxXYXY, Drop, Image
@@ -73,8 +79,13 @@ def in_order(images: Iterable[Image]) -> tuple[Image, ...]:
 def photo_remarks(found: PhotoFolder, own_folder: Path) -> tuple[str, ...]:
     """Return what a user should know of where photos are; nothing of the format's own place."""
     if found.folder is None:
-        places = ", ".join(map(str, found.looked_in))
-        return (f"labels alone are read: no photo of the list is in {places}",)
+        first = ", ".join(map(str, found.looked_in[:3]))
+        count = len(found.looked_in)
+        has = "".join(f"; {p} has {describe_folder(p)}" for p in found.looked_in if p.is_dir())
+        return (
+            f"labels alone are read: no photo of the list is in {first}, ... ({count} folders{has}"
+            "): give --photos the folder if there is one",
+        )
     return () if found.folder == own_folder else (f"photos are in {found.folder}",)
 
 
@@ -105,7 +116,7 @@ def _take_size(
 ) -> tuple[int, int]:
     """Return the width and height that a list gives an image, or else its photo has."""
     keys = ("width", "height")
-    if photo is not None and any(entry.get(key) is None for key in keys) and photo.is_file():
+    if photo is not None and any(entry.get(key) is None for key in keys) and is_there(photo):
         forms["width or height is missing and taken from the photo"] += 1
         return read_photo_head(photo).upright_wh
     return take_size(place, entry, *keys)
@@ -205,17 +216,33 @@ def take_colour(
     return red, green, blue
 
 
-def drop_without_photo(images: tuple[Image, ...]) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
+def drop_without_photo(
+    images: Sequence[Image], folder: Path | None, *, allow_missing: bool
+) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
     """Part the images whose photo is missing, as drops, from the others.
 
     Images without a path have no photo to miss.
+
+    Args:
+        images: of a list.
+        folder: where their photos are, None where nobody looked.
+        allow_missing: whether a photo may be missing.
+
+    Raises:
+        DatasetError: for the first photo that is missing, unless that is allowed.
     """
     kept, drops = [], []
     for image in images:
-        if image.path is None or image.path.is_file():
+        if image.path is None or is_there(image.path):
             kept.append(image)
         else:
             drops.append(Drop(place=str(image.path), reason="the photo is missing"))
+    if drops and not allow_missing:
+        has = "" if folder is None else f"; {folder} has {describe_folder(folder)}"
+        raise DatasetError(
+            f"{drops[0].place}: {drops[0].reason} ({len(drops)} of {len(images)} are{has}): "
+            "download it again, give --photos its folder, or allow missing files"
+        )
     return tuple(kept), tuple(drops)
 
 

@@ -5,7 +5,8 @@ labelme's scripts, FiftyOne, Cityscapes' and Mapillary's panoptic lists. Nothing
 name of a tool: the first place that has a file counts.
 """
 
-from collections.abc import Iterator, Sequence
+import glob
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 _WHOLE_LISTS = (
     *("annotations/instances_default.json", "_annotations.coco.json", "result.json"),
     *("annotations.json", "labels.json", "dataset.json", "annotations/annotations.json"),
+    "annotations/instances.json",
 )
-"""Lists of all images: of CVAT, Roboflow, Label Studio, labelme, FiftyOne and labelme2coco."""
+"""Lists of all images: of CVAT, Roboflow, Label Studio, labelme, FiftyOne, labelme2coco and, last,
+Supervisely."""
 
 _WHOLE_PHOTOS = ("images", "images/default", "JPEGImages", "data", "photos", "img")
 
@@ -52,8 +55,9 @@ def find_instances(root: Path, split: str) -> CocoFiles:
     """
     own = root / "annotations" / f"instances_{split}.json"
     patterns = (
-        *("{}/_annotations.coco.json", "annotations/{}.json", "{}.json", "{}/annotations.json"),
-        *("{}/result.json", "{}/labels.json", "instances_{}.json", "{}/instances_{}.json"),
+        *("annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json"),
+        *("{}.json", "{}/annotations.json", "{}/result.json", "{}/labels.json"),
+        *("instances_{}.json", "{}/instances_{}.json", "{}/annotations/instances.json"),
     )
     path = _find_list(root, split, own, patterns, _WHOLE_LISTS, "instances")
     # A list of another year's split, such as instances_train2017.json, names its own photos.
@@ -69,20 +73,26 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
     if root.is_dir() and not own.is_file():
         own = root / "annotations" / f"panoptic_{split}.json"
     patterns = (
+        *("annotations/panoptic_{}.json", "panoptic_{}.json", "{}/panoptic.json"),
         *("cityscapes_panoptic_{}.json", "gtFine/cityscapes_panoptic_{}.json"),
-        *("{}/panoptic/panoptic_2018.json", "{}/v2.0/panoptic/panoptic_2020.json"),
-        *("panoptic_{}.json", "{}/panoptic.json", "annotations/{}.json", "{}.json"),
+        *("cityscapes_panoptic_{}_trainId.json", "gtFine/cityscapes_panoptic_{}_trainId.json"),
+        *("{}/v2.0/panoptic/panoptic_2020.json", "{}/v1.2/panoptic/panoptic_2018.json"),
+        *("{}/panoptic/panoptic_2018.json", "annotations/{}.json", "{}.json"),
     )
     path = _find_list(
         root, split, own, patterns, ("annotations/panoptic_default.json",), "panoptic"
     )
-    png_folders = (path.with_suffix(""), path.parent / "panoptic", path.parent)
-    beside = [
-        base / "leftImg8bit" / split for base in (root, path.parent, path.absolute().parent.parent)
-    ]
+    above = path.absolute().parent.parent if root.is_file() else path.parent.parent
+    # Others than COCO put the folder of label PNGs beside that of lists.
+    png_folders = (
+        *(path.with_suffix(""), path.parent / "panoptic", path.parent),
+        *(above / path.stem, above / "panoptic"),
+    )
+    beside = [base / "leftImg8bit" / split for base in (root, path.parent, above)]
     # Mapillary has photos beside the folder of labels, and label PNGs beside their list.
-    mapillary = [path.parent.parent / "images", path.parent.parent.parent / "images"]
-    folders = (*_photo_folders(root, path, (split,)), *beside, *mapillary)
+    mapillary = [above / "images", above.parent / "images"]
+    named = path.stem.removeprefix("panoptic_")
+    folders = (*_photo_folders(root, path, (split, named)), *beside, *mapillary)
     return CocoFiles(
         path=path,
         is_own=path == own,
@@ -95,11 +105,14 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
 def _photo_folders(root: Path, path: Path, splits: Sequence[str]) -> tuple[Path, ...]:
     base = root
     if root.is_file():
-        base = path.parent.parent if path.parent.name == "annotations" else path.parent
+        # A list may be given from within its folder.
+        in_annotations = path.absolute().parent.name == "annotations"
+        base = path.absolute().parent.parent if in_annotations else path.parent
     folders = [base / split for split in splits]
     for split in dict.fromkeys(name for s in splits for name in names_of(s)):
         folders += [base / split, base / "images" / split, base / split / "images"]
-    folders += [base / name for name in _WHOLE_PHOTOS]
+    for place in (base, path.parent):
+        folders += [place / name for name in _WHOLE_PHOTOS]
     return tuple(dict.fromkeys((*folders, path.parent, base)))
 
 
@@ -128,25 +141,21 @@ def _find_list(
     for path in (own, *places):
         if path.is_file():
             return path
-    # One list of all images stands for the split that is meant where nobody names one.
+    folder = root / "annotations"
+    # COCO's own lists have the year behind the split.
+    years = folder.glob(f"{kind}_{glob.escape(split)}[12][0-9][0-9][0-9].json")
     listed = [root / name for name in whole if (root / name).is_file()]
-    found = listed or list(_find_others(root, split, kind))
-    if split == DEFAULT_SPLIT and len(found) == 1:
+    found = sorted(years)
+    # One list of all images stands for the split that is meant where nobody names one.
+    if not found and split == DEFAULT_SPLIT:
+        found = listed or [*root.glob("*.json"), *folder.glob("*.json")]
+    if len(found) == 1:
         return found[0]
-    one = f"; {listed[0]} lists all images: leave --split out" if len(listed) == 1 else ""
+    remedy = "give the list itself as ROOT, or another split"
+    if len(listed) == 1 and split != DEFAULT_SPLIT:
+        remedy = f"{listed[0]} lists all images: leave --split out"
     tried = ", ".join(str(place.relative_to(root)) for place in places[:3])
     raise DatasetError(
-        f"{own}: no such file, nor {tried}, ...: check root and split; {root} has "
-        f"{describe_folder(root)}; its annotations has "
-        f"{describe_folder(root / 'annotations', '*.json')}{one}"
+        f"{own}: no such file, nor {tried}, ...: {root} has {describe_folder(root)}; its "
+        f"annotations has {describe_folder(folder, '*.json')}: {remedy}"
     )
-
-
-def _find_others(root: Path, split: str, kind: str) -> Iterator[Path]:
-    """Yield lists of another name: those of a year's split, or the one JSON that there is."""
-    years = sorted((root / "annotations").glob(f"{kind}_{split}*.json"))
-    if years:
-        yield from years
-        return
-    others = sorted([*root.glob("*.json"), *(root / "annotations").glob("*.json")])
-    yield from others if len(others) == 1 else ()

@@ -288,7 +288,9 @@ def test_images_without_photo_are_left_out_only_when_that_is_allowed(tmp_path):
     write_dataset(tmp_path, [annotation([SQUARE], image_id=i) for i in (1, 2)], images)
     write_photo(tmp_path / "val" / "b.png", np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
 
-    with pytest.raises(DatasetError, match=r"val/a\.png: the photo is missing: .* or allow"):
+    with pytest.raises(
+        DatasetError, match=r"val/a\.png: the photo is missing \(1 of 2 are; .*/val has b\.png\): "
+    ):
         coco_instances.read(tmp_path, "val")
 
     dataset = coco_instances.read(tmp_path, "val", allow_missing=True)
@@ -409,7 +411,7 @@ def sized(counts, size=(HEIGHT, WIDTH)):
     ("segmentation", "message"),
     [
         ("SQUARE", "neither polygons nor run lengths"),
-        ([[]], "3 points or more"),
+        ([[], [1, 1]], "3 points or more"),
         ([[1, 1, 2, 2]], "3 points or more"),
         ([SQUARE, [1, 1, 2, 2, 3, 3, 4]], "3 points or more"),
         ([[1, 1, 2, 2, "3", 1]], "coordinate '3'"),
