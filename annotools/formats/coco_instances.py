@@ -124,8 +124,9 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
         DatasetError: when the list is missing or contradicts itself.
     """
     listed = list_categories(path, content)
-    for category_id in _find_project_names(content, listed):
-        name = listed.pop(category_id)[1]["name"]
+    project_id = _find_project(content, listed)
+    if project_id is not None:
+        name = listed.pop(project_id)[1]["name"]
         forms[f"category {name!r} carries the name of the project alone and is left out"] += 1
     by_id = {i: listed[i] for i in sorted(listed)}
     stuff = {
@@ -215,10 +216,10 @@ def _free_id(taken: Iterable[int]) -> int:
     return next(number for number in itertools.count() if number not in set(taken))
 
 
-def _find_project_names(
+def _find_project(
     content: dict[str, Any], listed: Mapping[int, tuple[str, dict[str, Any]]]
-) -> list[int]:
-    """Return the categories, at most one, that no annotation has and all others lie under."""
+) -> int | None:
+    """Return the category that no annotation has and all others lie under, None without one."""
     annotations = content.get("annotations")
     found = annotations if isinstance(annotations, list) else ()
     given = [entry.get("category_id") for entry in found if isinstance(entry, dict)]
@@ -230,8 +231,8 @@ def _find_project_names(
         name = repr(entry["name"])
         num_others = count_of[name] - (above[category_id] == name)
         if category_id not in used and num_others == len(listed) - 1 > 0:
-            return [category_id]
-    return []
+            return category_id
+    return None
 
 
 def _turn_sizes(
