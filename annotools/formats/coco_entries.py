@@ -1,5 +1,6 @@
 """COCO files of every kind share these: the list of images, and values that need a check."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 from pathlib import Path
@@ -18,6 +19,8 @@ from annotools.formats.photo_places import (
 from annotools.formats.photos import read_photo_head
 from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 from annotools.records import BoxXYXY, Drop, Image
+
+_HEX_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
 def read_images(
@@ -115,11 +118,16 @@ def _take_size(
     place: str, entry: dict[str, Any], photo: Path | None, forms: Forms
 ) -> tuple[int, int]:
     """Return the width and height that a list gives an image, or else its photo has."""
-    keys = ("width", "height")
-    if photo is not None and any(entry.get(key) is None for key in keys) and is_there(photo):
-        forms["width or height is missing and taken from the photo"] += 1
-        return read_photo_head(photo).upright_wh
-    return take_size(place, entry, *keys)
+    lacking = [key for key in ("width", "height") if entry.get(key) is None]
+    if not lacking:
+        return take_size(place, entry, "width", "height")
+    if photo is None or not is_there(photo):
+        raise DatasetError(
+            f"{place}: {lacking[0]} is missing and there is no photo that has it: correct the file "
+            "or give --photos the folder of the photo"
+        )
+    forms["width or height is missing and taken from the photo"] += 1
+    return read_photo_head(photo).upright_wh
 
 
 def take_image_id(place: str, entry: dict[str, Any], key: str) -> int | str:
@@ -205,10 +213,16 @@ def take_colour(
 ) -> tuple[int, int, int]:
     """Return the value `color` of a category, RGB in 0..255, or the default where there is none.
 
+    It is three numbers, or a text such as `#1c1f9b`, as COCO-annotator has it.
+
     Raises:
         DatasetError: when it is something else.
     """
-    colour = entry.get("color", default)
+    colour = entry.get("color")
+    if colour is None:
+        return default
+    if isinstance(colour, str) and _HEX_COLOUR.fullmatch(colour):
+        colour = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     is_list = isinstance(colour, list | tuple) and len(colour) == 3
     if not is_list or any(type(x) is not int or not 0 <= x <= 255 for x in colour):
         raise DatasetError(f"{place}: color = {colour!r}: give red, green and blue in 0..255")

@@ -69,6 +69,8 @@ def read(
     categories = read_instance_categories(path, content, forms)
     images, found = read_images(path, content, files.photo_folders, forms, photos)
     listed = list(entries(path, content, "annotations"))
+    if listed and "segments_info" in listed[0][1]:
+        raise DatasetError(f"{path}: is a panoptic file: read it as coco-panoptic")
     may_lack_mask = allow_missing or holds_boxes_alone([entry for _, entry in listed])
     of_image = group_instances(listed, categories, images, forms, may_lack_mask=may_lack_mask)
     images = _turn_sizes(in_order(images), of_image, forms)

@@ -236,7 +236,10 @@ def _check_segments(
 ) -> dict[int, tuple[str, dict[str, Any]]]:
     """Return the objects of `segments_info` by id, each after its place for messages."""
     if not isinstance(listed, list):
-        raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
+        raise DatasetError(
+            f"{place}: segments_info is missing or not a list: give a panoptic file, or read it as "
+            "coco-instances"
+        )
     segments: dict[int, tuple[str, dict[str, Any]]] = {}
     for number, entry in enumerate(listed):
         inner = f"{place}: segments_info[{number}]"

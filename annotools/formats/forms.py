@@ -129,6 +129,12 @@ def _straighten_annotation(
     # The entries of a panoptic file have segments, and flags and masks are theirs.
     if "segments_info" not in entry:
         _straighten_object(entry, forms)
+    for segment in _objects(entry, "segments_info"):
+        for key in ("id", "category_id", "iscrowd"):
+            _make_whole(segment, key, forms)
+        if segment.get("iscrowd", 0) is None:
+            forms["iscrowd is null and taken as 0"] += 1
+            segment["iscrowd"] = 0
 
 
 def _straighten_object(entry: dict[str, Any], forms: Forms) -> None:

@@ -461,7 +461,7 @@ SKY_SEGMENT = segment(id=300, category_id=SKY, bbox=[0, 0, 8, 6])
             [SKY_SEGMENT, segment(area=7)],
             "segments_info[1]: area 7 is not that of its mask: give 6",
         ),
-        ([SKY_SEGMENT, segment(id="2")], "id '2': give a whole number"),
+        ([SKY_SEGMENT, segment(id="x")], "id 'x': give a whole number"),
         (None, "segments_info is missing"),
     ],
 )
@@ -698,7 +698,7 @@ def test_points_outside_of_their_image_are_told(
 def test_a_size_that_is_missing_is_no_error_where_there_is_a_photo(tmp_path: Path) -> None:
     write_instances(tmp_path, images=[{"id": 1, "file_name": "a.png"}])
     errors = [x for x in find("coco-instances", tmp_path) if x.startswith("error")]
-    assert only(errors, "instances_val.json: images[0]: width is missing or not a whole number")
+    assert only(errors, "instances_val.json: images[0]: width is missing and there is no photo")
     write_photo(tmp_path / "val" / "a.png")
     assert find("coco-instances", tmp_path) == [
         f"warning instances_val.json: images[0]: {key} is missing: it can only be that of the photo"
