@@ -84,7 +84,8 @@ def photo_remarks(found: PhotoFolder, own_folder: Path) -> tuple[str, ...]:
     if found.folder is None:
         first = ", ".join(map(str, found.looked_in[:3]))
         count = len(found.looked_in)
-        has = "".join(f"; {p} has {describe_folder(p)}" for p in found.looked_in if p.is_dir())
+        there = [folder for folder in found.looked_in if folder.is_dir()]
+        has = "".join(f"; {folder} has {describe_folder(folder)}" for folder in there[:3])
         return (
             f"labels alone are read: no photo of the list is in {first}, ... ({count} folders{has}"
             "): give --photos the folder if there is one",

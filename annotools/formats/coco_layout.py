@@ -60,11 +60,8 @@ def find_instances(root: Path, split: str) -> CocoFiles:
         *("instances_{}.json", "{}/instances_{}.json", "{}/annotations/instances.json"),
     )
     path = _find_list(root, split, own, patterns, _WHOLE_LISTS, "instances")
-    # A list of another year's split, such as instances_train2017.json, names its own photos.
-    named = path.stem.removeprefix("instances_")
-    return CocoFiles(
-        path=path, is_own=path == own, photo_folders=_photo_folders(root, path, (split, named))
-    )
+    folders = _photo_folders(root, path, split, "instances")
+    return CocoFiles(path=path, is_own=path == own, photo_folders=folders)
 
 
 def find_panoptic(root: Path, split: str) -> CocoFiles:
@@ -91,8 +88,7 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
     beside = [base / "leftImg8bit" / split for base in (root, path.parent, above)]
     # Mapillary has photos beside the folder of labels, and label PNGs beside their list.
     mapillary = [above / "images", above.parent / "images"]
-    named = path.stem.removeprefix("panoptic_")
-    folders = (*_photo_folders(root, path, (split, named)), *beside, *mapillary)
+    folders = (*_photo_folders(root, path, split, "panoptic"), *beside, *mapillary)
     return CocoFiles(
         path=path,
         is_own=path == own,
@@ -102,18 +98,23 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
     )
 
 
-def _photo_folders(root: Path, path: Path, splits: Sequence[str]) -> tuple[Path, ...]:
+def _photo_folders(root: Path, path: Path, split: str, kind: str) -> tuple[Path, ...]:
+    # A list of another year's split, such as instances_train2017.json, names its own photos.
+    is_named = path.stem.startswith(f"{kind}_")
+    splits = (split, path.stem.removeprefix(f"{kind}_")) if is_named else (split,)
     base = root
     if root.is_file():
         # A list may be given from within its folder.
         in_annotations = path.absolute().parent.name == "annotations"
         base = path.absolute().parent.parent if in_annotations else path.parent
-    folders = [base / split for split in splits]
-    for split in dict.fromkeys(name for s in splits for name in names_of(s)):
-        folders += [base / split, base / "images" / split, base / split / "images"]
+    folders = [base / name for name in splits]
+    for name in dict.fromkeys(name for split in splits for name in names_of(split)):
+        folders += [base / name, base / "images" / name, base / name / "images"]
     for place in (base, path.parent):
         folders += [place / name for name in _WHOLE_PHOTOS]
-    return tuple(dict.fromkeys((*folders, path.parent, base)))
+    # The folder of the list is there in any case, so that it is never the format's own for photos.
+    others = [folder for folder in folders if folder != path.parent]
+    return tuple(dict.fromkeys((*others, path.parent, base)))
 
 
 def _find_list(
@@ -154,7 +155,7 @@ def _find_list(
     remedy = "give the list itself as ROOT, or another split"
     if len(listed) == 1 and split != DEFAULT_SPLIT:
         remedy = f"{listed[0]} lists all images: leave --split out"
-    tried = ", ".join(str(place.relative_to(root)) for place in places[:3])
+    tried = ", ".join(pattern.replace("{}", split) for pattern in (*patterns[1:4], *whole[:1]))
     raise DatasetError(
         f"{own}: no such file, nor {tried}, ...: {root} has {describe_folder(root)}; its "
         f"annotations has {describe_folder(folder, '*.json')}: {remedy}"

@@ -190,7 +190,7 @@ def test_keypoints_are_read_as_instances(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("listed", "message"),
     [
-        ([], r"nor annotations/instances_train\.json.*has nothing.*annotations has nothing"),
+        ([], r"nor train/_annotations\.coco\.json, .*has nothing.*annotations has nothing"),
         (["a.json", "b.json"], r"has a\.json, b\.json; .*: give the list itself as ROOT"),
         (["result.json", "labels.json"], "give the list itself as ROOT"),
         (
@@ -324,3 +324,16 @@ def test_where_the_first_png_is_missing_the_others_show_the_folder(tmp_path: Pat
     dataset = coco_panoptic.read(tmp_path, "val", allow_missing=True)
     assert [image.label_paths for image in dataset.images] == [(png,)]
     assert [drop.place for drop in dataset.drops] == [str(png.with_name("1.png"))]
+
+
+def test_without_photos_beside_a_list_in_the_folder_of_its_split_labels_alone_are_read(
+    tmp_path: Path,
+) -> None:
+    instances(tmp_path / "train" / "_annotations.coco.json", "a.png", "b.png")
+    dataset = coco_instances.read(tmp_path, "train")
+    assert [image.path for image in dataset.images] == [None, None]
+    assert any(remark.startswith("labels alone are read") for remark in dataset.remarks)
+
+    photo(tmp_path / "train" / "a.png")
+    with pytest.raises(DatasetError, match=r"train/b\.png: the photo is missing \(1 of 2 are"):
+        coco_instances.read(tmp_path, "train")
