@@ -85,7 +85,9 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
         *(path.with_suffix(""), path.parent / "panoptic", path.parent),
         *(above / path.stem, above / "panoptic"),
     )
-    beside = [base / "leftImg8bit" / split for base in (root, path.parent, above)]
+    # A list that is given itself may be of any split.
+    splits = (split, "train", "val", "test")
+    beside = [base / "leftImg8bit" / s for base in (root, path.parent, above) for s in splits]
     # Mapillary has photos beside the folder of labels, and label PNGs beside their list.
     mapillary = [above / "images", above.parent / "images"]
     folders = (*_photo_folders(root, path, split, "panoptic"), *beside, *mapillary)
