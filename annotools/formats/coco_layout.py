@@ -139,6 +139,8 @@ def _find_list(
     """
     if root.is_file():
         return root
+    if not root.exists():
+        raise DatasetError(f"{root}: no such folder or file: check ROOT")
     names = names_of(split)
     places = [root / pattern.replace("{}", name) for pattern in patterns for name in names]
     for path in (own, *places):
