@@ -31,6 +31,9 @@ _NEEDED: dict[str, dict[str, tuple[type, ...]]] = {
     "categories": {"id": (int,), "name": (str,)},
     "annotations": {"image_id": ID_TYPES},
 }
+_OF_PHOTO = ("width", "height")
+"""What readers take from a photo where a list lacks it, and refuse where there is no photo."""
+
 _KIND_NAMES = {int: "whole number", str: "text"}
 
 
@@ -85,7 +88,9 @@ def _check_values(
     place: str, entry: dict[str, Any], needed: dict[str, tuple[type, ...]]
 ) -> Iterator[Problem]:
     for key, kinds in needed.items():
-        if value_of(entry, key, *kinds) is None:
+        if key in _OF_PHOTO and entry.get(key) is None:
+            yield warning_at(place, f"{key} is missing: it can only be that of the photo")
+        elif value_of(entry, key, *kinds) is None:
             names = " or ".join(_KIND_NAMES[kind] for kind in kinds)
             yield error_at(place, f"{key} is missing or not a {names}: correct the file")
 

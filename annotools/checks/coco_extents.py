@@ -20,6 +20,9 @@ POLYGON_PIXELS = 1 - 1e-6
 The boxes of 2016 objects in 215 images of COCO are those of their polygons to 1e-12 pixels.
 """
 
+REACH_PIXELS = 1.0
+"""How far points may lie outside of their image, for tools that let them."""
+
 AREA_PIXELS, AREA_SHARE = 1.0, 0.01
 """How far an area may be off that of polygons: a pixel, or this part of it where that is more.
 
@@ -100,6 +103,29 @@ def check_box(described: CocoObject, extent: Extent) -> Iterator[Problem]:
         described.place,
         f"bbox {described.entry['bbox']} is not tight: its mask fills {[x0, y0, x1 - x0, y1 - y0]}",
     )
+
+
+def check_reach(
+    described: CocoObject, extent: Extent, size_wh: tuple[int, int]
+) -> Iterator[Problem]:
+    """Yield where points of an entry's polygons lie more than a pixel outside of their image.
+
+    Args:
+        described: the instance.
+        extent: of its mask; without an outline it has no polygon.
+        size_wh: width and height of the image in pixels.
+    """
+    if extent.outline is None:
+        return
+    x0, y0, x1, y1 = extent.outline
+    width, height = size_wh
+    if max(-x0, -y0, x1 - width, y1 - height) > REACH_PIXELS:
+        x, y = (low if low < -REACH_PIXELS else high for low, high in ((x0, x1), (y0, y1)))
+        yield warning_at(
+            described.place,
+            f"points reach x = {x:g}, y = {y:g} in an image of {width} x {height}: they are "
+            "clipped; if that is the size before the photo's EXIF turn, swap width and height",
+        )
 
 
 def _is_near(box: FloatBox, other: FloatBox | None, pixels: float) -> bool:

@@ -11,6 +11,7 @@ from annotools.checks.coco_extents import (
     Extent,
     check_areas,
     check_box,
+    check_reach,
     exact_extent,
     find_extent,
 )
@@ -57,6 +58,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
                 continue
             extent = find_extent(described, pixels, height)
             yield from check_box(described, extent)
+            yield from check_reach(described, extent, (width, height))
             measured.append((described, extent))
             masks.append(Mask(described=described, pixels=pixels, box_xyxy=extent.tight))
         yield from check_overlap(f"{coco.path}: image {image_id}", masks)

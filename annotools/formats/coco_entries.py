@@ -1,5 +1,6 @@
 """COCO files of every kind share these: the list of images, and values that need a check."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 from pathlib import Path
@@ -8,10 +9,18 @@ from typing import Any
 from annotools.errors import DatasetError
 from annotools.formats.forms import Forms
 from annotools.formats.json_values import entries, take
-from annotools.formats.photo_places import PhotoFolder, choose_folder, plain_name
+from annotools.formats.photo_places import (
+    PhotoFolder,
+    choose_folder,
+    describe_folder,
+    is_there,
+    plain_name,
+)
 from annotools.formats.photos import read_photo_head
 from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 from annotools.records import BoxXYXY, Drop, Image
+
+_HEX_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
 def read_images(
@@ -73,8 +82,14 @@ def in_order(images: Iterable[Image]) -> tuple[Image, ...]:
 def photo_remarks(found: PhotoFolder, own_folder: Path) -> tuple[str, ...]:
     """Return what a user should know of where photos are; nothing of the format's own place."""
     if found.folder is None:
-        places = ", ".join(map(str, found.looked_in))
-        return (f"labels alone are read: no photo of the list is in {places}",)
+        first = ", ".join(map(str, found.looked_in[:3]))
+        count = len(found.looked_in)
+        there = [folder for folder in found.looked_in if folder.is_dir()]
+        has = "".join(f"; {folder} has {describe_folder(folder)}" for folder in there[:3])
+        return (
+            f"labels alone are read: no photo of the list is in {first}, ... ({count} folders{has}"
+            "): give --photos the folder if there is one",
+        )
     return () if found.folder == own_folder else (f"photos are in {found.folder}",)
 
 
@@ -104,11 +119,16 @@ def _take_size(
     place: str, entry: dict[str, Any], photo: Path | None, forms: Forms
 ) -> tuple[int, int]:
     """Return the width and height that a list gives an image, or else its photo has."""
-    keys = ("width", "height")
-    if photo is not None and any(entry.get(key) is None for key in keys) and photo.is_file():
-        forms["width or height is missing and taken from the photo"] += 1
-        return read_photo_head(photo).upright_wh
-    return take_size(place, entry, *keys)
+    lacking = [key for key in ("width", "height") if entry.get(key) is None]
+    if not lacking:
+        return take_size(place, entry, "width", "height")
+    if photo is None or not is_there(photo):
+        raise DatasetError(
+            f"{place}: {lacking[0]} is missing and there is no photo that has it: correct the file "
+            "or give --photos the folder of the photo"
+        )
+    forms["width or height is missing and taken from the photo"] += 1
+    return read_photo_head(photo).upright_wh
 
 
 def take_image_id(place: str, entry: dict[str, Any], key: str) -> int | str:
@@ -194,10 +214,16 @@ def take_colour(
 ) -> tuple[int, int, int]:
     """Return the value `color` of a category, RGB in 0..255, or the default where there is none.
 
+    It is three numbers, or a text such as `#1c1f9b`, as COCO-annotator has it.
+
     Raises:
         DatasetError: when it is something else.
     """
-    colour = entry.get("color", default)
+    colour = entry.get("color")
+    if colour is None:
+        return default
+    if isinstance(colour, str) and _HEX_COLOUR.fullmatch(colour):
+        colour = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     is_list = isinstance(colour, list | tuple) and len(colour) == 3
     if not is_list or any(type(x) is not int or not 0 <= x <= 255 for x in colour):
         raise DatasetError(f"{place}: color = {colour!r}: give red, green and blue in 0..255")
@@ -205,17 +231,33 @@ def take_colour(
     return red, green, blue
 
 
-def drop_without_photo(images: tuple[Image, ...]) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
+def drop_without_photo(
+    images: Sequence[Image], folder: Path | None, *, allow_missing: bool
+) -> tuple[tuple[Image, ...], tuple[Drop, ...]]:
     """Part the images whose photo is missing, as drops, from the others.
 
     Images without a path have no photo to miss.
+
+    Args:
+        images: of a list.
+        folder: where their photos are, None where nobody looked.
+        allow_missing: whether a photo may be missing.
+
+    Raises:
+        DatasetError: for the first photo that is missing, unless that is allowed.
     """
     kept, drops = [], []
     for image in images:
-        if image.path is None or image.path.is_file():
+        if image.path is None or is_there(image.path):
             kept.append(image)
         else:
             drops.append(Drop(place=str(image.path), reason="the photo is missing"))
+    if drops and not allow_missing:
+        has = "" if folder is None else f"; {folder} has {describe_folder(folder)}"
+        raise DatasetError(
+            f"{drops[0].place}: {drops[0].reason} ({len(drops)} of {len(images)} are{has}): "
+            "download it again, give --photos its folder, or allow missing files"
+        )
     return tuple(kept), tuple(drops)
 
 

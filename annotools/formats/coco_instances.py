@@ -27,7 +27,7 @@ from annotools.formats.coco_entries import (
 from annotools.formats.coco_layout import find_instances
 from annotools.formats.forms import Forms, form_remarks, read_coco
 from annotools.formats.instances import Instance, Instances, give_labels, no_label
-from annotools.formats.json_values import entries, refuse_gaps, take
+from annotools.formats.json_values import entries, take
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.records import Dataset, Image
 
@@ -69,11 +69,12 @@ def read(
     categories = read_instance_categories(path, content, forms)
     images, found = read_images(path, content, files.photo_folders, forms, photos)
     listed = list(entries(path, content, "annotations"))
+    if listed and "segments_info" in listed[0][1]:
+        raise DatasetError(f"{path}: is a panoptic file: read it as coco-panoptic")
     may_lack_mask = allow_missing or holds_boxes_alone([entry for _, entry in listed])
     of_image = group_instances(listed, categories, images, forms, may_lack_mask=may_lack_mask)
     images = _turn_sizes(in_order(images), of_image, forms)
-    kept, drops = drop_without_photo(images)
-    refuse_gaps(drops, allow_missing)
+    kept, drops = drop_without_photo(images, found.folder, allow_missing=allow_missing)
     empty = () if listed else (f"{path}: annotations is empty: no image has an object",)
     dataset = Dataset(
         name="coco-instances",
@@ -125,8 +126,9 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
         DatasetError: when the list is missing or contradicts itself.
     """
     listed = list_categories(path, content)
-    for category_id in _find_project_names(content, listed):
-        name = listed.pop(category_id)[1]["name"]
+    project_id = _find_project(content, listed)
+    if project_id is not None:
+        name = listed.pop(project_id)[1]["name"]
         forms[f"category {name!r} carries the name of the project alone and is left out"] += 1
     by_id = {i: listed[i] for i in sorted(listed)}
     stuff = {
@@ -216,63 +218,82 @@ def _free_id(taken: Iterable[int]) -> int:
     return next(number for number in itertools.count() if number not in set(taken))
 
 
-def _find_project_names(
+def _find_project(
     content: dict[str, Any], listed: Mapping[int, tuple[str, dict[str, Any]]]
-) -> list[int]:
-    """Return the categories, at most one, that no annotation has and all others lie under."""
+) -> int | None:
+    """Return the category that no annotation has and all others lie under, None without one."""
     annotations = content.get("annotations")
     found = annotations if isinstance(annotations, list) else ()
     given = [entry.get("category_id") for entry in found if isinstance(entry, dict)]
     used = {category_id for category_id in given if type(category_id) is int}
-    names = []
+    # As text, because the file may have anything here.
+    above = {i: repr(entry.get("supercategory")) for i, (_, entry) in listed.items()}
+    count_of = Counter(above.values())
     for category_id, (_, entry) in listed.items():
-        others = [other for i, (_, other) in listed.items() if i != category_id]
-        above = [other.get("supercategory") == entry["name"] for other in others]
-        if category_id not in used and above and all(above):
-            names.append(category_id)
-    return names[:1]
+        name = repr(entry["name"])
+        num_others = count_of[name] - (above[category_id] == name)
+        if category_id not in used and num_others == len(listed) - 1 > 0:
+            return category_id
+    return None
 
 
 def _turn_sizes(
     images: Sequence[Image], of_image: Mapping[int | str, Sequence[Instance]], forms: Forms
 ) -> tuple[Image, ...]:
-    """Return the images with the size of the upright photo where their objects lie in that one.
+    """Return the images, turned where their objects lie in the photo as EXIF turns it, or does not.
 
     Some exporters write the size of the photo as it is stored beside what was drawn on it as EXIF
     turns it. Photos are looked at only where an object reaches out of its image.
     """
     turned = []
     for image in images:
-        reach_wh = _reach(of_image.get(image.image_id, ()), image.size_wh)
-        if reach_wh is None or image.path is None or not image.path.is_file():
-            turned.append(image)
-            continue
-        head = read_photo_head(image.path)
-        fits = all(r <= s + _BORDER_PIXELS for r, s in zip(reach_wh, head.upright_wh, strict=True))
-        if image.size_wh == head.stored_wh and head.upright_wh != head.stored_wh and fits:
-            width, height = head.upright_wh
+        width, height = _fitting_size(image, of_image.get(image.image_id, ()))
+        if (width, height) != image.size_wh:
             image = replace(image, width=width, height=height)
-            forms["width and height are those of the photo before its EXIF turn, points not"] += 1
+            forms["objects fit the photo with its EXIF turn: width and height are swapped"] += 1
         turned.append(image)
     return tuple(turned)
 
 
-def _reach(instances: Sequence[Instance], size_wh: tuple[int, int]) -> tuple[float, float] | None:
-    """Return how far to the right and down objects reach; None where all are in their image."""
+def _fitting_size(image: Image, instances: Sequence[Instance]) -> tuple[int, int]:
+    """Return the size of an image, or of its photo turned the other way if objects fit that one."""
+    if image.path is None or not instances:
+        return image.size_wh
+    reach_wh = _reach(instances, image.size_wh)
+    if _fits(reach_wh, image.size_wh):
+        return image.size_wh
+    try:
+        head = read_photo_head(image.path)
+    # Whoever needs the photo is told that it is missing or damaged.
+    except DatasetError:
+        return image.size_wh
+    other_of = {head.upright_wh: head.stored_wh, head.stored_wh: head.upright_wh}
+    other_wh = other_of.get(image.size_wh, image.size_wh)
+    return other_wh if _fits(reach_wh, other_wh) else image.size_wh
+
+
+def _reach(instances: Sequence[Instance], size_wh: tuple[int, int]) -> tuple[float, float]:
+    """Return how far to the right and down objects reach, if that is far in their image at all."""
     right = down = 0.0
+    shorter = min(size_wh)
     for instance in instances:
+        mask = instance.segmentation
         try:
-            if isinstance(instance.segmentation, list) and instance.segmentation:
-                # Most objects are far from the border, which one number shows.
-                if max(map(max, instance.segmentation)) <= min(size_wh):
-                    continue
-                right = max(right, *(max(p[::2]) for p in instance.segmentation))
-                down = max(down, *(max(p[1::2]) for p in instance.segmentation))
-            elif not instance.segmentation:
+            if isinstance(mask, list) and mask:
+                for polygon in mask:
+                    # Most are far from the border, which one number shows.
+                    if max(polygon) > shorter:
+                        right, down = max(right, *polygon[::2]), max(down, *polygon[1::2])
+            elif mask:
+                down, right = max(down, mask["size"][0]), max(right, mask["size"][1])
+            else:
                 x, y, width, height = instance.bbox
                 right, down = max(right, x + width), max(down, y + height)
         # What is no number is told where the object is read.
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, LookupError):
             continue
-    is_inside = all(r <= s + _BORDER_PIXELS for r, s in zip((right, down), size_wh, strict=True))
-    return None if is_inside else (right, down)
+    return right, down
+
+
+def _fits(reach_wh: tuple[float, float], size_wh: tuple[int, int]) -> bool:
+    return all(r <= s + _BORDER_PIXELS for r, s in zip(reach_wh, size_wh, strict=True))

@@ -5,7 +5,8 @@ labelme's scripts, FiftyOne, Cityscapes' and Mapillary's panoptic lists. Nothing
 name of a tool: the first place that has a file counts.
 """
 
-from collections.abc import Iterator, Sequence
+import glob
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 _WHOLE_LISTS = (
     *("annotations/instances_default.json", "_annotations.coco.json", "result.json"),
     *("annotations.json", "labels.json", "dataset.json", "annotations/annotations.json"),
+    "annotations/instances.json",
 )
-"""Lists of all images: of CVAT, Roboflow, Label Studio, labelme, FiftyOne and labelme2coco."""
+"""Lists of all images: of CVAT, Roboflow, Label Studio, labelme, FiftyOne, labelme2coco and, last,
+Supervisely."""
 
 _WHOLE_PHOTOS = ("images", "images/default", "JPEGImages", "data", "photos", "img")
 
@@ -52,15 +55,13 @@ def find_instances(root: Path, split: str) -> CocoFiles:
     """
     own = root / "annotations" / f"instances_{split}.json"
     patterns = (
-        *("{}/_annotations.coco.json", "annotations/{}.json", "{}.json", "{}/annotations.json"),
-        *("{}/result.json", "{}/labels.json", "instances_{}.json", "{}/instances_{}.json"),
+        *("annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json"),
+        *("{}.json", "{}/annotations.json", "{}/result.json", "{}/labels.json"),
+        *("instances_{}.json", "{}/instances_{}.json", "{}/annotations/instances.json"),
     )
     path = _find_list(root, split, own, patterns, _WHOLE_LISTS, "instances")
-    # A list of another year's split, such as instances_train2017.json, names its own photos.
-    named = path.stem.removeprefix("instances_")
-    return CocoFiles(
-        path=path, is_own=path == own, photo_folders=_photo_folders(root, path, (split, named))
-    )
+    folders = _photo_folders(root, path, split, "instances")
+    return CocoFiles(path=path, is_own=path == own, photo_folders=folders)
 
 
 def find_panoptic(root: Path, split: str) -> CocoFiles:
@@ -69,20 +70,27 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
     if root.is_dir() and not own.is_file():
         own = root / "annotations" / f"panoptic_{split}.json"
     patterns = (
+        *("annotations/panoptic_{}.json", "panoptic_{}.json", "{}/panoptic.json"),
         *("cityscapes_panoptic_{}.json", "gtFine/cityscapes_panoptic_{}.json"),
-        *("{}/panoptic/panoptic_2018.json", "{}/v2.0/panoptic/panoptic_2020.json"),
-        *("panoptic_{}.json", "{}/panoptic.json", "annotations/{}.json", "{}.json"),
+        *("cityscapes_panoptic_{}_trainId.json", "gtFine/cityscapes_panoptic_{}_trainId.json"),
+        *("{}/v2.0/panoptic/panoptic_2020.json", "{}/v1.2/panoptic/panoptic_2018.json"),
+        *("{}/panoptic/panoptic_2018.json", "annotations/{}.json", "{}.json"),
     )
     path = _find_list(
         root, split, own, patterns, ("annotations/panoptic_default.json",), "panoptic"
     )
-    png_folders = (path.with_suffix(""), path.parent / "panoptic", path.parent)
-    beside = [
-        base / "leftImg8bit" / split for base in (root, path.parent, path.absolute().parent.parent)
-    ]
+    above = path.absolute().parent.parent if root.is_file() else path.parent.parent
+    # Others than COCO put the folder of label PNGs beside that of lists.
+    png_folders = (
+        *(path.with_suffix(""), path.parent / "panoptic", path.parent),
+        *(above / path.stem, above / "panoptic"),
+    )
+    # A list that is given itself may be of any split.
+    splits = (split, "train", "val", "test")
+    beside = [base / "leftImg8bit" / s for base in (root, path.parent, above) for s in splits]
     # Mapillary has photos beside the folder of labels, and label PNGs beside their list.
-    mapillary = [path.parent.parent / "images", path.parent.parent.parent / "images"]
-    folders = (*_photo_folders(root, path, (split,)), *beside, *mapillary)
+    mapillary = [above / "images", above.parent / "images"]
+    folders = (*_photo_folders(root, path, split, "panoptic"), *beside, *mapillary)
     return CocoFiles(
         path=path,
         is_own=path == own,
@@ -92,15 +100,23 @@ def find_panoptic(root: Path, split: str) -> CocoFiles:
     )
 
 
-def _photo_folders(root: Path, path: Path, splits: Sequence[str]) -> tuple[Path, ...]:
+def _photo_folders(root: Path, path: Path, split: str, kind: str) -> tuple[Path, ...]:
+    # A list of another year's split, such as instances_train2017.json, names its own photos.
+    is_named = path.stem.startswith(f"{kind}_")
+    splits = (split, path.stem.removeprefix(f"{kind}_")) if is_named else (split,)
     base = root
     if root.is_file():
-        base = path.parent.parent if path.parent.name == "annotations" else path.parent
-    folders = [base / split for split in splits]
-    for split in dict.fromkeys(name for s in splits for name in names_of(s)):
-        folders += [base / split, base / "images" / split, base / split / "images"]
-    folders += [base / name for name in _WHOLE_PHOTOS]
-    return tuple(dict.fromkeys((*folders, path.parent, base)))
+        # A list may be given from within its folder.
+        in_annotations = path.absolute().parent.name == "annotations"
+        base = path.absolute().parent.parent if in_annotations else path.parent
+    folders = [base / name for name in splits]
+    for name in dict.fromkeys(name for split in splits for name in names_of(split)):
+        folders += [base / name, base / "images" / name, base / name / "images"]
+    for place in (base, path.parent):
+        folders += [place / name for name in _WHOLE_PHOTOS]
+    # The folder of the list is there in any case, so that it is never the format's own for photos.
+    others = [folder for folder in folders if folder != path.parent]
+    return tuple(dict.fromkeys((*others, path.parent, base)))
 
 
 def _find_list(
@@ -123,30 +139,28 @@ def _find_list(
     """
     if root.is_file():
         return root
+    if not root.exists():
+        raise DatasetError(f"{root}: no such folder or file: check ROOT")
     names = names_of(split)
     places = [root / pattern.replace("{}", name) for pattern in patterns for name in names]
     for path in (own, *places):
         if path.is_file():
             return path
-    # One list of all images stands for the split that is meant where nobody names one.
+    folder = root / "annotations"
+    # COCO's own lists have the year behind the split.
+    years = folder.glob(f"{kind}_{glob.escape(split)}[12][0-9][0-9][0-9].json")
     listed = [root / name for name in whole if (root / name).is_file()]
-    found = listed or list(_find_others(root, split, kind))
-    if split == DEFAULT_SPLIT and len(found) == 1:
+    found = sorted(years)
+    # One list of all images stands for the split that is meant where nobody names one.
+    if not found and split == DEFAULT_SPLIT:
+        found = listed or [*root.glob("*.json"), *folder.glob("*.json")]
+    if len(found) == 1:
         return found[0]
-    one = f"; {listed[0]} lists all images: leave --split out" if len(listed) == 1 else ""
-    tried = ", ".join(str(place.relative_to(root)) for place in places[:3])
+    remedy = "give the list itself as ROOT, or another split"
+    if len(listed) == 1 and split != DEFAULT_SPLIT:
+        remedy = f"{listed[0]} lists all images: leave --split out"
+    tried = ", ".join(pattern.replace("{}", split) for pattern in (*patterns[1:4], *whole[:1]))
     raise DatasetError(
-        f"{own}: no such file, nor {tried}, ...: check root and split; {root} has "
-        f"{describe_folder(root)}; its annotations has "
-        f"{describe_folder(root / 'annotations', '*.json')}{one}"
+        f"{own}: no such file, nor {tried}, ...: {root} has {describe_folder(root)}; its "
+        f"annotations has {describe_folder(folder, '*.json')}: {remedy}"
     )
-
-
-def _find_others(root: Path, split: str, kind: str) -> Iterator[Path]:
-    """Yield lists of another name: those of a year's split, or the one JSON that there is."""
-    years = sorted((root / "annotations").glob(f"{kind}_{split}*.json"))
-    if years:
-        yield from years
-        return
-    others = sorted([*root.glob("*.json"), *(root / "annotations").glob("*.json")])
-    yield from others if len(others) == 1 else ()

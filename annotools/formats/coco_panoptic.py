@@ -25,9 +25,9 @@ from annotools.formats.coco_entries import (
 )
 from annotools.formats.coco_layout import find_panoptic
 from annotools.formats.forms import form_remarks, read_coco
-from annotools.formats.json_values import check_inside, entries, refuse_gaps, take
+from annotools.formats.json_values import check_inside, entries, take
 from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
-from annotools.formats.photo_places import plain_name
+from annotools.formats.photo_places import choose_folder, plain_name
 from annotools.formats.photos import read_photo
 from annotools.label_maps import build_label
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
@@ -92,8 +92,7 @@ def read(
             f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
             "restore it, or allow missing files"
         )
-    images, more_drops = drop_without_photo(images)
-    refuse_gaps(more_drops, allow_missing)
+    images, more_drops = drop_without_photo(images, found.folder, allow_missing=allow_missing)
     drops += more_drops
     return Dataset(
         name="coco-panoptic",
@@ -113,16 +112,17 @@ def read(
 
 
 def find_png_folder(folders: Sequence[Path], content: Any) -> Path:
-    """Return the first folder that has the PNG of a file's first annotation, else the first.
+    """Return the folder that has the PNGs of a file, as `choose_folder` does, or else the first.
 
     Args:
         folders: one or more.
         content: of the file.
     """
     listed = content.get("annotations") if isinstance(content, dict) else None
-    first = listed[0] if isinstance(listed, list) and listed else None
-    name = plain_name(str(first.get("file_name"))) if isinstance(first, dict) else ""
-    return next((folder for folder in folders if name and (folder / name).is_file()), folders[0])
+    found = listed if isinstance(listed, list) else ()
+    names = [entry.get("file_name") for entry in found if isinstance(entry, dict)]
+    chosen = choose_folder(folders, [name for name in names if isinstance(name, str)], None)
+    return chosen.folder or folders[0]
 
 
 def panoptic_entry(label: FullLabel, image: Image, file_name: str) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def read_entries(
         yield PanopticEntry(
             place=place,
             image_id=image_id,
-            png_path=png_folder / file_name,
+            png_path=png_folder / plain_name(file_name),
             category_of={i: segment["category_id"] for i, (_, segment) in segments.items()},
             crowds=tuple(i for i, (_, segment) in segments.items() if segment.get("iscrowd")),
             scores=_take_scores(segments, "score") if with_scores else {},
@@ -236,7 +236,10 @@ def _check_segments(
 ) -> dict[int, tuple[str, dict[str, Any]]]:
     """Return the objects of `segments_info` by id, each after its place for messages."""
     if not isinstance(listed, list):
-        raise DatasetError(f"{place}: segments_info is missing or not a list: give a COCO file")
+        raise DatasetError(
+            f"{place}: segments_info is missing or not a list: give a panoptic file, or read it as "
+            "coco-instances"
+        )
     segments: dict[int, tuple[str, dict[str, Any]]] = {}
     for number, entry in enumerate(listed):
         inner = f"{place}: segments_info[{number}]"

@@ -16,7 +16,7 @@ from annotools.formats.json_values import read_json
 Forms = Counter[str]
 """How often something was taken that has an unusual form, by what that is, in words."""
 
-_WHOLE = re.compile(r"-?[0-9]{1,15}")
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
 
 
 def read_coco(path: Path, forms: Forms) -> Any:
@@ -120,17 +120,21 @@ def _straighten_categories(content: dict[str, Any], forms: Forms) -> None:
 def _straighten_annotation(
     entry: dict[str, Any], id_of: Mapping[int | str, int | str], forms: Forms
 ) -> None:
-    given = entry.get("image_id")
     _make_whole(entry, "image_id", forms, keep_text=True)
     image_id = entry.get("image_id")
-    if isinstance(image_id, int | str) and id_of.get(image_id, image_id) is not image_id:
+    if isinstance(image_id, int | str) and id_of.get(image_id, image_id) != image_id:
         entry["image_id"] = id_of[image_id]
-        if type(id_of[image_id]) is not type(given):
-            forms["image_id is text in one place and a number in the other"] += 1
+        forms["image_id is text in one place and a number in the other"] += 1
     _make_whole(entry, "category_id", forms)
     # The entries of a panoptic file have segments, and flags and masks are theirs.
     if "segments_info" not in entry:
         _straighten_object(entry, forms)
+    for segment in _objects(entry, "segments_info"):
+        for key in ("id", "category_id", "iscrowd"):
+            _make_whole(segment, key, forms)
+        if segment.get("iscrowd", 0) is None:
+            forms["iscrowd is null and taken as 0"] += 1
+            segment["iscrowd"] = 0
 
 
 def _straighten_object(entry: dict[str, Any], forms: Forms) -> None:
@@ -148,16 +152,39 @@ def _straighten_object(entry: dict[str, Any], forms: Forms) -> None:
 
 
 def _straighten_mask(segmentation: Any, forms: Forms) -> Any:
-    """Return a list of flat polygons for one flat polygon, or one given as a list of points."""
+    """Return a list of flat polygons for one flat polygon, or for polygons as lists of points.
+
+    A list of nothing but empty polygons is an empty list, as is null: there is no mask.
+    """
     if segmentation is None:
         return []
-    if not isinstance(segmentation, list) or len(segmentation) < 3:
+    # Most masks have their form by now, and there are many.
+    if not isinstance(segmentation, list) or not segmentation or _is_flat(segmentation[0]):
         return segmentation
-    if all(type(value) in (int, float) for value in segmentation):
+    if not any(part != [] for part in segmentation):
+        forms["segmentation is a list of empty polygons and taken as none"] += 1
+        return []
+    if len(segmentation) > 2 and all(type(value) in (int, float) for value in segmentation):
         forms["segmentation is one polygon without a list around it"] += 1
         return [segmentation]
     # Two numbers are no polygon, so a list of such pairs can only be the points of one.
-    if all(isinstance(point, list) and len(point) == 2 for point in segmentation):
+    if _has_points(segmentation):
         forms["segmentation is a list of points"] += 1
-        return [[value for point in segmentation for value in point]]
+        return [_flatten(segmentation)]
+    if any(_has_points(part) for part in segmentation):
+        forms["segmentation is a list of lists of points"] += 1
+        return [_flatten(part) if _has_points(part) else part for part in segmentation]
     return segmentation
+
+
+def _is_flat(part: Any) -> bool:
+    return isinstance(part, list) and len(part) > 2 and type(part[0]) in (int, float)
+
+
+def _has_points(part: Any) -> bool:
+    is_long = isinstance(part, list) and len(part) > 2
+    return is_long and all(isinstance(point, list) and len(point) == 2 for point in part)
+
+
+def _flatten(points: list[list[Any]]) -> list[Any]:
+    return [value for point in points for value in point]

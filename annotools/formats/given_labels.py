@@ -74,9 +74,7 @@ def read_weak(
     if first is not last:
         _check_agreement(tags=first, boxes=last)
     images = {image.image_id: image for given in reversed(sides) for image in given.images}
-    kept, drops = drop_without_photo(tuple(images.values()))
-    if drops and not allow_missing:
-        raise DatasetError(f"{drops[0].place}: {drops[0].reason}: give --photos its folder")
+    kept, drops = drop_without_photo(tuple(images.values()), photos, allow_missing=allow_missing)
     weak_of = dict(first.weak_of)
     for image_id, weak in last.weak_of.items():
         tagged = weak_of.get(image_id, weak)

@@ -59,8 +59,9 @@ class Instances:
     @property
     def have_boxes_alone(self) -> bool:
         """Whether there is an object and none has a mask."""
-        listed = [len(x.segmentation) for found in self.of_image.values() for x in found]
-        return len(listed) > 0 and not any(listed)
+        listed = (x.segmentation for found in self.of_image.values() for x in found)
+        first = next(listed, None)
+        return first == [] and all(mask == [] for mask in listed)
 
 
 def give_labels(dataset: Dataset, instances: Instances) -> Dataset:

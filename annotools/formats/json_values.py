@@ -1,5 +1,6 @@
 """Read a dataset's JSON files, and say in one clear line what is wrong with them."""
 
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
@@ -49,6 +50,9 @@ def read_json(path: Path, others: str) -> Any:
     Raises:
         DatasetError: when it cannot be read or is not JSON.
     """
+    # Values of JSON make no circles; to look for some as they grow takes as long as reading them.
+    is_collecting = gc.isenabled()
+    gc.disable()
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -59,6 +63,9 @@ def read_json(path: Path, others: str) -> Any:
     # Lists nested too deep exhaust Python's recursion, whatever else is right with the file.
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}): download it again") from error
+    finally:
+        if is_collecting:
+            gc.enable()
 
 
 def entries(path: Path, content: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -70,8 +77,9 @@ def entries(path: Path, content: Any, key: str) -> Iterator[tuple[str, dict[str,
     listed = content.get(key) if isinstance(content, dict) else None
     if not isinstance(listed, list):
         raise DatasetError(f"{path}: {key} is missing or not a list: correct the file")
+    start = f"{path}: {key}"
     for number, entry in enumerate(listed):
-        place = f"{path}: {key}[{number}]"
+        place = f"{start}[{number}]"
         if not isinstance(entry, dict):
             raise DatasetError(f"{place}: is not an object: correct the file")
         yield place, entry

@@ -5,10 +5,10 @@ on this machine. A name is tried as it is; then in plain form; then without its 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from urllib.parse import unquote
 
 from annotools.errors import DatasetError
@@ -19,6 +19,9 @@ _TRIED_NAMES = 20
 
 _HASH = re.compile(r"[0-9a-f]{8}-")
 """Label Studio puts this in front of the names of photos that were uploaded."""
+
+_DRIVE = re.compile(r"^/?[A-Za-z]:")
+"""What absolute paths begin with on Windows, also in addresses of local files."""
 
 _CITYSCAPES = "_gtFine_leftImg8bit"
 """The official panoptic lists of Cityscapes name photos with this, and no photo has it."""
@@ -94,21 +97,23 @@ def is_there(path: Path) -> bool:
 
 def describe_folder(folder: Path, pattern: str = "*", most: int = 5) -> str:
     """Return the names of the first entries of a folder, for messages."""
-    names = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.glob(pattern))
-    shown = ", ".join(islice((name for name in names if not name.startswith(".")), most))
-    return f"{shown}, ..." if len(names) > most else shown or "nothing"
+    paths = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+    shown = ", ".join(f"{p.name}/" if p.is_dir() else p.name for p in paths[:most])
+    return f"{shown}, ..." if len(paths) > most else shown or "nothing"
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is a file of this path, which may be one that no file can have."""
+    try:
+        return path.is_file()
+    # Names may be too long, or not to be written in the letters of this system.
+    except (OSError, ValueError):
+        return False
 
 
 def _find(folder: Path, file_name: str) -> Path | None:
-    for name in _possible_names(file_name):
-        path = folder / name
-        try:
-            if path.is_file():
-                return path
-        # A name that no file can have is not there.
-        except (OSError, ValueError):
-            continue
-    return None
+    paths = (folder / name for name in _spellings(_possible_names(file_name)))
+    return next((path for path in paths if is_there(path)), None)
 
 
 def _possible_names(file_name: str) -> Iterator[str]:
@@ -125,18 +130,32 @@ def _possible_names(file_name: str) -> Iterator[str]:
         yield f"{name.partition('_')[0]}/{name}"
 
 
+def _spellings(names: Iterable[str]) -> Iterator[str]:
+    """Yield names, each followed by what other systems make of it.
+
+    Some write letters with accents as two characters, some do not tell capital letters of a suffix
+    from small ones.
+    """
+    for name in names:
+        yield name
+        if not name.isascii():
+            yield from (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+        stem, point, suffix = name.rpartition(".")
+        yield from (stem + point + other for other in (suffix.lower(), suffix.upper()))
+
+
 def _parts(file_name: str) -> tuple[str, ...]:
     """Return the folders and the name that a file's name consists of, in whatever form it has."""
-    # Label Studio's names of local files and of uploads are addresses.
-    text = file_name.rpartition("?d=")[2]
-    text = unquote(text.partition("?")[0]).replace("\\", "/")
-    text = text.partition("://")[2] or text
-    windows = PureWindowsPath(text)
-    parts = windows.relative_to(windows.anchor).parts
-    return tuple(part for part in parts if part != ".." and "\0" not in part)
+    # Label Studio puts the name of a local file behind a question mark; else an address ends there.
+    text = file_name.rpartition("?d=")[2].partition("?")[0]
+    text = unquote(text.partition("://")[2] or text).replace("\\", "/")
+    parts = _DRIVE.sub("", text).split("/")
+    return tuple(part for part in parts if part not in ("", ".", "..") and "\0" not in part)
 
 
 def _is_inside(file_name: str) -> bool:
-    """Tell whether a name stays in its folder, on any system."""
-    path = PureWindowsPath(file_name)
-    return not path.anchor and ".." not in path.parts and bool(path.parts) and "\0" not in file_name
+    """Tell whether a name is relative and stays in its folder, on any system."""
+    parts = file_name.replace("\\", "/").split("/")
+    is_path = "://" not in file_name and "?d=" not in file_name and "\0" not in file_name
+    is_relative = parts[0] != "" and not _DRIVE.match(file_name)
+    return is_path and is_relative and "." not in parts and ".." not in parts

@@ -462,7 +462,7 @@ SKY_SEGMENT = segment(id=300, category_id=SKY, bbox=[0, 0, 8, 6])
             [SKY_SEGMENT, segment(area=7)],
             "segments_info[1]: area 7 is not that of its mask: give 6",
         ),
-        ([SKY_SEGMENT, segment(id="2")], "id '2': give a whole number"),
+        ([SKY_SEGMENT, segment(id="x")], "id 'x': give a whole number"),
         (None, "segments_info is missing"),
     ],
 )
@@ -675,3 +675,36 @@ def test_missing_object_maps_are_listed_file_by_file() -> None:
     problems = check_dataset("voc", root, ["train"]).problems
     assert len(problems) == 76 - 20
     assert all("the object map is missing" in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("polygon", "reach"),
+    [
+        ([1, 1, 10, 1, 10, 3, 1, 3], "points reach x = 10, y = 3 in an image of 8 x 6: "),
+        ([1, 1, 4, 1, 4, 7.5, 1, 3], "points reach x = 4, y = 7.5 in an image of 8 x 6: "),
+        ([-2, 1, 4, 1, 4, 3, -2, 3], "points reach x = -2, y = 3 in an image of 8 x 6: "),
+        ([-1, -1, 9, -1, 9, 7, -1, 7], None),
+    ],
+)
+def test_points_outside_of_their_image_are_told(
+    tmp_path: Path, polygon: list[float], reach: str | None
+) -> None:
+    entry = annotation(segmentation=[polygon])
+    del entry["bbox"]
+    write_instances(tmp_path, annotations=[entry])
+    problems = find("coco-instances", tmp_path)
+    if reach is None:
+        assert problems == []
+    else:
+        assert only(problems, "warning instances_val.json: annotations[0]: ", reach, "clipped")
+
+
+def test_a_size_that_is_missing_is_no_error_where_there_is_a_photo(tmp_path: Path) -> None:
+    write_instances(tmp_path, images=[{"id": 1, "file_name": "a.png"}])
+    errors = [x for x in find("coco-instances", tmp_path) if x.startswith("error")]
+    assert only(errors, "instances_val.json: images[0]: width is missing and there is no photo")
+    write_photo(tmp_path / "val" / "a.png")
+    assert find("coco-instances", tmp_path) == [
+        f"warning instances_val.json: images[0]: {key} is missing: it can only be that of the photo"
+        for key in ("width", "height")
+    ]

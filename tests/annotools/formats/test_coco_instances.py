@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image as Picture
 from pycocotools import mask as coco_mask
 
+from annotools.checks.dataset_checks import check_dataset
+from annotools.checks.problems import Problem
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances, coco_masks
 from annotools.label_maps import build_label, measure_segments
@@ -288,7 +291,9 @@ def test_images_without_photo_are_left_out_only_when_that_is_allowed(tmp_path):
     write_dataset(tmp_path, [annotation([SQUARE], image_id=i) for i in (1, 2)], images)
     write_photo(tmp_path / "val" / "b.png", np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
 
-    with pytest.raises(DatasetError, match=r"val/a\.png: the photo is missing: .* or allow"):
+    with pytest.raises(
+        DatasetError, match=r"val/a\.png: the photo is missing \(1 of 2 are; .*/val has b\.png\): "
+    ):
         coco_instances.read(tmp_path, "val")
 
     dataset = coco_instances.read(tmp_path, "val", allow_missing=True)
@@ -327,7 +332,7 @@ def test_a_missing_file_says_which_splits_there_are(tmp_path):
 
     with pytest.raises(DatasetError, match=r"instances_val\.json.*has instances_train2017\.json"):
         coco_instances.read(tmp_path, "val")
-    with pytest.raises(DatasetError, match=r"instances_val\.json: no such file.*has nothing"):
+    with pytest.raises(DatasetError, match="nowhere: no such folder or file: check ROOT"):
         coco_instances.read(tmp_path / "nowhere", "val")
 
 
@@ -409,7 +414,7 @@ def sized(counts, size=(HEIGHT, WIDTH)):
     ("segmentation", "message"),
     [
         ("SQUARE", "neither polygons nor run lengths"),
-        ([[]], "3 points or more"),
+        ([[], [1, 1]], "3 points or more"),
         ([[1, 1, 2, 2]], "3 points or more"),
         ([SQUARE, [1, 1, 2, 2, 3, 3, 4]], "3 points or more"),
         ([[1, 1, 2, 2, "3", 1]], "coordinate '3'"),
@@ -546,3 +551,271 @@ def test_real_run_lengths_have_no_vertices():
     dataset = coco_instances.read(real_data("nuclei"), "val")
 
     assert dataset.count_vertices(dataset.images[0]) is None
+
+
+def category(category_id, name, **others):
+    return {"id": category_id, "name": name, **others}
+
+
+def kinds(categories):
+    return [(c.category_id, c.name, c.is_thing) for c in categories.categories]
+
+
+@pytest.mark.parametrize("name", ["background", "Background", "_background_", "BG", "back ground"])
+def test_a_category_by_the_name_of_background_is_it(tmp_path, name):
+    listed = [category(0, name), category(1, "cat")]
+    everywhere = annotation([[0, 0, 6, 0, 6, 4, 0, 4]], category_id=0)
+    write_dataset(tmp_path, [everywhere, annotation([SQUARE])], categories=listed)
+    dataset = coco_instances.read(tmp_path, "val")
+    label = dataset.read_label(dataset.images[0])
+
+    assert kinds(dataset.categories) == [(0, name, False), (1, "cat", True)]
+    assert dataset.categories.background_id == 0
+    assert [(s.segment_id, s.category_id, s.area) for s in label.segments] == [
+        (1, 1, 4),
+        (2, 0, 20),
+    ]
+    assert (len(label.objects), label.drops) == (2, ())
+    path = "instances_val.json"
+    assert f"{path}: 1 times an annotation of the background is taken as no object" in (
+        dataset.remarks
+    )
+
+
+def test_isthing_0_is_stuff_and_what_nothing_covers_is_void(tmp_path):
+    listed = [category(1, "cat", isthing=1), category(2, "sky", isthing=0), category(3, "dog")]
+    first, second = [[0, 0, 2, 0, 2, 4, 0, 4]], [[4, 0, 6, 0, 6, 4, 4, 4]]
+    write_dataset(
+        tmp_path,
+        [annotation(first, category_id=2), annotation(second, category_id=2), annotation([SQUARE])],
+        categories=listed,
+    )
+    dataset = coco_instances.read(tmp_path, "val")
+    label = dataset.read_label(dataset.images[0])
+
+    assert kinds(dataset.categories) == [(1, "cat", True), (2, "sky", False), (3, "dog", True)]
+    assert dataset.categories.background_id is None
+    np.testing.assert_array_equal(label.segment_map, [
+        [1, 1, 0, 0, 1, 1],
+        [1, 3, 3, 0, 1, 1],
+        [1, 3, 3, 0, 1, 1],
+        [1, 1, 0, 0, 1, 1],
+    ])  # fmt: skip
+    # All of a stuff category is one segment; it and a thing that is whole have the boxes they show.
+    assert [(s.segment_id, s.box_xyxy) for s in label.segments] == [
+        (1, (0, 0, 6, 4)),
+        (3, (1, 1, 3, 3)),
+    ]
+    assert label.own_boxes == {}
+
+
+@pytest.mark.parametrize(
+    ("listed", "left"),
+    [
+        # As Roboflow writes them.
+        (
+            [
+                category(0, "mine-1", supercategory="none"),
+                category(1, "dog", supercategory="mine-1"),
+            ],
+            [1],
+        ),
+        ([category(0, "dog", supercategory="none"), category(1, "dog", supercategory="dog")], [1]),
+        (
+            [category(0, "mine", supercategory="mine"), category(1, "dog", supercategory="mine")],
+            [1],
+        ),
+        ([category(0, "cat"), category(1, "dog")], [0, 1]),
+        ([category(0, "cat", supercategory=None), category(1, "dog", supercategory=[])], [0, 1]),
+        ([category(1, "dog", supercategory="dog")], [1]),
+        (
+            [
+                category(0, "animal", supercategory="none"),
+                category(1, "dog", supercategory="animal"),
+                category(2, "car", supercategory="none"),
+            ],
+            [0, 1, 2],
+        ),
+    ],
+)
+def test_a_category_that_carries_the_project_s_name_alone_is_left_out(tmp_path, listed, left):
+    write_dataset(tmp_path, [annotation([SQUARE], category_id=1)], categories=listed)
+    dataset = coco_instances.read(tmp_path, "val")
+    things = [i for i, _, is_thing in kinds(dataset.categories) if is_thing]
+    assert things == left
+    told = [remark for remark in dataset.remarks if "carries the name of the project" in remark]
+    assert len(told) == len(listed) - len(left)
+
+
+def test_a_project_s_category_with_an_annotation_stays(tmp_path):
+    listed = [category(0, "pets", supercategory="none"), category(1, "dog", supercategory="pets")]
+    entries = [annotation([SQUARE], category_id=i) for i in (0, 1)]
+    write_dataset(tmp_path, entries, categories=listed)
+    assert len(coco_instances.read(tmp_path, "val").categories) == 3
+
+
+def write_turned(path, orientation, width=WIDTH, height=HEIGHT):
+    """A photo that is stored so wide and so high, and that EXIF turns."""
+    exif = Picture.Exif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(np.zeros((height, width, 3), dtype=np.uint8)).save(path, exif=exif)
+
+
+TALL = [1, 2, 3, 2, 3, 6, 1, 6]  # reaches two pixels below an image that is 4 high
+
+
+@pytest.mark.parametrize(
+    ("entry", "orientation", "given_wh", "expected_wh"),
+    [
+        (annotation([TALL]), 6, (6, 4), (4, 6)),
+        (annotation([TALL]), 8, (6, 4), (4, 6)),
+        (annotation([TALL]), 6, (4, 6), (4, 6)),
+        (annotation([TALL]), 6, (None, None), (4, 6)),
+        # It is drawn on what is stored, beside the size of the upright photo.
+        (annotation([[4.5, 1, 6, 1, 6, 3]]), 6, (4, 6), (6, 4)),
+        (annotation([[4.5, 1, 6, 1, 6, 3]]), 6, (None, None), (6, 4)),
+        (annotation(run_lengths([[0] * 4] * 5 + [[1] * 4])), 6, (6, 4), (4, 6)),
+        ({**annotation([]), "bbox": [1, 2, 2, 3.5]}, 6, (6, 4), (4, 6)),
+        # Objects fit both, or neither, or nothing turns the photo.
+        (annotation([SQUARE]), 6, (6, 4), (6, 4)),
+        (annotation([[1, 2, 7.5, 2, 3, 5.5]]), 6, (6, 4), (6, 4)),
+        (annotation([TALL]), 1, (6, 4), (6, 4)),
+        (annotation([TALL]), 3, (6, 4), (6, 4)),
+        # Points may reach out by a pixel.
+        (annotation([[1, 2, 3, 2, 3, 5]]), 6, (6, 4), (6, 4)),
+    ],
+)  # fmt: skip
+def test_sizes_and_points_decide_how_labels_were_drawn(
+    tmp_path, entry, orientation, given_wh, expected_wh
+):
+    write_turned(tmp_path / "val" / "a.png", orientation)
+    width, height = given_wh
+    write_dataset(tmp_path, [entry], images=[image_entry(width=width, height=height)])
+    dataset = coco_instances.read(tmp_path, "val")
+    assert dataset.images[0].size_wh == expected_wh
+    told = [remark for remark in dataset.remarks if "width and height are swapped" in remark]
+    # Where the list has no size, that of the upright photo is taken first.
+    first_wh = (4, 6) if width is None else given_wh
+    assert bool(told) == (first_wh != expected_wh)
+
+
+def test_upright_points_beside_the_stored_size_are_whole(tmp_path):
+    write_turned(tmp_path / "val" / "a.jpg", 6, width=20, height=10)
+    points = [2, 3, 8, 3, 8, 15, 2, 15]
+    images = [image_entry(1, "a.jpg", 20, 10)]
+    path = write_dataset(tmp_path, [annotation([points])], images=images)
+    dataset = coco_instances.read(tmp_path, "val")
+    image = dataset.images[0]
+
+    assert dataset.read_label(image).objects[1].box_xyxy == (2, 3, 8, 15)
+    assert dataset.read_photo(image).shape == (20, 10, 3)
+    report = check_dataset("coco-instances", tmp_path, ["val"])
+    reach = Problem(
+        severity="warning",
+        place=f"{path}: annotations[0]",
+        message="points reach x = 8, y = 15 in an image of 20 x 10: they are clipped; if that is "
+        "the size before the photo's EXIF turn, swap width and height",
+    )
+    assert reach in report.problems
+    assert any("width and height are swapped" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no photo"])
+def test_a_damaged_photo_does_not_keep_labels_from_being_read(tmp_path, damage):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "a.png").write_bytes(damage)
+    write_dataset(tmp_path, [annotation([[1, 2, 3, 2, 3, 7, 1, 7]])])
+    dataset = coco_instances.read(tmp_path, "val")
+    assert dataset.images[0].size_wh == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("keys", [("width",), ("height",), ("width", "height")])
+def test_a_size_that_is_missing_is_that_of_the_photo(tmp_path, keys):
+    entry = {k: v for k, v in image_entry(width=99, height=99).items() if k not in keys}
+    path = write_dataset(tmp_path, [annotation([SQUARE])], images=[entry])
+    with pytest.raises(DatasetError, match=rf"images\[0\]: {keys[0]} is missing"):
+        coco_instances.read(tmp_path, "val")
+
+    write_photo(tmp_path / "val" / "a.png", np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
+    dataset = coco_instances.read(tmp_path, "val")
+    assert dataset.images[0].size_wh == (WIDTH, HEIGHT)
+    assert set(dataset.remarks) == {
+        f"{path.name}: 1 times width or height is missing and taken from the photo",
+        f"{path.name}: 1 times id is missing",
+        f"{path.name}: 1 times area is missing",
+    }
+    problems = check_dataset("coco-instances", tmp_path, ["val"]).problems
+    assert not any(problem.severity == "error" for problem in problems)
+
+
+@pytest.mark.parametrize("mask", [5, "x", {}, {"size": "x"}, [[None, 1, 2, 3, 4, 9]], [None]])
+def test_any_mask_at_all_is_an_error_of_one_line(tmp_path, mask):
+    write_turned(tmp_path / "val" / "a.png", 6)
+    write_dataset(tmp_path, [annotation(mask)])
+    dataset = coco_instances.read(tmp_path, "val")
+    with pytest.raises(DatasetError, match=r"annotations\[0\]: ") as caught:
+        dataset.read_label(dataset.images[0])
+    assert "\n" not in str(caught.value)
+
+    loose = coco_instances.read(tmp_path, "val", allow_missing=True)
+    assert len(loose.read_label(loose.images[0]).drops) == 1
+
+
+def test_all_images_and_annotations_may_be_absent(tmp_path):
+    path = write_dataset(tmp_path, images=[])
+    dataset = coco_instances.read(tmp_path, "val")
+    assert (dataset.images, dataset.drops) == ((), ())
+    assert f"{path}: annotations is empty: no image has an object" in dataset.remarks
+
+
+def test_ids_beyond_what_floats_hold_stay_apart(tmp_path):
+    ids = [2**53, 2**53 + 1]
+    images = [image_entry(str(i), f"{i}.png") for i in ids]
+    write_dataset(tmp_path, [annotation([SQUARE], image_id=ids[1])], images=images)
+    dataset = coco_instances.read(tmp_path, "val")
+    labels = [dataset.read_label(image) for image in dataset.images]
+    assert [(label.image_id, len(label.segments)) for label in labels] == [
+        (str(ids[0]), 1),
+        (str(ids[1]), 2),
+    ]
+
+
+def test_an_object_without_a_mask_beside_others_keeps_its_box_where_that_is_allowed(tmp_path):
+    # As Label Studio writes rectangles beside polygons.
+    rectangle = {**annotation([]), "bbox": [4, 0, 2, 3]}
+    path = write_dataset(tmp_path, [annotation([SQUARE]), rectangle])
+    with pytest.raises(DatasetError, match=r"annotations\[1\]: segmentation is missing"):
+        coco_instances.read(tmp_path, "val")
+
+    dataset = coco_instances.read(tmp_path, "val", allow_missing=True)
+    label = dataset.read_label(dataset.images[0])
+    assert label.objects[2].box_xyxy == (4, 0, 6, 3)
+    place = f"{path}: annotations[1]"
+    assert label.unseen == {2: Drop(place=place, reason="it has a box and no mask")}
+    assert label.drops == ()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_boxes_of_all_real_objects_are_those_of_pycocotools():
+    root = real_data("coco")
+    dataset = coco_instances.read(root, "train2017")
+    content = json.loads((root / "annotations" / "instances_train2017.json").read_text())
+    listed = {image.image_id: [] for image in dataset.images}
+    for entry in content["annotations"]:
+        listed[entry["image_id"]].append(entry)
+    compared = 0
+    for image in dataset.images:
+        objects = dataset.read_label(image).objects
+        for number, entry in enumerate(listed[image.image_id], start=1):
+            rle = coco_mask.frPyObjects(entry["segmentation"], image.height, image.width)
+            rle = coco_mask.merge(rle) if isinstance(rle, list) else rle
+            x, y, width, height = coco_mask.toBbox(rle).tolist()
+            assert objects[number].box_xyxy == (x, y, x + width, y + height)
+            assert objects[number].category_id == entry["category_id"]
+            assert objects[number].is_group == bool(entry["iscrowd"])
+            compared += 1
+        # What is left is the background, if any of it shows.
+        assert len(objects) - len(listed[image.image_id]) in (0, 1)
+    # The 2016 objects and 19 crowds.
+    assert (len(dataset.images), compared) == (215, 2035)

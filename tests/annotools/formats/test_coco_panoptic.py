@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from annotools.categories import CategorySet, distinct_colour
 from annotools.errors import DatasetError
-from annotools.formats import coco_panoptic, panoptic_png
+from annotools.formats import coco_instances, coco_panoptic, panoptic_png
 from annotools.label_maps import build_label
 from annotools.records import Drop, Image
 from tests.builders import make_categories, make_label
@@ -187,7 +187,9 @@ def test_a_missing_photo_is_refused_where_there_is_a_folder_of_photos(tmp_path):
     assert coco_panoptic.read(tmp_path, "val").images[0].path is None
 
     (tmp_path / "val").mkdir()
-    with pytest.raises(DatasetError, match=r"val/a\.jpg: the photo is missing: .* or allow"):
+    with pytest.raises(
+        DatasetError, match=r"val/a\.jpg: the photo is missing .* has nothing.* or allow"
+    ):
         coco_panoptic.read(tmp_path, "val")
 
 
@@ -245,7 +247,7 @@ def with_category(**values):
         ({"annotations": [{"image_id": 1, "file_name": "a.png"}]}, "segments_info is missing"),
         (with_segments(3), r"annotations\[0\]: segments_info\[0\]: is not an object"),
         (with_segments({"id": 1}), r"segments_info\[0\]: category_id is missing"),
-        (with_segments(segment_entry("1")), "id is missing or not a whole number"),
+        (with_segments(segment_entry("one")), "id is missing or not a whole number"),
         (with_segments(segment_entry(0)), r"id 0: give 1 to 16777215"),
         (with_segments(segment_entry(2**24)), "id 16777216: give 1 to"),
         (with_segments(*[segment_entry(1)] * 2), r"segments_info\[1\]: id 1 is given twice"),
@@ -393,3 +395,46 @@ def test_real_areas_and_boxes_are_those_of_the_file():
         assert {info["id"]: info for info in entry["segments_info"]} == by_id
         assert label.drops == ()
         assert dataset.read_photo(image).shape == (image.height, image.width, 3)
+
+
+def test_forms_of_segments_are_forgiven(tmp_path):
+    entries = [
+        segment_entry("1", 7.0, iscrowd=None),
+        segment_entry(70_000.0, "1", iscrowd=0.0),
+        segment_entry(256, PERSON, iscrowd="1"),
+    ]
+    write_dataset(tmp_path, annotations=[annotation(entries, image_id="1")])
+    dataset = coco_panoptic.read(tmp_path, "val")
+    label = dataset.read_label(dataset.images[0])
+    found = [(s.segment_id, s.category_id, s.is_group) for s in label.segments]
+    assert found == [(1, ROAD, False), (256, PERSON, True), (70_000, PERSON, False)]
+    assert len(dataset.remarks) == 9  # one of them of the photos
+    assert "panoptic_val.json: 1 times iscrowd is null and taken as 0" in dataset.remarks
+
+
+def test_names_of_pngs_may_have_backslashes(tmp_path):
+    path = write_json(
+        tmp_path / "annotations" / "panoptic_val.json",
+        annotations=[annotation(file_name="sub\\a.png")],
+    )
+    write_png(path.with_suffix("") / "sub" / "a.png")
+    assert len(read_only_label(tmp_path).segments) == 3
+
+
+def test_the_other_kind_of_coco_file_is_named(tmp_path):
+    path = write_dataset(tmp_path)
+    with pytest.raises(DatasetError, match=r"panoptic_val\.json: is a panoptic file: read it as"):
+        coco_instances.read(path, "val")
+    entry = {"image_id": 1, "file_name": "a.png", "category_id": 1, "segmentation": []}
+    write_dataset(tmp_path, annotations=[entry])
+    with pytest.raises(DatasetError, match="or read it as coco-instances"):
+        coco_panoptic.read(path, "val")
+
+
+@pytest.mark.parametrize(
+    ("colour", "rgb"),
+    [("#1c1f9b", (28, 31, 155)), ("#FFFFFF", (255, 255, 255)), (None, (128, 0, 0))],
+)
+def test_colours_may_be_text(tmp_path, colour, rgb):
+    write_dataset(tmp_path, categories=[{**CATEGORIES[0], "color": colour}, CATEGORIES[1]])
+    assert coco_panoptic.read(tmp_path, "val").categories.categories[0].colour == rgb
