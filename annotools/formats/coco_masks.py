@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class ColumnRuns:
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
-    @property
+    @cached_property
     def area(self) -> int:
         """How many pixels there are."""
         return int(self.lengths.sum())

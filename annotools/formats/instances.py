@@ -195,16 +195,17 @@ def _add_whole_objects(
     height: int,
 ) -> FullLabel:
     """Return the label with the boxes of whole things, and with what has no segment."""
-    visible = {segment.segment_id: segment.box_xyxy for segment in label.segments}
-    own_boxes = {}
-    for number, runs in masks.items():
-        box_xyxy = tight_box(runs, height)
-        if number not in stuff and visible.get(number) != box_xyxy:
-            own_boxes[number] = Box(
-                category_id=listed[number].category_id,
-                box_xyxy=box_xyxy,
-                is_group=listed[number].is_crowd,
-            )
+    visible = {segment.segment_id: segment.area for segment in label.segments}
+    own_boxes = {
+        number: Box(
+            category_id=listed[number].category_id,
+            box_xyxy=tight_box(runs, height),
+            is_group=listed[number].is_crowd,
+        )
+        for number, runs in masks.items()
+        # A thing whose pixels are all visible has the box of its segment.
+        if number not in stuff and visible.get(number) != runs.area
+    }
     covered = {
         number: Drop(place=listed[number].place, reason=COVERED)
         for number in masks

@@ -87,14 +87,6 @@ def without_hash(name: str) -> str:
     return _HASH.sub("", name, count=1) if _HASH.match(name) else name
 
 
-def is_there(path: Path) -> bool:
-    """Return whether there is such a file or folder; a name that none can have is not there."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
 def describe_folder(folder: Path, pattern: str = "*", most: int = 5) -> str:
     """Return the names of the first entries of a folder, for messages."""
     paths = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
@@ -104,8 +96,13 @@ def describe_folder(folder: Path, pattern: str = "*", most: int = 5) -> str:
 
 def is_there(path: Path) -> bool:
     """Tell whether there is a file of this path, which may be one that no file can have."""
+    return exists(path) and path.is_file()
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is a file or folder of this path, which may be one that none can have."""
     try:
-        return path.is_file()
+        return path.exists()
     # Names may be too long, or not to be written in the letters of this system.
     except (OSError, ValueError):
         return False

@@ -18,7 +18,13 @@ import yaml
 from annotools.errors import DatasetError
 from annotools.formats.forms import as_whole
 from annotools.formats.json_values import read_short
-from annotools.formats.photo_places import PhotoFolder, describe_folder, is_there, without_hash
+from annotools.formats.photo_places import (
+    PhotoFolder,
+    describe_folder,
+    exists,
+    is_there,
+    without_hash,
+)
 from annotools.formats.photos import PHOTO_SUFFIXES
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 from annotools.records import Drop
@@ -195,7 +201,7 @@ def _resolve(table_path: Path, root: Any, text: str) -> Path:
     first = (base / text for base in bases)
     parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     later = (folder.joinpath(*parts[n:]) for n in range(len(parts)))
-    found = next((place for place in (*first, *later) if is_there(place)), None)
+    found = next((place for place in (*first, *later) if exists(place)), None)
     if found is None:
         raise DatasetError(
             f"{table_path}: photos are in {text[:200]!r}, and nothing is there: correct it, or "
