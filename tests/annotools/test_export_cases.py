@@ -107,7 +107,11 @@ def test_photos_of_every_kind_are_drawn(tmp_path: Path) -> None:
         ("cityscapes_trainids", "cityscapes", "as in maps of train ids"),
         ("cityscapes_trainids", "cityscapes", "void: 92%"),
         ("exif_swapped_size", "coco-instances", "EXIF turn"),
-        ("exif_swapped_size", "coco-instances", "lie outside"),
+        (
+            "exif_swapped_size",
+            "coco-instances",
+            "points reach x = 8, y = 15 in an image of 20 x 10",
+        ),
     ],
 )
 def test_doubts_are_told_and_are_no_errors(case: str, format_name: str, text: str) -> None:
