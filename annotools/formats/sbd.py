@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
@@ -95,6 +94,9 @@ def read_objects(path: Path) -> tuple[NDArray[np.uint8], dict[int, int]]:
 
 
 def _load_struct(path: Path, name: str) -> Any:
+    # Imported here, because every reader of a dataset would wait for it.
+    import scipy.io
+
     data = read_short(path, _MAX_BYTES)
     try:
         # SciPy takes open files too; its type hints do not say so.

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
@@ -141,6 +140,9 @@ def pair_up(objects: Sequence[VocObject], segments: Sequence[Segment]) -> dict[i
 
 def best_pairs(overlaps: NDArray[np.float64]) -> dict[int, int]:
     """Return the pairs of rows and columns that overlap most together, each more than 0."""
+    # Imported here, because it takes longer to load than most labels to read.
+    from scipy.optimize import linear_sum_assignment
+
     # Taking the best pair again and again could leave two without a partner that have one here.
     rows, columns = linear_sum_assignment(overlaps, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
