@@ -77,7 +77,7 @@ def check_dataset(
     """
     problems: list[Problem] = []
     checked, others = [], []
-    num_upright = 0
+    upright: list[Path] = []
     for split in dict.fromkeys(splits):
         # The files come first: a reader stops at its first problem, which the walk then has found.
         file_problems = list(_check_files(format_name, root, split))
@@ -85,8 +85,7 @@ def check_dataset(
         dataset, read_problems = _read(format_name, root, split, photos, file_problems)
         if dataset is not None:
             checked.append(dataset)
-            read_problems += _check_images(dataset, decode=decode)
-            num_upright += sum(_is_upright(image) for image in dataset.images)
+            read_problems += _check_images(dataset, upright, decode=decode)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
         dataset, reader_problems = _read(format_name, root, split, photos, [])
@@ -97,8 +96,8 @@ def check_dataset(
     problems += _check_shared([*others, *checked])
     images = [image for dataset in checked for image in dataset.images]
     notes = [note for dataset in checked for note in dataset.remarks]
-    if num_upright:
-        notes.append(f"{num_upright:,} photos are turned by EXIF, as their labels are drawn")
+    if upright:
+        notes.append(f"{len(upright):,} photos are turned by EXIF, as their labels are drawn")
     return CheckReport(
         # Splits may share files, whose problems then turn up once for each of these splits.
         problems=tuple(dict.fromkeys(problems)),
@@ -148,7 +147,8 @@ def _leave_out_repeated(
             yield problem
 
 
-def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
+def _check_images(dataset: Dataset, upright: list[Path], *, decode: bool) -> Iterator[Problem]:
+    """Yield what is wrong with images, and add photos that EXIF turns upright to a list."""
     if not dataset.images and not dataset.drops:
         yield error_at(f"split {dataset.split}", "has no image: give the path of one that has")
     # Where the files were walked, repeated names have been reported with their places.
@@ -166,7 +166,7 @@ def _check_images(dataset: Dataset, *, decode: bool) -> Iterator[Problem]:
         if isinstance(label, FullLabel):
             void_shares.append((image, _share_void(label)))
         if image.path is not None:
-            yield from _check_photo(dataset, image, image.path, decode=decode)
+            yield from _check_photo(dataset, image, image.path, upright, decode=decode)
     yield from _check_void(dataset.split, void_shares)
 
 
@@ -228,37 +228,30 @@ def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:
         )
 
 
-def _check_photo(dataset: Dataset, image: Image, path: Path, *, decode: bool) -> Iterator[Problem]:
+def _check_photo(
+    dataset: Dataset, image: Image, path: Path, upright: list[Path], *, decode: bool
+) -> Iterator[Problem]:
     try:
         if decode:
             dataset.read_photo(image)
         else:
             check_photo(image)
-        yield from _check_turn(image, path)
+        yield from _check_turn(image, path, upright)
     except (DatasetError, OSError) as error:
         yield problem_of(error, path)
 
 
-def _check_turn(image: Image, path: Path) -> Iterator[Problem]:
+def _check_turn(image: Image, path: Path, upright: list[Path]) -> Iterator[Problem]:
     head = read_photo_head(path)
     turn = turn_of(head, image.size_wh)
+    if turn == "upright" and head.orientation != 1:
+        upright.append(path)
     exif = f"EXIF turns this photo ({head.orientation})"
     if turn == "either":
         rule = "tell whether labels were drawn upright or as stored: taken as upright"
         yield warning_at(path, f"{exif}; its size does not {rule}")
     elif turn == "stored":
         yield warning_at(path, f"{exif}; by its size labels were drawn on it as stored: not turned")
-
-
-def _is_upright(image: Image) -> bool:
-    """Tell whether EXIF turns a photo and its labels are drawn upright; False of a damaged one."""
-    if image.path is None:
-        return False
-    try:
-        head = read_photo_head(image.path)
-    except (DatasetError, OSError):
-        return False
-    return head.orientation != 1 and turn_of(head, image.size_wh) == "upright"
 
 
 def _check_shared(datasets: Sequence[Dataset]) -> Iterator[Problem]:
