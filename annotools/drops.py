@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from annotools.records import Dataset, FullLabel, Image, WeakLabel
+from annotools.records import Dataset, Drop, FullLabel, Image, WeakLabel
 
 LISTED_PLACES = 20
 """Places of a drop that are named; a conversion with more has them all in `drops.jsonl`."""
@@ -68,6 +68,11 @@ class DropList:
             )
             for (kind, reason), count in self._counts.items()
         )
+
+
+def drop_entry(kind: str, drop: Drop) -> dict[str, str]:
+    """Return what a file says of a drop, as `DropList.add` takes it."""
+    return {"kind": kind, "reason": drop.reason, "place": drop.place}
 
 
 def follow_labels(dataset: Dataset) -> tuple[Dataset, DropList]:

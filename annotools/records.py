@@ -40,7 +40,8 @@ NO_LABEL = "none"
 class Image:
     """One image: `image_id` is the dataset's own, `path` is None where there is no photo file.
 
-    `label_paths` are the files that hold this image's label alone.
+    `label_paths` are the files that hold this image's label alone. `has_photo_size` is true where
+    nothing but the photo says how large the image is.
     """
 
     image_id: int | str
@@ -49,6 +50,7 @@ class Image:
     height: int
     path: Path | None = None
     label_paths: tuple[Path, ...] = ()
+    has_photo_size: bool = field(default=False, compare=False)
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -76,10 +78,12 @@ class Drop:
     """Something the source has that a result lacks: what and where it was, and why it went.
 
     As a doubt, it is something that the result has although it may be wrong: where it is, and why.
+    `is_refused` is true of what readers refuse, unless missing ones are allowed.
     """
 
     place: str
     reason: str
+    is_refused: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ objects; what is each format's own is in `annotools.checks.coco_mask_checks`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
 from annotools.formats.coco_layout import CocoFiles, find_instances, find_panoptic
 from annotools.formats.forms import read_coco
+from annotools.formats.other_formats import refuse_other_format
 from annotools.formats.photo_places import plain_name
 from annotools.formats.pictures import is_possible_size
+
+_CLIPPED = ": it is clipped"
 
 BORDER_PIXELS = 0.5
 """How far a box may reach over the image's border, for the rounding of the tool that wrote it."""
@@ -37,35 +40,49 @@ _OF_PHOTO = ("width", "height")
 _KIND_NAMES = {int: "whole number", str: "text"}
 
 
-def check_instances(root: Path, split: str) -> Iterator[Problem]:
-    """Yield what is wrong with the list of a split with instances, photos aside."""
+Sizes = Mapping[int | str | None, tuple[int, int]]
+"""Width and height in pixels by image id."""
+
+
+def check_instances(root: Path, split: str, turned: Sizes) -> Iterator[Problem]:
+    """Yield what is wrong with the list of a split with instances, photos aside.
+
+    Args:
+        root: the dataset's folder, or the list.
+        split: names the list.
+        turned: sizes that the reader gives images instead of those that the list has.
+    """
     checks = (*COMMON_CHECKS, _check_annotation_ids, check_masks)
-    yield from _check(find_instances, root, split, checks)
+    yield from _check(find_instances, root, split, turned, checks)
 
 
-def check_panoptic(root: Path, split: str) -> Iterator[Problem]:
-    """Yield what is wrong with a panoptic JSON and its PNG files, photos aside."""
+def check_panoptic(root: Path, split: str, turned: Sizes) -> Iterator[Problem]:
+    """Yield what is wrong with a panoptic JSON and its PNG files, as `check_instances` does."""
     checks = (*COMMON_CHECKS, check_one_label_an_image, check_segments)
-    yield from _check(find_panoptic, root, split, checks)
+    yield from _check(find_panoptic, root, split, turned, checks)
 
 
 def _check(
     find: Callable[[Path, str], CocoFiles],
     root: Path,
     split: str,
+    turned: Sizes,
     checks: tuple[Callable[[CocoFile], Iterator[Problem]], ...],
 ) -> Iterator[Problem]:
     try:
         files = find(root, split)
         path = files.path
         content = read_coco(path, Counter())
+        refuse_other_format(path, content)
     except DatasetError as error:
         yield problem_of(error, root)
         return
     if not isinstance(content, dict):
         yield error_at(path, "is not an object with lists: give a COCO file")
         return
-    coco = CocoFile(path=path, split=split, content=content, png_folders=files.png_folders)
+    coco = CocoFile(
+        path=path, split=split, content=content, png_folders=files.png_folders, turned=turned
+    )
     for check in checks:
         yield from check(coco)
 
@@ -135,7 +152,8 @@ def _check_any_object(coco: CocoFile) -> Iterator[Problem]:
 
 
 def _check_category_names(coco: CocoFile) -> Iterator[Problem]:
-    yield from find_repeated(coco.list_values("categories", "name", str), "name")
+    # The readers know categories by their ids; people, and files of boxes, know them by names.
+    yield from find_repeated(coco.list_values("categories", "name", str), "name", warning_at)
 
 
 def _check_references(coco: CocoFile) -> Iterator[Problem]:
@@ -158,8 +176,9 @@ def _check_boxes(coco: CocoFile) -> Iterator[Problem]:
         # Readers measure boxes in masks; where there are none, `check_masks` asks for boxes.
         if "bbox" in described.entry:
             for message in _find_faults(described, coco.size_of.get(described.image_id)):
-                report = warning_at if described.has_mask else error_at
-                yield report(described.place, message)
+                # The readers measure boxes in masks, and clip those that reach out.
+                is_taken = described.has_mask or message.endswith(_CLIPPED)
+                yield (warning_at if is_taken else error_at)(described.place, message)
 
 
 def _find_faults(described: CocoObject, size_wh: tuple[int, int] | None) -> Iterator[str]:
@@ -175,7 +194,7 @@ def _find_faults(described: CocoObject, size_wh: tuple[int, int] | None) -> Iter
         return
     width, height = size_wh
     if max(-x0, -y0, x1 - width, y1 - height) > BORDER_PIXELS:
-        yield f"bbox {shown} reaches out of its image of {width} x {height}: clip it"
+        yield f"bbox {shown} reaches out of its image of {width} x {height}{_CLIPPED}"
 
 
 COMMON_CHECKS: tuple[Callable[[CocoFile], Iterator[Problem]], ...] = (

@@ -106,25 +106,31 @@ def check_box(described: CocoObject, extent: Extent) -> Iterator[Problem]:
 
 
 def check_reach(
-    described: CocoObject, extent: Extent, size_wh: tuple[int, int]
+    described: CocoObject,
+    extent: Extent,
+    listed_wh: tuple[int, int],
+    size_wh: tuple[int, int],
 ) -> Iterator[Problem]:
     """Yield where points of an entry's polygons lie more than a pixel outside of their image.
 
     Args:
         described: the instance.
         extent: of its mask; without an outline it has no polygon.
-        size_wh: width and height of the image in pixels.
+        listed_wh: width and height of the image in pixels, as the file has them.
+        size_wh: the same, as the reader takes them.
     """
     if extent.outline is None:
         return
     x0, y0, x1, y1 = extent.outline
-    width, height = size_wh
+    width, height = listed_wh
     if max(-x0, -y0, x1 - width, y1 - height) > REACH_PIXELS:
         x, y = (low if low < -REACH_PIXELS else high for low, high in ((x0, x1), (y0, y1)))
+        rule = "they are clipped"
+        if size_wh != listed_wh:
+            rule = "the photo's EXIF turn explains it, and {} x {} are taken".format(*size_wh)
         yield warning_at(
             described.place,
-            f"points reach x = {x:g}, y = {y:g} in an image of {width} x {height}: they are "
-            "clipped; if that is the size before the photo's EXIF turn, swap width and height",
+            f"points reach x = {x:g}, y = {y:g} in an image of {width} x {height}: {rule}",
         )
 
 

@@ -1,6 +1,7 @@
 """Look at a COCO file as it is: whatever is not an object where one belongs is passed over."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,15 @@ class CocoObject:
 class CocoFile:
     """The content of the file at `path` that describes a split, in COCO's own form.
 
-    Of a panoptic file `png_folders` are where its PNGs may be.
+    Of a panoptic file `png_folders` are where its PNGs may be. `turned` are the sizes that the
+    reader gives images instead of those that the file has, by image id.
     """
 
     path: Path
     split: str
     content: dict[str, Any]
     png_folders: tuple[Path, ...] = ()
+    turned: Mapping[int | str | None, tuple[int, int]] = field(default_factory=dict)
 
     def list_entries(self, key: str) -> list[tuple[str, dict[str, Any]]]:
         """Return the objects of a list, each after its place; none where there is no list."""
@@ -63,6 +66,13 @@ class CocoFile:
 
     @cached_property
     def size_of(self) -> dict[int | str | None, tuple[int, int]]:
+        """Width and height in pixels by image id, as the reader has them."""
+        sizes = dict(self.listed_size_of)
+        sizes.update(self.turned)
+        return sizes
+
+    @cached_property
+    def listed_size_of(self) -> dict[int | str | None, tuple[int, int]]:
         """Width and height in pixels by image id, of images that have an id and a possible size."""
         sizes: dict[int | str | None, tuple[int, int]] = {}
         for _, entry in self.list_entries("images"):

@@ -17,7 +17,7 @@ from annotools.checks.coco_extents import (
 )
 from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, list_objects, value_of
 from annotools.checks.coco_overlaps import Mask, check_overlap
-from annotools.checks.problems import Problem, error_at, problem_of, warning_at
+from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import holds_boxes_alone
 from annotools.formats.coco_masks import find_pixels
@@ -46,6 +46,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
     measured: list[tuple[CocoObject, Extent]] = []
     for image_id, members in of_image.items():
         width, height = coco.size_of[image_id]
+        listed_wh = coco.listed_size_of.get(image_id, (width, height))
         masks = []
         for described in members:
             try:
@@ -54,11 +55,11 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
                 yield error_at(described.place, str(error))
                 continue
             if not len(pixels):
-                yield warning_at(described.place, "its mask is empty: drop it or draw it again")
+                yield error_at(described.place, "its mask has no pixel: draw it again or drop it")
                 continue
             extent = find_extent(described, pixels, height)
             yield from check_box(described, extent)
-            yield from check_reach(described, extent, (width, height))
+            yield from check_reach(described, extent, listed_wh, (width, height))
             measured.append((described, extent))
             masks.append(Mask(described=described, pixels=pixels, box_xyxy=extent.tight))
         yield from check_overlap(f"{coco.path}: image {image_id}", masks)

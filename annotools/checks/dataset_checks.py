@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+import numpy as np
+
 from annotools.categories import CategorySet
-from annotools.checks.coco_checks import check_instances, check_panoptic
+from annotools.checks.coco_checks import Sizes, check_instances, check_panoptic
 from annotools.checks.coco_mask_checks import find_repeated
+from annotools.checks.coco_overlaps import SAME_OBJECT
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
@@ -21,13 +24,14 @@ from annotools.formats import read_dataset
 from annotools.formats.json_values import read_bytes
 from annotools.formats.photo_heads import turn_of
 from annotools.formats.photos import check_photo, read_photo_head
+from annotools.formats.voc_boxes import box_overlaps
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.weak_labels.buy import read_source
 
 Place = TypeVar("Place", str, Path)
 
-FILE_CHECKS: dict[str, Callable[[Path, str], Iterator[Problem]]] = {
+FILE_CHECKS: dict[str, Callable[[Path, str, Sizes], Iterator[Problem]]] = {
     "coco-instances": check_instances,
     "coco-panoptic": check_panoptic,
 }
@@ -79,19 +83,20 @@ def check_dataset(
     checked, others = [], []
     upright: list[Path] = []
     for split in dict.fromkeys(splits):
-        # The files come first: a reader stops at its first problem, which the walk then has found.
-        file_problems = list(_check_files(format_name, root, split))
+        found = _read(format_name, root, split, photos)
+        # A reader stops at its first problem; the walk over the files finds it with all others.
+        file_problems = list(_check_files(format_name, root, split, found))
         problems += file_problems
-        dataset, read_problems = _read(format_name, root, split, photos, file_problems)
-        if dataset is not None:
-            checked.append(dataset)
-            read_problems += _check_images(dataset, upright, decode=decode)
+        read_problems = _tell_reading(root, split, found, file_problems)
+        if isinstance(found, Dataset):
+            checked.append(found)
+            read_problems += _check_images(found, upright, decode=decode)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
-        dataset, reader_problems = _read(format_name, root, split, photos, [])
-        problems += reader_problems
+        found = _read(format_name, root, split, photos)
+        problems += _tell_reading(root, split, found, [])
         # A split that is also checked itself is in `checked` by now.
-        others += [] if dataset is None or split in splits else [dataset]
+        others += [found] if isinstance(found, Dataset) and split not in splits else []
     # The others come first, so that a shared image is reported at the split that is checked.
     problems += _check_shared([*others, *checked])
     images = [image for dataset in checked for image in dataset.images]
@@ -107,32 +112,46 @@ def check_dataset(
     )
 
 
-def _check_files(format_name: str, root: Path, split: str) -> Iterator[Problem]:
-    if format_name in FILE_CHECKS:
-        yield from FILE_CHECKS[format_name](root, split)
-
-
 def _read(
-    format_name: str, root: Path, split: str, photos: Path | None, known: Sequence[Problem]
-) -> tuple[Dataset | None, list[Problem]]:
-    """Return a split, None where its reader refuses it, and the problems that reading shows.
+    format_name: str, root: Path, split: str, photos: Path | None
+) -> Dataset | AnnotationError | OSError:
+    """Return a split, or why its reader refuses it."""
+    try:
+        return read_dataset(format_name, root, split, allow_missing=True, photos=photos)
+    except (AnnotationError, OSError) as error:
+        return error
+
+
+def _check_files(
+    format_name: str, root: Path, split: str, found: Dataset | Exception
+) -> Iterator[Problem]:
+    if format_name in FILE_CHECKS:
+        images = found.images if isinstance(found, Dataset) else ()
+        sizes: Sizes = {image.image_id: image.size_wh for image in images}
+        yield from FILE_CHECKS[format_name](root, split, sizes)
+
+
+def _tell_reading(
+    root: Path,
+    split: str,
+    found: Dataset | AnnotationError | OSError,
+    known: Sequence[Problem],
+) -> list[Problem]:
+    """Return the problems that reading a split shows.
 
     Args:
-        format_name: a key of `annotools.formats.READERS`.
         root: the dataset's folder, or what else the format says.
-        split: the one to read.
-        photos: the folder of the photos; None looks for it.
+        split: the one that was read.
+        found: what `_read` returned.
         known: problems of the split's files; what the reader stops at is among the errors.
     """
-    try:
-        dataset = read_dataset(format_name, root, split, allow_missing=True, photos=photos)
-    except (AnnotationError, OSError) as error:
-        if not any(problem.severity == "error" for problem in known):
-            return None, [problem_of(error, root)]
-        unread = "its images and what it shares with other splits were not checked"
-        return None, [warning_at(f"split {split}", f"{unread}: correct its errors first")]
-    missing = [*dataset.drops, *dataset.gaps]
-    return dataset, [error_at(drop.place, drop.reason) for drop in missing]
+    if isinstance(found, Dataset):
+        missing = [*found.drops, *found.gaps]
+        return [error_at(drop.place, drop.reason) for drop in missing]
+    if not any(problem.severity == "error" for problem in known):
+        return [problem_of(found, root)]
+    unread = "its images and what it shares with other splits were not checked"
+    return [warning_at(f"split {split}", f"{unread}: correct its errors first")]
 
 
 def _leave_out_repeated(
@@ -188,12 +207,33 @@ def _check_label(dataset: Dataset, image: Image, label: FullLabel | WeakLabel) -
     yield from found
     wrong = {problem.place for problem in found if problem.severity == "error"}
     for drop in label.drops:
-        if drop.place not in wrong:
+        if drop.is_refused and drop.place not in wrong:
+            yield error_at(drop.place, drop.reason)
+        elif drop.place not in wrong:
             yield warning_at(drop.place, f"is left out: {drop.reason}")
     # Where other files were looked at, these objects were among what is in them.
     if isinstance(label, FullLabel) and dataset.name not in LABEL_CHECKS:
         for drop in label.unseen.values():
-            yield warning_at(drop.place, f"has a box and no segment: {drop.reason}")
+            report = error_at if drop.is_refused else warning_at
+            yield report(drop.place, f"has no segment: {drop.reason}")
+    if isinstance(label, WeakLabel):
+        yield from _check_repeated(image, label)
+
+
+def _check_repeated(image: Image, label: WeakLabel) -> Iterator[Problem]:
+    """Yield boxes of one category that nearly repeat an earlier one.
+
+    Where there are masks, `check_overlap` compares these.
+    """
+    boxes = label.boxes
+    overlaps = np.triu(box_overlaps(boxes, boxes), k=1)
+    for first, second in np.argwhere(overlaps > SAME_OBJECT).tolist():
+        if boxes[first].category_id == boxes[second].category_id:
+            yield warning_at(
+                f"{image.file_name}: box {second + 1}",
+                f"nearly repeats box {first + 1}, of the same category (their intersection over "
+                f"union is {overlaps[first, second]:.2f}): drop one if they are one object",
+            )
 
 
 def _share_void(label: FullLabel) -> float:
@@ -244,10 +284,13 @@ def _check_photo(
 def _check_turn(image: Image, path: Path, upright: list[Path]) -> Iterator[Problem]:
     head = read_photo_head(path)
     turn = turn_of(head, image.size_wh)
-    if turn == "upright" and head.orientation != 1:
-        upright.append(path)
     exif = f"EXIF turns this photo ({head.orientation})"
-    if turn == "either":
+    if turn == "upright" and head.orientation != 1 and image.has_photo_size:
+        rule = "whether labels were drawn upright or as stored: taken as upright"
+        yield warning_at(path, f"{exif}; its list has no size, which would tell {rule}")
+    elif turn == "upright" and head.orientation != 1:
+        upright.append(path)
+    elif turn == "either":
         rule = "tell whether labels were drawn upright or as stored: taken as upright"
         yield warning_at(path, f"{exif}; its size does not {rule}")
     elif turn == "stored":

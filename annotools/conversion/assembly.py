@@ -14,7 +14,7 @@ from annotools.conversion.account import Conversion, KindSummary, price_hours, r
 from annotools.conversion.image_outputs import ALL_KINDS, Counts
 from annotools.conversion.shards import read_counts, shard_path
 from annotools.conversion.wanted import PARTS_OF, ImageTask, Wanted
-from annotools.drops import GAPS, LISTED_PLACES, DropList
+from annotools.drops import GAPS, LISTED_PLACES, DropList, drop_entry
 from annotools.files import JsonList, open_whole
 from annotools.formats.panoptic_folder import open_label_list
 from annotools.formats.weak_json import open_weak_list
@@ -62,9 +62,9 @@ def assemble(
             if any(name.endswith(".json") for name in wanted.files_of(part))
         }
         for drop in dataset.drops:
-            _note_drop(drop_file, drops, {"kind": "images", **vars(drop)})
+            _note_drop(drop_file, drops, drop_entry("images", drop))
         for gap in dataset.gaps:
-            _note_drop(drop_file, drops, {"kind": GAPS, **vars(gap)})
+            _note_drop(drop_file, drops, drop_entry(GAPS, gap))
         # Shards are read by number and not as workers finished: files do not depend on the workers.
         for number in range(num_shards):
             for part, text in _read_lines(shard_path(out, number)):

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from annotools.conversion.image_outputs import Counts, convert_image
 from annotools.conversion.wanted import ImageTask
+from annotools.drops import drop_entry
 from annotools.files import compact_json, digest, open_whole, stamp, write_whole
 from annotools.formats.source import Source, open_source
 from annotools.records import Dataset
@@ -69,7 +70,7 @@ def make_shard(source: Source, out: Path, shard: Shard) -> None:
                     _write_line(file, part, entry)
             for kind, drops in outputs.drops.items():
                 for drop in drops:
-                    _write_line(file, "drop", {"kind": kind, **vars(drop)})
+                    _write_line(file, "drop", drop_entry(kind, drop))
             total.update(outputs.counts)
         _write_line(file, "counts", [[*key, count] for key, count in total.items()])
 

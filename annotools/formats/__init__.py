@@ -5,6 +5,7 @@ from pathlib import Path
 
 from annotools.errors import DatasetError
 from annotools.formats import cityscapes, coco_instances, coco_panoptic, scenes, voc, yolo
+from annotools.formats.other_formats import CONVERTERS
 from annotools.records import Dataset
 
 READERS: dict[str, Callable[[Path, str, bool], Dataset]] = {
@@ -23,12 +24,6 @@ PHOTO_READERS: dict[str, Callable[[Path, str, bool, Path | None], Dataset]] = {
     "yolo": yolo.read,
 }
 """Those that take the folder of the photos from the user."""
-
-CONVERTERS = (
-    "convert it to coco-instances with datumaro (pip install datumaro), FiftyOne or, from labelme, "
-    "labelme2coco"
-)
-"""What to do with another format."""
 
 
 def read_dataset(

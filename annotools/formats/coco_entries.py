@@ -51,6 +51,9 @@ def read_images(
     found = choose_folder(photo_folders, names, photos)
     images: dict[int | str, Image] = {}
     name_of_photo: dict[Path, str] = {}
+    num_repeated = len(names) - len(set(names))
+    if num_repeated:
+        forms["file_name is that of another image too"] = num_repeated
     for (place, entry), name in zip(listed, names, strict=True):
         image_id = take_image_id(place, entry, "id")
         if image_id in images:
@@ -67,8 +70,14 @@ def read_images(
                 "--photos the folder in which both are"
             )
         width, height = _take_size(place, entry, photo, forms)
+        is_listed = None not in (entry.get("width"), entry.get("height"))
         images[image_id] = Image(
-            image_id=image_id, file_name=file_name, width=width, height=height, path=photo
+            image_id=image_id,
+            file_name=file_name,
+            width=width,
+            height=height,
+            path=photo,
+            has_photo_size=not is_listed,
         )
     return tuple(images.values()), found
 

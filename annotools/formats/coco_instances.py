@@ -28,8 +28,9 @@ from annotools.formats.coco_layout import find_instances
 from annotools.formats.forms import Forms, form_remarks, read_coco
 from annotools.formats.instances import Instance, Instances, give_labels, no_label
 from annotools.formats.json_values import entries, take
+from annotools.formats.other_formats import refuse_other_format
 from annotools.formats.photos import read_photo, read_photo_head
-from annotools.records import Dataset, Image
+from annotools.records import Dataset, Drop, Image
 
 _BORDER_PIXELS = 1.0
 """How far points may reach over the border of an image before its size is doubted."""
@@ -66,14 +67,23 @@ def read(
     files = find_instances(root, split)
     path, forms = files.path, Counter[str]()
     content = read_coco(path, forms)
+    refuse_other_format(path, content)
     categories = read_instance_categories(path, content, forms)
     images, found = read_images(path, content, files.photo_folders, forms, photos)
     listed = list(entries(path, content, "annotations"))
     if listed and "segments_info" in listed[0][1]:
         raise DatasetError(f"{path}: is a panoptic file: read it as coco-panoptic")
     may_lack_mask = allow_missing or holds_boxes_alone([entry for _, entry in listed])
-    of_image = group_instances(listed, categories, images, forms, may_lack_mask=may_lack_mask)
-    images = _turn_sizes(in_order(images), of_image, forms)
+    instances = group_instances(
+        listed,
+        categories,
+        images,
+        forms,
+        may_lack_mask=may_lack_mask,
+        allow_missing=allow_missing,
+    )
+    _refuse_fractions(path, instances.of_image)
+    images = turn_sizes(in_order(images), instances.of_image, forms)
     kept, drops = drop_without_photo(images, found.folder, allow_missing=allow_missing)
     empty = () if listed else (f"{path}: annotations is empty: no image has an object",)
     dataset = Dataset(
@@ -92,7 +102,6 @@ def read(
             *empty,
         ),
     )
-    instances = Instances(categories=categories, of_image=of_image, allow_missing=allow_missing)
     return give_labels(dataset, instances)
 
 
@@ -170,7 +179,8 @@ def group_instances(
     forms: Forms,
     *,
     may_lack_mask: bool,
-) -> dict[int | str, tuple[Instance, ...]]:
+    allow_missing: bool,
+) -> Instances:
     """Return the annotations of each image by its id, in the file's order.
 
     Those of the background are no objects, and are counted.
@@ -181,37 +191,76 @@ def group_instances(
         images: of the file.
         forms: counts what is taken in another form.
         may_lack_mask: whether an annotation without a mask is no error.
+        allow_missing: make impossible annotations drops of their image; those of no image are
+            counted.
 
     Raises:
-        DatasetError: for an unknown image or category, or a mask that is missing.
+        DatasetError: unless allowed, for an unknown image or category, or a mask that is missing.
     """
     image_ids = {image.image_id for image in images}
     of_image: defaultdict[int | str, list[Instance]] = defaultdict(list)
+    drops_of: defaultdict[int | str, list[Drop]] = defaultdict(list)
+    orphans = []
     for place, entry in listed:
-        image_id = take_image_id(place, entry, "image_id")
-        category_id = take(place, entry, "category_id", int)
-        if image_id not in image_ids:
-            raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
-        if category_id not in categories.class_index_of:
-            raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
-        is_crowd = take_flag(place, entry, "iscrowd", default=False)
-        segmentation = entry.get("segmentation", [])
-        if segmentation == [] and not may_lack_mask:
-            raise DatasetError(f"{place}: segmentation is missing: add it, a box is no mask")
-        if category_id == categories.background_id:
-            forms["an annotation of the background is taken as no object"] += 1
-            continue
-        of_image[image_id].append(
-            Instance(
-                # Messages name an annotation by its place: its id may be missing or repeated.
-                place=place,
-                category_id=category_id,
-                segmentation=segmentation,
-                bbox=entry.get("bbox"),
-                is_crowd=is_crowd,
+        try:
+            image_id, instance = _take_instance(
+                place, entry, categories, image_ids, may_lack_mask=may_lack_mask
             )
+        except DatasetError as error:
+            if not allow_missing:
+                raise DatasetError(f"{error}, or allow missing ones") from error
+            given = entry.get("image_id")
+            if isinstance(given, int | str) and given in image_ids:
+                reason = str(error).removeprefix(f"{place}: ")
+                drops_of[given].append(Drop(place=place, reason=reason, is_refused=True))
+            else:
+                orphans.append(place)
+            continue
+        if instance.category_id == categories.background_id:
+            forms["an annotation of the background is taken as no object"] += 1
+        else:
+            of_image[image_id].append(instance)
+    if orphans:
+        first = orphans[0].rpartition(": ")[2]
+        forms[f"an annotation is of no listed image and is left out; the first is {first}"] = len(
+            orphans
         )
-    return {image_id: tuple(instances) for image_id, instances in of_image.items()}
+    return Instances(
+        categories=categories,
+        of_image={image_id: tuple(found) for image_id, found in of_image.items()},
+        allow_missing=allow_missing,
+        drops_of=drops_of,
+    )
+
+
+def _take_instance(
+    place: str,
+    entry: dict[str, Any],
+    categories: CategorySet,
+    image_ids: set[int | str],
+    *,
+    may_lack_mask: bool,
+) -> tuple[int | str, Instance]:
+    """Return the image's id of an annotation, and the annotation."""
+    image_id = take_image_id(place, entry, "image_id")
+    category_id = take(place, entry, "category_id", int)
+    if image_id not in image_ids:
+        raise DatasetError(f"{place}: image_id {image_id!r} is not in images: drop it")
+    if category_id not in categories.class_index_of:
+        raise DatasetError(f"{place}: category_id {category_id} is not in categories: drop it")
+    is_crowd = take_flag(place, entry, "iscrowd", default=False)
+    segmentation = entry.get("segmentation", [])
+    if segmentation == [] and not may_lack_mask:
+        box = "" if entry.get("bbox") is None else ", take its box alone"
+        raise DatasetError(f"{place}: segmentation is missing: draw the mask{box}")
+    return image_id, Instance(
+        # Messages name an annotation by its place: its id may be missing or repeated.
+        place=place,
+        category_id=category_id,
+        segmentation=segmentation,
+        bbox=entry.get("bbox"),
+        is_crowd=is_crowd,
+    )
 
 
 def _free_id(taken: Iterable[int]) -> int:
@@ -237,17 +286,28 @@ def _find_project(
     return None
 
 
-def _turn_sizes(
+def turn_sizes(
     images: Sequence[Image], of_image: Mapping[int | str, Sequence[Instance]], forms: Forms
 ) -> tuple[Image, ...]:
     """Return the images, turned where their objects lie in the photo as EXIF turns it, or does not.
 
     Some exporters write the size of the photo as it is stored beside what was drawn on it as EXIF
-    turns it. Photos are looked at only where an object reaches out of its image.
+    turns it. An object that reaches out of its image, and would not of the other one, proves that.
+    What is proven of one image holds for all of the file that were written so, unless an object of
+    theirs speaks against it. Photos are looked at only where an object reaches out of its image.
     """
+    proven = {
+        image.image_id: size_wh
+        for image in images
+        if (size_wh := _fitting_size(image, of_image.get(image.image_id, ()))) != image.size_wh
+    }
+    # A size that was taken from the photo proves nothing of what the list has.
+    is_proven = any(i.image_id in proven for i in images if not i.has_photo_size)
     turned = []
     for image in images:
-        width, height = _fitting_size(image, of_image.get(image.image_id, ()))
+        width, height = proven.get(image.image_id, image.size_wh)
+        if is_proven and image.image_id not in proven and not image.has_photo_size:
+            width, height = _other_size_if_it_fits(image, of_image.get(image.image_id, ()))
         if (width, height) != image.size_wh:
             image = replace(image, width=width, height=height)
             forms["objects fit the photo with its EXIF turn: width and height are swapped"] += 1
@@ -256,11 +316,17 @@ def _turn_sizes(
 
 
 def _fitting_size(image: Image, instances: Sequence[Instance]) -> tuple[int, int]:
-    """Return the size of an image, or of its photo turned the other way if objects fit that one."""
+    """Return the size of an image, or of its photo turned the other way if only that one fits."""
     if image.path is None or not instances:
         return image.size_wh
-    reach_wh = _reach(instances, image.size_wh)
-    if _fits(reach_wh, image.size_wh):
+    if _fits(_reach(instances, image.size_wh), image.size_wh):
+        return image.size_wh
+    return _other_size_if_it_fits(image, instances)
+
+
+def _other_size_if_it_fits(image: Image, instances: Sequence[Instance]) -> tuple[int, int]:
+    """Return the size of an image's photo turned the other way if its objects fit, else its own."""
+    if image.path is None:
         return image.size_wh
     try:
         head = read_photo_head(image.path)
@@ -269,7 +335,27 @@ def _fitting_size(image: Image, instances: Sequence[Instance]) -> tuple[int, int
         return image.size_wh
     other_of = {head.upright_wh: head.stored_wh, head.stored_wh: head.upright_wh}
     other_wh = other_of.get(image.size_wh, image.size_wh)
-    return other_wh if _fits(reach_wh, other_wh) else image.size_wh
+    return other_wh if _fits(_reach(instances, other_wh), other_wh) else image.size_wh
+
+
+def _refuse_fractions(path: Path, of_image: Mapping[int | str, Sequence[Instance]]) -> None:
+    """Refuse a file of which no object leaves the first pixel of its image."""
+    for instances in of_image.values():
+        if not _fits(_reach(instances, (0, 0)), (1, 1), border=0):
+            return
+    # Whole numbers may be those of objects of one pixel.
+    if any(_has_fraction(x) for instances in of_image.values() for x in instances):
+        raise DatasetError(
+            f"{path}: no coordinate is above 1: these are fractions of the image: multiply them by "
+            "its width and height"
+        )
+
+
+def _has_fraction(instance: Instance) -> bool:
+    mask = instance.segmentation
+    polygons = mask if isinstance(mask, list) and mask else [instance.bbox]
+    numbers = (x for polygon in polygons if isinstance(polygon, list) for x in polygon)
+    return any(type(number) is float and number % 1 != 0 for number in numbers)
 
 
 def _reach(instances: Sequence[Instance], size_wh: tuple[int, int]) -> tuple[float, float]:
@@ -295,5 +381,7 @@ def _reach(instances: Sequence[Instance], size_wh: tuple[int, int]) -> tuple[flo
     return right, down
 
 
-def _fits(reach_wh: tuple[float, float], size_wh: tuple[int, int]) -> bool:
-    return all(r <= s + _BORDER_PIXELS for r, s in zip(reach_wh, size_wh, strict=True))
+def _fits(
+    reach_wh: tuple[float, float], size_wh: tuple[int, int], border: float = _BORDER_PIXELS
+) -> bool:
+    return all(r <= s + border for r, s in zip(reach_wh, size_wh, strict=True))

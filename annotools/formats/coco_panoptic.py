@@ -26,6 +26,7 @@ from annotools.formats.coco_entries import (
 from annotools.formats.coco_layout import find_panoptic
 from annotools.formats.forms import form_remarks, read_coco
 from annotools.formats.json_values import check_inside, entries, take
+from annotools.formats.other_formats import refuse_other_format
 from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
 from annotools.formats.photo_places import choose_folder, plain_name
 from annotools.formats.photos import read_photo
@@ -81,6 +82,7 @@ def read(
     files = find_panoptic(root, split)
     path, forms = files.path, Counter[str]()
     content = read_coco(path, forms)
+    refuse_other_format(path, content)
     categories = read_categories(path, content)
     images, found = read_images(path, content, files.photo_folders, forms, photos)
     label_folder = find_png_folder(files.png_folders, content)

@@ -108,7 +108,8 @@ def _straighten_categories(content: dict[str, Any], forms: Forms) -> None:
     first_of: dict[str, Any] = {}
     for entry in listed:
         if isinstance(entry, dict):
-            _make_whole(entry, "id", forms)
+            for key in ("id", "isthing"):
+                _make_whole(entry, key, forms)
             first = first_of.setdefault(repr(entry.get("id")), entry)
             if first is not entry and first == entry:
                 forms["a category is listed again, the same"] += 1
@@ -149,6 +150,19 @@ def _straighten_object(entry: dict[str, Any], forms: Forms) -> None:
         _make_whole(entry, "iscrowd", forms)
     if "segmentation" in entry:
         entry["segmentation"] = _straighten_mask(entry["segmentation"], forms)
+    bbox = entry.get("bbox")
+    if isinstance(bbox, list) and bbox and isinstance(bbox[0], str):
+        entry["bbox"] = _make_numbers(bbox, "bbox", forms)
+
+
+def _make_numbers(values: list[Any], what: str, forms: Forms) -> list[Any]:
+    """Return texts as the numbers they are, all of them or none."""
+    try:
+        numbers = [float(value) if isinstance(value, str) else value for value in values]
+    except ValueError:
+        return values
+    forms[f"{what} has numbers as text"] += 1
+    return numbers
 
 
 def _straighten_mask(segmentation: Any, forms: Forms) -> Any:
@@ -161,6 +175,11 @@ def _straighten_mask(segmentation: Any, forms: Forms) -> Any:
     # Most masks have their form by now, and there are many.
     if not isinstance(segmentation, list) or not segmentation or _is_flat(segmentation[0]):
         return segmentation
+    if any(isinstance(part, list) and part and isinstance(part[0], str) for part in segmentation):
+        return [
+            _make_numbers(part, "segmentation", forms) if isinstance(part, list) else part
+            for part in segmentation
+        ]
     if not any(part != [] for part in segmentation):
         forms["segmentation is a list of empty polygons and taken as none"] += 1
         return []

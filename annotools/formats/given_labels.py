@@ -16,7 +16,7 @@ from annotools.formats.coco_entries import (
 from annotools.formats.coco_instances import group_instances, read_instance_categories
 from annotools.formats.coco_panoptic import read_categories
 from annotools.formats.forms import Forms, form_remarks, read_coco, same_ids
-from annotools.formats.instances import Instances, find_boxes
+from annotools.formats.instances import find_boxes
 from annotools.formats.json_values import entries, take
 from annotools.formats.photos import read_photo
 from annotools.formats.weak_json import ALL_CATEGORIES
@@ -126,8 +126,9 @@ def read_boxes(path: Path, photos: Path | None = None, allow_missing: bool = Fal
         categories = read_instance_categories(path, content, forms)
     images = _read_images(path, content, photos, forms)
     listed = list(entries(path, content, "annotations"))
-    of_image = group_instances(listed, categories, images, forms, may_lack_mask=True)
-    instances = Instances(categories=categories, of_image=of_image, allow_missing=allow_missing)
+    instances = group_instances(
+        listed, categories, images, forms, may_lack_mask=True, allow_missing=allow_missing
+    )
     return GivenLabels(
         path=path,
         format_name=_format_of(content),

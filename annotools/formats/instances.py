@@ -5,7 +5,7 @@ it by one rule; boxes are those of whole objects.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -49,12 +49,14 @@ class Instance:
 class Instances:
     """The objects of a split by image id, in the order of their file.
 
-    `allow_missing` makes impossible ones drops of their image.
+    `allow_missing` makes impossible ones drops of their image; `drops_of` are those that were found
+    when the file was read.
     """
 
     categories: CategorySet
     of_image: Mapping[int | str, Sequence[Instance]]
     allow_missing: bool
+    drops_of: Mapping[int | str, Sequence[Drop]] = field(default_factory=dict)
 
     @property
     def have_boxes_alone(self) -> bool:
@@ -88,6 +90,8 @@ def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
         )
     # All boxes are looked at here, so that an impossible one is reported before any work.
     weak_label_of = find_boxes(instances, dataset.images)
+    num_clipped = sum(_count_clipped(instances, image) for image in dataset.images)
+    clipped = f"{num_clipped:,} boxes reach out of their image and are clipped to it"
     return replace(
         dataset,
         read_label=partial(_refuse_masks, str((*dataset.source_files, dataset.name)[0])),
@@ -97,6 +101,7 @@ def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
             "there are boxes and no masks",
             "sides of boxes are rounded to whole pixels",
         ),
+        remarks=(*dataset.remarks, clipped) if num_clipped else dataset.remarks,
     )
 
 
@@ -117,7 +122,7 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
     """
     weak_label_of = {}
     for image in images:
-        boxes, drops = [], []
+        boxes, drops = [], [*instances.drops_of.get(image.image_id, ())]
         for instance in instances.of_image.get(image.image_id, ()):
             if not instances.categories.by_id(instance.category_id).is_thing:
                 drops.append(Drop(place=instance.place, reason="stuff has no box"))
@@ -135,6 +140,21 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
             image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=tuple(drops)
         )
     return weak_label_of
+
+
+def _count_clipped(instances: Instances, image: Image) -> int:
+    """Return how many of an image's boxes, which are possible or drops, reach out of it."""
+    count = 0
+    for instance in instances.of_image.get(image.image_id, ()):
+        try:
+            x, y, width, height = instance.bbox
+            # What rounds to the last pixel is in the image.
+            count += bool(
+                min(x, y) < -0.5 or x + width > image.width + 0.5 or y + height > image.height + 0.5
+            )
+        except (TypeError, ValueError):
+            continue
+    return count
 
 
 def _read_boxes(weak_label_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:
@@ -176,7 +196,8 @@ def _read_label(instances: Instances, image: Image) -> FullLabel:
     label = build_label(image.image_id, segment_map, category_of, groups)
     label = _add_whole_objects(label, listed, masks, stuff, first_of, drops, image.height)
     without_mask = {
-        n: Drop(place=listed[n].place, reason="it has a box and no mask") for n in boxed
+        n: Drop(place=listed[n].place, reason="it has a box and no mask", is_refused=True)
+        for n in boxed
     }
     return replace(
         label,
@@ -226,7 +247,7 @@ def _decode_all(
     """Return the masks of an image by number, boxes of things without one, and what has neither."""
     masks: dict[int, ColumnRuns] = {}
     boxed: dict[int, Box] = {}
-    drops = []
+    drops = [*instances.drops_of.get(image.image_id, ())]
     for number, instance in listed.items():
         try:
             if instance.segmentation == []:
@@ -249,7 +270,8 @@ def _box_without_mask(instances: Instances, instance: Instance, image: Image) ->
     """Return the box of an object that has no mask beside others that have one."""
     is_thing = instances.categories.by_id(instance.category_id).is_thing
     if not instances.allow_missing or instance.bbox is None or not is_thing:
-        raise DatasetError("it has no mask: draw it, or ask for boxes alone")
+        box = "" if instance.bbox is None else ", or take its box alone"
+        raise DatasetError(f"it has no mask: draw it{box}")
     return Box(
         category_id=instance.category_id,
         box_xyxy=find_box(instance.bbox, image.size_wh),
@@ -261,7 +283,7 @@ def _drop_impossible(instances: Instances, instance: Instance, error: DatasetErr
     """Return an object with something impossible as a drop, or raise for it."""
     if not instances.allow_missing:
         raise DatasetError(f"{instance.place}: {error}, or allow missing ones") from error
-    return Drop(place=instance.place, reason=str(error))
+    return Drop(place=instance.place, reason=str(error), is_refused=True)
 
 
 def _count_vertices(instances: Instances, image: Image) -> int | None:

@@ -61,7 +61,7 @@ def photo_head(file: BinaryIO, path: Path) -> PhotoHead:
     start = file.read(HEAD_BYTES)
     kind = _kind_of(start)
     if kind is None:
-        raise DatasetError(f"{path}: not a JPEG, PNG, WebP, TIFF or BMP file: replace it")
+        raise DatasetError(f"{path}: {_name_other(start)}")
     try:
         (width, height), exif = _read_head(kind, start, file)
     except (struct.error, KeyError, ValueError) as error:
@@ -81,6 +81,15 @@ def turn_of(head: PhotoHead, size_wh: tuple[int, int]) -> Turn | None:
     if is_upright:
         return "upright"
     return "stored" if is_stored else None
+
+
+def _name_other(start: bytes) -> str:
+    """Return what a file is that is no photo of a known kind, and what to do."""
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of git-lfs and no photo: run git lfs pull"
+    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif", b"ftypmsf1"):
+        return "is HEIC or AVIF, not JPEG, PNG, WebP, TIFF or BMP: export it as JPEG"
+    return "not a JPEG, PNG, WebP, TIFF or BMP file: replace it"
 
 
 def _kind_of(start: bytes) -> Kind | None:

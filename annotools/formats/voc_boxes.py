@@ -14,7 +14,10 @@ from annotools.errors import DatasetError
 from annotools.formats.coco_entries import find_box
 from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
-from annotools.records import BoxXYXY, Drop, Segment
+from annotools.records import Box, BoxXYXY, Drop, Segment
+
+LABEL_MAP = "labelmap.txt"
+"""The file in which datumaro lists the classes of a dataset in Pascal VOC's layout."""
 
 MAX_XML_BYTES = 2**23
 """Some 30 000 objects; a longer file is taken for damage or malice."""
@@ -36,11 +39,16 @@ class XmlObject:
 
 @dataclass(frozen=True, kw_only=True)
 class XmlFile:
-    """An annotation file: the texts of its image's width and height, and its objects."""
+    """An annotation file: the texts of its image's width and height, and its objects.
+
+    `counts_from_zero` is true of the files of datumaro, which CVAT exports with: there sides are
+    borders between pixels, the first of which is 0.
+    """
 
     file_name: str
     size_texts: tuple[str | None, str | None]
     objects: tuple[XmlObject, ...]
+    counts_from_zero: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +84,15 @@ def read_xml(path: Path) -> XmlFile:
             "Pascal VOC"
         )
     elements = enumerate(root.findall("object"), start=1)
+    objects = tuple(_describe(f"{path}: object {n}", element) for n, element in elements)
+    # Nothing else writes both a label map beside the folder and every side with a point.
+    is_decimal = all("." in text for thing in objects for text in thing.corners.values())
+    folders = path.absolute().parents[1:3] if objects and is_decimal else ()
     return XmlFile(
         file_name=root.findtext("filename", "").strip(),
         size_texts=(root.findtext("size/width"), root.findtext("size/height")),
-        objects=tuple(_describe(f"{path}: object {n}", element) for n, element in elements),
+        objects=objects,
+        counts_from_zero=any((folder / LABEL_MAP).is_file() for folder in folders),
     )
 
 
@@ -88,7 +101,8 @@ def take_objects(
 ) -> VocObjects:
     """Return the objects of an annotation file with categories and boxes, in its order.
 
-    In the files boxes are 1-based and inclusive, some with fractions. Sides are rounded and clipped
+    In the files boxes are 1-based and inclusive, some with fractions, but for those that count from
+    zero. Sides are rounded and clipped
     to the image as `find_box` has it.
 
     Args:
@@ -106,13 +120,15 @@ def take_objects(
     objects, drops, doubts = [], [], []
     for thing in xml.objects:
         try:
+            if not thing.name:
+                raise DatasetError("has no name: give it that of its class")
             if thing.name not in id_of:
                 raise DatasetError(f"{thing.name!r} is no class of the dataset: correct it")
-            box_xyxy, reasons = _take_box(thing, size_wh)
+            box_xyxy, reasons = _take_box(thing, size_wh, first=0 if xml.counts_from_zero else 1)
         except DatasetError as error:
             if not allow_missing:
-                raise DatasetError(f"{thing.place}: {error}") from error
-            drops.append(Drop(place=thing.place, reason=str(error)))
+                raise DatasetError(f"{thing.place}: {error}, or allow missing ones") from error
+            drops.append(Drop(place=thing.place, reason=str(error), is_refused=True))
             continue
         doubts += [Drop(place=thing.place, reason=reason) for reason in reasons]
         objects.append(
@@ -149,10 +165,12 @@ def best_pairs(overlaps: NDArray[np.float64]) -> dict[int, int]:
     return {row: column for row, column in pairs if overlaps[row, column] > 0}
 
 
-def box_overlaps(objects: Sequence[VocObject], segments: Sequence[Segment]) -> NDArray[np.float64]:
-    """Return intersections over unions of the boxes of N objects and M segments: (N, M)."""
+def box_overlaps(
+    objects: Sequence[VocObject | Box], others: Sequence[Segment | Box]
+) -> NDArray[np.float64]:
+    """Return intersections over unions of the boxes of N objects and M others: (N, M)."""
     one = np.array([o.box_xyxy for o in objects], dtype=np.int64).reshape(-1, 1, 4)
-    two = np.array([s.box_xyxy for s in segments], dtype=np.int64).reshape(1, -1, 4)
+    two = np.array([s.box_xyxy for s in others], dtype=np.int64).reshape(1, -1, 4)
     sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
     shared = sides.clip(min=0).prod(axis=2)  # (N, M)
     area_one, area_two = ((boxes[..., 2:] - boxes[..., :2]).prod(axis=2) for boxes in (one, two))
@@ -186,8 +204,14 @@ def _describe(place: str, element: ElementTree.Element) -> XmlObject:
     )
 
 
-def _take_box(thing: XmlObject, size_wh: tuple[int, int]) -> tuple[BoxXYXY, list[str]]:
+def _take_box(thing: XmlObject, size_wh: tuple[int, int], first: int) -> tuple[BoxXYXY, list[str]]:
     """Return the half-open box of an object, and in what it is not as the file has it.
+
+    Args:
+        thing: the object.
+        size_wh: width and height of its image in pixels.
+        first: 1 where pixels count from 1 and the last one belongs to the box; 0 where sides are
+            borders between pixels, the first of which is 0.
 
     Raises:
         DatasetError: without the place, for an impossible one.
@@ -195,8 +219,8 @@ def _take_box(thing: XmlObject, size_wh: tuple[int, int]) -> tuple[BoxXYXY, list
     x0, y0, x1, y1 = (_number(thing, key) for key in ("xmin", "ymin", "xmax", "ymax"))
     if x0 > x1 or y0 > y1:
         raise DatasetError(f"box {x0:g}, {y0:g}, {x1:g}, {y1:g} ends before it begins: correct it")
-    box_xyxy = find_box([x0 - 1, y0 - 1, x1 - x0 + 1, y1 - y0 + 1], size_wh)
-    reasons = [BELOW_ONE] if min(x0, y0) < 1 else []
+    box_xyxy = find_box([x0 - first, y0 - first, x1 - x0 + first, y1 - y0 + first], size_wh)
+    reasons = [BELOW_ONE] if min(x0, y0) < first else []
     # What rounds to the last pixel is in the image.
     is_outside = any(end >= size + 0.5 for end, size in zip((x1, y1), size_wh, strict=True))
     return box_xyxy, [*reasons, OUTSIDE] if is_outside else reasons

@@ -194,7 +194,8 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
             file_name = photo.relative_to(found[0]).as_posix()
     sides = tuple(map(as_whole, xml.size_texts))
     width, height = (side or 0 for side in sides)
-    if not is_possible_size(width, height):
+    has_photo_size = not is_possible_size(width, height)
+    if has_photo_size:
         if photo is None:
             raise DatasetError(
                 f"{path}: size is {xml.size_texts[0]} x {xml.size_texts[1]}, and the photo is not "
@@ -208,6 +209,7 @@ def _describe(path: Path, name: str, xml: XmlFile, photo_folders: Sequence[Path]
         height=height,
         path=photo,
         label_paths=(path,),
+        has_photo_size=has_photo_size,
     )
 
 
@@ -216,6 +218,10 @@ def _take_boxes(
 ) -> WeakLabel:
     found = take_objects(xml, image.size_wh, categories, allow_missing=allow_missing)
     forms.update(doubt.reason for doubt in found.doubts)
+    if xml.counts_from_zero:
+        forms[
+            "boxes are read as CVAT and datumaro write them, in borders between pixels from 0"
+        ] += 1
     boxes = (Box(category_id=x.category_id, box_xyxy=x.box_xyxy) for x in found.objects)
     return WeakLabel(image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=found.drops)
 

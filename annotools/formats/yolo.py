@@ -129,6 +129,7 @@ def _describe(name: str, path: Path, label_path: Path | None) -> Image:
         height=height,
         path=path,
         label_paths=() if label_path is None else (label_path,),
+        has_photo_size=True,
     )
 
 
@@ -145,7 +146,7 @@ def _read_lines(
             except DatasetError as error:
                 if not allow_missing:
                     raise DatasetError(f"{place}: {error}, or allow missing ones") from error
-                drops.append(Drop(place=place, reason=str(error)))
+                drops.append(Drop(place=place, reason=str(error), is_refused=True))
 
 
 def _read_line(place: str, line: str, image: Image, layout: YoloLayout) -> Instance:

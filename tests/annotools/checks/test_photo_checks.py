@@ -53,3 +53,41 @@ def test_a_turned_photo_is_a_warning_where_its_labels_need_one(
     upright = ("1 photos are turned by EXIF, as their labels are drawn",)
     told = tuple(note for note in report.notes if "EXIF" in note)
     assert told == (upright if (orientation, warning) == (6, None) else ())
+
+
+def test_a_turned_photo_without_a_listed_size_is_a_warning(tmp_path: Path) -> None:
+    """Fractions of a photo do not tell on which one they were drawn."""
+    exif = Picture.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    Picture.fromarray(np.zeros((10, 20, 3), np.uint8)).save(tmp_path / "images/a.jpg", exif=exif)
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n0 0.5 0.5 0.5 0.45\n")
+    (tmp_path / "classes.txt").write_text("car\n")
+
+    report = check_dataset("yolo", tmp_path, ["train"])
+    assert [(p.severity, p.message.partition(":")[0]) for p in report.problems] == [
+        (
+            "warning",
+            "nearly repeats box 1, of the same category (their intersection over union is 0.90)",
+        ),
+        (
+            "warning",
+            "EXIF turns this photo (6); its list has no size, which would tell whether labels were "
+            "drawn upright or as stored",
+        ),
+    ]
+    assert not any("EXIF" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("line", ["3 0.5 0.5 0.5 0.5", "0 6 3 6 3", "0 0.5 0.5"])
+def test_what_stops_the_readers_is_an_error(tmp_path: Path, line: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    Picture.fromarray(np.zeros((10, 20, 3), np.uint8)).save(tmp_path / "images/a.png")
+    (tmp_path / "labels" / "a.txt").write_text(f"{line}\n0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "classes.txt").write_text("car\n")
+
+    (problem,) = check_dataset("yolo", tmp_path, ["train"]).problems
+    assert problem.severity == "error"
+    assert problem.place.endswith("a.txt: line 1")

@@ -109,8 +109,7 @@ def test_errors_come_before_warnings_and_a_problem_alone_is_not_counted(tmp_path
         f"warning: 3 times: {path}: annotations[0]: area 50 is not that of its mask: give 30; so "
         "too annotations[1], annotations[2]"
     )
-    assert lines[2].startswith("warning: split val: its images and what it shares")
-    assert lines[3] == "1 errors and 4 warnings in 0 images, 0 with a photo, of val."
+    assert lines[2] == "1 errors and 3 warnings in 3 images, 0 with a photo, of val."
 
 
 def test_places_in_other_files_are_named_without_the_folders_they_share(tmp_path: Path) -> None:

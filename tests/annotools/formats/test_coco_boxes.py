@@ -108,7 +108,7 @@ def test_sides_go_to_the_nearest_border_inside_the_image(
         ([1, 2, 3], "not four numbers"),
         ([1, 2, 3, 4, 5], "not four numbers"),
         ("1 2 3 4", "not four numbers"),
-        (["1", "2", "3", "4"], "not four numbers"),
+        (["1", "2", "x", "4"], "not four numbers"),
         ({"x": 1}, "not four numbers"),
         ([1, 2, float("nan"), 4], "not four numbers"),
         ([1, 2, float("inf"), 4], "not four numbers"),

@@ -312,7 +312,7 @@ def test_annotations_without_mask_are_left_out_only_when_that_is_allowed(tmp_pat
     assert label.drops == tuple(
         Drop(
             place=f"{path}: annotations[{i}]",
-            reason="it has no mask: draw it, or ask for boxes alone",
+            reason="it has no mask: draw it",
         )
         for i in (0, 2)
     )
@@ -700,6 +700,62 @@ def test_sizes_and_points_decide_how_labels_were_drawn(
     assert bool(told) == (first_wh != expected_wh)
 
 
+def test_what_one_image_proves_of_sizes_holds_for_the_list(tmp_path):
+    for name, orientation in (("a", 6), ("b", 8), ("c", 6), ("d", 1)):
+        write_turned(tmp_path / "val" / f"{name}.png", orientation)
+    images = [image_entry(i, f"{name}.png") for i, name in enumerate("abcd", start=1)]
+    wide = [4.5, 1, 6, 1, 6, 3]  # fits the stored photo alone
+    entries = [annotation([TALL]), annotation([SQUARE], 2), annotation([wide], 3)]
+    write_dataset(tmp_path, [*entries, annotation([SQUARE], 4)], images=images)
+    dataset = coco_instances.read(tmp_path, "val")
+
+    # One proves it, one fits both, one speaks against it, and nothing turns the last.
+    assert [image.size_wh for image in dataset.images] == [(4, 6), (4, 6), (6, 4), (6, 4)]
+
+
+def test_annotations_of_nothing_are_refused_or_counted(tmp_path):
+    entries = [annotation([SQUARE]), annotation([SQUARE], 7), annotation([SQUARE], category_id=5)]
+    path = write_dataset(tmp_path, [*entries, annotation([SQUARE], 8)])
+    with pytest.raises(DatasetError, match=r"annotations\[1\]: image_id 7 .* or allow missing"):
+        coco_instances.read(tmp_path, "val")
+    dataset = coco_instances.read(tmp_path, "val", allow_missing=True)
+    label = dataset.read_label(dataset.images[0])
+
+    reason = "category_id 5 is not in categories: drop it"
+    assert label.drops == (Drop(place=f"{path}: annotations[2]", reason=reason),)
+    (told,) = (remark for remark in dataset.remarks if "no listed image" in remark)
+    assert "2 times an annotation" in told
+    assert "the first is annotations[1]" in told
+
+
+def test_fractions_in_place_of_pixels_are_refused(tmp_path):
+    write_dataset(tmp_path, [annotation([[0.1, 0.1, 0.9, 0.1, 0.5, 1]])])
+    with pytest.raises(DatasetError, match="no coordinate is above 1: these are fractions"):
+        coco_instances.read(tmp_path, "val")
+    write_dataset(tmp_path, [{**annotation([]), "bbox": [0.1, 0.2, 0.5, 0.5]}])
+    with pytest.raises(DatasetError, match="fractions of the image"):
+        coco_instances.read(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ([{"data": {"image": "a.jpg"}, "annotations": []}], "Label Studio's own JSON"),
+        ({"shapes": [], "imagePath": "a.jpg"}, "labelme's JSON"),
+        ({"a.jpg123": {"filename": "a.jpg", "regions": []}}, "VGG Image Annotator's own"),
+        ({"classes": [], "projectType": "images"}, "Supervisely's meta.json"),
+    ],
+)
+def test_other_tools_own_files_are_named_with_a_converter(tmp_path, content, name):
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=f"{name}.*: export COCO, or convert it") as caught:
+        coco_instances.read(path, "train")
+    assert str(path) in str(caught.value)
+    problem = check_dataset("coco-instances", path, ["train"]).problems[0]
+    assert (problem.severity, name in problem.message) == ("error", True)
+
+
 def test_upright_points_beside_the_stored_size_are_whole(tmp_path):
     write_turned(tmp_path / "val" / "a.jpg", 6, width=20, height=10)
     points = [2, 3, 8, 3, 8, 15, 2, 15]
@@ -714,8 +770,8 @@ def test_upright_points_beside_the_stored_size_are_whole(tmp_path):
     reach = Problem(
         severity="warning",
         place=f"{path}: annotations[0]",
-        message="points reach x = 8, y = 15 in an image of 20 x 10: they are clipped; if that is "
-        "the size before the photo's EXIF turn, swap width and height",
+        message="points reach x = 8, y = 15 in an image of 20 x 10: the photo's EXIF turn "
+        "explains it, and 10 x 20 are taken",
     )
     assert reach in report.problems
     assert any("width and height are swapped" in note for note in report.notes)

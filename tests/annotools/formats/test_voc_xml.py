@@ -295,3 +295,31 @@ def test_a_split_that_is_not_there(tmp_path):
         voc.read(tmp_path, "val")
     xml(tmp_path / "valid" / "Annotations" / "b.xml", BOLT)
     assert len(voc.read(tmp_path, "val").images) == 1
+
+
+def test_boxes_with_a_label_map_beside_them_count_from_0(tmp_path):
+    """So do CVAT's and datumaro's: sides are borders between pixels, all with a point."""
+    folder = tmp_path / "Annotations"
+    folder.mkdir()
+    (tmp_path / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\nperson:::\n"
+    )
+    size = "<size><width>20</width><height>16</height></size>"
+    write_xml(folder / "a.xml", OBJECT.format("3.0", "2.0", "9.0", "5.0"), head="")
+    (folder / "a.xml").write_text(
+        (folder / "a.xml").read_text().replace("<object>", size + "<object>", 1)
+    )
+    dataset = voc.read(tmp_path, "train")
+    weak = dataset.read_weak(dataset.images[0])
+    assert [box.box_xyxy for box in weak.boxes] == [(3, 2, 9, 5)]
+    assert any("from 0" in remark for remark in dataset.remarks)
+    # Whole numbers are the format's own, whatever lies beside them.
+    (folder / "a.xml").write_text((folder / "a.xml").read_text().replace(".0", ""))
+    dataset = voc.read(tmp_path, "train")
+    assert [box.box_xyxy for box in dataset.read_weak(dataset.images[0]).boxes] == [(2, 1, 9, 5)]
+
+
+def test_an_object_without_a_name_is_refused(tmp_path):
+    path = write_xml(tmp_path / "a.xml", OBJECT.format(1, 1, 5, 5).replace("person", " "))
+    with pytest.raises(DatasetError, match="object 1: has no name"):
+        take(path)
