@@ -142,7 +142,7 @@ def test_another_missing_package_is_a_fault_and_has_its_traceback(
     light: dict[str, str], tmp_path: Path
 ) -> None:
     site = tmp_path / "site" / "sitecustomize.py"
-    site.write_text(site.read_text().replace("'torch'", "'torch', 'scipy'", 1))
+    site.write_text(site.read_text().replace("'torch'", "'torch', 'cv2'", 1))
     (tmp_path / "world.toml").write_text("width = 64\nheight = 64\nnum_train = 3\nnum_val = 1\n")
     done = annotools(light, tmp_path, "price world.toml --format scenes")
-    assert "ModuleNotFoundError: No module named 'scipy'" in done.stderr
+    assert "ModuleNotFoundError: No module named 'cv2'" in done.stderr
