@@ -8,8 +8,8 @@ void. Other tools write the same folders with classes of their own, labelme once
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,8 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats import sbd, voc_xml
-from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_places import describe_folder, find_by_stem
-from annotools.formats.photos import read_photo, read_photo_head
-from annotools.formats.pictures import read_picture_size
-from annotools.formats.split_names import DEFAULT_SPLIT
+from annotools.formats.photos import read_photo
 from annotools.formats.voc_boxes import pair_up, read_xml, take_objects
 from annotools.formats.voc_classes import (
     VOID_VALUE,
@@ -32,30 +28,21 @@ from annotools.formats.voc_classes import (
     decode_objects,
     find_classes,
 )
+from annotools.formats.voc_layout import (
+    CLASSES,
+    LISTS,
+    PHOTOS,
+    describe_image,
+    find_gaps,
+    find_year,
+    list_files,
+    map_folder,
+)
 from annotools.label_maps import build_label, look_up, measure_segments
 from annotools.records import VOID, Box, Dataset, Drop, FullLabel, Image
 
-_LISTS = Path("ImageSets", "Segmentation")
-_CLASSES, _OBJECTS, _BOXES, _PHOTOS = (
-    *("SegmentationClass", "SegmentationObject"),
-    *("Annotations", "JPEGImages"),
-)
-_OF_LABELME = "PNG"
-"""What labelme once put behind the names of folders, where those without it have other files."""
-
 _MIN_SHARE = 0.9
 """An object's class holds at least this share of its pixels; the rest may be its border."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """Where the files of one image are to be."""
-
-    name: str
-    class_path: Path
-    object_path: Path
-    photo_path: Path
-    xml_path: Path
 
 
 def read(
@@ -85,17 +72,17 @@ def read(
             head of a class map. `read_label` raises it for damaged files and maps that contradict
             each other, `read_photo` for a damaged photo or one of another size.
     """
-    year = _find_year(root)
-    has_maps = split == "trainaug" or any(_map_folder(year, _CLASSES).rglob("*.png"))
-    is_of_boxes = not any((year / part).is_dir() for part in (_LISTS, _CLASSES))
+    year = find_year(root)
+    has_maps = split == "trainaug" or any(map_folder(year, CLASSES).rglob("*.png"))
+    is_of_boxes = not any((year / part).is_dir() for part in (LISTS, CLASSES))
     if not has_maps and (is_of_boxes or voc_xml.find_xml_folder(year, split) is not None):
         return voc_xml.read(year, split, allow_missing, photos)
-    photo_folder = photos or year / _PHOTOS
+    photo_folder = photos or year / PHOTOS
     if photos is not None and not photos.is_dir():
         raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
     classes = find_classes(year)
-    sources, lists, remarks = _list_sources(year, split, photo_folder)
-    kept, drops, grouped = _find_gaps(sources, photo_folder)
+    sources, lists, remarks = list_files(year, split, photo_folder)
+    kept, drops, grouped = find_gaps(sources, photo_folder)
     refuse_gaps([*drops, *grouped], allow_missing)
     notes = [
         "pixels of no object are background, those of value 255 void",
@@ -106,7 +93,7 @@ def read(
         notes.append(f"{num_from_sbd} images have SBD's labels, in which nothing is void")
     if grouped:
         notes.append(f"things are groups in {len(grouped)} images that have no object map")
-    images = tuple(map(_describe, kept))
+    images = tuple(map(describe_image, kept))
     has_photos = any(image.path is not None for image in images)
     alone = () if has_photos else (f"labels alone are read: none has its photo in {photo_folder}",)
     return Dataset(
@@ -133,129 +120,6 @@ def object_map_of(image: Image) -> Path | None:
     """Return an image's object map, None where it has none."""
     class_path, *others = image.label_paths
     return next((p for p in others if p.suffix == class_path.suffix), None)
-
-
-def _find_year(root: Path) -> Path:
-    parts = (_LISTS, _CLASSES, f"{_CLASSES}{_OF_LABELME}", _BOXES)
-    if any((root / part).is_dir() for part in parts):
-        return root
-    # What is no year, though it has such a folder, does not stand beside one with lists.
-    found = ([p for p in root.glob("VOC*") if (p / part).is_dir()] for part in parts)
-    years = sorted(next(filter(None, found), []))
-    if len(years) == 1:
-        return years[0]
-    if years:
-        names = " or ".join(path.name for path in years)
-        raise DatasetError(f"{root}: holds several years: give the folder of one, {names}")
-    if any(any(root.glob(f"{folders}*.xml")) for folders in ("", "*/", "*/*/", "*/*/*/")):
-        return root
-    raise DatasetError(
-        f"{root / _LISTS}: no such folder: give VOCdevkit/VOC2012 or another year, or a folder "
-        f"with annotation files in XML; {root} has {describe_folder(root)}"
-    )
-
-
-def _map_folder(year: Path, name: str) -> Path:
-    folder = year / f"{name}{_OF_LABELME}"
-    return folder if folder.is_dir() else year / name
-
-
-def _list_sources(
-    year: Path, split: str, photo_folder: Path
-) -> tuple[list[_Source], tuple[Path, ...], tuple[str, ...]]:
-    """Return the images of a split in the order of its list, the files that list them, remarks."""
-    lists = year / _LISTS
-    if split != "trainaug":
-        names, paths, remarks = _list_names(year, split)
-        return [_source_in_voc(year, name, photo_folder) for name in names], paths, remarks
-    folder = sbd.find_sbd(year.absolute().parent)
-    listed, of_sbd = sbd.list_trainaug(folder, lists)
-    sources = [
-        _source_in_sbd(year, folder, name, photo_folder)
-        if name in of_sbd
-        else _source_in_voc(year, name, photo_folder)
-        for name in listed
-    ]
-    paths = tuple(f / f"{s}.txt" for f in (lists, folder) for s in ("train", "val"))
-    return sources, paths, ()
-
-
-def _list_names(year: Path, split: str) -> tuple[Sequence[str], tuple[Path, ...], tuple[str, ...]]:
-    """Return the names of a split's images, the file that lists them, and what to remark."""
-    lists = year / _LISTS
-    path = lists / f"{split}.txt"
-    others = sorted(lists.glob("*.txt"))
-    if path.is_file() or split != DEFAULT_SPLIT or len(others) > 1:
-        return read_names(path), (path,), ()
-    if others:
-        return read_names(others[0]), (others[0],), (f"images are those of {others[0]}",)
-    folder = _map_folder(year, _CLASSES)
-    names = sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.png"))
-    if not names:
-        raise DatasetError(f"{folder}: has no PNG: give the folder of a year with class maps")
-    return names, (), (f"images are all of {folder}",)
-
-
-def _source_in_voc(year: Path, name: str, photo_folder: Path) -> _Source:
-    return _Source(
-        name=name,
-        class_path=_map_folder(year, _CLASSES) / f"{name}.png",
-        object_path=_map_folder(year, _OBJECTS) / f"{name}.png",
-        photo_path=find_by_stem(photo_folder, name) or photo_folder / f"{name}.jpg",
-        xml_path=year / _BOXES / f"{name}.xml",
-    )
-
-
-def _source_in_sbd(year: Path, folder: Path, name: str, photo_folder: Path) -> _Source:
-    source = _source_in_voc(year, name, photo_folder)
-    own_photo_path = folder / "img" / f"{name}.jpg"
-    return replace(
-        source,
-        class_path=folder / "cls" / f"{name}.mat",
-        object_path=folder / "inst" / f"{name}.mat",
-        photo_path=own_photo_path if own_photo_path.is_file() else source.photo_path,
-    )
-
-
-def _find_gaps(
-    sources: list[_Source], photo_folder: Path
-) -> tuple[list[_Source], list[Drop], list[Drop]]:
-    """Return images that can be read, gaps of the others, and the object maps that are missing."""
-    kept, drops, grouped = [], [], []
-    # SBD has photos in a folder of its own, so VOC's may be absent and photos be there.
-    has_photos = photo_folder.is_dir() or any(source.photo_path.is_file() for source in sources)
-    for source in sources:
-        if not source.class_path.is_file():
-            drops.append(Drop(place=str(source.class_path), reason="the class map is missing"))
-        elif has_photos and not source.photo_path.is_file():
-            drops.append(Drop(place=str(source.photo_path), reason="the photo is missing"))
-        else:
-            kept.append(source)
-            if not source.object_path.is_file():
-                reason = "the object map is missing"
-                grouped.append(Drop(place=str(source.object_path), reason=reason))
-    return kept, drops, grouped
-
-
-def _describe(source: _Source) -> Image:
-    photo_path = source.photo_path if source.photo_path.is_file() else None
-    # Heads of pictures are cheap to read; SBD's maps have none and must be unpacked whole.
-    if source.class_path.suffix == ".png":
-        width, height = read_picture_size(source.class_path)
-    elif photo_path is not None:
-        width, height = read_photo_head(photo_path).upright_wh
-    else:
-        height, width = sbd.read_class_map(source.class_path).shape
-    paths = (source.class_path, source.object_path, source.xml_path)
-    label_paths = [path for path in paths if path.is_file()]
-    return Image(
-        image_id=source.name,
-        file_name=f"{source.name}{source.photo_path.suffix}",
-        width=width,
-        height=height,
-        path=photo_path,
-        label_paths=tuple(label_paths),
-    )
 
 
 def _read_label(classes: VocClasses, allow_missing: bool, image: Image) -> FullLabel:
