@@ -12,6 +12,9 @@ LISTED_PLACES = 20
 SHOWN_REASONS = 10
 """Reasons that are shown on a terminal."""
 
+SHOWN_PLACES = 3
+"""Places of each reason that are shown there."""
+
 GAPS = "gap"
 """Stands for the kind of a drop that is a missing file; its image has a lesser label."""
 
@@ -114,12 +117,13 @@ def follow_labels(dataset: Dataset) -> tuple[Dataset, DropList]:
 
 
 def drop_lines(groups: Iterable[DropGroup]) -> Iterator[str]:
-    """Yield a line for each reason: what is missing, how often, why, and the first place."""
+    """Yield a line for each reason: what is missing, how often, why, and the first places."""
     # Missing files come first: their images have a lesser label than the dataset could give.
     ordered = sorted(groups, key=lambda group: (group.kind not in (GAPS, DOUBTS), -group.count))
     for group in ordered[:SHOWN_REASONS]:
         head = _HEADS.get(group.kind, f"dropped from {group.kind}")
-        more = ", ..." if group.count > 1 else ""
-        yield f"{head}: {group.count:,}, {group.reason}; {group.places[0]}{more}"
+        places = ", ".join(group.places[:SHOWN_PLACES])
+        more = ", ..." if group.count > SHOWN_PLACES else ""
+        yield f"{head}: {group.count:,}, {group.reason}; {places}{more}"
     if len(ordered) > SHOWN_REASONS:
         yield f"left out for {len(ordered) - SHOWN_REASONS} other reasons"

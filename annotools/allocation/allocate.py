@@ -63,11 +63,11 @@ def allocate(
     kind_of: dict[int | str, str] = {}
     seconds_of: dict[int | str, float] = {}
     spent_seconds = 0.0
-    ran_out = True
+    next_purchase: tuple[str, float] | None = None
     for image_id, kind, price in _purchases(shares, prices, queues, share_by):
         # A cheaper purchase might still fit, but taking it would break the nesting of budgets.
         if spent_seconds + price > budget_seconds:
-            ran_out = False
+            next_purchase = kind, price
             break
         kind_of[image_id], seconds_of[image_id] = kind, price
         spent_seconds += price
@@ -75,7 +75,13 @@ def allocate(
         rest = random_order(prices.keys() - kind_of.keys(), seed)
         kind_of |= dict.fromkeys(rest, NO_LABEL)
         seconds_of |= dict.fromkeys(rest, 0.0)
-    return Allocation(settings=settings, kind_of=kind_of, seconds_of=seconds_of, ran_out=ran_out)
+    return Allocation(
+        settings=settings,
+        kind_of=kind_of,
+        seconds_of=seconds_of,
+        ran_out=next_purchase is None,
+        next_purchase=next_purchase,
+    )
 
 
 def check_plan(settings: PlanSettings) -> None:

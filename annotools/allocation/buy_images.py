@@ -99,7 +99,8 @@ class BoughtKind:
 class BudgetRow:
     """The purchases of a budget: kinds in the order of the mix, hours spent, hours left over.
 
-    `ran_out` is true where there was no further image to spend the rest on.
+    `ran_out` is true where there was no further image to spend the rest on. Else `next_kind` and
+    `next_hours` are the first purchase that was too dear.
     """
 
     budget_hours: float
@@ -107,10 +108,13 @@ class BudgetRow:
     spent_hours: float
     left_hours: float
     ran_out: bool
+    next_kind: str | None = None
+    next_hours: float | None = None
 
 
 def summarise_allocation(allocation: Allocation, contents: Contents) -> BudgetRow:
     """Count the images, instances and hours of each label kind that an allocation has."""
+    next_kind, next_seconds = allocation.next_purchase or (None, None)
     num_images = Counter(allocation.kind_of.values())
     # The counts are floats, because an unknown one is not a number and makes its sum unknown.
     num_instances = dict.fromkeys(allocation.settings.mix, 0.0)
@@ -131,6 +135,8 @@ def summarise_allocation(allocation: Allocation, contents: Contents) -> BudgetRo
         left_hours=allocation.left_seconds / 3600,
         # With nothing left over, no further image would have been bought anyway.
         ran_out=allocation.ran_out and allocation.left_seconds > 0,
+        next_kind=next_kind,
+        next_hours=None if next_seconds is None else next_seconds / 3600,
     )
 
 

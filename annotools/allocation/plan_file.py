@@ -42,14 +42,16 @@ class Allocation:
 
     `kind_of` and `seconds_of` are by image id, in order of purchase. Images of the kind `NO_LABEL`
     are used without a label, and cost nothing. `ran_out` is true where there was no further image
-    to buy, however much is left; a file does not tell. `path` is the file that an allocation was
-    read from.
+    to buy, however much is left; else `next_purchase` is the kind and the price in seconds of the
+    first purchase that was too dear. A file does not tell either. `path` is the file that an
+    allocation was read from.
     """
 
     settings: PlanSettings
     kind_of: Mapping[int | str, str]
     seconds_of: Mapping[int | str, float]
     ran_out: bool = False
+    next_purchase: tuple[str, float] | None = None
     path: Path | None = None
 
     @property

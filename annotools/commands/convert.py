@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands import options
-from annotools.commands.tables import console, number, table
+from annotools.commands.tables import NOTHING, console, count_of, number, table
 
 if TYPE_CHECKING:
     from annotools.allocation.plan_file import Allocation
     from annotools.conversion.account import Conversion
+    from annotools.prices.times import AnnotationTimes
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -80,7 +81,6 @@ def convert(
     from annotools.conversion.convert import convert as convert_source
     from annotools.conversion.wanted import Wanted
     from annotools.formats.source import Source
-    from annotools.prices.times import read_times
     from annotools.weak_labels.annotators import read_annotator
 
     if (labels is None) == (not kinds):
@@ -91,7 +91,7 @@ def convert(
         kinds = list(_bought_kinds(allocation))
         # The plan's prices are for crops of its own, so the format's default does not count here.
         crop_size_wh = options.parse_size(crops) or allocation.settings.crop_size_wh
-        times = times or allocation.settings.times
+    table_of_times = _read_times(times, allocation)
     source = Source(
         format_name=format_name,
         root=root,
@@ -101,7 +101,8 @@ def convert(
         max_images=max_images,
         photos=photos,
     )
-    options.check_answer(json_file, out, (labels, annotator, times))
+    planned_times = None if allocation is None else allocation.settings.times
+    options.check_answer(json_file, out, (labels, annotator, times or planned_times))
     options.open_dataset(source, {"--json": json_file})
     conversion = convert_source(
         source,
@@ -113,7 +114,7 @@ def convert(
             annotator=None if annotator is None else read_annotator(annotator),
             allocation=allocation,
         ),
-        read_times(times or "li2018"),
+        table_of_times,
         out,
         workers,
         overwrite=overwrite,
@@ -130,12 +131,24 @@ def _bought_kinds(allocation: "Allocation") -> tuple[str, ...]:
     return allocation.bought_kinds
 
 
+def _read_times(times: str | None, allocation: "Allocation | None") -> "AnnotationTimes":
+    """Return the times that were asked for, else those of the allocation, else the paper's."""
+    from annotools.errors import name_place
+    from annotools.prices.times import read_times
+
+    if times is not None or allocation is None:
+        return read_times(times or "li2018")
+    with name_place(f"{allocation.path} asks for these times (--times takes others)"):
+        return read_times(allocation.settings.times)
+
+
 def _print_conversion(conversion: "Conversion", out: Path) -> None:
     from annotools.drops import drop_lines
 
-    title = f"{conversion.num_images} images, {conversion.num_objects} objects"
+    title = f"{count_of(conversion.num_images, 'image')}, "
+    title += count_of(conversion.num_objects, "object")
     if conversion.num_resumed:
-        title += f"; {conversion.num_resumed} images were done before"
+        title += f"; {count_of(conversion.num_resumed, 'image')} done before"
     rows = (
         (r.kind, ", ".join(r.files), number(r.entries), number(r.dropped), number(r.hours, 2))
         for r in conversion.kinds
@@ -143,7 +156,11 @@ def _print_conversion(conversion: "Conversion", out: Path) -> None:
     columns = ("label kind", "files", "entries", "objects dropped", "hours")
     shown = console()
     shown.print(table(columns, rows, left=2, title=title))
-    lines = drop_lines(conversion.drops)
-    for line in (*lines, str(out / "manifest.json")):
+    unpriced = (
+        f"{NOTHING} {row.kind}: no price, because {row.hours_missing}"
+        for row in conversion.kinds
+        if row.hours_missing is not None
+    )
+    for line in (*unpriced, *drop_lines(conversion.drops), str(out / "manifest.json")):
         # With soft wrapping a long path stays in one piece and can be copied.
         shown.print(line, soft_wrap=True)

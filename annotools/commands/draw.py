@@ -67,6 +67,7 @@ def draw(
         encode_png,
         enlarge,
     )
+    from annotools.drops import drop_lines, follow_labels
     from annotools.files import write_whole
     from annotools.formats.source import Source, same_image
     from annotools.weak_labels.buy import read_source
@@ -82,7 +83,8 @@ def draw(
         allow_missing=allow_missing,
         photos=photos,
     )
-    dataset = options.open_dataset(source, {"--out": out}, picture="--out")
+    opened = options.open_dataset(source, {"--out": out}, picture="--out")
+    dataset, left_out = follow_labels(opened)
     layers = show or (["segments", "boxes"] if dataset.read_weak is None else ["boxes"])
     needs_masks = not set(layers).issubset(WEAK_LAYERS)
     made = _open_labels(pseudo_labels, dataset)
@@ -108,6 +110,7 @@ def draw(
             )
     columns = 2 if made is None else 3
     write_whole(out, encode_png(contact_sheet(pictures, columns)))
+    options.tell(drop_lines(left_out.groups))
     typer.echo(out)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from annotools.commands import options
-from annotools.commands.tables import NOTHING, console, number, percent, table
+from annotools.commands.tables import NOTHING, console, count_of, number, percent, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,7 +60,7 @@ def inspect(
         shown.print(f"Note: {note}.")
     options.tell(drop_lines(left_out.groups))
     head = {"format": dataset.name, "split": split, "images_left_out": len(dataset.drops)}
-    options.write_answer(json_file, head | as_table(summary))
+    options.write_answer(json_file, {**head, **as_table(summary), "drops": left_out.groups})
 
 
 def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Table":
@@ -75,9 +75,10 @@ def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Tab
     )
     tags = (
         f"stuff {number(summary.stuff_tags_per_crop, 2)}, all {number(summary.tags_per_crop, 2)} "
-        f"({summary.crops:,} crops)"
+        f"({count_of(summary.crops, 'crop')})"
     )
-    vertices = f"mean {number(summary.mean_vertices, 1)} ({summary.images_with_vertices:,} images)"
+    counted = count_of(summary.images_with_vertices, "image")
+    vertices = f"mean {number(summary.mean_vertices, 1)} ({counted})"
     rows = (
         ("images", f"{summary.images:,} ({images_left_out:,} left out)"),
         ("image sizes", f"{len(summary.sizes):,} distinct\n" + "\n".join(sizes)),
@@ -94,7 +95,7 @@ def _figures_table(summary: "Summary", title: str, images_left_out: int) -> "Tab
 
 
 def _categories_table(summary: "Summary") -> "Table":
-    columns = ("category", "kind", "images", "segments", "groups", "pixels", "median area")
+    columns = ("category", "kind", "images", "objects", "groups", "pixels", "median area")
     rows = (
         (
             row.name,

@@ -1,17 +1,17 @@
 """The command `plan` says what a budget buys, and writes which image gets which label."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from annotools.commands import options
-from annotools.commands.tables import console, number, table
+from annotools.commands.tables import console, count_of, number, table
 
 if TYPE_CHECKING:
-    from annotools.allocation.buy_images import BudgetRow
+    from annotools.allocation.buy_images import BudgetRow, Contents
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -89,7 +89,7 @@ def plan(
             share_by=share_by,
             order=order,
             seed=seed,
-            times=times,
+            times=str(Path(times).resolve()) if times.endswith(".toml") else times,
             crop_size_wh=options.crops_of(crops, format_name),
         )
         for hours in _check_budgets(budgets, out)
@@ -115,9 +115,11 @@ def plan(
     for path, bought in zip(files, allocations, strict=True):
         if path is not None:
             write_allocation(path, bought)
-    _print_rows(rows, f"{len(dataset.images)} images of {dataset.name}, {split}; times {times}")
+    images = count_of(len(dataset.images), "image")
+    _print_rows(rows, f"{images} of {dataset.name}, {split}; times {times}")
+    options.tell(_caveats(format_name, times, shares, contents))
     options.tell(drop_lines(left_out.groups))
-    asked = vars(plans[0]) | {"budgets": rows}
+    asked = vars(plans[0]) | {"budgets": rows, "drops": left_out.groups}
     del asked["budget_hours"]  # Each of the rows has its own.
     options.write_answer(json_file, asked)
 
@@ -168,8 +170,43 @@ def _print_rows(rows: "Sequence[BudgetRow]", title: str) -> None:
     output = console()
     output.print(shown)
     for row in rows:
-        if row.ran_out:
-            output.print(
-                f"{row.budget_hours:g} h are more than there is to buy: no image is left, and "
-                f"{row.left_hours:,.2f} h are not spent."
-            )
+        for line in _explain(row):
+            output.print(line)
+
+
+def _explain(row: "BudgetRow") -> Iterator[str]:
+    """Yield why a budget was not spent, or bought no label at all."""
+    from annotools.prices.price_list import write_number
+    from annotools.records import NO_LABEL
+
+    bought = [kind for kind in row.kinds if kind.images]
+    budget, left = f"{row.budget_hours:g} h", f"{row.left_hours:,.2f} h are not spent"
+    if row.ran_out and len(bought) < 2:
+        yield f"{budget} are more than there is to buy: no image is left, and {left}."
+    elif row.ran_out:
+        taken = ", ".join(f"{kind.kind} {kind.images:,}" for kind in bought)
+        dearest = max(bought, key=lambda kind: kind.hours / kind.images).kind
+        yield (
+            f"{budget} are more than this mix can spend: no image is left ({taken}), and {left}; "
+            f"a larger share of {dearest} spends more."
+        )
+    elif row.next_hours is not None and all(kind.kind == NO_LABEL for kind in bought):
+        yield (
+            f"{budget} buy no label: the first in this order, of the kind {row.next_kind}, takes "
+            f"{write_number(row.next_hours)} h."
+        )
+
+
+def _caveats(
+    format_name: str, times: str, mix: Mapping[str, float], contents: "Contents"
+) -> Iterator[str]:
+    """Yield what times of certain images are used for others: the presets' are of Cityscapes."""
+    from annotools.prices.actions import actions_for
+    from annotools.prices.times import explain_images, read_times
+    from annotools.records import NO_LABEL
+
+    if format_name != "cityscapes":
+        # Images of one dataset differ in their counts and not in the actions that are counted.
+        content = next(iter(contents.values()))
+        used = {a for kind in mix if kind != NO_LABEL for a in actions_for(content, kind)}
+        yield from explain_images(read_times(times), used)

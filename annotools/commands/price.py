@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands import options
-from annotools.commands.tables import COMPACT, NOTHING, console, table
+from annotools.commands.tables import COMPACT, NOTHING, console, count_of, table
 
 if TYPE_CHECKING:
     from annotools.prices.image_content import ImageContent
@@ -76,7 +76,7 @@ def price(
     annotools price --statistics cityscapes-train --coarse-images 19998
     annotools price --statistics voc --times bearman2016 --break-even
     """  # noqa: D301
-    from annotools.drops import drop_lines, follow_labels
+    from annotools.drops import DropList, drop_lines, follow_labels
     from annotools.formats.source import Source
     from annotools.prices.price_list import as_json, make_price_list
 
@@ -84,6 +84,7 @@ def price(
     # Outputs are checked here as well, because with statistics no dataset is opened.
     options.check_outputs(outputs, [root, statistics, times], picture="--picture")
     table_of_times = _read_times(times, seconds or [])
+    left_out = DropList()
     if statistics is not None:
         if root or format_name or crops or max_images or allow_missing or photos:
             raise typer.BadParameter(
@@ -104,12 +105,13 @@ def price(
         )
         dataset, left_out = follow_labels(options.open_dataset(source, outputs))
         content, num_images, name = _measure(dataset, crop_size_wh, max_images)
-        options.tell(drop_lines(left_out.groups))
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed
     )
     _print(listed, name, all_break_evens=all_break_evens)
-    options.write_answer(json_file, {"dataset": name, **as_json(listed)})
+    options.tell(drop_lines(left_out.groups))
+    answer = {"dataset": name, **as_json(listed), "drops": left_out.groups}
+    options.write_answer(json_file, answer)
     if picture is not None:
         # matplotlib loads slowly, so it is imported only where there is something to draw.
         from annotools.prices.plots import draw_prices
@@ -157,9 +159,9 @@ def _print(listed: "PriceList", name: str, *, all_break_evens: bool) -> None:
     from annotools.prices.price_list import explain
 
     output = console()
-    number = f"{listed.num_images:,} images" + (
-        f" and {listed.num_coarse_images:,} coarse ones" if listed.num_coarse_images else ""
-    )
+    number = count_of(listed.num_images, "image")
+    if listed.num_coarse_images:
+        number += f" and {count_of(listed.num_coarse_images, 'coarse one')}"
     output.print(f"{number} of {name}; times {listed.times.name}")
     heads: tuple[str, ...]
     heads = ("label kind", "s/image", "min/image", "hours", "full costs", "% of full")

@@ -77,6 +77,11 @@ def number(value: float | None, digits: int = 0) -> str:
     return NOTHING if value is None else f"{value:,.{digits}f}"
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return a number of things: `1 image`, `2,000 images`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def percent(rate: float | None, digits: int = 1) -> str:
     """Return a rate in [0, 1] in percent, `NOTHING` where it is None or not a number."""
     return NOTHING if rate is None or rate != rate else f"{100 * rate:.{digits}f}"

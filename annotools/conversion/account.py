@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotools.drops import DropGroup
-from annotools.errors import TimesError
-from annotools.prices.actions import price_seconds
-from annotools.prices.times import AnnotationTimes
+from annotools.prices.actions import paid_actions, price_seconds
+from annotools.prices.times import AnnotationTimes, missing_actions, why_missing
 from annotools.settings import as_table
 
 
@@ -17,8 +16,8 @@ class KindSummary:
 
     `extent` says whether it is of whole objects or of what is visible of them. `images` have it,
     with `objects` of the source in them. `entries` are its boxes, crops, marks or segments; of the
-    objects, `written` are in them and `dropped` are not. `hours` is the price without mistakes,
-    None where the times do not have it.
+    objects, `written` are in them and `dropped` are not. `hours` is the price without mistakes;
+    where there is none, it is None and `hours_missing` says why.
     """
 
     kind: str
@@ -30,6 +29,7 @@ class KindSummary:
     written: int
     dropped: int
     hours: float | None
+    hours_missing: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,11 @@ def reconcile(kinds: Iterable[KindSummary]) -> None:
             )
 
 
-def price_hours(actions: Mapping[str, int] | None, times: AnnotationTimes) -> float | None:
-    """Return the price of so many actions in hours, None for None and where a time is missing."""
-    if actions is None:
-        return None
-    try:
-        return price_seconds(actions, times) / 3600
-    except TimesError:
-        return None
+def price_hours(
+    actions: Mapping[str, int], times: AnnotationTimes
+) -> tuple[float | None, str | None]:
+    """Return the price of so many actions in hours, or None and why there is no price."""
+    missing = missing_actions(times, paid_actions(actions, times))
+    if missing:
+        return None, why_missing(times, missing)
+    return price_seconds(actions, times) / 3600, None

@@ -118,6 +118,7 @@ def _summarise(
 ) -> KindSummary:
     files = [name for part in PARTS_OF[kind] for name in wanted.files_of(part)]
     actions = {key[-1]: count for key, count in counts.items() if key[:2] == ("actions", kind)}
+    hours, hours_missing = price_hours(actions, times)
     return KindSummary(
         kind=kind,
         files=tuple(sorted(files, key=lambda name: "*" in name)),
@@ -128,7 +129,8 @@ def _summarise(
         written=counts["written", kind],
         # `drops` has what no kind can have once, under `all`, and so not in the count of this kind.
         dropped=counts["source drops", kind] + drops.count(kind),
-        hours=price_hours(actions, times),
+        hours=hours,
+        hours_missing=hours_missing,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from annotools.prices.image_content import ImageContent
-from annotools.prices.times import AnnotationTimes, missing_time
+from annotools.prices.times import AnnotationTimes, missing_actions, missing_time
 from annotools.records import LABEL_KINDS
 
 ABSENT_TAGS = "absent tags"
@@ -170,12 +170,11 @@ def price_seconds(
         all_questions: whether tags of absent classes are paid as well as those of present ones.
 
     Raises:
-        TimesError: for an action that the table of times lacks.
+        TimesError: for an action that has no time in the table.
     """
     paid = paid_actions(actions, times, all_questions=all_questions)
-    for action in paid:
-        if action not in times.actions:
-            raise missing_time(times, action)
+    for action in missing_actions(times, paid):
+        raise missing_time(times, action)
     return float(sum(count * times.actions[action].seconds for action, count in paid.items()))
 
 

@@ -19,7 +19,12 @@ from annotools.prices.intervals import (
     sensitivity,
     total_hours,
 )
-from annotools.prices.times import AnnotationTimes, mixed_quality_control, why_not_coarse
+from annotools.prices.times import (
+    AnnotationTimes,
+    explain_images,
+    mixed_quality_control,
+    why_missing,
+)
 from annotools.prices.workloads import Workload, list_workloads
 from annotools.settings import as_table
 
@@ -131,7 +136,8 @@ def explain(listed: PriceList) -> Iterator[str]:
             "that flatters what is made of the former. --times like-for-like does not mix."
         )
     yield from _explain_gaps(listed)
-    yield from _explain_images(times, used)
+    yield from _explain_dear_coarse(listed)
+    yield from explain_images(times, used)
     yield from _explain_vertices(listed)
     yield f"Times {times.name}: {times.note}"
     for name in used:
@@ -205,12 +211,7 @@ def _explain_gaps(listed: PriceList) -> Iterator[str]:
     for workload in listed.workloads:
         reasons = []
         if workload.missing_times:
-            actions = ", ".join(workload.missing_times)
-            why = why_not_coarse(listed.times, workload.missing_times)
-            reasons.append(
-                f"times {listed.times.name} have no {actions}"
-                + (f": {why}; add a table [actions.coarse_instance] of your own" if why else "")
-            )
+            reasons.append(why_missing(listed.times, workload.missing_times))
         counts = [_STATISTICS_KEYS.get(n, n) for n in workload.missing_counts if n != "vertices"]
         if counts:
             reasons.append(f"the statistics have no {', '.join(counts)}")
@@ -218,18 +219,13 @@ def _explain_gaps(listed: PriceList) -> Iterator[str]:
             yield f"– {workload.name}: no price, because {'; '.join(reasons)}."
 
 
-def _explain_images(times: AnnotationTimes, used: Iterable[str]) -> Iterator[str]:
-    """Say which images the times of a whole image hold for."""
-    actions_of: dict[str, list[str]] = {}
-    for action in used:
-        images = times.actions[action].images
-        if images is not None:
-            actions_of.setdefault(images, []).append(action)
-    for images, actions in actions_of.items():
-        yield (
-            f"The seconds of {' and '.join(actions)} are those of {images}: other images may take "
-            "far fewer or more, so give times of your own for them."
-        )
+def _explain_dear_coarse(listed: PriceList) -> Iterator[str]:
+    for row in listed.prices:
+        if row is not None and row.name == "coarse" and (row.ratio_to_full or 0) > 1:
+            yield (
+                f"coarse: dearer than full labels, {100 * (row.ratio_to_full or 0):.4g} % of them, "
+                "so nobody would buy it: check the times of both."
+            )
 
 
 def _explain_vertices(listed: PriceList) -> Iterator[str]:

@@ -12,7 +12,7 @@ from annotools.prices.actions import (
     unknown_counts,
 )
 from annotools.prices.image_content import ImageContent
-from annotools.prices.times import AnnotationTimes
+from annotools.prices.times import AnnotationTimes, missing_actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def _workload(
             total[action] = total.get(action, 0) + count * done
         unknown = unknown_counts(content, kind, times, all_questions=all_questions)
         missing_counts |= dict.fromkeys(unknown)
-    missing_times = tuple(action for action in total if action not in times.actions)
+    missing_times = missing_actions(times, total)
     return Workload(
         kind=next(iter(num_images_of)),
         all_questions=all_questions,

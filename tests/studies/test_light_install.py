@@ -98,7 +98,7 @@ def test_commands_that_run_without_the_extra(light: dict[str, str], tmp_path: Pa
         "inspect set --format coco-panoptic",
         "draw world.toml --format scenes --out sheet.png",
         "price world.toml --format scenes --picture prices.png",
-        "plan world.toml --format scenes --mix full=1 --budget 3 --out plan.json",
+        "plan world.toml --format scenes --mix boxes=1 --budget 3 --out plan.json",
         "evaluate --prediction set/panoptic.json --truth set/panoptic.json --bootstrap 10",
         "study report study",
         "study break-even study --action full_image",

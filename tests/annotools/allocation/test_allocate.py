@@ -46,6 +46,7 @@ def test_it_says_when_no_image_is_left(seconds, ran_out):
     allocation = buy({"full": 1}, seconds * SECOND, same_prices(3, full=20.0), seed=0)
 
     assert allocation.ran_out == ran_out
+    assert allocation.next_purchase == (None if ran_out else ("full", 20))
 
 
 def test_ties_go_to_the_first_of_the_mix():

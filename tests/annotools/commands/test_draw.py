@@ -92,6 +92,32 @@ def test_a_sheet_over_a_photo_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == written
 
 
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    square = [[1, 1, 3, 1, 3, 3, 1, 3]]
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 6, "height": 5} for i in (1, 2)],
+        "categories": [{"id": 2, "name": "car"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 2, "segmentation": square},
+            {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [[1, 1, 3, 3]]},
+        ],
+    }
+    path = tmp_path / "annotations" / "instances_val.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    (tmp_path / "val").mkdir()
+    cv2.imwrite(str(tmp_path / "val" / "1.png"), np.zeros((5, 6, 3), dtype=np.uint8))
+    out = tmp_path / "sheet.png"
+    arguments = ["draw", tmp_path, "--format", "coco-instances", "--split", "val", "--out", out]
+    done = CliRunner().invoke(app, [*map(str, arguments), "--allow-missing"])
+    assert done.exit_code == 0, done.output
+    lines = done.stderr.splitlines()
+    (images,) = (line for line in lines if line.startswith("note: images left out: 1, "))
+    (objects,) = (line for line in lines if line.startswith("note: left out: 1, "))
+    assert "2.png" in images
+    assert "annotations[1]" in objects
+
+
 def test_boxes_alone_are_drawn_and_masks_are_refused(tmp_path: Path) -> None:
     content = {
         "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],

@@ -69,8 +69,29 @@ def test_undefined_figures_are_null(tmp_path: Path) -> None:
     table = json.loads(out.read_text())
     assert table["stuff_tags_per_crop"] is None
     assert (table["mean_vertices"], table["images_with_vertices"]) == (8, 1)
-    assert "mean 8.0 (1 images)" in done.stdout
+    assert "mean 8.0 (1 image)" in done.stdout
     assert table["dropped_objects"] == 1  # The two masks are the same.
+    assert " objects " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["inspect"], ["price"], ["plan", "--mix", "boxes=1", "--budget", "1"]]
+)
+def test_what_is_left_out_is_in_the_table(tmp_path: Path, command: list[str]) -> None:
+    write_coco(tmp_path)
+    path, out = tmp_path / "annotations" / "instances_val.json", tmp_path / "table.json"
+    content = json.loads(path.read_text())
+    arguments = (tmp_path, "--format", "coco-instances", "--split", "val", "--allow-missing")
+    assert run(*command, *arguments, "--json", out).exit_code == 0
+    assert json.loads(out.read_text())["drops"] == []
+    # Two points enclose nothing.
+    content["annotations"][1]["segmentation"] = [[1, 1, 3, 3]]
+    path.write_text(json.dumps(content))
+    done = run(*command, *arguments, "--json", out)
+    (drop,) = json.loads(out.read_text())["drops"]
+    assert (drop["kind"], drop["count"]) == ("all", 1)
+    assert "annotations[1]" in drop["places"][0]
+    assert f"note: left out: 1, {drop['reason']}; {drop['places'][0]}\n" in done.stderr
 
 
 def test_cityscapes_tags_are_counted_on_the_crops_of_the_paper(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from annotools.allocation.plan_file import read_allocation
 from annotools.cli import app
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import DatasetError, RecipeError, TimesError
 from annotools.formats import read_dataset
 
 
@@ -86,6 +86,69 @@ def test_a_budget_that_images_run_out_of_says_so(world: Path, tmp_path: Path) ->
     ]
     rows = json.loads(table.read_text())["budgets"]
     assert [row["ran_out"] for row in rows] == [False, False, True]
+
+
+def test_a_mix_that_takes_every_image_says_which_kind_took_them(world: Path) -> None:
+    # By hours both have the same, so that boxes take three images and full labels the first.
+    done = plan(world, "--mix", "full=1", "--mix", "boxes=1", "--budget", 9, "--budget", 2)
+    lines = [line for line in done.stdout.splitlines() if " h are " in line]
+    assert [line.split(", and ")[0] for line in lines] == [
+        "2 h are more than this mix can spend: no image is left (full 1, boxes 3)",
+        "9 h are more than this mix can spend: no image is left (full 1, boxes 3)",
+    ]
+    assert all(line.endswith("; a larger share of full spends more.") for line in lines)
+
+
+def test_a_budget_that_buys_nothing_says_why(world: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.json"
+    order = ("--order", "most-categories", "--json", table)
+    done = plan(world, "--mix", "full=1", "--mix", "none=1", "--budget", 0.3, *order)
+    assert "0.3 h buy no label: the first in this order, of the kind full, takes 1.500 h." in (
+        done.stdout
+    )
+    (row,) = json.loads(table.read_text())["budgets"]
+    assert (row["ran_out"], row["next_kind"], row["next_hours"]) == (False, "full", 1.5)
+    assert "buy no label" not in plan(world, "--mix", "full=1", "--budget", 1.5).stdout
+
+
+def test_times_of_street_images_are_called_that(world: Path) -> None:
+    said = "note: The seconds of full_image and coarse_image are those of Cityscapes street images"
+    mix = ("--mix", "full=1", "--mix", "coarse=1", "--mix", "none=1", "--budget", 1)
+    assert plan(world, *mix).stderr.count(said) == 1
+    assert "Cityscapes" not in plan(world, "--mix", "boxes=1", "--budget", 1).stderr
+    own = world.with_name("own.toml")
+    own.write_text('inherit = "li2018"\n[actions.full_image]\nseconds = 600\n')
+    done = plan(world, "--mix", "full=1", "--budget", 1, "--times", own)
+    assert (done.exit_code, "Cityscapes" in done.stderr) == (0, False)
+
+
+def test_a_plan_with_times_of_your_own_is_converted_from_anywhere(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(*arguments: object) -> Result:
+        given = ("convert", world, "--format", "scenes", "--labels", tmp_path / "p.json")
+        out = ("--out", tmp_path / "out")
+        return CliRunner().invoke(app, [str(a) for a in (*given, *out, *arguments)])
+
+    own, elsewhere = tmp_path / "own.toml", tmp_path / "elsewhere"
+    own.write_text('inherit = "li2018"\n[actions.full_image]\nseconds = 600\n')
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = plan(world, "--mix", "full=1", "--budget", 0.5, "--times", own.name, "--out", "p.json")
+    assert done.exit_code == 0, done.output
+    assert read_allocation(tmp_path / "p.json").settings.times == str(own)
+    monkeypatch.chdir(elsewhere)
+    done = convert()
+    assert done.exit_code == 0, done.output
+    # Three images of 600 s.
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["kinds"]["full"]["hours"] == 0.5
+    own.unlink()
+    done = convert("--overwrite")
+    assert isinstance(done.exception, TimesError)
+    message = f"{tmp_path / 'p.json'} asks for these times (--times takes others): {own}: cannot be"
+    assert str(done.exception).startswith(message)
+    assert convert("--overwrite", "--times", "li2018").exit_code == 0
 
 
 def test_files_that_would_be_replaced_are_refused(

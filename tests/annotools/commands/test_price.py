@@ -286,6 +286,41 @@ def test_times_of_street_images_are_called_that(world: Path) -> None:
     assert "Cityscapes street images" not in own
 
 
+def test_a_coarse_street_does_not_go_with_your_own_full_image(tmp_path: Path) -> None:
+    kinds = ("--kinds", "full", "--kinds", "coarse")
+    printed = run_price(*TRAIN, *kinds, "--seconds", "full_image=300")
+    assert dashes_of("coarse", printed) == ["–"] * 5
+    assert (
+        "– coarse: no price, because coarse_image is of Cityscapes street images, and full_image "
+        "is not: give your own.\n"
+    ) in printed
+    own = tmp_path / "own.toml"
+    own.write_text('inherit = "li2018"\n[actions.full_image]\nseconds = 300\n')
+    rows = price_rows(tmp_path, *TRAIN, *kinds, "--times", str(own))
+    assert (rows["full"]["seconds_per_image"], rows["coarse"]["hours"]) == (300, None)
+    own.write_text(f"{own.read_text()}[actions.coarse_image]\nseconds = 60\n")
+    rows = price_rows(tmp_path, *TRAIN, *kinds, "--times", str(own))
+    assert rows["coarse"]["ratio_to_full"] == 0.2
+
+
+def test_a_coarse_label_that_is_dearer_than_a_full_one_says_so() -> None:
+    kinds = ("--kinds", "full", "--kinds", "coarse")
+    said = "coarse: dearer than full labels, 140 % of them"
+    own = ("--seconds", "full_image=300", "--seconds")
+    assert said in run_price(*TRAIN, *kinds, *own, "coarse_image=420")
+    assert "dearer" not in run_price(*TRAIN, *kinds, *own, "coarse_image=300")
+
+
+def test_seconds_of_an_action_that_the_table_lacks(tmp_path: Path) -> None:
+    dataset = write_coco(tmp_path)
+    seconds = ("--seconds", "coarse_instance=15", "--seconds", "vertex=2")
+    rows = price_rows(tmp_path, *dataset, *seconds)
+    # A thing in each image; 8 and 4 corners.
+    assert rows["coarse"]["seconds_per_image"] == 15
+    assert rows["full by vertex"]["seconds_per_image"] == 12
+    assert rows["coarse"]["hours_interval"]["low"] == pytest.approx(30 / 3600)
+
+
 def test_without_a_time_of_a_vertex_only_their_number_is_said(tmp_path: Path) -> None:
     dataset = write_coco(tmp_path)
     printed = run_price(*dataset)
@@ -329,8 +364,13 @@ def test_images_without_a_file_are_left_out_if_allowed(tmp_path: Path) -> None:
     assert cv2.imwrite(str(tmp_path / "val" / "1.png"), photo)
     done = CliRunner().invoke(app, ["price", *dataset])
     assert isinstance(done.exception, DatasetError)
-    printed = run_price(*dataset, "--allow-missing")
-    assert printed.startswith("1 images of coco-instances, val (1 left out); times li2018")
+    out = tmp_path / "prices.json"
+    printed = run_price(*dataset, "--allow-missing", "--json", str(out))
+    (drop,) = json.loads(out.read_text())["drops"]
+    assert (drop["kind"], drop["count"], len(drop["places"])) == ("images", 1, 1)
+    run_price(*TRAIN, "--json", str(out))
+    assert json.loads(out.read_text())["drops"] == []
+    assert printed.startswith("1 image of coco-instances, val (1 left out); times li2018")
 
 
 def test_what_a_price_would_need_is_named(tmp_path: Path) -> None:
@@ -405,7 +445,6 @@ def test_files_that_would_be_replaced_are_refused(
         (["--seconds", "click=1"], TimesError, "no action 'click'"),
         (["--times", "lee"], TimesError, "'lee'"),
         (["--kinds", "masks"], RecipeError, "unknown label kind 'masks': use full, full by v"),
-        (["--seconds", "vertex=2"], TimesError, r"or add a table [actions.vertex] in a file of"),
     ],
 )
 def test_wrong_input_is_named(arguments: list[str], error: type, message: str) -> None:

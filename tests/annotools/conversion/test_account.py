@@ -10,7 +10,7 @@ from annotools.conversion.account import (
     price_hours,
     reconcile,
 )
-from annotools.drops import LISTED_PLACES, DropGroup, DropList
+from annotools.drops import LISTED_PLACES, DropGroup, DropList, drop_lines
 from annotools.errors import DatasetError
 from annotools.files import hash_files
 from annotools.prices.times import read_times
@@ -42,6 +42,19 @@ def test_drops_are_counted_by_kind_and_reason_and_the_first_are_named():
     )
 
 
+def test_the_first_places_of_a_reason_are_shown():
+    def line_of(*places: str) -> str:
+        drops = DropList()
+        for place in places:
+            drops.add("boxes", "too thin", place)
+        (line,) = drop_lines(drops.groups)
+        return line
+
+    assert line_of("a") == "dropped from boxes: 1, too thin; a"
+    assert line_of("a", "b", "c") == "dropped from boxes: 3, too thin; a, b, c"
+    assert line_of("a", "b", "c", "d") == "dropped from boxes: 4, too thin; a, b, c, ..."
+
+
 def test_every_object_is_written_or_dropped():
     reconcile([make_row()])
     with pytest.raises(AssertionError, match="boxes: 8 objects in, 5 written and 2 dropped"):
@@ -52,9 +65,11 @@ def test_every_object_is_written_or_dropped():
 
 def test_prices_are_hours_where_there_is_a_time():
     times = read_times("li2018")
-    assert price_hours({"box": 3600, "tag": 1800}, times) == 7.5
-    assert price_hours({"stroke": 1}, times) is None
-    assert price_hours(None, times) is None
+    assert price_hours({"box": 3600, "tag": 1800}, times) == (7.5, None)
+    assert price_hours({"box": 1, "scribble": 1, "vertex": 0}, times) == (
+        None,
+        "times li2018 have no scribble, vertex",
+    )
 
 
 def test_the_hash_tells_names_and_contents_but_not_where_the_dataset_lies(tmp_path: Path):
@@ -112,6 +127,7 @@ def test_the_manifest_is_what_json_can_hold(tmp_path: Path):
                 "written": 5,
                 "dropped": 2,
                 "hours": 0.5,
+                "hours_missing": None,
             }
         },
         "drops": [{"kind": "boxes", "reason": "stuff", "count": 2, "places": ["a", "b"]}],

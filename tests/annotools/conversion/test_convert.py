@@ -497,9 +497,22 @@ def test_the_command_says_how_many_files_are_missing(in_memory: Memory, tmp_path
     source = in_memory([("a.png", STREET)], gaps=(gap, gap))
     arguments = ["convert", str(source.root), "--format", "memory", "--to", "boxes"]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
-    assert (
-        "missing files: 2, the object map is missing; SegmentationObject/a.png, ..." in done.stdout
-    )
+    path = "SegmentationObject/a.png"
+    assert f"missing files: 2, the object map is missing; {path}, {path}\n" in done.stdout
+
+
+def test_a_kind_without_a_price_has_the_reason(tmp_path: Path):
+    source = write_world(tmp_path, count=1)
+    out = tmp_path / "out"
+    arguments = ["convert", str(source.root), "--format", "scenes", "--out", str(out)]
+    arguments += ["--to", "boxes", "--to", "scribbles"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    why = "times li2018 have no scribble"
+    assert f"– scribbles: no price, because {why}\n" in done.stdout
+    assert done.stdout.startswith("1 image, ")
+    kinds = read(out / "manifest.json")["kinds"]
+    assert (kinds["scribbles"]["hours"], kinds["scribbles"]["hours_missing"]) == (None, why)
+    assert (kinds["boxes"]["hours"] is None, kinds["boxes"]["hours_missing"]) == (False, None)
 
 
 def test_real_cityscapes_has_the_crops_of_the_paper(tmp_path: Path):

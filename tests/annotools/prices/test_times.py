@@ -10,11 +10,13 @@ from annotools.prices.times import (
     PRESETS_FOLDER,
     ActionTime,
     AnnotationTimes,
+    explain_images,
     fix_time,
+    missing_actions,
     missing_time,
     mixed_quality_control,
     read_times,
-    why_not_coarse,
+    why_missing,
 )
 
 BOX = ActionTime(
@@ -124,14 +126,50 @@ def test_a_coarse_image_does_not_stand_in_for_a_coarse_instance():
         "images), and this dataset has no labelled stuff"
     )
 
-    assert why_not_coarse(paper, ["box", "coarse_instance"]) == why
-    assert why_not_coarse(paper, ["coarse_image"]) is None
-    assert why_not_coarse(read_times("bearman2016"), ["coarse_instance"]) is None
+    assert why_missing(paper, ["coarse_instance"]) == (
+        f"times li2018 have no coarse_instance: {why}; add a table [actions.coarse_instance] of "
+        "your own"
+    )
+    assert why_missing(paper, ["scribble"]) == "times li2018 have no scribble"
+    other = why_missing(read_times("bearman2016"), ["coarse_instance", "vertex"])
+    assert other == "times bearman2016 have no coarse_instance, vertex"
     assert f"; {why}: add a table [actions.coarse_instance]" in str(
         missing_time(paper, "coarse_instance")
     )
     own = str(missing_time(fix_time(paper, "coarse_image", 60), "coarse_instance"))
     assert "; the 60 s of coarse_image are for one image with things and stuff, and this" in own
+
+
+def test_a_coarse_street_goes_with_a_full_street_alone():
+    paper = read_times("li2018")
+    own = fix_time(paper, "full_image", 300)
+    both = ["full_image", "coarse_image", "scribble", "box"]
+    why = "coarse_image is of Cityscapes street images, and full_image is not"
+
+    assert missing_actions(paper, both) == ("scribble",)
+    assert missing_actions(own, both) == ("coarse_image", "scribble")
+    assert missing_actions(fix_time(own, "coarse_image", 60), both) == ("scribble",)
+    # Things without stuff are paid by the mask: it says nothing of whole images.
+    assert missing_actions(fix_time(paper, "mask", 10), both) == ("scribble",)
+    alone = replace(paper, actions={"coarse_image": paper.actions["coarse_image"]})
+    assert missing_actions(alone, ["coarse_image"]) == ()
+    assert why_missing(own, ["coarse_image"]) == f"{why}: give your own"
+    assert why_missing(own, ["coarse_image", "scribble"]) == (
+        f"times li2018 have no scribble; {why}: give your own"
+    )
+    assert str(missing_time(own, "coarse_image")) == (
+        f"annotation times 'li2018': {why}: add a table [actions.coarse_image]"
+    )
+
+
+def test_images_of_times_that_are_used_are_explained():
+    paper = read_times("li2018")
+
+    assert list(explain_images(paper, {"box", "mask"})) == []
+    (both,) = explain_images(paper, {"coarse_image", "full_image"})
+    assert both.startswith("The seconds of full_image and coarse_image are those of Cityscapes")
+    (one,) = explain_images(fix_time(paper, "full_image", 9), {"coarse_image", "full_image"})
+    assert one.startswith("The seconds of coarse_image are those of Cityscapes street images: ")
 
 
 def test_times_from_memory_say_so():
@@ -221,7 +259,7 @@ def test_file_that_is_not_toml(tmp_path, content):
         ({"high": "6.5"}, r"actions\.box: high = 6\.5 is below seconds = 7\.0"),
         ({"unit": "3"}, r"actions\.box\.unit: expected str, found 3"),
         ({"measured": "1"}, r"actions\.box\.measured: expected bool, found 1"),
-        ({"source": ""}, r"setting actions\.box\.source is missing"),
+        ({"seconds": ""}, r"setting actions\.box\.seconds is missing"),
         ({"second": "7"}, r"unknown setting actions\.box\.second; known are seconds, low"),
         ({"action": "bix"}, r"unknown action 'bix' in actions: use box, tag, tag_question"),
         ({"head": 'name = "mine"'}, r"my times\.toml: setting note is missing"),
@@ -266,8 +304,10 @@ def test_an_heir_changes_a_line(tmp_path):
     assert times.name == "heir"
     assert times.note == "As li2018, but for box."
     box = times.actions["box"]
-    assert (box.seconds, box.low, box.high, box.measured) == (12, 6, 35, False)
-    assert box.source.startswith("heir.toml, in place of 7 s: Papadopoulos")
+    # 12 s are 12 / 7 of 7 s, and so are the ends of the range: 6 s and 35 s.
+    assert (box.seconds, box.measured) == (12, False)
+    assert (box.low, box.high) == (pytest.approx(72 / 7), pytest.approx(60))
+    assert box.source.startswith("heir.toml, in place of 7 s, its range scaled alike: Papadopoulos")
     assert {**times.actions, "box": paper.actions["box"]} == dict(paper.actions)
 
 
@@ -276,6 +316,56 @@ def test_an_heir_keeps_the_source_of_what_it_does_not_change(tmp_path):
     old = read_times("li2018").actions["box"]
 
     assert read_times(path).actions["box"] == replace(old, high=40.0)
+
+
+def test_one_line_is_enough_whatever_the_time(tmp_path):
+    head = 'inherit = "li2018"\n[actions.full_image]\nseconds = '
+    times = read_times(write_heir(tmp_path, f"{head}600")).actions["full_image"]
+    # 600 s are a ninth of 90 min.
+    assert (times.seconds, times.low, times.high) == (600, pytest.approx(400), pytest.approx(800))
+    low = read_times(write_heir(tmp_path, f"{head}600\nlow = 500")).actions["full_image"]
+    assert (low.low, low.high) == (500, pytest.approx(800))
+    free = read_times(write_heir(tmp_path, f"{head}0")).actions["full_image"]
+    assert (free.seconds, free.low, free.high) == (0, 0, 0)
+    text = 'inherit = "heir.toml"\n[actions.full_image]\nseconds = 5'
+    paid = read_times(write_heir(tmp_path, text, "paid.toml")).actions["full_image"]
+    assert (paid.seconds, paid.low, paid.high) == (5, 5, 5)
+
+
+def test_an_end_of_the_range_that_is_the_time_stays_the_time(tmp_path):
+    for seconds in (0.1, 3, 1e-3, 1e9):
+        text = f'inherit = "li2018"\n[actions.mask]\nseconds = {seconds}'
+        mask = read_times(write_heir(tmp_path, text)).actions["mask"]
+        # Of 79.2 s, the range ends there and begins at a third.
+        assert (mask.high, mask.low) == (seconds, pytest.approx(seconds / 3))
+
+
+def test_a_source_tells_of_a_range_only_where_it_was_scaled(tmp_path):
+    for given, told in (
+        ("low = 500\nhigh = 900", "heir.toml, in place of 5400 s: Cordts"),
+        ("high = 900", "heir.toml, in place of 5400 s, its range scaled alike: Cordts"),
+    ):
+        text = f'inherit = "li2018"\n[actions.full_image]\nseconds = 600\n{given}'
+        source = read_times(write_heir(tmp_path, text)).actions["full_image"].source
+        assert source.startswith(told)
+
+
+@pytest.mark.parametrize("head", ['inherit = "li2018"', 'name = "own"\nnote = ""'])
+def test_a_new_action_needs_its_seconds_alone(tmp_path, head):
+    text = f"{head}\n[actions.coarse_instance]\nseconds = 15\n[actions.vertex]\nseconds = 1\n"
+    times = read_times(write_heir(tmp_path, f"{text}high = 2\nquality_control = true"))
+
+    assert times.actions["coarse_instance"] == ActionTime(
+        seconds=15.0,
+        low=15.0,
+        high=15.0,
+        unit="instance",
+        source="heir.toml",
+        measured=False,
+        quality_control=False,
+    )
+    vertex = times.actions["vertex"]
+    assert (vertex.low, vertex.high, vertex.quality_control) == (1, 2, True)
 
 
 def test_an_heir_may_say_everything_and_add_actions(tmp_path):
@@ -291,7 +381,9 @@ def test_an_heir_may_say_everything_and_add_actions(tmp_path):
 
     assert (times.name, times.note, times.asks_absent_classes) == ("x", "y", True)
     assert times.actions["tag_question"] == BOX
-    assert times.actions["box"] == replace(BOX, seconds=8.0, source="ours")
+    # Of 7 s from 6 s to 35 s, a seventh more.
+    scaled = {"low": pytest.approx(48 / 7), "high": pytest.approx(40)}
+    assert vars(times.actions["box"]) == {**vars(BOX), "seconds": 8, "source": "ours", **scaled}
 
 
 def test_an_heir_inherits_that_absent_classes_are_asked(tmp_path):
@@ -305,11 +397,25 @@ def test_an_heir_inherits_that_absent_classes_are_asked(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('inherit = "li2018"\n[actions.box]\nseconds = 42', r"actions\.box: high = 35\.0 is below"),
-        ('inherit = "li2018"\n[actions.box]\nseconds = 3', r"actions\.box: low = 6\.0 is above"),
         (
-            'inherit = "li2018"\n[actions.scribble]\nseconds = 3',
-            r"setting actions\.scribble\.low is missing",
+            'inherit = "li2018"\n[actions.box]\nseconds = 42\nhigh = 35',
+            r"actions\.box: high = 35\.0 is below",
+        ),
+        (
+            'inherit = "li2018"\n[actions.box]\nseconds = 3\nlow = 6',
+            r"actions\.box: low = 6\.0 is above",
+        ),
+        (
+            'inherit = "li2018"\n[actions.box]\nseconds = "3"',
+            r"actions\.box\.seconds: expected float, found '3'",
+        ),
+        (
+            'inherit = "li2018"\n[actions.scribble]\nlow = 3',
+            r"setting actions\.scribble\.seconds is missing",
+        ),
+        (
+            'inherit = "li2018"\n[actions.scrible]\nseconds = 3',
+            r"unknown action 'scrible' in actions: use box, tag",
         ),
         ('inherit = "li2018"\n[actions.box]\nsecond = 3', r"unknown setting actions\.box\.second"),
         ('inherit = "lee"', "no preset of annotation times 'lee'"),
@@ -345,7 +451,21 @@ def test_a_time_of_your_own_is_certain():
     assert (times.actions["box"].low, times.actions["box"].high) == (42, 42)
     assert times.actions["box"].source == "your own"
     assert times.actions["tag"] == paper.actions["tag"]
-    with pytest.raises(TimesError, match=r"no action 'scribble': use box, tag"):
-        fix_time(paper, "scribble", 42.0)
+    with pytest.raises(TimesError, match=r"no action 'click': use box, tag"):
+        fix_time(paper, "click", 42.0)
     with pytest.raises(TimesError, match=r"^box: seconds = -1\.0: give a time of zero"):
         fix_time(paper, "box", -1.0)
+
+
+def test_a_time_of_your_own_may_be_of_an_action_that_the_table_lacks():
+    times = fix_time(read_times("li2018"), "coarse_instance", 15.0)
+
+    assert times.actions["coarse_instance"] == ActionTime(
+        seconds=15.0,
+        low=15.0,
+        high=15.0,
+        unit="instance",
+        source="your own",
+        measured=False,
+        quality_control=False,
+    )
