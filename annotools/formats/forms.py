@@ -17,6 +17,7 @@ Forms = Counter[str]
 """How often something was taken that has an unusual form, by what that is, in words."""
 
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def read_coco(path: Path, forms: Forms) -> Any:
@@ -41,7 +42,9 @@ def read_coco(path: Path, forms: Forms) -> Any:
     # Results are a bare list.
     for entry in content if isinstance(content, list) else ():
         if isinstance(entry, dict):
+            _make_whole(entry, "image_id", forms, keep_text=True)
             _make_whole(entry, "category_id", forms)
+            make_number(entry, "score", forms)
             entry["segmentation"] = _straighten_mask(entry.get("segmentation"), forms)
     return content
 
@@ -62,6 +65,14 @@ def as_whole(value: Any) -> int | None:
     if type(value) is float and abs(value) <= 2**53 and value == int(value):
         return int(value)
     return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) else None
+
+
+def make_number(entry: dict[str, Any], key: str, forms: Forms) -> None:
+    """Put the number in the place of its text; what is no such text stays as it is."""
+    value = entry.get(key)
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        entry[key] = float(value)
+        forms[f"{key} is text"] += 1
 
 
 def same_ids(image_ids: Iterable[Any]) -> dict[int | str, int | str]:

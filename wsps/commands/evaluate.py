@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import JsonFile, check_outputs
+from annotools.commands.options import JsonFile, check_outputs, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from wsps.scoring.evaluate import ScoringSettings
     from wsps.scoring.report import Evaluation
@@ -92,7 +92,7 @@ def evaluate(
         typer.Option(
             help='For AP: detection ("score" of each segment), probability ("probability" in '
             "segments_info, which a file may have next to score) or oracle (IoU with the truth). "
-            "Asking for probability asks for AP: each segment then needs one."
+            "Asking for probability asks for AP: each thing then needs one."
         ),
     ] = "detection",
     bootstrap: Annotated[
@@ -108,11 +108,15 @@ def evaluate(
     """Score a prediction: panoptic quality, average precision, mean IoU.
 
     Prediction and truth are COCO panoptic files, anybody's, or of another --format. AP needs a
-    score in [0, 1] on each predicted segment ("score" in segments_info), or --rank oracle; where
+    score in [0, 1] on each predicted thing ("score" in segments_info), or --rank oracle; where
     segments of stuff lack one, AP is of things alone. Means leave undefined out.
 
     AP of coco-instances is that of pycocotools: AP_vol is its AP, small, medium and large by the
-    area of the true object. --masks and --recalls give other rules.
+    area of the true object. --masks and --recalls give other rules. Ids of annotations are counted
+    anew: pycocotools does not match one with id 0, and takes those with the same id for one.
+
+    No photo is read. Numbers as text, 1.0 for 1 and the like are taken for what they can only
+    mean; a note on stderr counts them.
 
     [bold]Examples[/bold]
 
@@ -153,10 +157,19 @@ def evaluate(
     chosen = [metric for text in metrics or () for metric in _split(text) or [text]]
     for metric in chosen:
         _check_choice("--metrics", metric, METRICS)
+    _refuse_of_panoptic(
+        format_name,
+        {
+            "--crowds official": crowds == "official",
+            "--prediction-folder": prediction_folder is not None,
+            "--truth-folder": truth_folder is not None,
+            "--compare-folder": compare_folder is not None,
+        },
+    )
     if compare_folder is not None and compare is None:
         raise typer.BadParameter("--compare-folder: give --compare too")
     if rank == "probability" and not chosen:
-        # Asking for --rank probability implies AP: a segment without one is then an error, where
+        # Asking for --rank probability implies AP: a thing without one is then an error, where
         # otherwise AP would be left out in silence.
         chosen = [*METRICS]
     # Checked before any image is read: a file that cannot be written must not cost a long scoring.
@@ -179,13 +192,14 @@ def evaluate(
         possible = METRICS_OF_RESULTS[format_name]
         if not _is_one_of(settings, possible):
             raise typer.BadParameter(f"of {format_name}, {ALL_THERE_IS[format_name]} there is")
-        # Named from here on: without metrics the notes would say that segments lack scores.
+        # Named from here on: without metrics the notes would say that things lack scores.
         settings = replace(settings, metrics=settings.metrics or possible[:1])
         results = [path for path, _ in predictions]
         evaluation = _evaluate_results(truth, split, results, settings)
     else:
         tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
         evaluation = evaluate_predictions(tasks, settings)
+    tell(evaluation.remarks)
     print_evaluation(evaluation, settings)
     write_evaluation(evaluation, settings, json_file, csv_file)
 
@@ -216,6 +230,13 @@ def _evaluate_results(
     else:
         sides = [score_semantic(truth, split, path) for path in predictions]
     return report_scores(sides, settings)
+
+
+def _refuse_of_panoptic(format_name: str, is_given: "Mapping[str, bool]") -> None:
+    """Refuse options, by their names, that would change nothing of another format."""
+    given = [option for option, here in is_given.items() if here]
+    if given and format_name != "coco-panoptic":
+        raise typer.BadParameter(f"{given[0]}: is of --format coco-panoptic")
 
 
 def _check_choice(option: str, value: str, choices: "Collection[str]") -> None:

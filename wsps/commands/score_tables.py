@@ -32,7 +32,7 @@ def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
     """Print a table of the scores, one of differences, and notes on how to read them."""
     output = console()
     headings = _headings(settings)
-    title = f"{evaluation.num_images:,} images, in percent"
+    title = f"{_count(evaluation.num_images, 'image')}, in percent"
     output.print(_score_table(evaluation.rows, title, headings))
     if evaluation.differences:
         title = "Second prediction minus first, in points"
@@ -118,18 +118,38 @@ def _notes(evaluation: Evaluation, settings: ScoringSettings) -> list[str]:
     notes = []
     if "pq" in evaluation.metrics:
         notes.append(
-            f"Crowds: {rule}. The two rules differ in {effect.num_scores} scores (PQ, SQ, DQ of "
-            f"classes and means{both}), by at most {100 * effect.most:.2f} points."
+            f"Crowds: {rule}. The two rules differ in {_count(effect.num_scores, 'score')} (PQ, "
+            f"SQ, DQ of classes and means{both}), by at most {100 * effect.most:.2f} points."
         )
     if settings.num_resamples:
-        notes.append(f"Intervals: 95% over {settings.num_resamples:,} resamples of the images.")
+        resamples = _count(settings.num_resamples, "resample")
+        notes.append(f"Intervals: 95% over {resamples} of the images.")
     # With no metric named AP is left out without an error, so the reader is told here.
     if not settings.metrics and "ap" not in evaluation.metrics:
-        notes.append("No AP: not every predicted segment has a score; --rank oracle needs none.")
+        notes.append(
+            "No AP: not every predicted thing has a score (stuff needs none); --rank oracle does "
+            "without."
+        )
     if "ap" in evaluation.metrics and evaluation.has_things_alone:
         notes.append("AP is of things alone: not every predicted segment of stuff has a score.")
-    if num_empty := sum(evaluation.num_empty):
-        notes.append(f"Predicted masks without a pixel, each a false positive: {num_empty:,}.")
-    if evaluation.num_unasked:
-        notes.append(f"{evaluation.num_unasked:,} predicted images are not in the truth.")
+    if any(evaluation.num_empty):
+        num_empty = _of_each(evaluation.num_empty)
+        notes.append(f"Predicted masks without a pixel, each a false positive: {num_empty}.")
+    if any(evaluation.num_unasked):
+        num_unasked = _of_each(evaluation.num_unasked)
+        notes.append(f"Predicted images that are not in the truth: {num_unasked}.")
     return notes
+
+
+def _of_each(counts: Sequence[int]) -> str:
+    """Return a count; with that of a second prediction, both and whose they are."""
+    if len(counts) == 1:
+        return f"{counts[0]:,}"
+    return " and ".join(
+        f"{count:,} of the {name} prediction"
+        for count, name in zip(counts, ("first", "second"), strict=True)
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -60,13 +60,15 @@ class PredictionScores:
     """The contributions of all images, in the truth's order, and the truth's categories.
 
     `num_unasked` counts predicted images that the truth does not have. `has_things_alone` is true
-    where average precision leaves out stuff, whose predicted segments have no score.
+    where average precision leaves out stuff, whose predicted segments have no score. `remarks` say
+    what is particular to the files.
     """
 
     categories: CategorySet
     images: tuple[ImageScores, ...]
     num_unasked: int
     has_things_alone: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def score_overlaps(
@@ -183,7 +185,7 @@ def rank_by_given(
 
     Args:
         prediction: of the image.
-        given: by segment id, in [0, 1].
+        given: by segment id, in [0, 1]; stuff that needs none has any.
         ranking: a key of `KEYS`, for messages.
 
     Raises:
@@ -193,7 +195,7 @@ def rank_by_given(
         if segment.segment_id not in given:
             raise DatasetError(
                 f"image {prediction.image_id}: segment {segment.segment_id} of the prediction has "
-                f"no {KEYS[ranking]}: give each segment one in [0, 1], or take --rank oracle"
+                f"no {KEYS[ranking]}: give each thing one in [0, 1], or take --rank oracle"
             )
     return {s.segment_id: given[s.segment_id] for s in prediction.segments}
 

@@ -46,8 +46,8 @@ Item = TypeVar("Item")
 class ScoringSettings:
     """Which scores to compute, and how.
 
-    `metrics` are of `METRICS`; empty for all, average precision only where each predicted segment,
-    or each of things, has what `ranking`, of `RANKINGS`, ranks it by. `thresholds` are IoU in
+    `metrics` are of `METRICS`; empty for all, average precision only where each predicted thing
+    has what `ranking`, of `RANKINGS`, ranks it by. `thresholds` are IoU in
     (0, 1], no two the same, such as the values of `THRESHOLDS`; `recalls` is a key of `RECALLS`.
     `masks` is of `MASKS`, None where masks cannot overlap. `all_groups` is false for the
     reference's rule of one crowd of each category and image. `num_resamples` are drawn for
@@ -68,13 +68,12 @@ class ScoringSettings:
 def evaluate_predictions(tasks: Sequence[ScoringTask], settings: ScoringSettings) -> Evaluation:
     """Score a prediction; with another one of the same truth, the difference second minus first.
 
-    Common frameworks give no score to segments of stuff. Where one lacks what they are ranked by
-    while other segments have it, average precision is of things alone, in all images and both
-    predictions.
+    Common frameworks give no score to segments of stuff. Where one lacks what segments are ranked
+    by, average precision is of things alone, in all images and both predictions.
 
     Raises:
         DatasetError: when a file is wrong, a prediction does not fit the truth, or average
-            precision is asked for and a segment has no score.
+            precision is asked for and a thing has no score.
     """
     ranking, need_scores = settings.ranking, "ap" in settings.metrics
     things_alone = _ranks_things_alone(tasks, ranking)
@@ -154,14 +153,16 @@ def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) 
     rows = [score_rows(part, first.categories) for part in parts]
     return Evaluation(
         num_images=len(first.images),
-        num_unasked=first.num_unasked,
+        num_unasked=tuple(side.num_unasked for side in sides),
         num_empty=tuple(sum(image.num_empty for image in side.images) for side in sides),
-        has_things_alone=first.has_things_alone,
+        has_things_alone=first.has_things_alone and "ap" in metrics,
         metrics=metrics,
         rows=rows[0],
         second_rows=rows[1] if len(rows) > 1 else (),
         differences=rows[2] if len(rows) > 1 else (),
         crowd_effect=crowd_effect(sides),
+        # What is said of the truth is the same of both.
+        remarks=tuple(dict.fromkeys(remark for side in sides for remark in side.remarks)),
     )
 
 
@@ -237,11 +238,8 @@ def _score_numbered(
 
 
 def _ranks_things_alone(tasks: Sequence[ScoringTask], ranking: str) -> bool:
-    """Return whether a predicted segment of stuff has no rank, in a file that has ranks."""
-    if ranking == "oracle":
-        return False
-    has_ranks = all(any(image.ranks(ranking) for image in task.images) for task in tasks)
-    return has_ranks and any(
+    """Return whether a predicted segment of stuff has no rank."""
+    return ranking != "oracle" and any(
         segment_id not in image.ranks(ranking)
         for task in tasks
         for image in task.images
@@ -266,6 +264,7 @@ def _score_task(
         images=score_images(score, task.images, workers),
         num_unasked=task.num_unasked,
         has_things_alone=things_alone,
+        remarks=task.remarks,
     )
 
 

@@ -13,14 +13,21 @@ from pycocotools import mask as coco_mask
 
 from annotools.categories import Category, CategorySet, distinct_colour
 from annotools.errors import DatasetError, name_place
-from annotools.formats.coco_entries import in_order, read_images, take_flag, take_image_id
-from annotools.formats.coco_instances import list_categories
+from annotools.formats.coco_entries import in_order, take_flag, take_image_id, take_size
+from annotools.formats.coco_instances import (
+    group_instances,
+    list_categories,
+    read_instance_categories,
+)
 from annotools.formats.coco_masks import find_pixels
-from annotools.formats.forms import read_coco, same_ids
+from annotools.formats.forms import Forms, make_number, read_coco, same_ids
+from annotools.formats.instances import Instances, give_labels, no_label
 from annotools.formats.json_values import entries, take
-from annotools.records import Image
+from annotools.formats.photos import read_photo
+from annotools.records import Dataset, Image
 from wsps.evaluation.coco_matching import PredictedMask, RunLengths, TrueMask
 from wsps.evaluation.image_scores import ScoredMask
+from wsps.scoring.remarks import OTHER_IDS, file_remarks
 
 Listed = tuple[str, dict[str, Any]]
 """An object of a list in a file, after its place for messages."""
@@ -28,11 +35,15 @@ Listed = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceTruth:
-    """The images of a file by id, its categories, all things, and its annotations by image id."""
+    """The images of a file by id, its categories, all things, and its annotations by image id.
+
+    `remarks` say what was taken in another form.
+    """
 
     categories: CategorySet
     images: tuple[Image, ...]
     annotations_of: Mapping[int | str, Sequence[Listed]]
+    remarks: tuple[str, ...]
 
 
 def read_truth(path: Path) -> InstanceTruth:
@@ -41,7 +52,10 @@ def read_truth(path: Path) -> InstanceTruth:
     Raises:
         DatasetError: when the file is missing or contradicts itself, or has no image or category.
     """
-    content = read_coco(path, Counter())
+    forms: Forms = Counter()
+    content = read_coco(path, forms)
+    for _, entry in entries(path, content, "annotations"):
+        make_number(entry, "area", forms)
     # COCOeval scores every category that is listed, whatever its name.
     things = (
         Category(category_id=i, name=e["name"], is_thing=True, colour=distinct_colour(n))
@@ -49,19 +63,44 @@ def read_truth(path: Path) -> InstanceTruth:
     )
     with name_place(f"{path}: categories"):
         categories = CategorySet(categories=tuple(things))
-    listed, _ = read_images(path, content, (), Counter())
-    images = in_order(listed)
-    if not images:
-        raise DatasetError(f"{path}: images is empty: give the truth of some images")
+    images = _read_images(path, content)
     return InstanceTruth(
         categories=categories,
         images=images,
-        annotations_of=_group(path, content, "annotations", images, categories, "this file"),
+        annotations_of=_group(path, content, "annotations", images, categories, "this file", forms),
+        remarks=file_remarks(path, forms),
     )
 
 
+def read_disjoint_truth(path: Path) -> Dataset:
+    """Return an instances file with the labels of `give_labels`; photos are not looked for.
+
+    Raises:
+        DatasetError: when the file is missing or contradicts itself, or has no image.
+            `read_label` raises it for an impossible mask.
+    """
+    forms: Forms = Counter()
+    content = read_coco(path, forms)
+    categories = read_instance_categories(path, content, forms)
+    images = _read_images(path, content)
+    listed = list(entries(path, content, "annotations"))
+    of_image = group_instances(listed, categories, images, forms, may_lack_mask=False)
+    dataset = Dataset(
+        name="coco-instances",
+        split=path.stem,
+        categories=categories,
+        images=images,
+        read_label=no_label,
+        read_photo=read_photo,
+        source_files=(path,),
+        remarks=file_remarks(path, forms),
+    )
+    instances = Instances(categories=categories, of_image=of_image, allow_missing=False)
+    return give_labels(dataset, instances)
+
+
 def read_results(
-    path: Path, images: Sequence[Image], categories: CategorySet
+    path: Path, images: Sequence[Image], categories: CategorySet, forms: Forms
 ) -> Mapping[int | str, Sequence[Listed]]:
     """Return the results of each image by its id, in the file's order.
 
@@ -69,13 +108,14 @@ def read_results(
         path: a JSON list of objects with `image_id`, `category_id`, `segmentation` and `score`.
         images: of the truth.
         categories: of the truth.
+        forms: counts what had another form.
 
     Raises:
         DatasetError: when the file is missing, or a result has an unknown image or category.
     """
     # The file is a bare list; as a value of an object, `entries` can name the place of each result.
-    content = {"results": read_coco(path, Counter())}
-    return _group(path, content, "results", images, categories, "the truth")
+    content = {"results": read_coco(path, forms)}
+    return _group(path, content, "results", images, categories, "the truth", forms)
 
 
 def true_mask(annotation: Listed, image: Image, categories: CategorySet) -> TrueMask:
@@ -125,6 +165,22 @@ def scored_mask(result: Listed, image: Image) -> ScoredMask:
     )
 
 
+def _read_images(path: Path, content: Any) -> tuple[Image, ...]:
+    """Return the images by id. No photo is read, so that one needs a size and no name."""
+    images: dict[int | str, Image] = {}
+    for place, entry in entries(path, content, "images"):
+        image_id = take_image_id(place, entry, "id")
+        if image_id in images:
+            raise DatasetError(f"{place}: id {image_id} is given twice: use another")
+        width, height = take_size(place, entry, "width", "height")
+        images[image_id] = Image(
+            image_id=image_id, file_name=str(entry.get("file_name")), width=width, height=height
+        )
+    if not images:
+        raise DatasetError(f"{path}: images is empty: give the truth of some images")
+    return in_order(images.values())
+
+
 def _group(
     path: Path,
     content: Any,
@@ -132,6 +188,7 @@ def _group(
     images: Sequence[Image],
     categories: CategorySet,
     known: str,
+    forms: Forms,
 ) -> defaultdict[int | str, list[Listed]]:
     """Return the objects of a list by the image that they are of.
 
@@ -142,6 +199,7 @@ def _group(
         images: that the objects may be of.
         categories: whose things the objects may be of.
         known: where these images and categories are listed, for messages.
+        forms: counts what had another form.
 
     Raises:
         DatasetError: when the list is missing, or an image or category is unknown.
@@ -156,6 +214,8 @@ def _group(
             raise DatasetError(f"{place}: image_id {given!r} is not in {known}: drop it")
         if category_id not in thing_ids:
             raise DatasetError(f"{place}: category_id {category_id} is not in {known}: drop it")
+        if id_of[given] != given:
+            forms[OTHER_IDS] += 1
         of_image[id_of[given]].append((place, entry))
     return of_image
 

@@ -1,5 +1,6 @@
 """Score COCO instance results, a list of masks with scores, against an instances file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +9,7 @@ from pathlib import Path
 from pycocotools import mask as coco_mask
 
 from annotools.categories import CategorySet
-from annotools.errors import DatasetError
-from annotools.formats import coco_instances
+from annotools.formats.forms import Forms
 from annotools.records import Image
 from wsps.evaluation.coco_matching import match_masks
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, score_masks
@@ -17,13 +17,13 @@ from wsps.scoring.evaluate import score_images
 from wsps.scoring.instance_files import (
     Listed,
     predicted_mask,
+    read_disjoint_truth,
     read_results,
     read_truth,
     scored_mask,
     true_mask,
 )
-
-_PREFIX = "instances_"
+from wsps.scoring.remarks import file_remarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,11 @@ def score_instances(
     An image without results has no predicted mask. Of each image and category the 100 masks of
     the highest scores count. A predicted mask without a pixel is a false positive. The area of a
     true object is the file's; that of a predicted one is its mask's, also where the result has a
-    box, whose area pycocotools' `loadRes` takes. Ids of annotations have no meaning.
+    box, whose area pycocotools' `loadRes` takes. Ids of annotations have no meaning: pycocotools
+    takes a match with id 0 for none, and the last annotation of an id for all of that id.
 
     Args:
-        truth: an instances file; other than for a dataset, its name and folder may be any.
+        truth: an instances file; its name and folder may be any, and photos are not read.
         results: a JSON list of objects with `image_id`, `category_id`, `segmentation` and `score`.
         thresholds: IoU in (0, 1].
         workers: processes at work at the same time.
@@ -56,7 +57,8 @@ def score_instances(
             result has an unknown image or category or no score that is a number.
     """
     true = read_truth(truth)
-    results_of = read_results(results, true.images, true.categories)
+    forms: Forms = Counter()
+    results_of = read_results(results, true.images, true.categories, forms)
     images = [
         _ImageToMatch(
             image=image,
@@ -67,29 +69,31 @@ def score_instances(
     ]
     match = partial(_match_image, true.categories, tuple(thresholds))
     return PredictionScores(
-        categories=true.categories, images=score_images(match, images, workers), num_unasked=0
+        categories=true.categories,
+        images=score_images(match, images, workers),
+        num_unasked=0,
+        remarks=(*true.remarks, *file_remarks(results, forms)),
     )
 
 
 def score_disjoint_instances(truth: Path, results: Path) -> PredictionScores:
     """Measure predicted masks against true ones without overlaps, by the rules of `score_masks`.
 
-    True masks are those of `coco_instances.read`: where they overlap, the smaller has the pixel,
+    True masks are those of `give_labels`: where they overlap, the smaller has the pixel,
     and a predicted mask that has more than half of its pixels on crowds is left out when
     unmatched. So average precision can be compared with that of panoptic predictions.
 
     Args:
-        truth: `ROOT/annotations/instances_SPLIT.json`.
+        truth: as for `score_instances`.
         results: as for `score_instances`.
 
     Raises:
-        DatasetError: as `score_instances`, and when the truth is elsewhere.
+        DatasetError: as `score_instances`.
     """
-    if truth.parent.name != "annotations" or not truth.name.startswith(_PREFIX):
-        raise DatasetError(f"{truth}: give ROOT/annotations/{_PREFIX}SPLIT.json as the truth")
-    dataset = coco_instances.read(truth.parents[1], truth.stem.removeprefix(_PREFIX))
+    dataset = read_disjoint_truth(truth)
     categories = dataset.categories
-    results_of = read_results(results, dataset.images, categories)
+    forms: Forms = Counter()
+    results_of = read_results(results, dataset.images, categories, forms)
 
     # A closure cannot be sent to other processes, so that these results are scored in this one.
     def score(image: Image) -> ImageScores:
@@ -100,7 +104,10 @@ def score_disjoint_instances(truth: Path, results: Path) -> PredictionScores:
         )
 
     return PredictionScores(
-        categories=categories, images=score_images(score, dataset.images), num_unasked=0
+        categories=categories,
+        images=score_images(score, dataset.images),
+        num_unasked=0,
+        remarks=(*dataset.remarks, *file_remarks(results, forms)),
     )
 
 

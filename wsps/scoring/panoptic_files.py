@@ -4,6 +4,7 @@ Anybody's files are read: a prediction needs the list `annotations` alone. It is
 prediction lacks an image of the truth, or when a segment is in the JSON or in the PNG alone.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +16,16 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_panoptic import PanopticEntry, read_categories, read_entries
-from annotools.formats.json_values import read_json
+from annotools.formats.forms import Forms, make_number, read_coco, same_ids
+from annotools.formats.json_values import entries
 from annotools.formats.panoptic_png import decode_segment_map
 from annotools.formats.pictures import decode_map, read_png_chunks
 from annotools.formats.png_runs import find_png_runs
 from annotools.label_maps import Runs, find_runs, measure_runs
 from annotools.records import Segment
+from wsps.evaluation.image_scores import KEYS
 from wsps.evaluation.overlaps import RunLabel
+from wsps.scoring.remarks import OTHER_IDS, file_remarks
 
 _SEMANTIC_FOLDER = "semantic"
 
@@ -60,12 +64,14 @@ class ImageToScore:
 class ScoringTask:
     """The images to score, in the order of the truth, and the truth's categories.
 
-    `num_unasked` counts predicted images that the truth does not have.
+    `num_unasked` counts predicted images that the truth does not have. `remarks` say what is
+    particular to the files: what was taken in another form, names that differ.
     """
 
     categories: CategorySet
     images: tuple[ImageToScore, ...]
     num_unasked: int
+    remarks: tuple[str, ...] = ()
 
 
 def read_panoptic_task(
@@ -76,9 +82,9 @@ def read_panoptic_task(
 ) -> ScoringTask:
     """Return the images of a truth with their predictions; PNGs are read when asked for.
 
-    Image ids match as they are; where those of one side are all texts, numbers of the other match
-    as texts. A segment with `iscrowd` is a group, whatever its category. Segments come in the
-    JSON's order. A predicted segment may have a `score` and a `probability`.
+    Image ids match as they are, or as `same_ids` has it. A segment with `iscrowd` is a group,
+    whatever its category. Segments come in the JSON's order. A predicted segment may have a `score`
+    and a `probability`.
 
     Args:
         truth: the JSON with `categories` and `annotations`.
@@ -91,13 +97,22 @@ def read_panoptic_task(
             image without a prediction. The readers of an image raise it for a PNG that is
             missing or damaged, and for segments that JSON and PNG do not both have.
     """
-    content = _read_results(truth)
-    categories = read_categories(truth, content)
-    true_entries = _read_entries(truth, content, truth_folder, categories)
-    predicted = _read_entries(prediction, _read_results(prediction), prediction_folder, categories)
+    true_forms: Forms = Counter()
+    forms: Forms = Counter()
+    true_content, content = read_coco(truth, true_forms), read_coco(prediction, forms)
+    categories = read_categories(truth, true_content)
+    true_entries = _read_entries(truth, true_content, truth_folder, categories)
+    predicted = _read_predicted(prediction, content, prediction_folder, categories, forms)
     if not true_entries:
         raise DatasetError(f"{truth}: annotations is empty: give the labels of some images")
-    return _pair(categories, true_entries, prediction, predicted, f"every image of {truth}")
+    wanted = f"every image of {truth}"
+    task = _pair(categories, true_entries, prediction, predicted, wanted, forms)
+    remarks = (
+        *file_remarks(truth, true_forms),
+        *file_remarks(prediction, forms),
+        *_name_remarks(prediction, content, categories),
+    )
+    return replace(task, remarks=remarks)
 
 
 def match_labels(
@@ -117,8 +132,9 @@ def match_labels(
     if not truth:
         raise DatasetError(f"{prediction}: no label to compare with: score at least one image")
     path = prediction / "panoptic.json"
-    predicted = _read_entries(path, _read_results(path), None, categories)
-    task = _pair(categories, truth, path, predicted, "every image that is scored")
+    forms: Forms = Counter()
+    predicted = _read_predicted(path, read_coco(path, forms), None, categories, forms)
+    task = _pair(categories, truth, path, predicted, "every image that is scored", forms)
     if not (prediction / _SEMANTIC_FOLDER).is_dir():
         return task
     images = (replace(i, semantic_file=_semantic_file(i, prediction)) for i in task.images)
@@ -151,12 +167,25 @@ def read_classes(path: Path) -> NDArray[np.uint8]:
     return classes
 
 
-def _read_results(path: Path) -> Any:
-    return read_json(path, others="*.json")
+def _read_predicted(
+    path: Path, content: Any, folder: Path | None, categories: CategorySet, forms: Forms
+) -> tuple[PanopticEntry, ...]:
+    for _, entry in entries(path, content, "annotations"):
+        segments = entry.get("segments_info")
+        # What is no list of objects is told where it is read.
+        for segment in segments if isinstance(segments, list) else ():
+            for key in KEYS.values() if isinstance(segment, dict) else ():
+                make_number(segment, key, forms)
+    return _read_entries(path, content, folder, categories, with_scores=True)
 
 
 def _read_entries(
-    path: Path, content: Any, folder: Path | None, categories: CategorySet
+    path: Path,
+    content: Any,
+    folder: Path | None,
+    categories: CategorySet,
+    *,
+    with_scores: bool = False,
 ) -> tuple[PanopticEntry, ...]:
     folder = path.with_suffix("") if folder is None else folder
     check_folder(folder, f"give the folder of the PNGs of {path}")
@@ -167,7 +196,7 @@ def _read_entries(
             content,
             folder,
             categories,
-            with_scores=True,
+            with_scores=with_scores,
             known=f"the truth, which has {known}",
         )
     )
@@ -179,6 +208,7 @@ def _pair(
     prediction: Path,
     predicted: Sequence[PanopticEntry],
     wanted: str,
+    forms: Forms,
 ) -> ScoringTask:
     """Return each true image with its prediction.
 
@@ -188,13 +218,12 @@ def _pair(
         prediction: the file of the predictions.
         predicted: its entries.
         wanted: the images that need a prediction, for messages.
+        forms: counts what the predictions have in another form.
     """
-    # Some tools write every id as a text, "42" for 42.
-    as_text = any(
-        listed and all(isinstance(label.image_id, str) for label in listed)
-        for listed in (truths, predicted)
-    )
-    true_ids, numbers = _number_by_id(truths, as_text), _number_by_id(predicted, as_text)
+    id_of = same_ids(truth.image_id for truth in truths)
+    true_ids, numbers = _number_by_id(truths, id_of), _number_by_id(predicted, id_of)
+    if num_other := sum(id_of.get(p.image_id, p.image_id) != p.image_id for p in predicted):
+        forms[OTHER_IDS] += num_other
     if missing := [image_id for image_id in true_ids if image_id not in numbers]:
         raise DatasetError(
             f"{prediction}: image {missing[0]!r} has no prediction (images without one: "
@@ -214,15 +243,30 @@ def _pair(
 
 
 def _number_by_id(
-    labels: Sequence[RunLabel | PanopticEntry], as_text: bool
+    labels: Sequence[RunLabel | PanopticEntry], id_of: Mapping[int | str, int | str]
 ) -> dict[int | str, int]:
     number_of: dict[int | str, int] = {}
     for number, label in enumerate(labels):
-        key = str(label.image_id) if as_text else label.image_id
+        key = id_of.get(label.image_id, label.image_id)
         if number_of.setdefault(key, number) != number:
             place = f"image {key!r}" if isinstance(label, RunLabel) else label.place
             raise DatasetError(f"{place}: image_id {key!r} is given twice: drop one")
     return number_of
+
+
+def _name_remarks(path: Path, content: Any, categories: CategorySet) -> tuple[str, ...]:
+    """Return in one remark where a prediction has other names for the ids of the truth."""
+    name_of = {c.category_id: c.name for c in categories.categories}
+    listed = content.get("categories")
+    found = [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+    named = [(entry.get("id"), entry.get("name")) for entry in found]
+    differing = [
+        f"category {i} is {name_of[i]!r} in the truth and {name!r} in the prediction"
+        for i, name in named
+        if type(i) is int and isinstance(name, str) and name_of.get(i, name) != name
+    ]
+    more = f" ({len(differing)} names differ)" if len(differing) > 1 else ""
+    return (f"{path}: {differing[0]}{more}",) if differing else ()
 
 
 def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:

@@ -41,11 +41,11 @@ class Evaluation:
     `second_rows` are the second prediction's, `differences` the second minus the first; both are
     empty without a second one. `num_unasked` counts predicted images that the truth does not have,
     `num_empty` predicted masks without a pixel, of each prediction. `has_things_alone` is true
-    where average precision leaves out stuff.
+    where average precision leaves out stuff. `remarks` say what is particular to the files.
     """
 
     num_images: int
-    num_unasked: int
+    num_unasked: tuple[int, ...]
     num_empty: tuple[int, ...]
     has_things_alone: bool
     metrics: tuple[str, ...]
@@ -53,6 +53,7 @@ class Evaluation:
     second_rows: tuple[ScoreRow, ...]
     differences: tuple[ScoreRow, ...]
     crowd_effect: CrowdEffect
+    remarks: tuple[str, ...]
 
 
 def score_rows(measured: Measured, categories: CategorySet) -> tuple[ScoreRow, ...]:

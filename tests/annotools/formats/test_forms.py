@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
-from annotools.formats.forms import Forms, as_whole, form_remarks, read_coco, same_ids
+from annotools.formats.forms import Forms, as_whole, form_remarks, make_number, read_coco, same_ids
 
 SQUARE = [1, 1, 4, 1, 4, 3, 1, 3]
 POINTS = [[1, 1], [4, 1], [4, 3], [1, 3]]
@@ -136,6 +136,36 @@ def test_forms_of_an_annotation(
     assert type(found["annotations"][0]["image_id"]) is type((entry | expected)["image_id"])
     assert list(forms.values()) == ([] if form is None else [1])
     assert form is None or form in next(iter(forms))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("0.9", 0.9), (" 1 ", 1.0), ("-.5", -0.5), ("+2.", 2.0), ("1e-2", 0.01), ("9E2", 900.0)),
+        *((text, text) for text in ("", ".", "nan", "inf", "0,9", "1_0", "0x1", "e3", "1e", "٣")),
+        *((0.9, 0.9), (1, 1), (True, True), (None, None)),
+    ],
+)
+def test_numbers_as_text(text: Any, number: Any) -> None:
+    entry, forms = {"score": text}, Counter[str]()
+    make_number(entry, "score", forms)
+    assert entry == {"score": number}
+    assert type(entry["score"]) is type(number)
+    assert forms == ({} if text is number or text == number else {"score is text": 1})
+
+
+def test_results_are_a_bare_list(tmp_path: Path) -> None:
+    given = {"image_id": 1.0, "category_id": "3", "segmentation": SQUARE, "score": "0.9"}
+    found, forms = straighten(tmp_path, [given, {**given, "image_id": "1", "score": 1}])
+    expected = {"image_id": 1, "category_id": 3, "segmentation": [SQUARE], "score": 0.9}
+    assert found == [expected, {**expected, "image_id": "1", "score": 1}]
+    assert type(found[0]["image_id"]) is int
+    assert forms == {
+        "image_id is a number with a point": 1,
+        "category_id is text": 2,
+        "score is text": 1,
+        "segmentation is one polygon without a list around it": 2,
+    }
 
 
 def test_repeated_categories_are_one_if_they_are_the_same(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def test_a_table_by_hand(files):
     assert ["car", "thing", "33.3", "66.7", "50.0", "83.3", "1", "1", "1"] in lines
     assert ["all", "mean", "54.2", "70.8", "75.0", "79.2", "2", "1", "1"] in lines
     assert "differ in 0 scores (PQ, SQ, DQ of classes and means), by" in result.stdout
-    assert "No AP: not every predicted segment has a score" in result.stdout
+    assert "1 image, in percent" in result.stdout
+    assert "No AP: not every predicted thing has a score (stuff needs none)" in result.stdout
+    assert result.stderr == ""
 
 
 def test_a_name_with_brackets_is_shown_as_it_is(files):
@@ -110,7 +112,8 @@ def test_metrics_are_a_list_or_repeated(files, options):
 def test_ap_without_scores_is_refused_and_the_oracle_needs_none(files):
     error = run(files, "plain.json", "--metrics", "ap").exception
     assert isinstance(error, DatasetError)
-    assert "plain.json: image 1: segment 7 of the prediction has no score" in str(error)
+    # Segment 7 is stuff, which needs none.
+    assert "plain.json: image 1: segment 6 of the prediction has no score" in str(error)
     assert run(files, "plain.json", "--metrics", "ap", "--rank", "oracle").exit_code == 0
 
 
@@ -128,10 +131,10 @@ def test_a_prediction_of_another_size_is_named(files):
     assert f"{files / 'small.json'}: image 1: the prediction has shape (1, 2)" in str(error)
 
 
-def test_ranking_by_probability_needs_one_of_each_segment(files):
+def test_ranking_by_probability_needs_one_of_each_thing(files):
     error = run(files, "scored.json", "--rank", "probability").exception
     assert isinstance(error, DatasetError)
-    assert "scored.json: image 1: segment 7 of the prediction has no probability" in str(error)
+    assert "scored.json: image 1: segment 6 of the prediction has no probability" in str(error)
     assert run(files, "scored.json", "--rank", "probability", "--metrics", "pq").exit_code == 0
     content = json.loads((files / "scored.json").read_text())
     for segment in content["annotations"][0]["segments_info"]:
@@ -297,6 +300,29 @@ def test_an_empty_mask_is_a_false_positive_and_said(masks):
     assert run_masks(masks, "--masks", "disjoint")[2]["dog"]["ap_vol"] == 1
 
 
+def test_what_is_odd_is_told_of_each_prediction(masks):
+    results = json.loads((masks / "results.json").read_text())
+    empty = [entry(1, CAT, compress(rectangle(0, 0, 0, 0)), score=1) for _ in range(3)]
+    (masks / "other.json").write_text(json.dumps([*results, *empty]))
+    note = "Predicted masks without a pixel, each a false positive: "
+    output, _, _ = run_masks(masks, "--compare", masks / "other.json")
+    assert f"{note}0 of the first prediction and 3 of the second prediction." in output
+
+
+def test_what_was_forgiven_is_noted_on_stderr(masks):
+    path = masks / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps([r | {"score": str(r["score"])} for r in results]))
+    arguments = ["--prediction", path, "--truth", masks / "annotations" / "instances_val.json"]
+    arguments += ["--format", "coco-instances", "--compare", path]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0
+    assert "note: " not in result.stdout
+    assert result.stderr.count(f"note: {path}: 2 times score is text\n") == 1
+    truth = masks / "annotations" / "instances_val.json"
+    assert result.stderr.count(f"note: {truth}: 1 times area is missing\n") == 1
+
+
 def test_masks_have_intervals_and_differences(masks):
     others = json.loads((masks / "results.json").read_text())[:1]
     (masks / "other.json").write_text(json.dumps(others))
@@ -311,6 +337,16 @@ def test_masks_have_intervals_and_differences(masks):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        *(
+            ((*option, "--format", name), f"{' '.join(option[:1])}{shown}: is of --format coco-pan")
+            for name in ("coco-instances", "cityscapes")
+            for option, shown in (
+                (("--crowds", "official"), " official"),
+                (("--prediction-folder", "x"), ""),
+                (("--truth-folder", "x"), ""),
+                (("--compare", "x", "--compare-folder", "x"), "-folder"),
+            )
+        ),
         (("--recalls", "11"), "--recalls '11': choose 101, all"),
         (("--masks", "whole"), "--masks: is of --format coco-instances"),
         (("--masks", "x", "--format", "coco-instances"), "--masks 'x': choose whole, disjoint"),

@@ -67,7 +67,7 @@ def test_other_files_and_images_do_not_count(root):
     write_labels(root, [[ROAD]], "legend.png")
     write_labels(root, [[ROAD]], "ulm_000000_000002.png")
     found = semantic(root)
-    assert (found.num_images, found.num_unasked) == (1, 1)
+    assert (found.num_images, found.num_unasked) == (1, (1,))
     assert found.rows[0].rates["iou"] == 0
 
 

@@ -208,16 +208,28 @@ def test_a_thing_without_a_score_leaves_no_precision(tmp_path):
     truth, prediction = write_random_pair(tmp_path, CATEGORIES, 6, scored=True)
     edit_scores(prediction, lambda segment, _, number: number or segment.pop("score"))
     task = read_panoptic_task(truth, prediction)
-    assert evaluate_predictions([task], SETTINGS).metrics == ("pq", "miou")
-    with pytest.raises(DatasetError, match="of the prediction has no score: give each segment one"):
+    found = evaluate_predictions([task], SETTINGS)
+    assert (found.metrics, found.has_things_alone) == (("pq", "miou"), False)
+    with pytest.raises(DatasetError, match="has no score: give each thing one in") as caught:
         evaluate_predictions([task], replace(SETTINGS, metrics=("ap",)))
+    named = int(str(caught.value).partition(": segment ")[2].split()[0])
+    category_id = task.images[0].prediction.category_of[named]
+    assert CATEGORIES.by_id(category_id).is_thing
 
 
-def test_without_any_score_a_prediction_of_stuff_has_no_precision(tmp_path):
-    truth = make_label([[1, 2]], {1: 10, 2: 40})
+@pytest.mark.parametrize("metrics", [(), ("ap",)])
+def test_things_that_are_all_missed_have_a_precision_of_zero(tmp_path, metrics):
+    road, car, person = 10, 40, 50
+    truth = make_label([[1, 2, 3]], {1: road, 2: car, 3: person})
+    # Nothing has a score, and what is predicted is stuff, which needs none.
+    prediction = make_label([[1, 0, 0]], {1: road})
     paths = [
         write_panoptic(tmp_path / f"{name}.json", [label], CATEGORIES)
-        for name, label in (("truth", truth), ("prediction", make_label([[1, 0]], {1: 10})))
+        for name, label in (("truth", truth), ("prediction", prediction))
     ]
-    found = evaluate_predictions([read_panoptic_task(*paths)], SETTINGS)
-    assert (found.metrics, found.has_things_alone) == (("pq", "miou"), False)
+    found = evaluate_predictions([read_panoptic_task(*paths)], replace(SETTINGS, metrics=metrics))
+    assert "ap" in found.metrics
+    assert found.has_things_alone
+    missed = ("car", "person", "things", "all")
+    others = ("road", "sky", "grass", "bus", "stuff")
+    assert precision(found) == dict.fromkeys(missed, 0) | dict.fromkeys(others)

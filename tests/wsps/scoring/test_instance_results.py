@@ -8,6 +8,8 @@ from wsps.scoring.evaluate import report_scores
 from wsps.scoring.instance_results import score_disjoint_instances, score_instances
 
 HEIGHT, WIDTH = 2, 3
+SIZE = {"width": WIDTH, "height": HEIGHT}
+IMAGE = {"id": 1, "file_name": "a.jpg", **SIZE}
 
 
 def mask(*columns):
@@ -34,8 +36,7 @@ def write(folder, results, **changes):
     truth = folder / "truth.json"
     annotation = {"image_id": 1, "category_id": 4, "segmentation": mask(0, 1), "iscrowd": 0}
     annotation |= changes.pop("annotation", {})
-    image = {"id": 1, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT}
-    content = {"images": [image], "annotations": [annotation]}
+    content = {"images": [IMAGE], "annotations": [annotation]}
     content |= {"categories": [{"id": 4, "name": "cat"}]} | changes
     truth.write_text(json.dumps(content))
     path = folder / "results.json"
@@ -88,7 +89,9 @@ def test_what_is_wrong_is_named(tmp_path, wrong, message):
         ({"annotation": {"segmentation": None}}, "image 1: segmentation has no polygon"),
         ({"annotation": {"segmentation": []}}, "image 1: segmentation has no polygon: add a mask"),
         ({"annotation": {"iscrowd": 2}}, "iscrowd = 2: give 0 or 1"),
-        ({"annotation": {"area": "7"}}, "area is missing or not a finite number"),
+        ({"annotation": {"area": "x"}}, "area is missing or not a finite number"),
+        ({"images": [IMAGE, IMAGE]}, r"images\[1\]: id 1 is given twice: use another"),
+        ({"images": [IMAGE | {"width": None}]}, r"images\[0\]: width is missing or not a whole"),
         ({"images": []}, "truth.json: images is empty: give the truth of some images"),
         ({"categories": []}, "truth.json: categories: 0 categories: give 1 to 255"),
         ({"annotations": {}}, "truth.json: annotations is missing or not a list"),
@@ -130,9 +133,62 @@ def test_two_processes_find_what_one_finds(tmp_path):
     assert one == two
 
 
-def test_disjoint_masks_need_the_place_of_a_dataset(tmp_path):
-    with pytest.raises(DatasetError, match="give ROOT/annotations/instances_SPLIT"):
-        score_disjoint_instances(*write(tmp_path, []))
+@pytest.mark.parametrize(
+    "score", [score_disjoint_instances, lambda *p: score_instances(*p, (0.5,))]
+)
+def test_form_is_forgiven_on_both_sides_and_told(tmp_path, score):
+    given = result(mask(0, 1)) | {"image_id": 1.0, "score": "0.9", "category_id": "4"}
+    image = {"id": "1", "width": "3", "height": 2.0}
+    truth = {"area": "900", "iscrowd": None, "id": 0}
+    paths = write(tmp_path, [given], images=[image], annotation=truth)
+    side = score(*paths)
+    found = report_scores([side, side], make_settings(thresholds=(0.5,)))
+    assert found.rows[-3].rates["ap_0.5"] == 1
+    told = {
+        f"{paths[0]}: 1 times width is text",
+        f"{paths[0]}: 1 times height is a number with a point",
+        f"{paths[0]}: 1 times image_id is text in one place and a number in the other",
+        f"{paths[0]}: 1 times iscrowd is null and taken as 0",
+        f"{paths[1]}: 1 times image_id is a number with a point",
+        f"{paths[1]}: 1 times category_id is text",
+        f"{paths[1]}: 1 times score is text",
+        f"{paths[1]}: 1 times image_id is text in one file and a number in the other",
+    }
+    # Disjoint masks have no use for the area.
+    whole = {f"{paths[0]}: 1 times area is text"} if side.images[0].matched else set()
+    assert set(found.remarks) == told | whole
+    assert len(found.remarks) == len(told | whole)
+
+
+def test_the_area_that_is_text_counts(tmp_path):
+    paths = write(tmp_path, [result(mask(0, 1))], annotation={"area": "9999.5"})
+    rates = report_scores([score_instances(*paths, (0.5,))], make_settings(thresholds=(0.5,)))
+    assert (rates.rows[0].rates["ap_large"], rates.rows[0].rates["ap_small"]) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [IMAGE, IMAGE | {"id": 2, "file_name": "gone.jpg"}],
+        [IMAGE, IMAGE | {"id": 2}],
+        [IMAGE | {"file_name": None}],
+        [{"id": 1, **SIZE}],
+    ],
+)
+def test_photos_are_nothing_to_a_score(tmp_path, images):
+    (tmp_path / "a.jpg").write_bytes(b"damaged")
+    paths = write(tmp_path, [result(mask(0, 1))], images=images)
+    for side in (score_disjoint_instances(*paths), score_instances(*paths, (0.5,))):
+        found = report_scores([side], make_settings(thresholds=(0.5,)))
+        assert found.rows[-3].rates["ap_0.5"] == 1
+        assert found.remarks == tuple(
+            f"{paths[0]}: 1 times {key} is missing" for key in ("id", "area")
+        )
+
+
+def test_disjoint_masks_refuse_a_box_for_a_mask(tmp_path):
+    with pytest.raises(DatasetError, match="segmentation is missing: add it, a box is no mask"):
+        score_disjoint_instances(*write(tmp_path, [], annotation={"segmentation": []}))
 
 
 def test_a_second_prediction_is_compared_on_the_same_resamples(tmp_path):

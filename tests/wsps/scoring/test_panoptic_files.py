@@ -46,17 +46,85 @@ def test_labels_scores_and_groups_in_the_order_of_the_file(tmp_path):
     assert image.ranks("probability") == {3: 0.75}
 
 
-@pytest.mark.parametrize(("true_id", "predicted_id"), [(1, "1"), ("1", 1), ("a", "a"), (7, 7)])
+@pytest.mark.parametrize(
+    ("true_id", "predicted_id"), [(1, "1"), ("1", 1), ("007", 7), ("a", "a"), (7, 7)]
+)
 def test_texts_and_numbers_match(tmp_path, true_id, predicted_id):
-    task = read_panoptic_task(*write_pair(tmp_path, [label(true_id)], [label(predicted_id)]))
+    paths = write_pair(tmp_path, [label(true_id)], [label(predicted_id)])
+    task = read_panoptic_task(*paths)
     assert [image.image_id for image in task.images] == [true_id]
     assert task.images[0].read_prediction().image_id == true_id
+    other = f"{paths[1]}: 1 times image_id is text in one file and a number in the other"
+    assert task.remarks == (() if true_id == predicted_id else (other,))
 
 
-def test_a_number_is_no_text_where_ids_are_mixed(tmp_path):
+def test_each_id_has_its_own_form_where_ids_are_mixed(tmp_path):
     truths, predictions = [label(1), label("a")], [label("1"), label("a"), label(2)]
-    with pytest.raises(DatasetError, match="image 1 has no prediction"):
+    task = read_panoptic_task(*write_pair(tmp_path, truths, predictions))
+    assert [image.prediction.image_id for image in task.images] == ["1", "a"]
+    assert task.num_unasked == 1
+
+
+def test_an_id_that_two_images_may_mean_is_nobody_s(tmp_path):
+    truths, predictions = [label("1"), label("01")], [label(1), label("01")]
+    with pytest.raises(DatasetError, match="image '1' has no prediction"):
         read_panoptic_task(*write_pair(tmp_path, truths, predictions))
+    predictions = [label("1"), label(1), label("a")]
+    with pytest.raises(DatasetError, match=r"annotations\[1\]: image_id 1 is given twice"):
+        read_panoptic_task(*write_pair(tmp_path, [label(1), label("a")], predictions))
+
+
+@pytest.mark.parametrize("side", ["truth", "prediction"])
+def test_form_is_forgiven_on_both_sides_and_told(tmp_path, side):
+    paths = write_pair(tmp_path, scores={1: {1: 0.5, 2: 0.25, 3: 1}})
+    strict = read_panoptic_task(*paths)
+
+    def edit(listed):
+        listed[0]["image_id"] = 1.0
+        third, second, first = listed[0]["segments_info"]
+        third |= {"iscrowd": None, "score": "1.0", "probability": "0.5"}
+        second |= {"id": 2.0, "category_id": str(ROAD)}
+        first |= {"id": "1", "iscrowd": None}
+
+    path = tmp_path / f"{side}.json"
+    change(path, edit)
+    task = read_panoptic_task(*paths)
+    (image,), (before,) = task.images, strict.images
+    assert image.read_truth().segments == before.read_truth().segments
+    assert image.read_prediction().segments == before.read_prediction().segments
+    assert image.ranks("detection") == before.ranks("detection")
+    assert image.ranks("probability") == ({3: 0.5} if side == "prediction" else {})
+    assert strict.remarks == ()
+    # A label may have anything for a score.
+    scores = {f"{path}: 1 times {key} is text" for key in ("score", "probability")}
+    assert set(task.remarks) == (scores if side == "prediction" else set()) | {
+        f"{path}: 1 times image_id is a number with a point",
+        f"{path}: 2 times iscrowd is null and taken as 0",
+        f"{path}: 1 times id is a number with a point",
+        f"{path}: 1 times category_id is text",
+        f"{path}: 1 times id is text",
+    }
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ([{"id": CAR, "name": "car"}, {"id": 99, "name": "x"}, {"id": SKY}], None),
+        (["x", {"id": [1], "name": "x"}, {"id": CAR, "name": 5}], None),
+        ("x", None),
+        ([{"id": CAR, "name": "bus"}], "30 is 'car' in the truth and 'bus' in the prediction"),
+        (
+            [{"id": i, "name": "x"} for i in (CAR, SKY)],
+            "30 is 'car' in the truth and 'x' in the prediction (2 names differ)",
+        ),
+    ],
+)
+def test_other_names_of_the_truth_s_categories_are_told_in_one_line(tmp_path, listed, told):
+    truth, prediction = write_pair(tmp_path)
+    content = json.loads(prediction.read_text())
+    prediction.write_text(json.dumps(content | {"categories": listed}))
+    remarks = read_panoptic_task(truth, prediction).remarks
+    assert remarks == (() if told is None else (f"{prediction}: category {told}",))
 
 
 def test_more_predictions_than_asked_for_are_counted(tmp_path):

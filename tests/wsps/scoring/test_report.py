@@ -29,7 +29,7 @@ def as_csv(rows, second_rows=(), differences=()):
     return evaluation_as_csv(
         Evaluation(
             num_images=1,
-            num_unasked=0,
+            num_unasked=(0,),
             num_empty=(0,),
             has_things_alone=False,
             metrics=("pq", "ap"),
@@ -37,6 +37,7 @@ def as_csv(rows, second_rows=(), differences=()):
             second_rows=second_rows,
             differences=differences,
             crowd_effect=CrowdEffect(num_scores=0, most=0.0),
+            remarks=(),
         )
     )
 
