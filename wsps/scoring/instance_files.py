@@ -21,7 +21,7 @@ from annotools.formats.coco_instances import (
 )
 from annotools.formats.coco_masks import find_pixels
 from annotools.formats.forms import Forms, make_number, read_coco, same_ids
-from annotools.formats.instances import Instances, give_labels, no_label
+from annotools.formats.instances import give_labels, no_label
 from annotools.formats.json_values import entries, take
 from annotools.formats.photos import read_photo
 from annotools.records import Dataset, Image
@@ -84,7 +84,9 @@ def read_disjoint_truth(path: Path) -> Dataset:
     categories = read_instance_categories(path, content, forms)
     images = _read_images(path, content)
     listed = list(entries(path, content, "annotations"))
-    of_image = group_instances(listed, categories, images, forms, may_lack_mask=False)
+    instances = group_instances(
+        listed, categories, images, forms, may_lack_mask=False, allow_missing=False
+    )
     dataset = Dataset(
         name="coco-instances",
         split=path.stem,
@@ -95,7 +97,6 @@ def read_disjoint_truth(path: Path) -> Dataset:
         source_files=(path,),
         remarks=file_remarks(path, forms),
     )
-    instances = Instances(categories=categories, of_image=of_image, allow_missing=False)
     return give_labels(dataset, instances)
 
 
