@@ -187,7 +187,7 @@ def test_photos_are_nothing_to_a_score(tmp_path, images):
 
 
 def test_disjoint_masks_refuse_a_box_for_a_mask(tmp_path):
-    with pytest.raises(DatasetError, match="segmentation is missing: add it, a box is no mask"):
+    with pytest.raises(DatasetError, match="segmentation is missing: draw the mask"):
         score_disjoint_instances(*write(tmp_path, [], annotation={"segmentation": []}))
 
 
