@@ -96,7 +96,7 @@ def follow_labels(dataset: Dataset) -> tuple[Dataset, DropList]:
         seen.add(image.image_id)
         for drop in label.drops:
             found.add("all", drop.reason, drop.place)
-        for doubt in label.doubts if isinstance(label, FullLabel) else ():
+        for doubt in label.doubts:
             found.add(DOUBTS, doubt.reason, doubt.place)
 
     def read_label(image: Image) -> FullLabel:

@@ -171,7 +171,7 @@ class WeakLabel:
 
     `tagged_category_ids` are the categories the annotator was asked about, so that absence of a
     tag is knowledge for these and for no others. `drops` are boxes of a source without masks that
-    are not in `boxes`.
+    are not in `boxes`; `doubts` are what the reader took although it may be wrong.
     """
 
     image_id: int | str
@@ -180,6 +180,7 @@ class WeakLabel:
     tagged_category_ids: tuple[int, ...] = ()
     has_boxes: bool = False
     drops: tuple[Drop, ...] = ()
+    doubts: tuple[Drop, ...] = ()
 
     @property
     def objects(self) -> dict[int, Box]:

@@ -203,7 +203,7 @@ def _check_label(dataset: Dataset, image: Image, label: FullLabel | WeakLabel) -
         found += _check_size(image, label)
         if dataset.name in LABEL_CHECKS:
             found += LABEL_CHECKS[dataset.name](image, label, dataset.categories)
-        found += [warning_at(doubt.place, doubt.reason) for doubt in label.doubts]
+    found += [warning_at(doubt.place, doubt.reason) for doubt in label.doubts]
     yield from found
     wrong = {problem.place for problem in found if problem.severity == "error"}
     for drop in label.drops:

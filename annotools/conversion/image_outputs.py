@@ -175,9 +175,7 @@ def convert_image(asked: ImageTask, dataset: Dataset) -> ImageOutputs:
     num_source_drops = len(task.source.drops)
     # Objects that the reader dropped count too, so that the account begins with the whole source.
     num_objects = len(task.objects) + num_source_drops
-    drops = {ALL_KINDS: task.source.drops}
-    if isinstance(task.source, FullLabel):
-        drops[DOUBTS] = task.source.doubts
+    drops = {ALL_KINDS: task.source.drops, DOUBTS: task.source.doubts}
     counts: Counts = Counter({("images", ALL_KINDS): 1, ("objects", ALL_KINDS): num_objects})
     for part, made in parts.items():
         counts["entries of part", part] = made.num_entries

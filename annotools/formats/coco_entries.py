@@ -185,6 +185,10 @@ def take_score(place: str, entry: Mapping[str, Any], key: str) -> float | None:
     return float(score)
 
 
+OUTSIDE = "its box reaches out of its image and is clipped to it"
+"""What is told of a box that `find_box` clips."""
+
+
 def find_box(bbox: Any, size_wh: tuple[int, int]) -> BoxXYXY:
     """Return the box of an entry's `bbox`, in whole pixels, clipped to its image.
 

@@ -121,7 +121,8 @@ def list_categories(path: Path, content: Any) -> dict[int, tuple[str, dict[str, 
     listed: dict[int, tuple[str, dict[str, Any]]] = {}
     for place, entry in entries(path, content, "categories"):
         category_id = take(place, entry, "id", int)
-        take(place, entry, "name", str)
+        if not take(place, entry, "name", str).strip():
+            raise DatasetError(f"{place}: name is empty: give the category one")
         if category_id in listed:
             raise DatasetError(f"{place}: id {category_id} is given twice: use another")
         listed[category_id] = (place, entry)
@@ -154,7 +155,7 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
             category_id=i,
             name=entry["name"],
             is_thing=i not in stuff,
-            colour=take_colour(place, entry, default=distinct_colour(number)),
+            colour=_find_colour(place, entry, number, forms),
         )
         for number, (i, (place, entry)) in enumerate(
             (i, found) for i, found in by_id.items() if i != background_id
@@ -170,6 +171,17 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
         return CategorySet(categories=tuple(rows), background_id=background_id)
     except DatasetError as error:
         raise DatasetError(f"{path}: with the background, {error}") from error
+
+
+def _find_colour(
+    place: str, entry: dict[str, Any], number: int, forms: Forms
+) -> tuple[int, int, int]:
+    """Return a category's own colour, or that of its number where it has none that is one."""
+    try:
+        return take_colour(place, entry, default=distinct_colour(number))
+    except DatasetError:
+        forms["color is no red, green and blue in 0..255, and another is taken"] += 1
+        return distinct_colour(number)
 
 
 def group_instances(

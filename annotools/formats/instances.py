@@ -14,7 +14,7 @@ import numpy as np
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, name_place
-from annotools.formats.coco_entries import find_box
+from annotools.formats.coco_entries import OUTSIDE, find_box
 from annotools.formats.coco_masks import (
     ColumnRuns,
     check_polygons,
@@ -90,8 +90,6 @@ def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
         )
     # All boxes are looked at here, so that an impossible one is reported before any work.
     weak_label_of = find_boxes(instances, dataset.images)
-    num_clipped = sum(_count_clipped(instances, image) for image in dataset.images)
-    clipped = f"{num_clipped:,} boxes reach out of their image and are clipped to it"
     return replace(
         dataset,
         read_label=partial(_refuse_masks, str((*dataset.source_files, dataset.name)[0])),
@@ -101,7 +99,6 @@ def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
             "there are boxes and no masks",
             "sides of boxes are rounded to whole pixels",
         ),
-        remarks=(*dataset.remarks, clipped) if num_clipped else dataset.remarks,
     )
 
 
@@ -122,7 +119,8 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
     """
     weak_label_of = {}
     for image in images:
-        boxes, drops = [], [*instances.drops_of.get(image.image_id, ())]
+        boxes, doubts = [], []
+        drops = [*instances.drops_of.get(image.image_id, ())]
         for instance in instances.of_image.get(image.image_id, ()):
             if not instances.categories.by_id(instance.category_id).is_thing:
                 drops.append(Drop(place=instance.place, reason="stuff has no box"))
@@ -132,29 +130,27 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
             except DatasetError as error:
                 drops.append(_drop_impossible(instances, instance, error))
                 continue
+            if _reaches_out(instance.bbox, image):
+                doubts.append(Drop(place=instance.place, reason=OUTSIDE))
             box = Box(
                 category_id=instance.category_id, box_xyxy=box_xyxy, is_group=instance.is_crowd
             )
             boxes.append(box)
         weak_label_of[image.image_id] = WeakLabel(
-            image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=tuple(drops)
+            image_id=image.image_id,
+            boxes=tuple(boxes),
+            has_boxes=True,
+            drops=tuple(drops),
+            doubts=tuple(doubts),
         )
     return weak_label_of
 
 
-def _count_clipped(instances: Instances, image: Image) -> int:
-    """Return how many of an image's boxes, which are possible or drops, reach out of it."""
-    count = 0
-    for instance in instances.of_image.get(image.image_id, ()):
-        try:
-            x, y, width, height = instance.bbox
-            # What rounds to the last pixel is in the image.
-            count += bool(
-                min(x, y) < -0.5 or x + width > image.width + 0.5 or y + height > image.height + 0.5
-            )
-        except (TypeError, ValueError):
-            continue
-    return count
+def _reaches_out(bbox: Any, image: Image) -> bool:
+    """Tell whether a possible box reaches out of its image; what rounds to a border does not."""
+    x, y, width, height = bbox
+    right, down = x + width - image.width, y + height - image.height
+    return bool(min(x, y) < -0.5 or max(right, down) > 0.5)
 
 
 def _read_boxes(weak_label_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:

@@ -35,8 +35,10 @@ def _name_format(content: Any) -> str | None:
         return "labelme's JSON of one image"
     if "_via_img_metadata" in content or _has_regions(content):
         return "VGG Image Annotator's own JSON"
-    if "classes" in content and "projectType" in content:
+    if "classes" in content and "annotations" not in content:
         return "Supervisely's meta.json"
+    if "objects" in content and "size" in content:
+        return "Supervisely's JSON of one image"
     return None
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.formats.coco_entries import find_box
+from annotools.formats.coco_entries import OUTSIDE, find_box
 from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import Box, BoxXYXY, Drop, Segment
@@ -23,7 +23,6 @@ MAX_XML_BYTES = 2**23
 """Some 30 000 objects; a longer file is taken for damage or malice."""
 
 BELOW_ONE = "a side of its box is below 1, where VOC begins to count, and taken as 1"
-OUTSIDE = "its box reaches out of its image and is clipped to it"
 
 
 @dataclass(frozen=True, kw_only=True)

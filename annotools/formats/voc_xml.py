@@ -160,7 +160,7 @@ def _find_names(root: Path, folder: Path, files: Mapping[str, XmlFile]) -> set[s
         # What is wrong with files of another split does not matter to this one.
         with suppress(DatasetError):
             names |= {thing.name for thing in read_xml(path).objects}
-    return names
+    return names - {""}
 
 
 def _photo_folders(root: Path, folder: Path, split: str, given: Path | None) -> list[Path]:
@@ -217,13 +217,18 @@ def _take_boxes(
     image: Image, xml: XmlFile, categories: CategorySet, forms: Forms, *, allow_missing: bool
 ) -> WeakLabel:
     found = take_objects(xml, image.size_wh, categories, allow_missing=allow_missing)
-    forms.update(doubt.reason for doubt in found.doubts)
     if xml.counts_from_zero:
         forms[
             "boxes are read as CVAT and datumaro write them, in borders between pixels from 0"
         ] += 1
     boxes = (Box(category_id=x.category_id, box_xyxy=x.box_xyxy) for x in found.objects)
-    return WeakLabel(image_id=image.image_id, boxes=tuple(boxes), has_boxes=True, drops=found.drops)
+    return WeakLabel(
+        image_id=image.image_id,
+        boxes=tuple(boxes),
+        has_boxes=True,
+        drops=found.drops,
+        doubts=found.doubts,
+    )
 
 
 def _give(weak_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:

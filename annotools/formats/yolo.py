@@ -7,11 +7,8 @@ photos. A turned box is a polygon with four corners. A photo without a file of l
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import read_instance_categories
@@ -77,7 +74,12 @@ def read(
         "photos have no file of labels: no object": sum(not i.label_paths for i in images),
         "lines are of the background: no object": sum(map(len, listed.values()))
         - sum(map(len, of_image.values())),
-        "polygons, all with four corners as turned boxes have: masks": _count_turned(of_image),
+        "polygons, all with four corners as turned boxes have: masks": _count_with_corners(
+            of_image, 4
+        ),
+        "lines of 7 numbers, read as triangles; tracks with a confidence and an id have 7 too": (
+            _count_with_corners(of_image, 3)
+        ),
     }
     folders = dict.fromkeys(path.parent for path in layout.photos.values())
     dataset = Dataset(
@@ -94,30 +96,19 @@ def read(
         drops=tuple(drops),
         source_files=(layout.path,),
     )
-    instances = Instances(categories=categories, of_image=of_image, allow_missing=allow_missing)
-    labelled = give_labels(dataset, instances)
-    if not any(drops_of.values()):
-        return labelled
-    read_weak = labelled.read_weak
-    return replace(
-        labelled,
-        read_label=partial(_add_drops, drops_of, labelled.read_label),
-        read_weak=None if read_weak is None else partial(_add_drops, drops_of, read_weak),
+    instances = Instances(
+        categories=categories,
+        of_image=of_image,
+        allow_missing=allow_missing,
+        drops_of=drops_of,
     )
+    return give_labels(dataset, instances)
 
 
-def _count_turned(of_image: Mapping[int | str, Sequence[Instance]]) -> int:
-    """Return how many polygons there are if all have four corners, else 0."""
+def _count_with_corners(of_image: Mapping[int | str, Sequence[Instance]], corners: int) -> int:
+    """Return how many polygons there are if all have so many corners, else 0."""
     polygons = [p for found in of_image.values() for x in found for p in x.segmentation]
-    return len(polygons) if all(len(polygon) == 8 for polygon in polygons) else 0
-
-
-def _add_drops(
-    drops_of: Mapping[int | str, Sequence[Drop]], read_label: Callable[[Image], Any], image: Image
-) -> Any:
-    """Return an image's label with the lines of its file that are impossible."""
-    label = read_label(image)
-    return replace(label, drops=(*drops_of[image.image_id], *label.drops))
+    return len(polygons) if all(len(polygon) == 2 * corners for polygon in polygons) else 0
 
 
 def _describe(name: str, path: Path, label_path: Path | None) -> Image:

@@ -728,6 +728,27 @@ def test_annotations_of_nothing_are_refused_or_counted(tmp_path):
     assert "the first is annotations[1]" in told
 
 
+def test_a_colour_that_is_none_is_replaced_and_an_empty_name_refused(tmp_path):
+    listed = [category(1, "a", color="#fff"), category(2, "b", color=[1, 2, 3])]
+    write_dataset(tmp_path, [annotation([SQUARE])], categories=listed)
+    dataset = coco_instances.read(tmp_path, "val")
+    assert [c.colour for c in dataset.categories.categories] == [(0, 0, 0), (128, 0, 0), (1, 2, 3)]
+    assert any("1 times color is no red, green and blue" in r for r in dataset.remarks)
+    write_dataset(tmp_path, [], categories=[category(1, " ")])
+    with pytest.raises(DatasetError, match=r"categories\[0\]: name is empty"):
+        coco_instances.read(tmp_path, "val")
+
+
+def test_a_box_that_reaches_out_is_clipped_and_doubted(tmp_path):
+    entries = [{**annotation([]), "bbox": box} for box in ([-2, 1, 4, 2], [1, 1, 2, 2])]
+    path = write_dataset(tmp_path, entries)
+    dataset = coco_instances.read(tmp_path, "val")
+    weak = dataset.read_weak(dataset.images[0])
+    assert [box.box_xyxy for box in weak.boxes] == [(0, 1, 2, 3), (1, 1, 3, 3)]
+    reason = "its box reaches out of its image and is clipped to it"
+    assert weak.doubts == (Drop(place=f"{path}: annotations[0]", reason=reason),)
+
+
 def test_fractions_in_place_of_pixels_are_refused(tmp_path):
     write_dataset(tmp_path, [annotation([[0.1, 0.1, 0.9, 0.1, 0.5, 1]])])
     with pytest.raises(DatasetError, match="no coordinate is above 1: these are fractions"):
