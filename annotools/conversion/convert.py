@@ -185,7 +185,8 @@ def _setup(source: Source, wanted: Wanted, tasks: Sequence[ImageTask]) -> dict[s
     """Return everything on which the result depends, except the content of the source's files."""
     return {
         # The times are not among these: prices are worked out anew when the files are put together.
-        **as_table(source),
+        # What may be missing is asked of each shard, because it is the remedy that an error names.
+        **as_table(replace(source, allow_missing=False)),
         **_options(wanted),
         "list of images": digest([[image_entry(t.image), t.wanted.kinds] for t in tasks]),
         "version of annotools": version("annotools"),

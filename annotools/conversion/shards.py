@@ -97,7 +97,8 @@ def _fingerprint(source: Source, dataset: Dataset, shard: Shard) -> str:
     paths = [*source.root_files, *dataset.source_files]
     paths += [path for task in shard.tasks for path in task.image.label_paths]
     # A file that is missing is reported when its label is read.
-    return digest(_FORM, [[path, stamp(path) if path.exists() else None] for path in paths])
+    stamps = [[path, stamp(path) if path.exists() else None] for path in paths]
+    return digest(_FORM, source.allow_missing, stamps)
 
 
 def _write_line(file: IO[str], part: str, content: Any) -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,30 @@ def test_files_say_all_categories_of_the_dataset(tmp_path: Path) -> None:
     for name in ("boxes", "tags", "points", "scribbles", "coarse"):
         content = read(out / f"{name}.json")
         assert (content["all_categories"], content["info"]["format"]) == (every, "scenes")
+
+
+def test_the_remedy_of_an_error_goes_on_where_the_error_was(tmp_path: Path) -> None:
+    square, line = [1, 1, 5, 1, 5, 4, 1, 4], [1, 1, 5, 1]
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{i}.png", "width": 20, "height": 10} for i in range(40)
+        ],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [
+            {"image_id": i, "category_id": 3, "segmentation": [line if i == 39 else square]}
+            for i in range(40)
+        ],
+    }
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps(content))
+    strict = Source(format_name="coco-instances", root=path, split="train")
+    with pytest.raises(DatasetError, match=r"annotations\[39\]: .*, or allow missing ones"):
+        run(strict, tmp_path / "out", "full", "boxes")
+
+    loose = replace(strict, allow_missing=True)
+    done = run(loose, tmp_path / "out", "full", "boxes")
+    fresh = run(loose, tmp_path / "fresh", "full", "boxes")
+    assert (done.num_objects, [row.dropped for row in done.kinds]) == (40, [1, 1])
+    assert done.kinds == fresh.kinds
+    for name in ("boxes.json", "panoptic.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
