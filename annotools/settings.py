@@ -56,6 +56,11 @@ def read_toml(path: Path, error_type: type[AnnotationError] = RecipeError) -> di
         raise error_type(f"{path}: not valid TOML ({error}): correct it") from error
 
 
+def is_own_file(name_or_path: str | Path) -> bool:
+    """Tell whether this is a user's own TOML file, and not the name of a shipped one."""
+    return isinstance(name_or_path, Path) or name_or_path.endswith(".toml")
+
+
 def find_toml(
     name_or_path: str | Path,
     shipped_in: Path,
@@ -73,7 +78,7 @@ def find_toml(
     Raises:
         AnnotationError: of `error_type`, for an unknown name.
     """
-    if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
+    if is_own_file(name_or_path):
         return Path(name_or_path)
     shipped = {path.stem: path for path in sorted(shipped_in.glob("*.toml"))}
     if name_or_path not in shipped:

@@ -13,7 +13,14 @@ from annotools.files import digest
 from annotools.formats.source import Source
 from annotools.prices.times import read_times
 from annotools.records import NO_LABEL
-from annotools.settings import as_table, read_settings, read_toml, set_by_path, without_nulls
+from annotools.settings import (
+    as_table,
+    is_own_file,
+    read_settings,
+    read_toml,
+    set_by_path,
+    without_nulls,
+)
 from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.recipe import TRAINABLE_KINDS, Recipe
@@ -175,15 +182,13 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         return ((Path.cwd() if is_changed else path.parent) / given).resolve()
 
     order, allocation, annotator = study.order, study.allocation, study.annotator
-    # Anything else names a preset, which has no place on disk.
-    is_own_file = study.times.endswith(".toml")
     placed = replace(
         study,
         dataset=replace(study.dataset, root=place("dataset.root", study.dataset.root)),
         order=order if order in ORDERS else str(place("order", Path(order))),
         allocation=None if allocation is None else place("allocation", allocation),
         annotator=None if annotator is None else place("annotator", annotator),
-        times=str(place("times", Path(study.times))) if is_own_file else study.times,
+        times=str(place("times", Path(study.times))) if is_own_file(study.times) else study.times,
     )
     # A stored study has its allocation's mix and budget: these are what its trials ran with.
     return placed if is_stored else take_allocation(placed)

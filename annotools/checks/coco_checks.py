@@ -18,6 +18,7 @@ from annotools.checks.coco_mask_checks import (
 )
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
 from annotools.errors import DatasetError
+from annotools.formats.coco_entries import reaches_out
 from annotools.formats.coco_layout import CocoFiles, find_instances, find_panoptic
 from annotools.formats.forms import read_coco
 from annotools.formats.other_formats import refuse_other_format
@@ -25,9 +26,6 @@ from annotools.formats.photo_places import plain_name
 from annotools.formats.pictures import is_possible_size
 
 _CLIPPED = ": it is clipped"
-
-BORDER_PIXELS = 0.5
-"""How far a box may reach over the image's border, for the rounding of the tool that wrote it."""
 
 _NEEDED: dict[str, dict[str, tuple[type, ...]]] = {
     "images": {"id": ID_TYPES, "file_name": (str,), "width": (int,), "height": (int,)},
@@ -193,7 +191,7 @@ def _find_faults(described: CocoObject, size_wh: tuple[int, int] | None) -> Iter
     if size_wh is None:
         return
     width, height = size_wh
-    if max(-x0, -y0, x1 - width, y1 - height) > BORDER_PIXELS:
+    if reaches_out([x0, y0, x1 - x0, y1 - y0], size_wh):
         yield f"bbox {shown} reaches out of its image of {width} x {height}{_CLIPPED}"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotools.checks.coco_file import CocoFile, CocoObject, FloatBox
 from annotools.checks.problems import Problem, warning_at
+from annotools.formats.coco_masks import ColumnRuns, tight_box
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import BoxXYXY
 
@@ -51,7 +52,7 @@ def exact_extent(area: int, tight: BoxXYXY) -> Extent:
     return Extent(tight=tight, areas=(area,))
 
 
-def find_extent(described: CocoObject, mask: NDArray[np.int64], height: int) -> Extent:
+def find_extent(described: CocoObject, runs: ColumnRuns, height: int) -> Extent:
     """Return the box and area that an instance of this mask may have.
 
     Of run lengths both must be exact. Crowds are the exception: COCO's own have boxes without the
@@ -63,18 +64,16 @@ def find_extent(described: CocoObject, mask: NDArray[np.int64], height: int) -> 
 
     Args:
         described: the instance.
-        mask: (P,), places of its pixels in the image read column by column, in order, one or more.
+        runs: of its mask, one or more.
         height: of the image.
     """
-    # Places run down the columns, so columns only rise, and rows alone need a minimum and maximum.
-    columns, rows = np.divmod(mask, height)
-    tight = (int(columns[0]), int(rows.min()), int(columns[-1]) + 1, int(rows.max()) + 1)
+    tight = tight_box(runs, height)
     polygons = described.entry["segmentation"]
     if not isinstance(polygons, list):
         if described.entry.get("iscrowd") == 1:
             x0, y0, x1, y1 = tight
             return Extent(tight=tight, other_box=(x0, y0, x1 - 1, y1 - 1), areas=())
-        return exact_extent(len(mask), tight)
+        return exact_extent(runs.area, tight)
     outlines = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons]
     points = np.concatenate(outlines)
     (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
@@ -82,7 +81,7 @@ def find_extent(described: CocoObject, mask: NDArray[np.int64], height: int) -> 
     traced_area = enclosed + sum(_half_border(outline) for outline in outlines)
     return Extent(
         tight=tight,
-        areas=(enclosed, len(mask), traced_area),
+        areas=(enclosed, runs.area, traced_area),
         other_box=(x0, y0, x1 + 1, y1 + 1),
         outline=(x0, y0, x1, y1),
     )

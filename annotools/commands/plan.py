@@ -76,6 +76,7 @@ def plan(
     from annotools.allocation.plan_file import PlanSettings, write_allocation
     from annotools.drops import drop_lines, follow_labels
     from annotools.formats.source import Source
+    from annotools.settings import is_own_file
 
     shares = _parse_mix(mix)
     plans = [
@@ -89,7 +90,7 @@ def plan(
             share_by=share_by,
             order=order,
             seed=seed,
-            times=str(Path(times).resolve()) if times.endswith(".toml") else times,
+            times=str(Path(times).resolve()) if is_own_file(times) else times,
             crop_size_wh=options.crops_of(crops, format_name),
         )
         for hours in _check_budgets(budgets, out)

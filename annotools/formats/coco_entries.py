@@ -185,6 +185,9 @@ def take_score(place: str, entry: Mapping[str, Any], key: str) -> float | None:
     return float(score)
 
 
+BORDER_PIXELS = 0.5
+"""How far a box may reach over the border of its image before its side rounds to beyond it."""
+
 OUTSIDE = "its box reaches out of its image and is clipped to it"
 """What is told of a box that `find_box` clips."""
 
@@ -220,6 +223,18 @@ def find_box(bbox: Any, size_wh: tuple[int, int]) -> BoxXYXY:
     if x0 >= x1 or y0 >= y1:
         raise DatasetError("bbox has no pixel in its image: correct it")
     return x0, y0, x1, y1
+
+
+def reaches_out(bbox: Sequence[float], size_wh: tuple[int, int]) -> bool:
+    """Tell whether `find_box` clips a box; what rounds to a border of the image is not clipped.
+
+    Args:
+        bbox: x, y, width and height in pixels.
+        size_wh: width and height of the image in pixels.
+    """
+    x, y, width, height = bbox
+    beyond = max(x + width - size_wh[0], y + height - size_wh[1])
+    return min(x, y) < -BORDER_PIXELS or beyond >= BORDER_PIXELS
 
 
 def take_colour(

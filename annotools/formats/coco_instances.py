@@ -26,10 +26,11 @@ from annotools.formats.coco_entries import (
 )
 from annotools.formats.coco_layout import find_instances
 from annotools.formats.forms import Forms, form_remarks, read_coco
-from annotools.formats.instances import Instance, Instances, give_labels, no_label
+from annotools.formats.instances import Instance, Instances, give_labels
 from annotools.formats.json_values import entries, take
 from annotools.formats.other_formats import refuse_other_format
 from annotools.formats.photos import read_photo, read_photo_head
+from annotools.formats.without_masks import no_label
 from annotools.records import Dataset, Drop, Image
 
 _BORDER_PIXELS = 1.0

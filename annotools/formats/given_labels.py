@@ -18,11 +18,12 @@ from annotools.formats.coco_panoptic import read_categories
 from annotools.formats.forms import Forms, form_remarks, read_coco, same_ids
 from annotools.formats.instances import find_boxes
 from annotools.formats.json_values import entries, take
+from annotools.formats.photo_places import check_given
 from annotools.formats.photos import read_photo
 from annotools.formats.weak_json import ALL_CATEGORIES
+from annotools.formats.without_masks import give_weak, no_label
 from annotools.records import (
     Dataset,
-    FullLabel,
     Image,
     TaggedCrop,
     WeakLabel,
@@ -64,8 +65,7 @@ def read_weak(
         DatasetError: when a file is missing or contradicts itself or the other, or, unless
             allowed, a photo is not there or a box is impossible.
     """
-    if not photos.is_dir():
-        raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
+    check_given(photos)
     # Tags come first because the categories of the first file count: tags may be about stuff, which
     # a file of boxes need not list.
     sides = [] if tags is None else [read_tags(tags, photos)]
@@ -81,28 +81,18 @@ def read_weak(
         asked = tagged.tagged_category_ids
         weak_of[image_id] = replace(weak, crops=tagged.crops, tagged_category_ids=asked)
 
-    def give(image: Image) -> WeakLabel:
-        return weak_of[image.image_id]
-
-    def refuse(image: Image) -> FullLabel:
-        raise DatasetError(f"{first.path}: has no mask of {image.file_name}")
-
-    return Dataset(
+    dataset = Dataset(
         name=first.format_name,
         split="given",
         categories=first.categories,
         images=kept,
-        read_label=refuse,
+        read_label=no_label,
         read_photo=read_photo,
-        read_weak=give,
         drops=drops,
         source_files=tuple(given.path for given in sides),
         remarks=tuple(remark for given in sides for remark in given.remarks),
-        notes=(
-            "there are boxes or tags and no masks",
-            "sides of boxes are rounded to whole pixels, and boxes end where their image does",
-        ),
     )
+    return give_weak(dataset, weak_of, first.path)
 
 
 def read_boxes(path: Path, photos: Path | None = None, allow_missing: bool = False) -> GivenLabels:

@@ -14,7 +14,7 @@ import numpy as np
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, name_place
-from annotools.formats.coco_entries import OUTSIDE, find_box
+from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
 from annotools.formats.coco_masks import (
     ColumnRuns,
     check_polygons,
@@ -23,6 +23,7 @@ from annotools.formats.coco_masks import (
     tight_box,
 )
 from annotools.formats.polygons import count_corners
+from annotools.formats.without_masks import give_weak
 from annotools.label_maps import build_label
 from annotools.records import VOID, Box, Dataset, Drop, FullLabel, Image, WeakLabel
 
@@ -89,26 +90,8 @@ def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
             notes=(*dataset.notes, *_notes_of(instances.categories)),
         )
     # All boxes are looked at here, so that an impossible one is reported before any work.
-    weak_label_of = find_boxes(instances, dataset.images)
-    return replace(
-        dataset,
-        read_label=partial(_refuse_masks, str((*dataset.source_files, dataset.name)[0])),
-        read_weak=partial(_read_boxes, weak_label_of),
-        notes=(
-            *dataset.notes,
-            "there are boxes and no masks",
-            "sides of boxes are rounded to whole pixels",
-        ),
-    )
-
-
-def no_label(image: Image) -> FullLabel:
-    """Stand for `read_label` until `give_labels` puts a reader in its place.
-
-    Raises:
-        DatasetError: always.
-    """
-    raise DatasetError(f"{image.file_name}: has no label: draw one")
+    place = (*dataset.source_files, dataset.name)[0]
+    return give_weak(dataset, find_boxes(instances, dataset.images), place)
 
 
 def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str, WeakLabel]:
@@ -130,7 +113,7 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
             except DatasetError as error:
                 drops.append(_drop_impossible(instances, instance, error))
                 continue
-            if _reaches_out(instance.bbox, image):
+            if reaches_out(instance.bbox, image.size_wh):
                 doubts.append(Drop(place=instance.place, reason=OUTSIDE))
             box = Box(
                 category_id=instance.category_id, box_xyxy=box_xyxy, is_group=instance.is_crowd
@@ -144,24 +127,6 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
             doubts=tuple(doubts),
         )
     return weak_label_of
-
-
-def _reaches_out(bbox: Any, image: Image) -> bool:
-    """Tell whether a possible box reaches out of its image; what rounds to a border does not."""
-    x, y, width, height = bbox
-    right, down = x + width - image.width, y + height - image.height
-    return bool(min(x, y) < -0.5 or max(right, down) > 0.5)
-
-
-def _read_boxes(weak_label_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:
-    return weak_label_of[image.image_id]
-
-
-def _refuse_masks(place: str, image: Image) -> FullLabel:
-    raise DatasetError(
-        f"{place}: image {image.image_id!r} has boxes and no masks: ask for boxes or tags, or draw "
-        "the masks"
-    )
 
 
 def _read_label(instances: Instances, image: Image) -> FullLabel:

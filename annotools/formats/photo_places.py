@@ -56,8 +56,7 @@ def choose_folder(folders: Sequence[Path], names: Sequence[str], given: Path | N
         DatasetError: when the given folder is not there.
     """
     if given is not None:
-        if not given.is_dir():
-            raise DatasetError(f"{given}: no such folder: give --photos the folder of the photos")
+        check_given(given)
         return PhotoFolder(folder=given)
     possible = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
     tried = names[:: len(names) // _TRIED_NAMES + 1]
@@ -67,6 +66,16 @@ def choose_folder(folders: Sequence[Path], names: Sequence[str], given: Path | N
         return PhotoFolder(folder=possible[counts.index(max(counts))], looked_in=looked_in)
     has_own = possible[:1] != [] and possible[0] == folders[0]
     return PhotoFolder(folder=folders[0] if has_own else None, looked_in=looked_in)
+
+
+def check_given(folder: Path) -> None:
+    """Make sure that the folder of photos that a user gives is there.
+
+    Raises:
+        DatasetError: when it is not.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder: give --photos the folder of the photos")
 
 
 def find_by_stem(folder: Path, name: str) -> Path | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from annotools.errors import DatasetError
 from annotools.formats import sbd, voc_xml
 from annotools.formats.json_values import refuse_gaps
+from annotools.formats.photo_places import check_given
 from annotools.formats.photos import read_photo
 from annotools.formats.voc_boxes import pair_up, read_xml, take_objects
 from annotools.formats.voc_classes import (
@@ -78,8 +79,8 @@ def read(
     if not has_maps and (is_of_boxes or voc_xml.find_xml_folder(year, split) is not None):
         return voc_xml.read(year, split, allow_missing, photos)
     photo_folder = photos or year / PHOTOS
-    if photos is not None and not photos.is_dir():
-        raise DatasetError(f"{photos}: no such folder: give --photos the folder of the photos")
+    if photos is not None:
+        check_given(photos)
     classes = find_classes(year)
     sources, lists, remarks = list_files(year, split, photo_folder)
     kept, drops, grouped = find_gaps(sources, photo_folder)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.formats.coco_entries import OUTSIDE, find_box
+from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
 from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import Box, BoxXYXY, Drop, Segment
@@ -220,9 +220,8 @@ def _take_box(thing: XmlObject, size_wh: tuple[int, int], first: int) -> tuple[B
         raise DatasetError(f"box {x0:g}, {y0:g}, {x1:g}, {y1:g} ends before it begins: correct it")
     box_xyxy = find_box([x0 - first, y0 - first, x1 - x0 + first, y1 - y0 + first], size_wh)
     reasons = [BELOW_ONE] if min(x0, y0) < first else []
-    # What rounds to the last pixel is in the image.
-    is_outside = any(end >= size + 0.5 for end, size in zip((x1, y1), size_wh, strict=True))
-    return box_xyxy, [*reasons, OUTSIDE] if is_outside else reasons
+    # Whether it begins before the image is said by the other reason.
+    return box_xyxy, [*reasons, OUTSIDE] if reaches_out([0, 0, x1, y1], size_wh) else reasons
 
 
 def _number(thing: XmlObject, key: str) -> float:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from annotools.categories import CategorySet
@@ -20,6 +19,7 @@ from annotools.formats.image_lists import read_names
 from annotools.formats.json_values import refuse_gaps
 from annotools.formats.photo_places import (
     PhotoFolder,
+    check_given,
     describe_folder,
     find_by_stem,
     is_there,
@@ -30,7 +30,8 @@ from annotools.formats.pictures import is_possible_size
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
 from annotools.formats.voc_boxes import XmlFile, read_xml, take_objects
 from annotools.formats.voc_classes import find_classes, name_classes
-from annotools.records import Box, Dataset, Drop, FullLabel, Image, WeakLabel
+from annotools.formats.without_masks import give_weak, no_label
+from annotools.records import Box, Dataset, Drop, Image, WeakLabel
 
 _XML_FOLDERS = ("Annotations", "boxes", "annotations", "labels")
 _PHOTO_FOLDERS = ("JPEGImages", "images", "photos", "img")
@@ -88,15 +89,13 @@ def read(
     }
     places = ", ".join(map(str, photo_folders))
     alone = () if has_photos else (f"boxes alone are read: none has its photo in {places}",)
-    return Dataset(
+    dataset = Dataset(
         name="voc",
         split=split,
         categories=classes.categories,
         images=tuple(images),
-        read_label=partial(_refuse_masks, folder),
+        read_label=no_label,
         read_photo=read_photo,
-        read_weak=partial(_give, weak_of),
-        notes=("there are boxes and no masks", "sides of boxes are rounded to whole pixels"),
         remarks=(
             f"boxes are those of {folder}",
             *classes.remarks,
@@ -106,6 +105,7 @@ def read(
         drops=tuple(drops),
         source_files=lists if classes.path is None else (*lists, classes.path),
     )
+    return give_weak(dataset, weak_of, folder)
 
 
 def find_xml_folder(root: Path, split: str) -> Path | None:
@@ -166,8 +166,7 @@ def _find_names(root: Path, folder: Path, files: Mapping[str, XmlFile]) -> set[s
 def _photo_folders(root: Path, folder: Path, split: str, given: Path | None) -> list[Path]:
     """Return where photos may be: the given folder alone, or those that are there."""
     if given is not None:
-        if not given.is_dir():
-            raise DatasetError(f"{given}: no such folder: give --photos the folder of the photos")
+        check_given(given)
         return [given]
     parts = [root / name for name in _PHOTO_FOLDERS]
     own = [part for one in names_of(split) for part in (root / one, *(p / one for p in parts))]
@@ -228,15 +227,4 @@ def _take_boxes(
         has_boxes=True,
         drops=found.drops,
         doubts=found.doubts,
-    )
-
-
-def _give(weak_of: Mapping[int | str, WeakLabel], image: Image) -> WeakLabel:
-    return weak_of[image.image_id]
-
-
-def _refuse_masks(folder: Path, image: Image) -> FullLabel:
-    raise DatasetError(
-        f"{folder}: image {image.image_id!r} has boxes and no masks: ask for boxes or tags, or "
-        "draw the masks"
     )

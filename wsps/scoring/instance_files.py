@@ -21,9 +21,10 @@ from annotools.formats.coco_instances import (
 )
 from annotools.formats.coco_masks import find_pixels
 from annotools.formats.forms import Forms, make_number, read_coco, same_ids
-from annotools.formats.instances import give_labels, no_label
+from annotools.formats.instances import give_labels
 from annotools.formats.json_values import entries, take
 from annotools.formats.photos import read_photo
+from annotools.formats.without_masks import no_label
 from annotools.records import Dataset, Image
 from wsps.evaluation.coco_matching import PredictedMask, RunLengths, TrueMask
 from wsps.evaluation.image_scores import ScoredMask

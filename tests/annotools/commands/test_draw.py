@@ -138,5 +138,5 @@ def test_boxes_alone_are_drawn_and_masks_are_refused(tmp_path: Path) -> None:
     out.unlink()
     done = CliRunner().invoke(app, [*map(str, arguments), "--show", "segments"])
     assert isinstance(done.exception, DatasetError)
-    assert "has boxes and no masks: ask for boxes or tags" in str(done.exception)
+    assert "has boxes or tags and no masks: ask for boxes or tags" in str(done.exception)
     assert not out.exists()

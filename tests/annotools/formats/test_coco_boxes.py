@@ -60,7 +60,7 @@ def test_rectangles_are_read_as_boxes(tmp_path: Path, segmentation: Any) -> None
     )
     assert (first.has_boxes, second.has_boxes, second.boxes) == (True, True, ())
     assert (first.crops, first.drops, dataset.count_vertices) == ((), (), None)
-    assert dataset.notes[0] == "there are boxes and no masks"
+    assert dataset.notes[0] == "there are boxes or tags and no masks"
 
 
 def test_segmentation_may_be_absent(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_segmentation_may_be_absent(tmp_path: Path) -> None:
 def test_masks_cannot_be_had(tmp_path: Path) -> None:
     dataset = read(tmp_path, annotation([1, 2, 3, 4]))
     with pytest.raises(
-        DatasetError, match=r"instances_val\.json: image 1 has boxes and no masks: "
+        DatasetError, match=r"instances_val\.json: image 1 has boxes or tags and no masks: "
     ):
         dataset.read_label(dataset.images[0])
 
@@ -143,7 +143,7 @@ def test_boxes_go_over_to_other_categories(tmp_path: Path) -> None:
     reason = "category pin has no VOC counterpart"
     assert first.drops == (Drop(place="image 1: box 2", reason=reason),)
     assert second.drops == ()
-    with pytest.raises(DatasetError, match="has boxes and no masks"):
+    with pytest.raises(DatasetError, match="has boxes or tags and no masks"):
         dataset.read_label(dataset.images[0])
 
 

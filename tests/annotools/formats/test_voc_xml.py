@@ -285,7 +285,7 @@ def test_an_image_without_objects_has_no_box(tmp_path):
     xml(tmp_path / "b.xml", BOLT)
     dataset = voc.read(tmp_path, "train")
     assert boxes_of(dataset) == {"a.jpg": [], "b.jpg": [("bolt", BOLT_XYXY)]}
-    with pytest.raises(DatasetError, match="has boxes and no masks"):
+    with pytest.raises(DatasetError, match="has boxes or tags and no masks"):
         dataset.read_label(dataset.images[0])
 
 
