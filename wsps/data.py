@@ -27,13 +27,15 @@ _MIN_VISIBLE = 0.3
 class TrainingExample:
     """One image with what is known of it.
 
-    `photo` (H, W, 3) RGB; `classes` (H, W) class indices, `IGNORE_INDEX` where unknown;
-    `instances` (H, W) instance numbers, 0 where none; `boxes_xyxy` (N, 4) pixels, half-open, and
-    `box_classes` (N,) class indices of the things. `has_boxes` is false where nobody was asked for
-    boxes, so that an empty list does not mean an empty image.
+    `photo` (H, W, 3) RGB, a crop or the whole of one whose longer side has `photo_side` pixels;
+    `classes` (H, W) class indices, `IGNORE_INDEX` where unknown; `instances` (H, W) instance
+    numbers, 0 where none; `boxes_xyxy` (N, 4) pixels, half-open, and `box_classes` (N,) class
+    indices of the things. `has_boxes` is false where nobody was asked for boxes, so that an empty
+    list does not mean an empty image.
     """
 
     photo: Photo
+    photo_side: int
     classes: NDArray[np.uint8]
     instances: NDArray[np.int32]
     boxes_xyxy: NDArray[np.float32]
@@ -45,11 +47,13 @@ class TrainingExample:
 class Batch:
     """Tensors of B examples of one size.
 
-    `images` (B, 3, H, W) normalised; `classes` and `instances` (B, H, W); for each image `boxes`
-    (N, 4) and `box_classes` (N,).
+    `images` (B, 3, H, W) normalised; `photo_sides` (B,) longer side, in pixels, of the photo that
+    each is a part of; `classes` and `instances` (B, H, W); for each image `boxes` (N, 4) and
+    `box_classes` (N,).
     """
 
     images: Tensor
+    photo_sides: Tensor
     classes: Tensor
     instances: Tensor
     boxes: list[Tensor]
@@ -115,6 +119,7 @@ def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
     return replace(
         example,
         photo=photo,
+        photo_side=round(example.photo_side * scale),
         classes=resize_map(example.classes, size).astype(np.uint8),
         instances=resize_map(example.instances, size).astype(np.int32),
         boxes_xyxy=example.boxes_xyxy * factors,
@@ -152,6 +157,7 @@ def collate(examples: Sequence[TrainingExample], device: torch.device) -> Batch:
     """Return the batch of examples of one size on a device."""
     return Batch(
         images=torch.stack([normalise(e.photo) for e in examples]).to(device),
+        photo_sides=torch.tensor([e.photo_side for e in examples], device=device),
         classes=torch.from_numpy(np.stack([e.classes for e in examples])).long().to(device),
         instances=torch.from_numpy(np.stack([e.instances for e in examples])).to(device),
         boxes=[torch.from_numpy(e.boxes_xyxy).to(device) for e in examples],

@@ -133,10 +133,13 @@ def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Predicti
     (detections,) = model.detector.detect(
         image[None], settings.score_threshold, settings.max_detections
     )
-    marginals = model.instance(semantic, image, detections, model.recipe.prediction.iterations)
-    labels = marginals.log_q.argmax(dim=0)  # (h, w)
+    side = torch.tensor([max(image.shape[1:])], device=model.device)
+    marginals = model.instance(
+        semantic[None], image[None], side, [detections], model.recipe.prediction.iterations
+    )
+    labels = _most_probable(marginals.log_q[0])  # (h, w)
     size_wh = (photo.shape[1], photo.shape[0])
-    # Segment id 0 is void in the format, so that the first label gets the id 1.
+    # Segment id 0 is void in the format, so that the first label gets the id 1, and none 0.
     segment_map = resize_map(labels.cpu().numpy() + 1, size_wh).astype(np.int32)
     return Prediction(
         label=build_label(image_id, segment_map, _categories_of_labels(model, marginals)),
@@ -145,12 +148,19 @@ def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Predicti
     )
 
 
+def _most_probable(log_q: torch.Tensor) -> torch.Tensor:
+    """Return the best of (L, H, W) labels at each pixel, -1 where there is no label at all."""
+    if len(log_q) == 0:
+        return torch.full(log_q.shape[1:], -1)
+    return log_q.argmax(dim=0)
+
+
 def _categories_of_labels(model: PanopticModel, marginals: InstanceMarginals) -> dict[int, int]:
     """Return the category id of each label's segment id, which is its number plus one."""
     categories = model.categories.categories
     return {
         label + 1: categories[class_index].category_id
-        for label, class_index in enumerate(marginals.class_indices.tolist())
+        for label, class_index in enumerate(marginals.labels.class_indices[0].tolist())
     }
 
 
@@ -158,11 +168,12 @@ def _score_labels(
     labels: torch.Tensor, marginals: InstanceMarginals, semantic: torch.Tensor
 ) -> dict[int, float]:
     scores = {}
-    for label in torch.unique(labels).tolist():
-        if label < marginals.num_things:
-            scores[label + 1] = float(marginals.scores[label])
+    of_labels = marginals.labels
+    for label in torch.unique(labels[labels >= 0]).tolist():
+        if of_labels.is_thing[0, label]:
+            scores[label + 1] = float(of_labels.scores[0, label])
         else:
-            probability = semantic[marginals.class_indices[label]]
+            probability = semantic[of_labels.class_indices[0, label]]
             # In single precision the mean of many ones can pass 1.
             scores[label + 1] = float(probability[labels == label].mean(dtype=torch.float64))
     return scores

@@ -124,6 +124,7 @@ def make_example(
     targets = [box for box in boxes or () if not box.is_group]
     return TrainingExample(
         photo=photo,
+        photo_side=max(photo.shape[:2]),
         classes=class_map(label, categories),
         instances=instance_map(label, categories),
         boxes_xyxy=np.array([b.box_xyxy for b in targets], dtype=np.float32).reshape(-1, 4),

@@ -16,6 +16,7 @@ TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 
 OPTIMIZERS = ("adam", "sgd")
 COMPLETE = ("always", "without groups", "never")
+CRF_ENGINES = ("lattice", "pydensecrf")
 
 DEFAULT_BOX_METHOD = "agreed"
 """GrabCut and grouping agree. Paper: Li, Arnab, Torr 2018, sec. 3.2."""
@@ -89,11 +90,69 @@ class StageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceSettings(StageSettings):
-    """The stage of the instance subnetwork. Paper: Li, Arnab, Torr 2018, sec. 3.5."""
+class KernelSettings:
+    """The two Gaussian kernels by which pixels of one photo make each other's label likely."""
 
-    iterations: int = 5
+    bilateral_weight: float
+    """Of neighbours with a similar colour."""
+    bilateral_sigma_xy: float
+    """Their reach in pixels."""
+    bilateral_sigma_rgb: float
+    """Their reach in colour, of 0 to 255 a channel."""
+    gaussian_weight: float
+    """Of neighbours with any colour."""
+    gaussian_sigma_xy: float
+    """Their reach in pixels."""
+
+    def __post_init__(self) -> None:
+        sigmas = (self.bilateral_sigma_xy, self.bilateral_sigma_rgb, self.gaussian_sigma_xy)
+        # The chained comparisons are false for NaN as well, which TOML can write.
+        if not all(0 < sigma < math.inf for sigma in sigmas):
+            raise RecipeError("bilateral_sigma_xy, _rgb and gaussian_sigma_xy must be above 0")
+        if not all(0 <= w < math.inf for w in (self.bilateral_weight, self.gaussian_weight)):
+            raise RecipeError("bilateral_weight and gaussian_weight must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceKernelSettings(KernelSettings):
+    """The kernels of the instance subnetwork; its training begins with their weights.
+
+    Reaches are in pixels of a photo whose longer side is `PHOTO_SIDE`, and are scaled with the
+    photo that the network sees: half as far in a photo reduced to half that side. The defaults are
+    those of the authors' released network.
+    """
+
+    bilateral_weight: float = 4.0
+    bilateral_sigma_xy: float = 49.0
+    bilateral_sigma_rgb: float = 5.0
+    gaussian_weight: float = 3.0
+    gaussian_sigma_xy: float = 3.0
+
+
+PHOTO_SIDE = 500
+"""Longer side, in pixels, of the photos that the reaches of the instance subnetwork are given for:
+those of Pascal VOC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceSettings(StageSettings):
+    """The stage of the instance subnetwork. Paper: Li, Arnab, Torr 2018, sec. 3.5.
+
+    What the paper leaves open has the value of the authors' released network.
+    """
+
+    iterations: int = 3
     """Mean-field iterations while training (Arnab and Torr 2017 use 5)."""
+    box_weight: float = 1.0
+    """What the box term of eq. 2 counts when training begins, w1."""
+    global_weight: float = 1.0
+    """What its global term counts when training begins, w2."""
+    soften_scores: bool = True
+    """Whether the score s of a detection counts as sigmoid(2 s - 1) in the box term."""
+    kernels: InstanceKernelSettings = field(default_factory=InstanceKernelSettings)
+    weights_rate: float = 10.0
+    """Learning rate of the subnetwork's own four weights, as a multiple of the stage's; they have
+    no weight decay."""
     score_threshold: float = 0.4
     """Detections below this score are not offered as instances."""
     max_detections: int = 100
@@ -101,8 +160,14 @@ class InstanceSettings(StageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.iterations, self.max_detections) < 1:
-            raise RecipeError("iterations and max_detections must be at least 1")
+        if self.iterations < 0 or self.max_detections < 1:
+            raise RecipeError("iterations must be at least 0 and max_detections at least 1")
+        if not all(0 <= w < math.inf for w in (self.box_weight, self.global_weight)):
+            raise RecipeError("box_weight and global_weight must be at least 0")
+        if not self.box_weight + self.global_weight > 0:
+            raise RecipeError("box_weight and global_weight must not both be 0")
+        if not 0 <= self.weights_rate < math.inf:
+            raise RecipeError("weights_rate must be at least 0")
         if not 0 <= self.score_threshold <= 1:
             raise RecipeError("score_threshold must be within 0 and 1")
 
@@ -111,12 +176,12 @@ class InstanceSettings(StageSettings):
 class PredictionSettings:
     """How a trained model predicts."""
 
-    iterations: int = 10
+    iterations: int = 3
     """Mean-field iterations (Arnab and Torr 2017 use 10)."""
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise RecipeError("iterations must be at least 1")
+        if self.iterations < 0:
+            raise RecipeError("iterations must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,35 +209,30 @@ class TagSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrfSettings:
+class CrfSettings(KernelSettings):
     """The dense CRF between a prediction and its next use as a label.
 
-    The defaults are those of DeepLab's ResNet-101 on Pascal VOC (Chen et al. 2016, arXiv
-    1606.00915), which Li, Arnab, Torr 2018, sec. 3.4 take over for all photos.
+    Its reaches are in pixels of the photo that the network sees. The defaults are those of
+    DeepLab's ResNet-101 on Pascal VOC (Chen et al. 2016, arXiv 1606.00915), which Li, Arnab, Torr
+    2018, sec. 3.4 take over for all photos; 67 pixels are a seventh of VOC's width.
     """
 
+    engine: str = "lattice"
+    """`lattice` runs on a GPU too; `pydensecrf` is the reference, for one CPU."""
     iterations: int = 10
     """Rounds of mean field; 0 leaves predictions as they are."""
     bilateral_weight: float = 4.0
-    """Of neighbours with a similar colour."""
     bilateral_sigma_xy: float = 67.0
-    """Their reach in pixels of the photo that the network sees; 67 is a seventh of VOC's width."""
     bilateral_sigma_rgb: float = 3.0
-    """Their reach in colour, of 0 to 255 a channel."""
     gaussian_weight: float = 3.0
-    """Of neighbours with any colour."""
     gaussian_sigma_xy: float = 1.0
-    """Their reach in pixels of the photo that the network sees."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.iterations < 0:
             raise RecipeError("iterations must be at least 0")
-        sigmas = (self.bilateral_sigma_xy, self.bilateral_sigma_rgb, self.gaussian_sigma_xy)
-        # The chained comparisons are false for NaN as well, which TOML can write.
-        if not all(0 < sigma < math.inf for sigma in sigmas):
-            raise RecipeError("bilateral_sigma_xy, _rgb and gaussian_sigma_xy must be above 0")
-        if not all(0 <= w < math.inf for w in (self.bilateral_weight, self.gaussian_weight)):
-            raise RecipeError("bilateral_weight and gaussian_weight must be at least 0")
+        if self.engine not in CRF_ENGINES:
+            raise RecipeError(f"unknown engine {self.engine!r}: use {' or '.join(CRF_ENGINES)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ def example_with_rectangles(seed: int) -> TrainingExample:
     photo = np.repeat(30 * instances[..., None], 3, axis=2).astype(np.uint8)
     return TrainingExample(
         photo=photo,
+        photo_side=WIDTH,
         classes=instances.astype(np.uint8),
         instances=instances,
         boxes_xyxy=np.array(boxes, dtype=np.float32),

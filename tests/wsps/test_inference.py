@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -5,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from annotools.categories import CategorySet
 from annotools.label_maps import measure_segments
+from annotools.records import VOID
 from tests.builders import make_categories
 from wsps.inference import Prediction, predict
 from wsps.networks.detector import Detections
@@ -47,11 +50,14 @@ class TwoCars:
 
 def predict_two_cars(max_side: int | None) -> Prediction:
     model = PanopticModel(
-        recipe=Recipe(images=ImageSettings(max_side=max_side)),
+        # Without iterations, so that the borders are those of the unary terms.
+        recipe=Recipe(
+            images=ImageSettings(max_side=max_side), prediction=PredictionSettings(iterations=0)
+        ),
         categories=CATEGORIES,
         semantic=cast(Any, SkyAboveCarsAboveRoad()),
         detector=cast(Any, TwoCars()),
-        instance=InstanceSubnetwork(CATEGORIES.stuff_indices),
+        instance=InstanceSubnetwork(CATEGORIES, GREEDY),
         device=CPU,
     )
     return predict(model, np.zeros((48, 80, 3), dtype=np.uint8), "street 1")
@@ -98,3 +104,13 @@ def test_every_pixel_has_a_segment_and_every_segment_a_score(
     assert all(0 <= score <= 1 for score in prediction.scores.values())
     assert prediction.semantic_classes.max() < 3
     assert np.array_equal(predict(model, photo, 1).label.segment_map, prediction.label.segment_map)
+
+
+def test_a_photo_without_any_label_is_void():
+    things = CategorySet(categories=tuple(c for c in CATEGORIES.categories if c.is_thing))
+    model = build_model(Recipe(instance=replace(GREEDY, score_threshold=1.0)), things, 3, CPU)
+    prediction = predict(model, np.zeros((20, 30, 3), dtype=np.uint8), 1)
+    assert prediction.label.segment_map.shape == (20, 30)
+    assert (prediction.label.segment_map == VOID).all()
+    assert prediction.label.segments == ()
+    assert prediction.scores == {}

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from annotools.errors import RecipeError
@@ -52,8 +54,23 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
         ),
         ({"tags": {"iterations": 5}}, r"^file: unknown setting tags\.iterations"),
         ({"instance": {"score_threshold": 2.0}}, "^file: instance: score_threshold must be"),
-        ({"instance": {"iterations": 0}}, "^file: instance: iterations and max_detections"),
-        ({"prediction": {"iterations": 0}}, "^file: prediction: iterations must be"),
+        ({"instance": {"iterations": -1}}, "^file: instance: iterations must be at least 0 and"),
+        ({"instance": {"max_detections": 0}}, "^file: instance: .*max_detections at least 1"),
+        ({"instance": {"box_weight": -1.0}}, "^file: instance: box_weight and global_weight must"),
+        ({"instance": {"weights_rate": math.inf}}, "^file: instance: weights_rate must be"),
+        (
+            {"instance": {"box_weight": 0.0, "global_weight": 0.0}},
+            "^file: instance: box_weight and global_weight must not both be 0",
+        ),
+        (
+            {"instance": {"kernels": {"gaussian_sigma_xy": math.nan}}},
+            r"^file: instance\.kernels: .*gaussian_sigma_xy must be above 0",
+        ),
+        (
+            {"refinement": {"crf": {"engine": "permutohedral"}}},
+            r"^file: refinement\.crf: unknown engine 'permutohedral': use lattice or pydensecrf",
+        ),
+        ({"prediction": {"iterations": -1}}, "^file: prediction: iterations must be"),
     ],
 )
 def test_a_wrong_setting_is_named(table: dict[str, object], message: str):

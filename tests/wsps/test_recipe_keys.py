@@ -83,6 +83,7 @@ OTHER_VALUES = {
     "boxes.method": "grabcut",
     "refinement.min_score": 0.5,
     "refinement.complete": "never",
+    "refinement.crf.engine": "pydensecrf",
 }
 """Of fields whose other value does not follow from the one that they have."""
 

@@ -5,9 +5,9 @@ Paper: Kraehenbuehl, Koltun 2011, used as in Li, Arnab, Torr 2018, sec. 3.4.
 
 import numpy as np
 from numpy.typing import NDArray
-from pydensecrf.densecrf import DenseCRF2D
 
 from annotools.records import Photo
+from wsps.device import choose_device
 from wsps.recipe import CrfSettings
 
 MIN_PROBABILITY = 1e-5
@@ -27,17 +27,28 @@ def sharpen(
         probabilities: (K, H, W), in [0, 1].
         settings: of the CRF; without iterations only `MIN_PROBABILITY` changes anything.
     """
-    num_classes, height, width = probabilities.shape
-    energy = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
-    crf = DenseCRF2D(width, height, num_classes)
-    # pydensecrf refuses arrays that are not contiguous or have another type.
-    crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(num_classes, -1), dtype=np.float32))
-    crf.addPairwiseGaussian(sxy=settings.gaussian_sigma_xy, compat=settings.gaussian_weight)
-    crf.addPairwiseBilateral(
-        sxy=settings.bilateral_sigma_xy,
-        srgb=settings.bilateral_sigma_rgb,
-        rgbim=np.ascontiguousarray(photo),
-        compat=settings.bilateral_weight,
-    )
-    marginals = np.array(crf.inference(settings.iterations), dtype=np.float32)
-    return marginals.reshape(probabilities.shape)
+    probabilities = np.maximum(probabilities, MIN_PROBABILITY)
+    if settings.engine == "pydensecrf":
+        from wsps.crf.reference import sharpen_by_reference
+
+        return sharpen_by_reference(photo, probabilities, settings)
+    return _sharpen_on_lattice(photo, probabilities, settings)
+
+
+def _sharpen_on_lattice(
+    photo: Photo, probabilities: NDArray[np.float32], settings: CrfSettings
+) -> NDArray[np.float32]:
+    import torch
+
+    from wsps.crf.mean_field import build_kernels, infer_labels
+
+    device = choose_device()
+    colours = torch.from_numpy(photo.astype(np.float32)).to(device).permute(2, 0, 1)[None]
+    here = torch.ones(1, device=device)
+    weights = torch.tensor([settings.gaussian_weight, settings.bilateral_weight], device=device)
+    with torch.no_grad():
+        kernels = build_kernels(colours, settings, here, "symmetric")
+        evidence = torch.from_numpy(probabilities).to(device).log().flatten(1).t()[None]
+        pairs = list(zip(kernels, weights, strict=True))
+        log_q = infer_labels(evidence.contiguous(), pairs, settings.iterations)
+    return log_q[0].exp().t().reshape(probabilities.shape).cpu().numpy()

@@ -9,41 +9,44 @@ Paper: Li, Arnab, Torr 2018, sec. 3.5, eq. 2-4; Arnab and Torr, CVPR 2017.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annotools.categories import CategorySet
+from wsps.crf.mean_field import build_kernels, infer_labels
+from wsps.data import IMAGE_STD
 from wsps.networks.detector import Detections
+from wsps.recipe import PHOTO_SIDE, InstanceSettings
 
 EPSILON = 1e-6
 """Keeps the logarithm of eq. 2 finite where a label has no support."""
 
-POSITION_SIGMA = 3.0
-"""Standard deviation of both kernels in pixels."""
-COLOUR_SIGMA = 0.35
-"""Standard deviation of the bilateral kernel in normalised colour."""
 
-_STEPS = (-4, -2, 0, 2, 4)
-_REACH = 4
-_OFFSETS = tuple((dy, dx) for dy in _STEPS for dx in _STEPS if (dy, dx) != (0, 0))
-"""Neighbours of a pixel that the pairwise term looks at: a 9 x 9 window, every other pixel."""
+@dataclass(frozen=True, kw_only=True)
+class InstanceLabels:
+    """The L labels of each of B images: detections, then stuff, then none up to the longest list.
+
+    `class_indices` and `scores` are (B, L); `boxes_xyxy` (B, L, 4) are in pixels, infinite for
+    stuff; `is_thing` and `is_label` (B, L) say what is a detection, and what is a label at all.
+    """
+
+    class_indices: Tensor
+    scores: Tensor
+    boxes_xyxy: Tensor
+    is_thing: Tensor
+    is_label: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceMarginals:
-    """What mean field believes: `log_q` (L, H, W) over L labels, things first, then stuff.
-
-    `class_indices` (L,) and `scores` (L,) belong to the labels; the first `num_things` labels are
-    detections, in their order.
-    """
+    """What mean field believes: `log_q` (B, L, H, W) over the labels, minus infinity for none."""
 
     log_q: Tensor
-    class_indices: Tensor
-    scores: Tensor
-    num_things: int
+    labels: InstanceLabels
 
 
 class InstanceSubnetwork(nn.Module):
@@ -53,131 +56,122 @@ class InstanceSubnetwork(nn.Module):
     shared by all labels, because labels have no fixed identity.
 
     Args:
-        stuff_indices: class indices of the dataset's stuff.
+        categories: of the dataset. The background that Pascal VOC has has the global term alone.
+        settings: where the weights start, and the reach of the kernels.
     """
 
-    def __init__(self, stuff_indices: tuple[int, ...]) -> None:
+    def __init__(self, categories: CategorySet, settings: InstanceSettings) -> None:
         super().__init__()
-        self.register_buffer("stuff_indices", torch.tensor(stuff_indices, dtype=torch.int64))
-        self.box_weight = nn.Parameter(_inverse_softplus(1.0))
-        self.global_weight = nn.Parameter(_inverse_softplus(0.2))
-        self.position_weight = nn.Parameter(_inverse_softplus(0.5))
-        self.bilateral_weight = nn.Parameter(_inverse_softplus(1.5))
+        stuff = torch.tensor(categories.stuff_indices, dtype=torch.int64)
+        self.register_buffer("stuff_indices", stuff)
+        self.background_index = categories.background_index
+        self.settings = settings
+        self.box_weight = _positive(settings.box_weight)
+        self.global_weight = _positive(settings.global_weight)
+        self.gaussian_weight = _positive(settings.kernels.gaussian_weight)
+        self.bilateral_weight = _positive(settings.kernels.bilateral_weight)
 
     def forward(
-        self, semantic: Tensor, image: Tensor, detections: Detections, iterations: int
+        self,
+        semantic: Tensor,
+        images: Tensor,
+        photo_sides: Tensor,
+        detections: Sequence[Detections],
+        iterations: int,
     ) -> InstanceMarginals:
-        """Partition one image's semantic segmentation among its detections and stuff.
+        """Partition each image's semantic segmentation among its detections and stuff.
 
         Args:
-            semantic: (K, H, W) class probabilities; the gradient flows into them.
-            image: (3, H, W), normalised.
-            detections: of this image; no gradient flows into them. May be empty.
+            semantic: (B, K, H, W) class probabilities; the gradient flows into them.
+            images: (B, 3, H, W), normalised.
+            photo_sides: (B,) longer side, in pixels, of the photo that each image is a part of.
+            detections: of each image; no gradient flows into them. May be empty.
             iterations: of mean field.
         """
-        stuff = self.get_buffer("stuff_indices")
-        class_indices = torch.cat([detections.class_indices, stuff])
-        sure = detections.scores.new_ones(len(stuff))
-        scores = torch.cat([detections.scores.detach(), sure])
-        support = self._support(semantic, detections, class_indices, scores)
-        unary = torch.log(support + EPSILON)  # (L, H, W), minus the energy of eq. 2
-        log_q = functional.log_softmax(unary, dim=0)
-        near, alike = _pairwise_kernel(image)
-        # The message is linear in the kernels: their sum, made once, needs one filter an iteration.
-        kernel = (
-            functional.softplus(self.position_weight) * near
-            + functional.softplus(self.bilateral_weight) * alike
-        )  # (O, H, W)
-        for _ in range(iterations):
-            # Potts: paying for unlike neighbours is, up to a constant, a reward for like ones.
-            log_q = functional.log_softmax(unary + _WindowFilter.apply(log_q.exp(), kernel), dim=0)
+        labels = list_labels(detections, self.get_buffer("stuff_indices"))
+        support = self._support(semantic, labels)  # (B, L, H, W)
+        evidence = torch.log(support + EPSILON)  # minus the energy of eq. 2
+        evidence = evidence.masked_fill(~labels.is_label[:, :, None, None], -math.inf)
+        by_pixel = evidence.flatten(2).transpose(1, 2).contiguous()  # (B, H W, L)
+        deviation = images.new_tensor(IMAGE_STD)[:, None, None]
+        colours = 255 * deviation * images.detach()
+        scales = photo_sides.to(images.dtype) / PHOTO_SIDE
+        near, alike = build_kernels(colours, self.settings.kernels, scales, "after")
+        kernels = [
+            (near, functional.softplus(self.gaussian_weight)),
+            (alike, functional.softplus(self.bilateral_weight)),
+        ]
+        log_q = infer_labels(by_pixel, kernels, iterations)
         return InstanceMarginals(
-            log_q=log_q,
-            class_indices=class_indices,
-            scores=scores,
-            num_things=len(detections),
+            log_q=log_q.transpose(1, 2).view(*labels.is_label.shape, *semantic.shape[2:]),
+            labels=labels,
         )
 
-    def _support(
-        self, semantic: Tensor, detections: Detections, class_indices: Tensor, scores: Tensor
-    ) -> Tensor:
-        """Return the weighted box and global terms of eq. 2: (L, H, W)."""
-        class_probability = semantic[class_indices]  # (L, H, W)
-        inside = torch.ones_like(class_probability)
-        inside[: len(detections)] = boxes_to_masks(detections.boxes_xyxy, semantic.shape[-2:])
-        box_term = scores[:, None, None] * class_probability * inside
-        return (
-            functional.softplus(self.box_weight) * box_term
-            + functional.softplus(self.global_weight) * class_probability
+    def weights(self) -> Tensor:
+        """Return the learnt weights, as they multiply, in the order of `named_parameters`."""
+        return functional.softplus(torch.stack([w.detach() for w in self.parameters()]))
+
+    def _support(self, semantic: Tensor, labels: InstanceLabels) -> Tensor:
+        """Return the weighted box and global terms of eq. 2: (B, L, H, W)."""
+        images, num_labels = labels.class_indices.shape
+        first_row = torch.arange(images, device=semantic.device)[:, None] * semantic.shape[1]
+        # Whole rows are picked: their gradient is added up in a fixed order, on a GPU as well.
+        rows = semantic.flatten(0, 1)[(first_row + labels.class_indices).flatten()]
+        class_probability = rows.view(images, num_labels, *semantic.shape[2:])  # (B, L, H, W)
+        inside = boxes_to_masks(labels.boxes_xyxy, semantic.shape[2:])
+        scores = labels.scores
+        if self.settings.soften_scores:
+            scores = torch.where(labels.is_thing, torch.sigmoid(2 * scores - 1), scores)
+        if self.background_index is not None:
+            scores = scores.masked_fill(labels.class_indices == self.background_index, 0.0)
+        box_term = scores[:, :, None, None] * class_probability * inside
+        by_box = functional.softplus(self.box_weight) * box_term
+        return by_box + functional.softplus(self.global_weight) * class_probability
+
+
+def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> InstanceLabels:
+    """Return the labels of images: each one's detections, then the (S,) stuff classes."""
+    count = len(stuff_indices)
+    longest = max(len(found) for found in detections) + count
+    columns: list[tuple[Tensor, ...]] = []
+    for found in detections:
+        none = longest - count - len(found)
+        sure = found.scores.new_ones(count)
+        everywhere = found.boxes_xyxy.new_tensor([-math.inf, -math.inf, math.inf, math.inf])
+        columns.append(
+            (
+                functional.pad(torch.cat([found.class_indices, stuff_indices]), (0, none)),
+                functional.pad(torch.cat([found.scores.detach(), sure]), (0, none)),
+                functional.pad(
+                    torch.cat([found.boxes_xyxy.detach(), everywhere.expand(count, 4)]),
+                    (0, 0, 0, none),
+                ),
+                torch.arange(longest, device=sure.device) < len(found),
+                torch.arange(longest, device=sure.device) < len(found) + count,
+            )
         )
+    classes, scores, boxes, is_thing, is_label = (
+        torch.stack(column) for column in zip(*columns, strict=True)
+    )
+    return InstanceLabels(
+        class_indices=classes,
+        scores=scores,
+        boxes_xyxy=boxes,
+        is_thing=is_thing,
+        is_label=is_label,
+    )
 
 
-def boxes_to_masks(boxes_xyxy: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
-    """Return (D, H, W) masks, 1.0 at pixels whose centre lies in the (D, 4) box."""
+def boxes_to_masks(boxes_xyxy: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Return (..., H, W) masks, 1.0 at pixels whose centre lies in the (..., 4) box."""
     y = torch.arange(size_hw[0], device=boxes_xyxy.device) + 0.5
     x = torch.arange(size_hw[1], device=boxes_xyxy.device) + 0.5
-    x0, y0, x1, y1 = boxes_xyxy.unbind(dim=1)
-    in_x = (x >= x0[:, None]) & (x < x1[:, None])  # (D, W)
-    in_y = (y >= y0[:, None]) & (y < y1[:, None])  # (D, H)
-    return (in_y[:, :, None] & in_x[:, None, :]).float()
+    x0, y0, x1, y1 = boxes_xyxy[..., None].unbind(dim=-2)
+    in_x = (x >= x0) & (x < x1)  # (..., W)
+    in_y = (y >= y0) & (y < y1)  # (..., H)
+    return (in_y[..., :, None] & in_x[..., None, :]).float()
 
 
-def _pairwise_kernel(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the position and the bilateral kernel of one image: (O, H, W) each.
-
-    O runs over the neighbours of `_OFFSETS`. At every pixel each kernel sums to one over the
-    neighbours inside the image.
-    """
-    height, width = image.shape[-2:]
-    padded = functional.pad(image, (_REACH,) * 4)
-    inside = functional.pad(image.new_ones(height, width), (_REACH,) * 4)
-    position, bilateral = [], []
-    for offset in _OFFSETS:
-        distance = (offset[0] ** 2 + offset[1] ** 2) / (2 * POSITION_SIGMA**2)
-        difference = _shifted(padded, offset, height, width) - image
-        colour = (difference**2).sum(dim=0) / (2 * COLOUR_SIGMA**2)
-        valid = _shifted(inside, offset, height, width)
-        # It is 0 inside and minus infinity outside, where the softmax then gives no weight.
-        outside = torch.log(valid)
-        position.append(outside - distance)
-        bilateral.append(outside - distance - colour)
-    return torch.stack(position).softmax(dim=0), torch.stack(bilateral).softmax(dim=0)
-
-
-class _WindowFilter(torch.autograd.Function):
-    """Each label's (L, H, W) beliefs summed over the neighbours, weighted by an (O, H, W) kernel.
-
-    Written out because autograd would allocate a padded map for each neighbour and iteration.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, kernel: Tensor) -> Tensor:
-        ctx.save_for_backward(q, kernel)
-        padded = functional.pad(q, (_REACH,) * 4)
-        message = torch.zeros_like(q)
-        for weight, offset in zip(kernel, _OFFSETS, strict=True):
-            message.addcmul_(weight, _shifted(padded, offset, *q.shape[-2:]))
-        return message
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        (gradient,) = gradients
-        q, kernel = ctx.saved_tensors
-        padded = functional.pad(q, (_REACH,) * 4)
-        to_padded = torch.zeros_like(padded)
-        to_kernel = torch.empty_like(kernel)
-        for place, (weight, offset) in enumerate(zip(kernel, _OFFSETS, strict=True)):
-            # This slice is a view: the addition goes back to the place of the neighbour.
-            _shifted(to_padded, offset, *q.shape[-2:]).addcmul_(weight, gradient)
-            neighbour = _shifted(padded, offset, *q.shape[-2:])
-            to_kernel[place] = (gradient * neighbour).sum(dim=0)
-        return _shifted(to_padded, (0, 0), *q.shape[-2:]), to_kernel
-
-
-def _shifted(padded: Tensor, offset: tuple[int, int], height: int, width: int) -> Tensor:
-    top, left = _REACH + offset[0], _REACH + offset[1]
-    return padded[..., top : top + height, left : left + width]
-
-
-def _inverse_softplus(value: float) -> Tensor:
-    return torch.tensor(math.log(math.expm1(value)))
+def _positive(value: float) -> nn.Parameter:
+    """Return a weight whose softplus is a value of at least 0; at 0 it stays there."""
+    return nn.Parameter(torch.tensor(value).expm1().log())

@@ -46,6 +46,6 @@ def build_model(
             build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
         ).to(device),
         detector=Detector(recipe.backbone.name, categories.thing_indices).to(device),
-        instance=InstanceSubnetwork(categories.stuff_indices).to(device),
+        instance=InstanceSubnetwork(categories, recipe.instance).to(device),
         device=device,
     )

@@ -29,6 +29,7 @@ from annotools.weak_labels.buy import buy
 from annotools.weak_labels.weaken import weaken
 from annotools.work_folder import STATE_FOLDER, mark_done, read_done
 from wsps.crf.dense_crf import sharpen
+from wsps.device import choose_device
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
@@ -41,7 +42,7 @@ from wsps.pseudo_labels.stored_networks import (
     load_segmenter,
 )
 from wsps.recipe import Recipe, RefinementSettings
-from wsps.training.checkpoints import StoredNetwork, choose_device
+from wsps.training.checkpoints import StoredNetwork
 
 
 @dataclass(frozen=True, kw_only=True)

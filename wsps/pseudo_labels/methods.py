@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.records import BoxXYXY, Photo
-from wsps.crf.dense_crf import sharpen
+from wsps.crf.reference import sharpen_by_reference
 from wsps.pseudo_labels.grabcut import grabcut_from_votes, grabcut_mask
 from wsps.pseudo_labels.grouping import grouping_votes
 from wsps.pseudo_labels.windows import Window, cut_window, enlarge_to_box, shrink_to_window
@@ -128,7 +128,8 @@ def sharpen_box(
     window = cut_window(photo, box_xyxy, CRF_CONTEXT_SHARE, MAX_CRF_PIXELS)
     # Around the box the scores are 0: the context is background, as surely as `MAX_TRUST` allows.
     probability = 1 - MAX_TRUST + (2 * MAX_TRUST - 1) * shrink_to_window(scores, window)
-    sharpened = sharpen(window.pixels, np.stack([1 - probability, probability]), CrfSettings())[1]
+    both = np.stack([1 - probability, probability])
+    sharpened = sharpen_by_reference(window.pixels, both, CrfSettings())[1]
     return np.asarray((enlarge_to_box(sharpened, window) + scores) / 2, dtype=np.float32)
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from annotools.files import digest
 from annotools.formats.source import photo_stamp
 from annotools.records import Dataset, Image, Photo, WeakLabel
+from wsps.device import choose_device
 from wsps.recipe import Recipe
 from wsps.training.checkpoints import (
     NETWORK_FILE,
     StoredNetwork,
-    choose_device,
     load_weights,
     store_weights,
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from annotools.files import write_whole
+from wsps.device import choose_device
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     Network = TypeVar("Network", bound=nn.Module)
@@ -60,13 +60,6 @@ def load_weights(path: Path, network: "Network") -> "Network":
 
     network.load_state_dict(torch.load(path, weights_only=True)["state"])
     return network.to(choose_device()).eval()
-
-
-def choose_device() -> "torch.device":
-    """Return the GPU where there is one, else the processor."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _stored_key(path: Path) -> str | None:

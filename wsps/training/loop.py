@@ -6,7 +6,7 @@ the small networks start from nothing, so the default is Adam with a warm-up and
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,10 @@ from wsps.recipe import DescentSettings, StageSettings
 
 Batch = TypeVar("Batch")
 
+ParameterGroup = dict[str, Any]
+"""What torch calls so: `params`, and where they differ from the stage's, `lr` and
+`weight_decay`."""
+
 WARM_UP_SHARE = 0.1
 """Share of a stage's steps in which the learning rate rises to its peak."""
 
@@ -24,7 +28,7 @@ GRADIENT_NORM_LIMIT = 10.0
 
 
 def descend(
-    parameters: Iterable[nn.Parameter],
+    parameters: Iterable[nn.Parameter] | Sequence[ParameterGroup],
     batches: Iterator[Batch],
     loss_of: Callable[[Batch], Tensor],
     descent: DescentSettings,
@@ -33,11 +37,19 @@ def descend(
 ) -> list[float]:
     """Minimise a loss for a stage's steps and return its values.
 
+    Args:
+        parameters: what is trained; those of a group have its own learning rate and weight decay.
+        batches: to learn from, one a step.
+        loss_of: the loss of a batch.
+        descent: the optimizer and its weight decay.
+        stage: steps and peak learning rate.
+        name: of the stage, for the progress bar and messages.
+
     Raises:
         RecipeError: when the loss is no longer finite.
     """
-    trained = [p for p in parameters if p.requires_grad]
-    optimizer = build_optimizer(descent.optimizer, trained, stage, descent.weight_decay)
+    optimizer = build_optimizer(descent.optimizer, parameters, stage, descent.weight_decay)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, stage.steps))
     losses = []
     for _ in track(range(stage.steps), f"training: {name}", total=stage.steps):
@@ -55,7 +67,10 @@ def descend(
 
 
 def build_optimizer(
-    name: str, parameters: Sequence[nn.Parameter], stage: StageSettings, weight_decay: float
+    name: str,
+    parameters: Iterable[nn.Parameter] | Sequence[ParameterGroup],
+    stage: StageSettings,
+    weight_decay: float,
 ) -> torch.optim.Optimizer:
     """Return the optimizer with this name of `OPTIMIZERS`, at the stage's peak learning rate."""
     if name == "adam":

@@ -1,6 +1,5 @@
 """Losses count the pixels whose label is known. Paper: Li, Arnab, Torr 2018, sec. 3.1, eq. 1."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,22 +35,21 @@ def tag_loss(logits: Tensor, present: Tensor, asked: Tensor) -> Tensor:
 
 
 def instance_loss(marginals: InstanceMarginals, classes: Tensor, instances: Tensor) -> Tensor:
-    """Return the cross-entropy of one image after matching, 0 when nothing matches.
+    """Return the mean over images of their cross-entropy after matching, 0 where nothing matches.
 
     Args:
-        marginals: of the instance subnetwork, (L, H, W).
-        classes: (H, W) class indices, `IGNORE_INDEX` where unknown.
-        instances: (H, W) instance numbers, 0 where none is known.
+        marginals: of the instance subnetwork, (B, L, H, W).
+        classes: (B, H, W) class indices, `IGNORE_INDEX` where unknown.
+        instances: (B, H, W) instance numbers, 0 where none is known.
     """
-    target = match_labels(
-        predicted=marginals.log_q.argmax(dim=0).cpu().numpy(),
-        label_classes=marginals.class_indices.cpu().numpy(),
-        num_things=marginals.num_things,
-        true_classes=classes.cpu().numpy(),
-        true_instances=instances.cpu().numpy(),
-    )
-    labels = torch.from_numpy(target).to(marginals.log_q.device)
-    total = functional.nll_loss(
-        marginals.log_q[None], labels[None], ignore_index=UNMATCHED, reduction="sum"
-    )
-    return total / (labels != UNMATCHED).sum().clamp(min=1)
+    log_q = marginals.log_q
+    if log_q.shape[1] == 0:  # Without stuff and detections there is no label to believe in.
+        return log_q.sum()
+    target = match_labels(log_q.argmax(dim=1), marginals.labels, classes, instances)
+    # The subnetwork's own order, a row for a pixel, so that nothing is copied.
+    by_pixel = log_q.movedim(1, 3)
+    losses = functional.nll_loss(
+        by_pixel.flatten(0, 2), target.flatten(), ignore_index=UNMATCHED, reduction="none"
+    ).view(target.shape)
+    matched = (target != UNMATCHED).sum(dim=(1, 2)).clamp(min=1)
+    return (losses.sum(dim=(1, 2)) / matched).mean()

@@ -14,7 +14,7 @@ from wsps.data import Batch, TrainingExample, augment, collate
 from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import Recipe
-from wsps.training.loop import descend
+from wsps.training.loop import ParameterGroup, descend
 from wsps.training.losses import instance_loss, semantic_loss
 
 Groups = Sequence[Sequence[TrainingExample]]
@@ -63,34 +63,36 @@ def train_detector(model: PanopticModel, batches: Iterator[Batch]) -> list[float
     )
 
 
-def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> list[float]:
-    """Fine-tune semantic network and instance subnetwork end to end; return the losses.
+def train_instance(model: PanopticModel, batches: Iterator[Batch]) -> tuple[list[float], Tensor]:
+    """Fine-tune semantic network and instance subnetwork end to end.
 
-    The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1).
+    The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1). Returns the
+    losses of N steps, and the subnetwork's own weights before each and after the last: (N + 1, W).
     """
     settings = model.recipe.instance
     model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
+    course = []
 
     def loss_of(batch: Batch) -> Tensor:
+        course.append(model.instance.weights())
         semantic = model.semantic(batch.images).softmax(dim=1)
         detected = model.detector.detect(
             batch.images, settings.score_threshold, settings.max_detections
         )
-        # One image after the other: each has its own number of labels.
-        losses = [
-            instance_loss(
-                model.instance(semantic[i], batch.images[i], detections, settings.iterations),
-                batch.classes[i],
-                batch.instances[i],
-            )
-            for i, detections in enumerate(detected)
-        ]
-        return torch.stack(losses).mean()
+        marginals = model.instance(
+            semantic, batch.images, batch.photo_sides, detected, settings.iterations
+        )
+        return instance_loss(marginals, batch.classes, batch.instances)
 
-    parameters = [*model.semantic.parameters(), *model.instance.parameters()]
-    return descend(
-        parameters, batches, loss_of, model.recipe.descent, model.recipe.instance, "instance"
-    )
+    own: ParameterGroup = {
+        "params": list(model.instance.parameters()),
+        "lr": settings.weights_rate * settings.learning_rate,
+        # Decay would pull the weights to an arbitrary value: that of a softplus at 0.
+        "weight_decay": 0.0,
+    }
+    groups = [{"params": list(model.semantic.parameters())}, own]
+    losses = descend(groups, batches, loss_of, model.recipe.descent, settings, "instance")
+    return losses, torch.stack([*course, model.instance.weights()])
 
 
 def draw_batches(

@@ -5,27 +5,33 @@ A run that was stopped goes on with the stage that it was in.
 Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from annotools.errors import DatasetError
-from annotools.files import digest
+from annotools.files import digest, write_whole
 from annotools.formats.coco_panoptic import category_entries, read_categories
 from annotools.formats.json_values import read_json
 from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder, write_manifest
+from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe
-from wsps.training.checkpoints import NETWORK_FILE, choose_device, load_weights, store_weights
+from wsps.training.checkpoints import NETWORK_FILE, load_weights, store_weights
 from wsps.training.stages import draw_batches, train_detector, train_instance, train_semantic
 
 WRITTEN_BY = "annotools train"
+
+COURSE_FILE = "instance.csv"
+"""The subnetwork's own weights at each step of the instance stage, and the loss there."""
+
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
@@ -54,7 +60,8 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
     model = build_model(recipe, label_set.categories, seed, choose_device())
     setup = name_run(labels, label_set, recipe, seed)
-    start_folder(out, WRITTEN_BY, setup, [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE])
+    files = [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE, COURSE_FILE]
+    start_folder(out, WRITTEN_BY, setup, files)
     groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
     key, device = digest(setup), model.device
 
@@ -72,7 +79,11 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
         return model.detector
 
     def instance() -> nn.Module:
-        train_instance(model, draw_batches(boxed, recipe, seed, "instance", device))
+        losses, course = train_instance(
+            model, draw_batches(boxed, recipe, seed, "instance", device)
+        )
+        names = [name for name, _ in model.instance.named_parameters()]
+        write_whole(out / COURSE_FILE, _course_table(names, course, losses))
         return _end_to_end(model)
 
     store_weights(out / SEMANTIC_FILE, key, semantic)
@@ -134,6 +145,15 @@ def _round_of(labels: Path) -> tuple[int, Path | None]:
     # Labels of round 0 name the folder `rounds/-1`, which nobody writes.
     network = labels / "rounds" / str(number - 1) / NETWORK_FILE
     return number, network if network.is_file() else None
+
+
+def _course_table(names: Sequence[str], course: Tensor, losses: Sequence[float]) -> bytes:
+    """Return a CSV with a row for each step; the last one has the final weights and no loss."""
+    lines = [",".join(["step", *names, "loss"])]
+    told = [f"{loss:.6g}" for loss in losses] + [""]
+    for step, (weights, loss) in enumerate(zip(course.tolist(), told, strict=True)):
+        lines.append(",".join([str(step), *(f"{weight:.6g}" for weight in weights), loss]))
+    return ("\n".join(lines) + "\n").encode()
 
 
 def _end_to_end(model: PanopticModel) -> nn.Module:

@@ -1,13 +1,22 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from annotools.formats import read_dataset
+from annotools.formats.scenes import world_dataset
+from annotools.scenes.world import SceneWorld
+from tests.real_data import real_data
 from wsps.crf.dense_crf import MIN_PROBABILITY, sharpen
-from wsps.recipe import CrfSettings
+from wsps.data import reduce_photo
+from wsps.recipe import CRF_ENGINES, CrfSettings
 
 DEEPLAB = CrfSettings()
+BOTH = pytest.mark.parametrize("engine", CRF_ENGINES)
 
 
 def two_colours(generator: np.random.Generator) -> NDArray[np.uint8]:
@@ -53,36 +62,40 @@ def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return powers / powers.sum(axis=0)
 
 
-def test_a_border_moves_to_the_edge_of_colours():
+@BOTH
+def test_a_border_moves_to_the_edge_of_colours(engine: str):
     generator = np.random.default_rng(0)
     left = np.where(np.arange(16) < 10, 0.7, 0.3)[None, :] + generator.normal(0, 0.1, (12, 16))
     probabilities = two_classes(left.clip(0.01, 0.99))
     is_right = np.broadcast_to(np.arange(16) >= 8, (12, 16))
     assert (probabilities.argmax(axis=0) != is_right).mean() > 0.1
-    sharp = sharpen(two_colours(generator), probabilities, DEEPLAB)
+    sharp = sharpen(two_colours(generator), probabilities, CrfSettings(engine=engine))
     np.testing.assert_array_equal(sharp.argmax(axis=0), is_right)
     assert sharp.max(axis=0).min() > 0.9
     assert probabilities.max(axis=0).mean() < 0.75
 
 
-def test_one_colour_and_the_same_evidence_everywhere_keep_the_best_class():
+@BOTH
+def test_one_colour_and_the_same_evidence_everywhere_keep_the_best_class(engine: str):
     probabilities = np.empty((3, 6, 9), dtype=np.float32)
     probabilities[:] = np.array([0.3, 0.5, 0.2])[:, None, None]
-    sharp = sharpen(np.full((6, 9, 3), 90, np.uint8), probabilities, DEEPLAB)
+    sharp = sharpen(np.full((6, 9, 3), 90, np.uint8), probabilities, CrfSettings(engine=engine))
     assert (sharp.argmax(axis=0) == 1).all()
     assert (sharp[1] > 0.5).all()
 
 
-def test_a_speck_in_one_colour_is_wiped_out_and_one_of_its_own_colour_stays():
+@BOTH
+def test_a_speck_in_one_colour_is_wiped_out_and_one_of_its_own_colour_stays(engine: str):
     left = np.full((9, 9), 0.9)
     left[4, 4] = 0.2
     photo = np.full((9, 9, 3), 90, np.uint8)
-    assert sharpen(photo, two_classes(left), DEEPLAB)[0, 4, 4] > 0.9
+    assert sharpen(photo, two_classes(left), CrfSettings(engine=engine))[0, 4, 4] > 0.9
     photo[4, 4] = 200
-    without_places = CrfSettings(gaussian_weight=0.0)
+    without_places = CrfSettings(engine=engine, gaussian_weight=0.0)
     assert sharpen(photo, two_classes(left), without_places)[0, 4, 4] < 0.2
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("crf", "tolerance"),
     [
@@ -103,7 +116,10 @@ def test_a_speck_in_one_colour_is_wiped_out_and_one_of_its_own_colour_stays():
         (CrfSettings(iterations=1), 0.08),
     ],
 )
-def test_it_is_the_exact_mean_field_up_to_the_lattice(crf: CrfSettings, tolerance: float):
+def test_it_is_the_exact_mean_field_up_to_the_lattice(
+    crf: CrfSettings, tolerance: float, engine: str
+):
+    crf = replace(crf, engine=engine)
     generator = np.random.default_rng(1)
     photo = two_colours(generator)
     probabilities = generator.dirichlet(np.ones(3), (12, 16)).transpose(2, 0, 1).astype(np.float32)
@@ -114,24 +130,28 @@ def test_it_is_the_exact_mean_field_up_to_the_lattice(crf: CrfSettings, toleranc
     assert 2 * error.mean() < np.abs(exact - probabilities).mean()
 
 
-def test_no_iterations_leave_the_probabilities():
+@BOTH
+def test_no_iterations_leave_the_probabilities(engine: str):
     probabilities = two_classes(np.array([[0.25, 1.0]]))
-    sharp = sharpen(np.zeros((1, 2, 3), np.uint8), probabilities, CrfSettings(iterations=0))
+    sharp = sharpen(
+        np.zeros((1, 2, 3), np.uint8), probabilities, CrfSettings(engine=engine, iterations=0)
+    )
     np.testing.assert_allclose(sharp, probabilities, atol=1.1 * MIN_PROBABILITY)
 
 
+@BOTH
 @given(
     size=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_size_gives_probabilities(size: tuple[int, int, int], seed: int):
+def test_any_size_gives_probabilities(engine: str, size: tuple[int, int, int], seed: int):
     generator = np.random.default_rng(seed)
     best = generator.integers(0, size[0], size[1:])
     probabilities = (best == np.arange(size[0])[:, None, None]).astype(np.float32)
     photo = generator.integers(0, 256, (*size[1:], 3), dtype=np.uint8)
     before = photo.copy(), probabilities.copy()
-    sharp = sharpen(photo, probabilities, DEEPLAB)
+    sharp = sharpen(photo, probabilities, CrfSettings(engine=engine))
     assert sharp.shape == size
     assert sharp.dtype == np.float32
     assert (sharp >= 0).all()
@@ -140,12 +160,58 @@ def test_any_size_gives_probabilities(size: tuple[int, int, int], seed: int):
     np.testing.assert_array_equal(probabilities, before[1])
 
 
-def test_arrays_need_not_be_contiguous():
+@BOTH
+def test_arrays_need_not_be_contiguous(engine: str):
     generator = np.random.default_rng(2)
     photo = two_colours(generator)
     probabilities = generator.dirichlet(np.ones(3), (12, 16)).astype(np.float32)
-    mirrored = sharpen(photo[:, ::-1], probabilities.transpose(2, 0, 1)[:, :, ::-1], DEEPLAB)
+    settings = CrfSettings(engine=engine)
+    mirrored = sharpen(photo[:, ::-1], probabilities.transpose(2, 0, 1)[:, :, ::-1], settings)
     copied = sharpen(
-        photo[:, ::-1].copy(), probabilities.transpose(2, 0, 1)[:, :, ::-1].copy(), DEEPLAB
+        photo[:, ::-1].copy(), probabilities.transpose(2, 0, 1)[:, :, ::-1].copy(), settings
     )
     np.testing.assert_array_equal(mirrored, copied)
+
+
+def rough_probabilities(size_hw: tuple[int, int], seed: int) -> NDArray[np.float32]:
+    """Of 21 classes in smooth patches, as a network with a coarse output gives them."""
+    height, width = size_hw
+    generator = np.random.default_rng(seed)
+    coarse = generator.normal(size=(21, -(-height // 40), -(-width // 40))).astype(np.float32)
+    logits = [cv2.resize(3 * one, (width, height), interpolation=cv2.INTER_CUBIC) for one in coarse]
+    return softmax(np.stack(logits)).astype(np.float32)
+
+
+def agreement(photo: NDArray[np.uint8], seed: int) -> float:
+    """Share of the pixels to which both engines give one class."""
+    probabilities = rough_probabilities(photo.shape[:2], seed)
+    found = [
+        sharpen(photo, probabilities, replace(DEEPLAB, engine=engine)).argmax(axis=0)
+        for engine in CRF_ENGINES
+    ]
+    # Neither of them may agree with the other by changing nothing.
+    assert (found[0] != probabilities.argmax(axis=0)).mean() > 0.02
+    return float((found[0] == found[1]).mean())
+
+
+def test_both_engines_give_the_same_classes_on_scenes():
+    dataset = world_dataset(SceneWorld(num_train=2), "train")
+    photos = [dataset.read_photo(image) for image in dataset.images]
+    assert min(agreement(photo, seed) for seed, photo in enumerate(photos)) >= 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format_name", "folder", "split"),
+    [("voc", ("voc", "VOCdevkit", "VOC2007"), "train"), ("coco-instances", ("coco",), "train2017")],
+)
+def test_both_engines_give_the_same_classes_on_real_photos(
+    format_name: str, folder: tuple[str, ...], split: str
+):
+    dataset = read_dataset(format_name, real_data(*folder), split)
+    shares = []
+    for seed, image in enumerate(dataset.images[:10]):
+        photo = reduce_photo(dataset.read_photo(image), 240)
+        shares.append(agreement(photo, seed))
+    assert min(shares) >= 0.99
+    assert np.mean(shares) >= 0.999

@@ -1,95 +1,187 @@
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from annotools.categories import Category, CategorySet
+from wsps.data import IMAGE_MEAN, IMAGE_STD
 from wsps.networks.detector import Detections
 from wsps.networks.instance import (
+    InstanceMarginals,
     InstanceSubnetwork,
-    _pairwise_kernel,
-    _WindowFilter,
     boxes_to_masks,
+    list_labels,
+)
+from wsps.recipe import PHOTO_SIDE, InstanceKernelSettings, InstanceSettings
+
+ROAD, SKY, CAR, BUS = 0, 1, 2, 3
+
+CATEGORIES = CategorySet(
+    categories=tuple(
+        Category(category_id=i, name=name, is_thing=is_thing, colour=(i, i, i))
+        for i, (name, is_thing) in enumerate(
+            [("road", False), ("sky", False), ("car", True), ("bus", True)]
+        )
+    )
 )
 
-ROAD, SKY, CAR = 0, 1, 2
+NO_KERNELS = InstanceKernelSettings(gaussian_weight=0.0, bilateral_weight=0.0)
+PLAIN = InstanceSettings(
+    steps=1,
+    learning_rate=1e-3,
+    box_weight=0.7,
+    global_weight=0.3,
+    soften_scores=False,
+    kernels=NO_KERNELS,
+)
+"""Unary terms alone, with weights that differ."""
+
+SMALL_KERNELS = InstanceKernelSettings(
+    gaussian_weight=1.0, gaussian_sigma_xy=1.0, bilateral_weight=4.0, bilateral_sigma_xy=6.0
+)
+"""Of images of a dozen pixels, at the side that they are given for."""
 
 
 def subnetwork(
-    box: float = 0.7, everywhere: float = 0.3, position: float = 0.5, bilateral: float = 1.5
+    settings: InstanceSettings = PLAIN, categories: CategorySet = CATEGORIES
 ) -> InstanceSubnetwork:
-    """A subnetwork whose weights, after the softplus that keeps them positive, are these."""
-    network = InstanceSubnetwork(stuff_indices=(ROAD, SKY))
-    weights = (
-        (network.box_weight, box),
-        (network.global_weight, everywhere),
-        (network.position_weight, position),
-        (network.bilateral_weight, bilateral),
-    )
-    for parameter, value in weights:
-        parameter.data.fill_(math.log(math.expm1(value)))
-    return network
+    return InstanceSubnetwork(categories, settings)
 
 
-def detections(*boxes_and_scores: tuple[list[float], float]) -> Detections:
-    """Cars."""
-    boxes = torch.tensor([box for box, _ in boxes_and_scores]).reshape(-1, 4)
+def detections(*found: tuple[list[float], float], class_index: int = CAR) -> Detections:
+    """Boxes and scores."""
     return Detections(
-        boxes_xyxy=boxes,
-        class_indices=torch.full((len(boxes),), CAR),
-        scores=torch.tensor([score for _, score in boxes_and_scores]),
+        boxes_xyxy=torch.tensor([box for box, _ in found]).reshape(-1, 4),
+        class_indices=torch.full((len(found),), class_index),
+        scores=torch.tensor([score for _, score in found]),
     )
 
 
 def uniform_semantic(height: int = 12, width: int = 16) -> Tensor:
     """Road 0.3, sky 0.1, car 0.6 everywhere."""
-    return torch.tensor([0.3, 0.1, 0.6])[:, None, None].expand(3, height, width).contiguous()
+    probabilities = torch.tensor([0.3, 0.1, 0.6, 0.0])[:, None, None]
+    return probabilities.expand(4, height, width).contiguous()
 
 
-def noise_image(height: int = 12, width: int = 16) -> Tensor:
-    return torch.randn(3, height, width, generator=torch.Generator().manual_seed(0))
+def noise_image(height: int = 12, width: int = 16, seed: int = 0) -> Tensor:
+    return torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def painted(grey: Tensor) -> Tensor:
+    """The normalised image of (H, W) grey levels of 0 to 255."""
+    mean, deviation = torch.tensor(IMAGE_MEAN), torch.tensor(IMAGE_STD)
+    return (grey / 255 - mean[:, None, None]) / deviation[:, None, None]
+
+
+def run(
+    network: InstanceSubnetwork,
+    semantic: Tensor,
+    image: Tensor,
+    found: Detections,
+    iterations: int = 0,
+    side: int = PHOTO_SIDE,
+) -> Tensor:
+    """Logarithms of the beliefs in one image: (L, H, W)."""
+    sides = torch.tensor([side])
+    return network(semantic[None], image[None], sides, [found], iterations).log_q[0]
 
 
 def test_the_unary_term_by_hand():
     one_car = detections(([4.0, 2.0, 10.0, 8.0], 0.5))
-    result = subnetwork()(uniform_semantic(), noise_image(), one_car, iterations=0)
+    result = subnetwork()(
+        uniform_semantic()[None], noise_image()[None], torch.tensor([16]), [one_car], 0
+    )
     # Inside the box 0.7 * 0.5 * 0.6 + 0.3 * 0.6 supports the car, outside 0.3 * 0.6.
     # Stuff is covered by a box of score 1: (0.7 + 0.3) * 0.3 for road, 0.1 for sky.
-    inside, outside = result.log_q.exp()[:, 5, 6], result.log_q.exp()[:, 0, 0]
-    assert inside.tolist() == pytest.approx([0.39 / 0.79, 0.3 / 0.79, 0.1 / 0.79], rel=1e-4)
-    assert outside.tolist() == pytest.approx([0.18 / 0.58, 0.3 / 0.58, 0.1 / 0.58], rel=1e-4)
-    assert result.class_indices.tolist() == [CAR, ROAD, SKY]
-    assert result.scores.tolist() == [0.5, 1.0, 1.0]
-    assert result.num_things == 1
+    q = result.log_q[0].exp()
+    assert q[:, 5, 6].tolist() == pytest.approx([0.39 / 0.79, 0.3 / 0.79, 0.1 / 0.79], rel=1e-4)
+    assert q[:, 0, 0].tolist() == pytest.approx([0.18 / 0.58, 0.3 / 0.58, 0.1 / 0.58], rel=1e-4)
+    assert result.labels.class_indices.tolist() == [[CAR, ROAD, SKY]]
+    assert result.labels.scores.tolist() == [[0.5, 1.0, 1.0]]
+    assert result.labels.is_thing.tolist() == [[True, False, False]]
+    assert result.labels.is_label.all()
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_softened_score_is_a_sigmoid_and_that_of_stuff_stays_one():
+    one_car = detections(([4.0, 2.0, 10.0, 8.0], 0.9))
+    network = subnetwork(replace(PLAIN, soften_scores=True))
+    q = run(network, uniform_semantic(), noise_image(), one_car).exp()[:, 5, 6]
+    car = 0.7 * 0.6 / (1 + math.exp(-0.8)) + 0.3 * 0.6
+    assert q.tolist() == pytest.approx([v / (car + 0.4) for v in (car, 0.3, 0.1)], rel=1e-4)
+
+
+def test_the_background_of_pascal_voc_has_the_global_term_alone():
+    with_background = replace(CATEGORIES, background_id=ROAD)
+    one_car = detections(([4.0, 2.0, 10.0, 8.0], 0.5))
+    network = subnetwork(categories=with_background)
+    q = run(network, uniform_semantic(), noise_image(), one_car).exp()[:, 5, 6]
+    assert q.tolist() == pytest.approx([0.39 / 0.58, 0.09 / 0.58, 0.1 / 0.58], rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 40])
 def test_the_number_of_detections_may_change_from_image_to_image(count: int):
-    found = detections(*[([2.0 * i, 1.0, 2.0 * i + 4, 9.0], 0.9) for i in range(count)])
-    result = subnetwork()(uniform_semantic(), noise_image(), found, iterations=3)
-    assert result.log_q.shape == (count + 2, 12, 16)
-    assert result.num_things == count
-    assert torch.allclose(result.log_q.exp().sum(dim=0), torch.ones(12, 16), atol=1e-5)
-    assert result.log_q.isfinite().all()
+    found = detections(*[([i % 12, 1.0, i % 12 + 4, 9.0], 0.9) for i in range(count)])
+    network = subnetwork(replace(PLAIN, kernels=SMALL_KERNELS))
+    log_q = run(network, uniform_semantic(), noise_image(), found, iterations=3)
+    assert log_q.shape == (count + 2, 12, 16)
+    assert torch.allclose(log_q.exp().sum(dim=0), torch.ones(12, 16), atol=1e-5)
+    assert log_q.isfinite().all()
 
 
-def test_the_gradient_reaches_semantics_and_weights_but_no_detection():
-    network = subnetwork()
-    semantic = uniform_semantic().requires_grad_()
-    found = detections(([2.0, 2.0, 9.0, 9.0], 0.8), ([6.0, 4.0, 14.0, 11.0], 0.6))
-    found.scores.requires_grad_()
-    found.boxes_xyxy.requires_grad_()
-    result = network(semantic, noise_image(), found, iterations=2)
-    (-result.log_q[0, 5, 7]).backward()
-    assert semantic.grad is not None
-    assert semantic.grad.abs().sum() > 0
-    assert semantic.grad.isfinite().all()
-    assert len(list(network.parameters())) == 4
-    for parameter in network.parameters():
-        assert parameter.grad is not None
-        assert parameter.grad.abs() > 0
-    assert found.scores.grad is None
-    assert found.boxes_xyxy.grad is None
+def test_without_detections_stuff_shares_the_image():
+    settings = replace(PLAIN, kernels=SMALL_KERNELS)
+    log_q = run(subnetwork(settings), uniform_semantic(), noise_image(), detections(), 3)
+    assert (log_q.argmax(dim=0) == 0).all()  # Road, of which there is more than of sky.
+    assert (log_q[0] > math.log(0.75)).all()
+
+
+def test_a_dataset_of_things_alone_may_have_no_label_at_all():
+    things = CategorySet(categories=CATEGORIES.categories[2:])
+    network = subnetwork(categories=things)
+    log_q = run(network, uniform_semantic()[2:], noise_image(), detections(), 3)
+    assert log_q.shape == (0, 12, 16)
+
+
+def test_an_image_of_one_pixel():
+    settings = replace(PLAIN, kernels=SMALL_KERNELS)
+    log_q = run(
+        subnetwork(settings),
+        uniform_semantic(1, 1),
+        noise_image(1, 1),
+        detections(([0.0, 0.0, 1.0, 1.0], 0.5)),
+        iterations=1,
+        side=1,
+    )
+    # A pixel alone hears its own beliefs in full, from both kernels: 1 + 4.
+    q = torch.tensor([0.39, 0.3, 0.1]) / 0.79
+    expected = (q.log() + 5 * q).log_softmax(dim=0)
+    torch.testing.assert_close(log_q[:, 0, 0], expected, atol=1e-4, rtol=0)
+
+
+def test_a_batch_gives_what_each_image_gives_alone():
+    settings = replace(PLAIN, kernels=SMALL_KERNELS)
+    semantic = torch.rand(3, 4, 12, 16, generator=torch.Generator().manual_seed(1))
+    semantic = semantic / semantic.sum(dim=1, keepdim=True)
+    images = torch.stack([20 * noise_image(seed=seed) for seed in range(3)])
+    found = [
+        detections(([1.0, 1.0, 6.0, 9.0], 0.9), ([4.0, 2.0, 12.0, 8.0], 0.7)),
+        detections(),
+        detections(([9.0, 0.0, 15.0, 11.0], 0.5), class_index=BUS),
+    ]
+    sides = torch.tensor([500, 250, 1000])
+    together = subnetwork(settings)(semantic, images, sides, found, 3)
+    assert together.labels.class_indices.tolist() == [
+        [CAR, CAR, ROAD, SKY],
+        [ROAD, SKY, 0, 0],
+        [BUS, ROAD, SKY, 0],
+    ]
+    for i, one in enumerate(found):
+        alone = run(subnetwork(settings), semantic[i], images[i], one, 3, side=int(sides[i]))
+        torch.testing.assert_close(together.log_q[i, : len(one) + 2], alone, atol=1e-5, rtol=0)
+        assert (together.log_q[i, len(one) + 2 :] == -math.inf).all()
 
 
 def test_permuting_detections_permutes_the_marginals():
@@ -99,60 +191,186 @@ def test_permuting_detections_permutes_the_marginals():
         ([9.0, 0.0, 15.0, 11.0], 0.5),
     ]
     order = [2, 0, 1]
+    network = subnetwork(replace(PLAIN, kernels=SMALL_KERNELS))
     arguments = (uniform_semantic(), noise_image())
-    plain = subnetwork()(*arguments, detections(*three), 4)
-    permuted = subnetwork()(*arguments, detections(*[three[i] for i in order]), 4)
-    assert torch.allclose(permuted.log_q, plain.log_q[[*order, 3, 4]], atol=1e-5)
-    assert torch.equal(permuted.scores, plain.scores[[*order, 3, 4]])
+    plain = run(network, *arguments, detections(*three), 4)
+    permuted = run(network, *arguments, detections(*[three[i] for i in order]), 4)
+    assert torch.allclose(permuted, plain[[*order, 3, 4]], atol=1e-5)
 
 
-def test_both_kernels_sum_to_one_at_every_pixel():
-    image = noise_image() * 0.1
-    image[:, 5, 5] = 40.0  # unlike all its neighbours
-    for kernel in _pairwise_kernel(image):
-        assert (kernel >= 0).all()
-        assert torch.allclose(kernel.sum(dim=0), torch.ones(12, 16), atol=1e-5)
+def test_without_pairwise_weights_the_best_unary_term_wins():
+    found = detections(([4.0, 2.0, 10.0, 8.0], 0.5), ([6.0, 2.0, 16.0, 9.0], 0.8))
+    semantic = torch.rand(4, 12, 16, generator=torch.Generator().manual_seed(1))
+    semantic = semantic / semantic.sum(dim=0)
+    inside = boxes_to_masks(found.boxes_xyxy, (12, 16))
+    cars = (0.7 * found.scores[:, None, None] * inside + 0.3) * semantic[CAR]
+    best = torch.cat([cars, semantic[[ROAD, SKY]]]).argmax(dim=0)
+    for iterations in (0, 3):
+        log_q = run(subnetwork(), semantic, noise_image(), found, iterations)
+        assert torch.equal(log_q.argmax(dim=0), best)
 
 
-def test_the_bilateral_kernel_looks_at_pixels_of_like_colour():
-    image = torch.zeros(3, 12, 16)
-    image[:, :, 8:] = 3.0
-    near, alike = _pairwise_kernel(image)
-    step = subnetwork(position=1e-6, bilateral=3.0)
-    semantic = torch.full((3, 12, 16), 0.02)
-    semantic[ROAD, :, :8], semantic[SKY, :, 8:] = 0.96, 0.96
-    semantic[:, 6, 8] = torch.tensor([0.5, 0.48, 0.02])  # at the edge, on the side of the sky
-    for iterations, label in ((0, ROAD), (3, SKY)):
-        result = step(semantic, image, detections(), iterations)
-        assert result.log_q[:, 6, 8].argmax() == label
-    assert not torch.allclose(near, alike)
+def two_touching_cars() -> tuple[Tensor, Tensor, Tensor]:
+    """A dark car left of a bright one, 20 x 12 pixels: image, semantics, whether it is the left."""
+    is_left = (torch.arange(20) < 9).expand(12, 20)
+    image = painted(torch.where(is_left, 60.0, 200.0) + 2 * torch.randn(12, 20))
+    semantic = torch.tensor([0.05, 0.03, 0.9, 0.02])[:, None, None].repeat(1, 12, 20)
+    return image, semantic, is_left
 
 
-def test_mean_field_smooths_a_noisy_pixel_more_with_every_iteration():
-    semantic = torch.tensor([0.8, 0.15, 0.05])[:, None, None].repeat(1, 12, 16)
-    semantic[:, 6, 8] = torch.tensor([0.2, 0.75, 0.05])
-    arguments = (semantic, torch.zeros(3, 12, 16), detections())
-    belief = [subnetwork()(*arguments, n).log_q[0, 6, 8].exp().item() for n in (0, 1, 2, 5)]
-    assert belief[0] < 0.5 < belief[-1]
-    assert belief == sorted(belief)
-
-
-def test_a_car_may_reach_beyond_its_box_as_the_global_term_allows():
-    one_car = detections(([4.0, 2.0, 10.0, 8.0], 1.0))
-    arguments = (uniform_semantic(), noise_image(), one_car, 0)
-    beyond = [subnetwork(everywhere=w)(*arguments).log_q[0, 0, 0].exp() for w in (1e-6, 0.3)]
-    assert beyond[0] < 1e-4
-    assert beyond[1] > 0.2
-
-
-def test_a_mask_holds_the_pixels_whose_centre_is_in_the_half_open_box():
-    masks = boxes_to_masks(torch.tensor([[1.0, 0.0, 3.0, 1.0], [0.6, 0.5, 2.5, 1.4]]), (2, 4))
-    assert masks[0].tolist() == [[0, 1, 1, 0], [0, 0, 0, 0]]
-    assert masks[1].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
-
-
-def test_the_filters_gradient_is_the_numerical_one():
+def test_two_touching_cars_with_a_detection_each_split_at_the_colour_edge():
     torch.manual_seed(0)
-    q = torch.rand(2, 6, 5, dtype=torch.float64, requires_grad=True)
-    kernel = torch.rand(24, 6, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(_WindowFilter.apply, (q, kernel))
+    image, semantic, is_left = two_touching_cars()
+    # The edge is at 9, the middle of where the boxes overlap at 11.
+    found = detections(([0.0, 0.0, 14.0, 12.0], 0.9), ([8.0, 0.0, 20.0, 12.0], 0.9))
+    settings = replace(PLAIN, box_weight=1.0, global_weight=1.0)
+    kernels = InstanceKernelSettings(bilateral_sigma_rgb=20.0, gaussian_weight=1.0)
+    split = subnetwork(replace(settings, kernels=kernels))
+    labels = run(split, semantic, image, found, iterations=3).argmax(dim=0)
+    assert torch.equal(labels == 0, is_left)
+    assert torch.equal(labels == 1, ~is_left)
+    # Without the kernel of colours they split elsewhere.
+    blind = replace(kernels, bilateral_weight=0.0)
+    labels = run(
+        subnetwork(replace(settings, kernels=blind)), semantic, image, found, iterations=3
+    ).argmax(dim=0)
+    assert not torch.equal(labels == 0, is_left)
+
+
+def test_a_detection_that_the_semantics_deny_takes_no_pixel():
+    torch.manual_seed(0)
+    image, semantic, _ = two_touching_cars()
+    bus = detections(([0.0, 0.0, 20.0, 12.0], 0.99), class_index=BUS)
+    car = detections(([0.0, 0.0, 20.0, 12.0], 0.5))
+    both = Detections(
+        boxes_xyxy=torch.cat([bus.boxes_xyxy, car.boxes_xyxy]),
+        class_indices=torch.cat([bus.class_indices, car.class_indices]),
+        scores=torch.cat([bus.scores, car.scores]),
+    )
+    network = subnetwork(InstanceSettings(steps=1, learning_rate=1e-3))
+    labels = run(network, semantic, image, both, iterations=3).argmax(dim=0)
+    assert (labels == 1).all()
+
+
+def test_a_box_that_cuts_an_object_short_is_overcome_by_the_global_term():
+    torch.manual_seed(0)
+    image, semantic, is_left = two_touching_cars()
+    # To the right of the left car there is road.
+    semantic = torch.where(is_left, semantic, semantic[[2, 1, 0, 3]])
+    short = detections(([0.0, 0.0, 6.0, 12.0], 0.9))
+    settings = replace(PLAIN, box_weight=1.0, kernels=NO_KERNELS)
+    for global_weight, reaches in ((1.0, is_left), (0.01, torch.arange(20).expand(12, 20) < 6)):
+        network = subnetwork(replace(settings, global_weight=global_weight))
+        labels = run(network, semantic, image, short).argmax(dim=0)
+        assert torch.equal(labels == 0, reaches)
+
+
+def test_kernels_reach_less_far_in_a_photo_that_is_reduced():
+    # One odd pixel in the middle of a line: how much its neighbours believe of it.
+    semantic = torch.tensor([0.8, 0.2, 0.0, 0.0])[:, None, None].repeat(1, 1, 33)
+    semantic[:2, 0, 16] = torch.tensor([0.01, 0.99])
+    kernels = InstanceKernelSettings(
+        gaussian_weight=3.0, gaussian_sigma_xy=4.0, bilateral_weight=0.0
+    )
+    network = subnetwork(replace(PLAIN, kernels=kernels))
+
+    def heard(side: int) -> list[float]:
+        log_q = run(network, semantic, torch.zeros(3, 1, 33), detections(), 1, side=side)
+        rise = log_q[1, 0, 16:] - log_q[1, 0, 0]
+        return rise[[2, 6]].tolist()
+
+    whole, half = heard(PHOTO_SIDE), heard(PHOTO_SIDE // 2)
+    # The exact kernels at 2 and 6 pixels: sigma 4 gives 0.088 and 0.032, sigma 2 0.121 and 0.002.
+    assert half[0] > 1.15 * whole[0] > 0
+    assert half[1] < 0.3 * whole[1]
+
+
+def test_the_colours_are_those_of_the_photo():
+    # 24 grey levels apart, 5 of a standard deviation: nothing passes; 2 levels apart nearly all.
+    semantic = torch.tensor([0.7, 0.3, 0.0, 0.0])[:, None, None].repeat(1, 1, 8)
+    semantic[:2, 0, 4:] = torch.tensor([[0.3], [0.7]])
+    kernels = InstanceKernelSettings(gaussian_weight=0.0, bilateral_weight=4.0)
+    network = subnetwork(replace(PLAIN, kernels=kernels))
+
+    def beliefs(step: float) -> float:
+        grey = torch.where(torch.arange(8) < 4, 100.0, 100.0 + step)[None]
+        return run(network, semantic, painted(grey), detections(), 1)[0, 0, 0].exp().item()
+
+    # By hand: log odds of log(7 / 3) and 4 * 0.4 more where only the like are heard, or 4 * 0.
+    assert beliefs(40.0) == pytest.approx(1 / (1 + math.exp(-math.log(7 / 3) - 1.6)), abs=0.005)
+    assert beliefs(0.0) == pytest.approx(0.7, abs=0.01)
+
+
+def test_the_gradient_reaches_semantics_and_weights_but_no_detection():
+    network = subnetwork(replace(PLAIN, kernels=SMALL_KERNELS))
+    semantic = uniform_semantic().requires_grad_()
+    found = detections(([2.0, 2.0, 9.0, 9.0], 0.8), ([6.0, 4.0, 14.0, 11.0], 0.6))
+    found.scores.requires_grad_()
+    found.boxes_xyxy.requires_grad_()
+    log_q = run(network, semantic, noise_image(), found, iterations=2)
+    (-log_q[0, 5, 7]).backward()
+    assert semantic.grad is not None
+    assert semantic.grad.abs().sum() > 0
+    assert semantic.grad.isfinite().all()
+    names = [name for name, _ in network.named_parameters()]
+    assert names == ["box_weight", "global_weight", "gaussian_weight", "bilateral_weight"]
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.abs() > 0
+    assert found.scores.grad is None
+    assert found.boxes_xyxy.grad is None
+
+
+def test_the_gradient_is_the_numerical_one():
+    network = subnetwork(replace(PLAIN, kernels=SMALL_KERNELS)).double()
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    images = 0.1 * torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64)
+    found = [
+        detections(([0.0, 0.0, 3.0, 3.0], 0.8), ([1.0, 1.0, 5.0, 4.0], 0.6)),
+        detections(([2.0, 0.0, 5.0, 3.0], 0.7), class_index=BUS),
+    ]
+    sides = torch.tensor([500, 700])
+
+    def beliefs(logits: Tensor, *_weights: Tensor) -> Tensor:
+        result: InstanceMarginals = network(logits.softmax(dim=1), images, sides, found, 2)
+        return result.log_q.exp()
+
+    assert torch.autograd.gradcheck(beliefs, (logits, *network.parameters()), atol=1e-6)
+
+
+def test_the_weights_are_told_as_they_multiply_and_a_weight_of_zero_stays():
+    network = subnetwork(replace(PLAIN, kernels=replace(SMALL_KERNELS, gaussian_weight=0.0)))
+    torch.testing.assert_close(network.weights(), torch.tensor([0.7, 0.3, 0.0, 4.0]))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.0)
+    found = detections(([2.0, 2.0, 9.0, 9.0], 0.8))
+    run(network, uniform_semantic(), noise_image(), found, 2)[0, 5, 7].backward()
+    optimizer.step()
+    after = network.weights()
+    assert after[2] == 0.0
+    assert after.isfinite().all()
+    assert (after[[0, 1, 3]] != torch.tensor([0.7, 0.3, 4.0])).all()
+
+
+def test_labels_are_detections_then_stuff_then_none():
+    found = [detections(([1.0, 2.0, 3.0, 4.0], 0.5)), detections()]
+    labels = list_labels(found, torch.tensor([ROAD, SKY]))
+    assert labels.class_indices.tolist() == [[CAR, ROAD, SKY], [ROAD, SKY, 0]]
+    assert labels.is_label.tolist() == [[True] * 3, [True, True, False]]
+    assert labels.is_thing.tolist() == [[True, False, False], [False] * 3]
+    assert labels.boxes_xyxy[0, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert boxes_to_masks(labels.boxes_xyxy[:, 1], (3, 2)).tolist() == [[[1.0] * 2] * 3] * 2
+    assert boxes_to_masks(labels.boxes_xyxy[1, 2], (3, 2)).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ([1.0, 0.0, 3.0, 1.0], [[0, 1, 1, 0], [0, 0, 0, 0]]),
+        ([0.6, 0.5, 2.5, 1.4], [[0, 1, 0, 0], [0, 0, 0, 0]]),
+    ],
+)
+def test_a_mask_holds_the_pixels_whose_centre_is_in_the_half_open_box(
+    box: list[float], expected: Sequence[Sequence[int]]
+):
+    assert boxes_to_masks(torch.tensor(box), (2, 4)).tolist() == expected

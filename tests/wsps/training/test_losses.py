@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from annotools.categories import IGNORE_INDEX
-from wsps.networks.instance import InstanceMarginals
+from wsps.networks.instance import InstanceLabels, InstanceMarginals
 from wsps.training.losses import instance_loss, semantic_loss, tag_loss
 
 NO = IGNORE_INDEX
@@ -24,13 +24,18 @@ def test_tag_loss_is_the_mean_over_classes_asked_about():
     assert loss.item() == pytest.approx((-math.log(0.75) - math.log(0.25)) / 2)
 
 
-def marginals_of(log_q: torch.Tensor) -> InstanceMarginals:
-    """One detection of class 1, then stuff of class 0."""
+def marginals_of(*log_qs: torch.Tensor) -> InstanceMarginals:
+    """Of images: in each one detection of class 1, then stuff of class 0."""
+    images = len(log_qs)
     return InstanceMarginals(
-        log_q=log_q,
-        class_indices=torch.tensor([1, 0]),
-        scores=torch.tensor([0.9, 1.0]),
-        num_things=1,
+        log_q=torch.stack(log_qs),
+        labels=InstanceLabels(
+            class_indices=torch.tensor([[1, 0]]).expand(images, 2),
+            scores=torch.tensor([[0.9, 1.0]]).expand(images, 2),
+            boxes_xyxy=torch.zeros(images, 2, 4),
+            is_thing=torch.tensor([[True, False]]).expand(images, 2),
+            is_label=torch.ones(images, 2, dtype=torch.bool),
+        ),
     )
 
 
@@ -39,8 +44,17 @@ def test_instance_loss_is_the_mean_over_matched_pixels():
     classes = torch.tensor([[1, 1, 0, NO]])
     instances = torch.tensor([[5, 5, 0, 0]], dtype=torch.int32)
     expected = -(math.log(0.8) + math.log(0.4) + math.log(0.7)) / 3
-    loss = instance_loss(marginals_of(log_q), classes, instances)
+    loss = instance_loss(marginals_of(log_q), classes[None], instances[None])
     assert loss.item() == pytest.approx(expected)
+    # An image of which more is known counts no more than another.
+    other = torch.tensor([[[0.9] * 4], [[0.1] * 4]]).log()
+    one_known = torch.tensor([[1, NO, NO, NO]])
+    loss = instance_loss(
+        marginals_of(log_q, other),
+        torch.stack([classes, one_known]),
+        torch.stack([instances, instances]),
+    )
+    assert loss.item() == pytest.approx((expected - math.log(0.9)) / 2)
 
 
 def test_without_labels_every_loss_is_zero_with_a_zero_gradient():
@@ -52,7 +66,9 @@ def test_without_labels_every_loss_is_zero_with_a_zero_gradient():
         semantic_loss(logits, nothing.expand(2, 4, 4)),
         tag_loss(tags, torch.zeros(2, 3), torch.zeros(2, 3)),
         instance_loss(
-            marginals_of(scores.log_softmax(0)), nothing, torch.zeros(4, 4, dtype=torch.int32)
+            marginals_of(scores.log_softmax(0)),
+            nothing[None],
+            torch.zeros(1, 4, 4, dtype=torch.int32),
         ),
     ]
     assert [loss.item() for loss in losses] == [0.0, 0.0, 0.0]

@@ -1,13 +1,34 @@
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from annotools.categories import IGNORE_INDEX
+from wsps.networks.instance import InstanceLabels
 from wsps.training.matching import UNMATCHED, match_labels
 
 ROAD, CAR, BUS = 0, 1, 2
 NO = UNMATCHED
+
+
+def labels_of(*images: tuple[list[int], int]) -> InstanceLabels:
+    """Labels of images, each with its classes and how many of them are detections."""
+    longest = max(len(classes) for classes, _ in images)
+    classes = torch.zeros(len(images), longest, dtype=torch.int64)
+    is_thing = torch.zeros(len(images), longest, dtype=torch.bool)
+    is_label = torch.zeros(len(images), longest, dtype=torch.bool)
+    for row, (listed, num_things) in enumerate(images):
+        classes[row, : len(listed)] = torch.tensor(listed, dtype=torch.int64)
+        is_thing[row, :num_things] = True
+        is_label[row, : len(listed)] = True
+    return InstanceLabels(
+        class_indices=classes,
+        scores=torch.ones(classes.shape),
+        boxes_xyxy=torch.zeros(*classes.shape, 4),
+        is_thing=is_thing,
+        is_label=is_label,
+    )
 
 
 def match(
@@ -18,13 +39,12 @@ def match(
     instances: list[int],
 ) -> list[int]:
     target = match_labels(
-        np.array([predicted]),
-        np.array(label_classes),
-        num_things,
-        np.array([classes], dtype=np.uint8),
-        np.array([instances], dtype=np.int32),
+        torch.tensor([[predicted]]),
+        labels_of((label_classes, num_things)),
+        torch.tensor([[classes]]),
+        torch.tensor([[instances]], dtype=torch.int32),
     )
-    return target[0].tolist()
+    return target[0, 0].tolist()
 
 
 def test_two_cars_by_hand():
@@ -79,6 +99,54 @@ def test_unknown_pixels_have_no_target_even_inside_an_instance():
     assert target == [NO, 0, 0, NO]
 
 
+def test_a_union_counts_the_overlap_once():
+    # Instance 2 has 3/5 with label 1; the other pairing has 1/4 and 1/4. Were the overlap in the
+    # unions twice, 3/8 would be less than 1/5 and 1/5.
+    target = match(
+        predicted=[1, 0, 1, 1, 1],
+        label_classes=[CAR, CAR],
+        num_things=2,
+        classes=[CAR] * 5,
+        instances=[1, 2, 2, 2, 2],
+    )
+    assert target == [NO, 1, 1, 1, 1]
+
+
+def test_pixels_of_a_label_outside_the_instance_are_in_the_union():
+    # Label 0 covers half of the instance and nothing else: 2/4. Label 1 covers the other half and
+    # two pixels of the road: 2/6.
+    target = match(
+        predicted=[0, 0, 1, 1, 1, 1],
+        label_classes=[CAR, CAR, ROAD],
+        num_things=2,
+        classes=[CAR, CAR, CAR, CAR, ROAD, ROAD],
+        instances=[1, 1, 1, 1, 0, 0],
+    )
+    assert target == [0, 0, 0, 0, 2, 2]
+
+
+def test_images_of_a_batch_are_matched_each_by_itself():
+    # Both have an instance 1. The second image has one label less, and its road is label 1.
+    target = match_labels(
+        torch.tensor([[[0, 1, 1, 2]], [[0, 0, 1, 1]]]),
+        labels_of(([CAR, CAR, ROAD], 2), ([BUS, ROAD], 1)),
+        torch.tensor([[[CAR, CAR, CAR, ROAD]], [[BUS, BUS, BUS, ROAD]]]),
+        torch.tensor([[[1, 1, 1, 0]], [[1, 1, 1, 0]]], dtype=torch.int32),
+    )
+    assert target.tolist() == [[[1, 1, 1, 2]], [[0, 0, 0, 1]]]
+
+
+def test_what_is_no_label_explains_nothing():
+    # Its class index is 0, which is that of the road, but the image has no label for it.
+    target = match_labels(
+        torch.tensor([[[0, 0]], [[0, 1]]]),
+        labels_of(([CAR], 1), ([CAR, CAR], 2)),
+        torch.tensor([[[CAR, ROAD]], [[CAR, CAR]]]),
+        torch.tensor([[[1, 0]], [[1, 2]]], dtype=torch.int32),
+    )
+    assert target.tolist() == [[[0, NO]], [[0, 1]]]
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     predicted=arrays(np.int64, (3, 4), elements=st.integers(0, 3)),
@@ -90,10 +158,14 @@ def test_the_numbers_of_true_instances_do_not_change_the_total_overlap(
 ):
     classes = np.where(instances > 0, CAR, ROAD).astype(np.uint8)
     renumbered = np.array([0, *order], dtype=np.int32)[instances]
-    label_classes = np.array([CAR, CAR, CAR, ROAD])
 
     def total_overlap(numbers: np.ndarray) -> float:
-        target = match_labels(predicted, label_classes, 3, classes, numbers)
+        target = match_labels(
+            torch.from_numpy(predicted)[None],
+            labels_of(([CAR, CAR, CAR, ROAD], 3)),
+            torch.from_numpy(classes)[None].long(),
+            torch.from_numpy(numbers)[None],
+        )[0].numpy()
         assert (target[numbers == 0] == 3).all()
         total = 0.0
         for label in set(target[numbers > 0].tolist()) - {NO}:

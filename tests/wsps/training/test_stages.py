@@ -3,6 +3,7 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import pytest
 import torch
 
 from annotools.formats.scenes import world_dataset
@@ -53,7 +54,7 @@ def losses_of_a_run(seed: int) -> tuple[list[float], list[float], list[float]]:
     return (
         train_semantic(model.semantic, [full_examples(4)], RECIPE, seed, 0),
         train_detector(model, batches("detector")),
-        train_instance(model, batches("instance")),
+        train_instance(model, batches("instance"))[0],
     )
 
 
@@ -78,6 +79,24 @@ def test_fine_tuning_leaves_the_detector_and_the_running_statistics_alone():
     assert "classify.weight" in changed[0]
     assert not any("running" in name for name in changed[0])
     assert "global_weight" in changed[2]
+
+
+def test_the_weights_of_the_subnetwork_are_learnt_ten_times_as_fast_and_do_not_decay():
+    instance = InstanceSettings(steps=1, learning_rate=1e-3)
+    descent = DescentSettings(batch_size=1, weight_decay=0.5)
+    recipe = replace(RECIPE, instance=instance, descent=descent)
+    model = build_model(recipe, SCENE_CATEGORIES, 0, CPU)
+    before = [p.detach().clone() for p in model.instance.parameters()]
+    losses, course = train_instance(
+        model, draw_batches([full_examples(2)], recipe, 0, "instance", CPU)
+    )
+    # The first step of Adam is the learning rate, whatever the gradient.
+    for weight, start in zip(model.instance.parameters(), before, strict=True):
+        assert (weight - start).abs().item() == pytest.approx(1e-2, rel=0.05)
+    assert len(losses) == 1
+    assert course.shape == (2, 4)
+    torch.testing.assert_close(course[0], torch.tensor([1.0, 1.0, 3.0, 4.0]))
+    torch.testing.assert_close(course[1], model.instance.weights())
 
 
 def test_every_kind_is_drawn_equally_often_and_every_example_in_turn():

@@ -87,7 +87,17 @@ def test_the_detector_learns_where_somebody_was_asked_for_boxes(
     assert not torch.equal(detectors[1], detectors[0])
     assert detectors[1].isfinite().all()
     files = {path.name for path in (tmp_path / "run-asked").iterdir()}
-    assert files == {".state", "manifest.json", "semantic.pt", "detector.pt", "instance.pt"}
+    networks = {"semantic.pt", "detector.pt", "instance.pt"}
+    assert files == {".state", "manifest.json", "instance.csv", *networks}
+    first, *rows = (tmp_path / "run-asked/instance.csv").read_text().splitlines()
+    names = ["box_weight", "global_weight", "gaussian_weight", "bilateral_weight"]
+    assert first.split(",") == ["step", *names, "loss"]
+    assert rows[0].startswith("0,1,1,3,4,")
+    assert len(rows) == RECIPE.instance.steps + 1
+    assert [float(x) for x in rows[-1].split(",")[1:5]] == pytest.approx(
+        model.instance.weights().tolist(), rel=1e-5
+    )
+    assert rows[-1].endswith(",")
 
 
 @pytest.mark.usefixtures("on_the_cpu")

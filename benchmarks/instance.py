@@ -1,0 +1,294 @@
+"""What the instance subnetwork adds, from one and the same semantic network and detector.
+
+    python benchmarks/instance.py STUDY.toml MIX HOURS --out DIR [--seeds 5] [--set KEY=VALUE ...]
+
+For each seed one semantic network and one detector are trained on what the hours buy of a mix, as
+in the study. From there every row goes on with other settings of the subnetwork, or with other
+training, and the photos of the study are scored. Differences from the first row are paired: each
+is of one seed, and the interval is Student's over the seeds. It prints Markdown rows.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import typer
+from convert import describe_machine
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+from torch.nn import functional
+
+from annotools.formats.source import open_source
+from studies.runner import plan_trials
+from studies.study import load_study
+from studies.trials import Trial, read_truth
+from wsps.data import Batch
+from wsps.evaluation.average_precision import THRESHOLDS
+from wsps.evaluation.image_scores import score_overlaps
+from wsps.evaluation.overlaps import measure_overlaps, to_runs
+from wsps.evaluation.rates import measure
+from wsps.inference import predict
+from wsps.label_sets import read_examples, read_label_set
+from wsps.networks import instance
+from wsps.networks.instance import InstanceSubnetwork
+from wsps.networks.model import PanopticModel
+from wsps.pseudo_labels.request import LabelRequest
+from wsps.pseudo_labels.rounds import pseudo_label
+from wsps.recipe import InstanceKernelSettings, InstanceSettings, decide_completeness
+from wsps.training.loop import descend
+from wsps.training.losses import semantic_loss
+from wsps.training.stages import draw_batches, train_instance
+from wsps.training.train import load_model, train
+
+SCORES = ("pq", "ap_vol")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: settings of the subnetwork, and what is trained with them."""
+
+    name: str
+    settings: InstanceSettings
+    training: str = "none"
+    """`none`, `semantic` (by its own loss), `weights` (the four alone), or `all`."""
+    has_window: bool = False
+
+
+class WindowKernel:
+    """What stood in the place of the lattice: a 9 x 9 window, every other pixel, summing to 1."""
+
+    def __init__(self, colours: Tensor | None, images: int, height: int, width: int) -> None:
+        steps = (-4, -2, 0, 2, 4)
+        self.offsets = [(y, x) for y in steps for x in steps if (y, x) != (0, 0)]
+        self.shape = (images, height, width)
+        shifted = colours if colours is None else functional.pad(colours, (4,) * 4)
+        inside = functional.pad(torch.ones(images, height, width), (4,) * 4)
+        energies = []
+        for y, x in self.offsets:
+            energy = torch.log(self._shift(inside, y, x)) - (y * y + x * x) / (2 * 3.0**2)
+            if colours is not None and shifted is not None:
+                difference = self._shift(shifted, y, x) - colours
+                energy = energy - difference.square().sum(dim=1) / (2 * 0.35**2)
+            energies.append(energy)
+        self.kernel = torch.stack(energies).softmax(dim=0)  # (O, B, H, W)
+
+    def _shift(self, padded: Tensor, y: int, x: int) -> Tensor:
+        _, height, width = self.shape
+        return padded[..., 4 + y : 4 + y + height, 4 + x : 4 + x + width]
+
+    def filter(self, values: Tensor) -> Tensor:
+        """Return (P, L) values summed over the window."""
+        images, height, width = self.shape
+        maps = values.view(images, height, width, -1).permute(0, 3, 1, 2)
+        padded = functional.pad(maps, (4,) * 4)
+        message = torch.zeros_like(maps)
+        for (y, x), kernel in zip(self.offsets, self.kernel, strict=True):
+            message = message + kernel[:, None] * self._shift(padded, y, x)
+        return message.permute(0, 2, 3, 1).reshape(values.shape)
+
+
+def build_windows(
+    colours: Tensor, _settings: object, _scales: Tensor, _normalisation: str
+) -> tuple[WindowKernel, WindowKernel]:
+    """Stand in for `wsps.crf.mean_field.build_kernels`."""
+    images, _, height, width = colours.shape
+    deviations = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    normalised = colours / (255 * deviations)
+    return (
+        WindowKernel(None, images, height, width),
+        WindowKernel(normalised, images, height, width),
+    )
+
+
+def main(
+    study: Annotated[Path, typer.Argument(help="The study's TOML file.")],
+    mix: Annotated[str, typer.Argument(help="One of its mixes.")],
+    hours: Annotated[float, typer.Argument(help="The budget.")],
+    out: Annotated[Path, typer.Option(help="Keeps the networks for the next run.")],
+    seeds: Annotated[int, typer.Option(help="How many.")] = 5,
+    ladder: Annotated[bool, typer.Option(help="All variants of the settings.")] = False,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE.")] = None,
+) -> None:
+    """Train once, go on in several ways, and compare."""
+    asked = load_study(study, overrides or [])
+    asked = replace(asked, mixes={mix: asked.mixes[mix]}, budgets_hours=(hours,))
+    asked = replace(asked, seeds=tuple(range(seeds)))
+    given = asked.recipe.instance
+    rows = list_ladder(given) if ladder else list_rows(given)
+    # Networks alone: the instance stage is what the rows differ in.
+    start = replace(asked.recipe, instance=replace(given, steps=0))
+    trials = plan_trials(replace(asked, recipe=start), out)
+    scores = np.array([[score_row(row, trial, given) for row in rows] for trial in trials])
+    typer.echo(f"{describe_machine()}; {mix}, {hours:g} h, {len(trials)} seeds; percent")
+    print_table(rows, 100 * scores)
+
+
+def list_rows(given: InstanceSettings) -> list[Row]:
+    """Return the main comparison, in the study's own settings of the subnetwork."""
+    plain = replace(given, iterations=0)
+    window = replace(
+        given,
+        iterations=5,
+        box_weight=1.0,
+        global_weight=0.2,
+        soften_scores=False,
+        kernels=replace(given.kernels, gaussian_weight=0.5, bilateral_weight=1.5),
+        weights_rate=1.0,
+    )
+    return [
+        Row(name="unaries alone", settings=plain),
+        Row(name="9 x 9 window", settings=window, has_window=True),
+        Row(name="9 x 9 window, end to end", settings=window, has_window=True, training="all"),
+        Row(name="lattice", settings=given),
+        Row(name="lattice, its four weights trained", settings=given, training="weights"),
+        Row(name="lattice, semantics trained apart", settings=given, training="semantic"),
+        Row(name="lattice, end to end", settings=given, training="all"),
+        Row(name="unaries alone, semantics trained apart", settings=plain, training="semantic"),
+    ]
+
+
+def list_ladder(given: InstanceSettings) -> list[Row]:
+    """Return variants of the settings that differ in one place from the authors' network."""
+    base = InstanceSettings(steps=given.steps, learning_rate=given.learning_rate)
+    base = replace(base, max_detections=given.max_detections)
+    kernels = InstanceKernelSettings
+
+    def row(name: str, **changes: object) -> Row:
+        return Row(name=name, settings=replace(base, **changes))
+
+    return [
+        row("authors' values"),
+        row("5 iterations", iterations=5),
+        row("10 iterations", iterations=10),
+        row("scores as they are", soften_scores=False),
+        row("w2 = 0.2", global_weight=0.2),
+        row("w2 = 0.2, scores as they are", global_weight=0.2, soften_scores=False),
+        row("no Gaussian", kernels=kernels(gaussian_weight=0.0)),
+        row("no bilateral", kernels=kernels(bilateral_weight=0.0)),
+        row("bilateral 8", kernels=kernels(bilateral_weight=8.0)),
+        row("bilateral 2", kernels=kernels(bilateral_weight=2.0)),
+        row("bilateral 24 pixels", kernels=kernels(bilateral_sigma_xy=24.5)),
+        row("bilateral 98 pixels", kernels=kernels(bilateral_sigma_xy=98.0)),
+        row("10 grey levels", kernels=kernels(bilateral_sigma_rgb=10.0)),
+        row("20 grey levels", kernels=kernels(bilateral_sigma_rgb=20.0)),
+        row("Gaussian 1 pixel", kernels=kernels(gaussian_sigma_xy=1.0)),
+        row("Gaussian 9 pixels", kernels=kernels(gaussian_sigma_xy=9.0)),
+    ]
+
+
+def score_row(row: Row, trial: Trial, given: InstanceSettings) -> list[float]:
+    """Return the scores of a row in one seed."""
+    model = change_model(start_model(trial), row)
+    kernels = build_windows if row.has_window else instance.build_kernels
+    with patch.object(instance, "build_kernels", kernels):
+        go_on(model, row, trial, replace(given, iterations=row.settings.iterations))
+        # The window was made for twice the iterations when it predicts.
+        iterations = row.settings.iterations * (2 if row.has_window else 1)
+        recipe = replace(
+            model.recipe, prediction=replace(model.recipe.prediction, iterations=iterations)
+        )
+        return score_model(replace(model, recipe=recipe), trial)
+
+
+def start_model(trial: Trial) -> PanopticModel:
+    """Return the semantic network and detector of a seed, trained once."""
+    labels, run = trial.folder / "labels", trial.folder / "run"
+    recipe = decide_completeness(trial.study.recipe, trial.study.dataset.format)
+    request = LabelRequest(
+        source=trial.study.dataset.train_source,
+        labels=trial.kind_of,
+        recipe=recipe,
+        seed=trial.seed,
+        box_labels=trial.study_folder / "box_labels",
+    )
+    pseudo_label(request, labels)
+    train(labels, trial.study.dataset.train_source, recipe, trial.seed, run)
+    return load_model(run)
+
+
+def change_model(model: PanopticModel, row: Row) -> PanopticModel:
+    """Return the model with the row's subnetwork, its weights as training would begin."""
+    recipe = replace(model.recipe, instance=row.settings)
+    subnetwork = InstanceSubnetwork(model.categories, row.settings).to(model.device)
+    return replace(
+        model, recipe=recipe, semantic=copy.deepcopy(model.semantic), instance=subnetwork
+    )
+
+
+def go_on(model: PanopticModel, row: Row, trial: Trial, stage: InstanceSettings) -> None:
+    """Train what the row says, all rows on the same batches and for the same steps."""
+    if row.training == "none":
+        return
+    label_set = read_label_set(trial.folder / "labels")
+    photos = open_source(trial.study.dataset.train_source)
+    groups = read_examples(label_set, photos, model.recipe.images.max_side)
+    boxed = [group for group in groups if group[0].has_boxes]
+    batches = draw_batches(boxed, model.recipe, trial.seed, "instance", model.device)
+    if row.training == "semantic":
+        model.semantic.eval()
+        descend(
+            model.semantic.parameters(), batches, apart(model), model.recipe.descent, stage, "apart"
+        )
+        return
+    if row.training == "weights":
+        model.semantic.requires_grad_(False)
+    _, course = train_instance(model, batches)
+    if row.training == "all":
+        names = [name for name, _ in model.instance.named_parameters()]
+        ends = [f"{a:.2f} -> {b:.2f}" for a, b in zip(course[0], course[-1], strict=True)]
+        typer.echo(f"{row.name}: {dict(zip(names, ends, strict=True))}")
+
+
+def apart(model: PanopticModel) -> Callable[[Batch], Tensor]:
+    """Return the semantic network's own loss."""
+
+    def loss_of(batch: Batch) -> Tensor:
+        return semantic_loss(model.semantic(batch.images), batch.classes)
+
+    return loss_of
+
+
+def score_model(model: PanopticModel, trial: Trial) -> list[float]:
+    """Return the scores, in [0, 1], on the photos of the study."""
+    source = trial.study.dataset.val_source
+    truth, dataset = read_truth(source), open_source(source)
+    images = []
+    for image, label in zip(dataset.images[: source.max_images], truth, strict=True):
+        found = predict(model, dataset.read_photo(image), image.image_id)
+        prediction = to_runs(found.label)
+        overlaps = measure_overlaps(label, prediction, dataset.categories)
+        images.append(score_overlaps(overlaps, prediction, found.scores, len(dataset.categories)))
+    thresholds = THRESHOLDS[trial.study.ap_thresholds]
+    rates = measure(images, dataset.categories, ("pq", "ap"), thresholds, all_groups=True).rates
+    mean = len(dataset.categories)
+    return [float(rates[name][mean]) for name in SCORES]
+
+
+def print_table(rows: Sequence[Row], scores: NDArray[np.float64]) -> None:
+    """Print a Markdown row for each row of (seeds, rows, scores) percent."""
+    typer.echo("| | " + " | ".join(f"{name} | over the first" for name in SCORES) + " |")
+    typer.echo("|---" * (1 + 2 * len(SCORES)) + "|")
+    for place, row in enumerate(rows):
+        cells = []
+        for values, first in zip(scores[:, place].T, scores[:, 0].T, strict=True):
+            cells += [f"{values.mean():.1f}", describe_difference(values - first)]
+        typer.echo(f"| {row.name} | " + " | ".join(cells) + " |")
+
+
+def describe_difference(differences: NDArray[np.float64]) -> str:
+    """Return the mean of one difference a seed, with its 95 % interval."""
+    count = len(differences)
+    if count < 2 or not differences.any():
+        return f"{differences.mean():+.1f}"
+    half = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)
+    return f"{differences.mean():+.1f} +- {half:.1f}"
+
+
+if __name__ == "__main__":
+    typer.run(main)
