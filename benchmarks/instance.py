@@ -57,6 +57,8 @@ class Row:
     settings: InstanceSettings
     training: str = "none"
     """`none`, `semantic` (by its own loss), `weights` (the four alone), or `all`."""
+    predicting: int | None = None
+    """Iterations when it predicts; those of the settings when absent."""
     has_window: bool = False
 
 
@@ -143,12 +145,29 @@ def list_rows(given: InstanceSettings) -> list[Row]:
     )
     return [
         Row(name="unaries alone", settings=plain),
-        Row(name="9 x 9 window", settings=window, has_window=True),
-        Row(name="9 x 9 window, end to end", settings=window, has_window=True, training="all"),
+        Row(name="9 x 9 window", settings=window, has_window=True, predicting=10),
+        Row(
+            name="9 x 9 window, end to end",
+            settings=window,
+            has_window=True,
+            training="all",
+            predicting=10,
+        ),
         Row(name="lattice", settings=given),
         Row(name="lattice, its four weights trained", settings=given, training="weights"),
         Row(name="lattice, semantics trained apart", settings=given, training="semantic"),
         Row(name="lattice, end to end", settings=given, training="all"),
+        Row(name="lattice, 10 iterations", settings=given, predicting=10),
+        Row(
+            name="lattice, semantics trained apart, 10 iterations",
+            settings=given,
+            training="semantic",
+            predicting=10,
+        ),
+        Row(
+            name="lattice, end to end, 10 iterations", settings=given, training="all", predicting=10
+        ),
+        Row(name="lattice, end to end, 5 iterations", settings=given, training="all", predicting=5),
         Row(name="unaries alone, semantics trained apart", settings=plain, training="semantic"),
     ]
 
@@ -188,8 +207,7 @@ def score_row(row: Row, trial: Trial, given: InstanceSettings) -> list[float]:
     kernels = build_windows if row.has_window else instance.build_kernels
     with patch.object(instance, "build_kernels", kernels):
         go_on(model, row, trial, replace(given, iterations=row.settings.iterations))
-        # The window was made for twice the iterations when it predicts.
-        iterations = row.settings.iterations * (2 if row.has_window else 1)
+        iterations = row.settings.iterations if row.predicting is None else row.predicting
         recipe = replace(
             model.recipe, prediction=replace(model.recipe.prediction, iterations=iterations)
         )

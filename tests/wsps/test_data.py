@@ -57,6 +57,7 @@ def test_a_random_view_keeps_photo_maps_and_boxes_together(
     view = augment(example, crop_size_wh, (scale, scale), np.random.default_rng(seed))
     assert view.photo.shape == (crop_size_wh[1], crop_size_wh[0], 3)
     assert view.classes.shape == view.instances.shape == view.photo.shape[:2]
+    assert view.photo_side == scale * WIDTH
     known = view.classes != IGNORE_INDEX
     seen = min(crop_size_wh[0], scale * WIDTH) * min(crop_size_wh[1], scale * HEIGHT)
     assert known.sum() == seen

@@ -114,3 +114,25 @@ def test_a_photo_without_any_label_is_void():
     assert (prediction.label.segment_map == VOID).all()
     assert prediction.label.segments == ()
     assert prediction.scores == {}
+
+
+class Recorder(nn.Module):
+    """Notes of which photo's longer side the subnetwork is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides: list[list[int]] = []
+        self.network = InstanceSubnetwork(CATEGORIES, GREEDY)
+
+    def forward(self, semantic: Tensor, images: Tensor, sides: Tensor, *rest: Any) -> Any:
+        self.sides.append(sides.tolist())
+        return self.network(semantic, images, sides, *rest)
+
+
+def test_kernels_follow_the_longer_side_of_the_photo_that_the_network_sees():
+    recipe = Recipe(images=ImageSettings(max_side=48), instance=GREEDY)
+    recorder = Recorder()
+    model = replace(build_model(recipe, CATEGORIES, 3, CPU), instance=cast(Any, recorder))
+    for height, width in ((20, 40), (60, 96), (96, 60)):
+        predict(model, np.zeros((height, width, 3), dtype=np.uint8), 1)
+    assert recorder.sides == [[40], [48], [48]]

@@ -45,6 +45,7 @@ def test_a_label_gives_classes_instances_and_boxes_but_no_target_for_a_group():
     assert example.boxes_xyxy.tolist() == [[0, 0, 3, 2]]
     assert example.box_classes.tolist() == [3]
     assert example.has_boxes
+    assert example.photo_side == 4
     assert not make_example(PHOTO, STREET, None, CATEGORIES).has_boxes
 
 

@@ -29,7 +29,12 @@ PART_BYTES = {"cpu": 2**25, "cuda": 2**28}
 It bounds the memory: a lattice has up to d + 1 times the rows of an image. On a CPU larger arrays
 are slower, because the C library takes them anew from the system for each sum."""
 
-_LARGEST_KEY = 2**62
+_TOO_NARROW = "the Gaussian is too narrow for the range of the features: widen it"
+
+_LARGEST_NUMBER = 2**62
+
+_LARGEST_FEATURE = 1e5
+"""Beyond it single precision does not tell the corners of a simplex apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +113,21 @@ def build_lattice(features: Tensor, normalisation: str = "symmetric") -> Lattice
         normalisation: one of `NORMALISATIONS`.
 
     Raises:
-        ValueError: where the features span so many standard deviations that the lattice's points
-            cannot be numbered in 62 bits.
+        ValueError: where the features span so many standard deviations that single precision
+            cannot place them on the lattice, or 62 bits not number its points.
     """
     images, points, dimensions = features.shape
+    if not features.abs().max() <= _LARGEST_FEATURE:
+        raise ValueError(_TOO_NARROW)
     with torch.no_grad():
         corner, rank, nearness = _find_simplices(features.flatten(0, 1).t().contiguous())
-        image_of = torch.arange(images, device=features.device).repeat_interleave(points)
-        keys, strides = _number_corners(corner, rank, image_of)
-        (splat, cut), found = _splat_and_slice(keys, nearness)
-        blurs = tuple(_blur(found, strides, axis, features.dtype) for axis in range(dimensions + 1))
+        numbers, digits, remainder_digit = _number_corners(corner, rank, images)
+        splat, cut, found = _splat_and_slice(numbers, nearness)
+        # The next point on an axis is one up in all coordinates and d + 1 down in that of the axis:
+        # the next remainder, or after the last one remainder 0 with all coordinates one up.
+        is_last = found >= dimensions * remainder_digit
+        up = torch.where(is_last, sum(digits) - dimensions * remainder_digit, remainder_digit)
+        blurs = tuple(_blur(found, up - down, features.dtype) for down in digits)
         ones = features.new_ones(images * points, 1)
         row_sums = _apply(ones, (splat, *blurs, cut))[:, 0]
         if normalisation == "symmetric":
@@ -195,89 +205,83 @@ def _find_simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return corner.to(torch.int64), rank, nearness
 
 
-def _number_corners(
-    corner: Tensor, rank: Tensor, image_of: Tensor
-) -> tuple[list[Tensor], list[int]]:
-    """Return one number for each corner of each point's simplex, and what a step changes in it.
+def _number_corners(corner: Tensor, rank: Tensor, images: int) -> tuple[Tensor, list[int], int]:
+    """Return a number for each corner of each point's simplex, and what its digits count.
 
-    The d + 1 corners of a simplex have the remainders 0 to d; corners of different remainders are
-    never the same, and their numbers lie in different tensors (P,) of the list. A corner's
-    coordinates but the first, which follows from the others, are the digits of its number; less 1
-    in coordinate k is less the k-th stride in the number.
+    The corners of a simplex have the remainders 0 to d, and corners of different remainders are
+    never the same: row r of the numbers, (d + 1, P), has those of remainder r, all less than those
+    of the next row. From the highest digit to the lowest a number has the remainder, the image,
+    and the corner's coordinates but the first, which follows from the others.
+
+    Coordinates count in steps of d + 1, of which the remainder is what is left. Returned are the
+    numbers, what 1 in each of the d + 1 coordinates is in them, and what 1 in the remainder is.
     """
-    sides = len(corner)
+    sides, points = corner.shape
     # A corner lies up to 1 below the first one, a neighbour up to 1 below or above that.
     lowest = corner.amin(dim=1, keepdim=True) - 2
     spans = (corner.amax(dim=1, keepdim=True) - lowest + 2).flatten().tolist()
-    strides = [0, 1]
-    for span in spans[1:]:
-        strides.append(strides[-1] * span)
-    images = strides.pop()
-    if images * (int(image_of[-1]) + 1) > _LARGEST_KEY:
-        raise ValueError("the Gaussian is too narrow for the range of the features: widen it")
-    stride = torch.tensor(strides, device=corner.device)[:, None]
-    number = ((corner - lowest) * stride).sum(dim=0) + images * image_of
-    by_rank = torch.empty_like(rank).scatter_(0, rank, stride.expand_as(rank))
-    numbers = [number]
+    digits = [0, 1]
+    for span in (*spans[1:], images):
+        digits.append(digits[-1] * span)
+    *along, image_digit, remainder_digit = digits
+    if remainder_digit * sides > _LARGEST_NUMBER:
+        raise ValueError(_TOO_NARROW)
+    device = corner.device
+    weight = torch.tensor(along, device=device)[:, None]
+    numbers = torch.empty(sides, points, dtype=torch.int64, device=device)
+    torch.sum((corner - lowest) * weight, dim=0, out=numbers[0])
+    numbers[0].view(images, -1).add_(image_digit * torch.arange(images, device=device)[:, None])
+    by_rank = torch.empty_like(rank).scatter_(0, rank, weight.expand_as(rank))
     for remainder in range(1, sides):
         # From one remainder to the next, the coordinate of the next lower rank wraps around.
-        numbers.append(numbers[-1] - by_rank[sides - remainder])
-    return numbers, strides
+        torch.sub(numbers[remainder - 1], by_rank[sides - remainder], out=numbers[remainder])
+    numbers += remainder_digit * torch.arange(sides, device=device)[:, None]
+    return numbers, along, remainder_digit
 
 
 def _splat_and_slice(
-    numbers: list[Tensor], nearness: Tensor
-) -> tuple[tuple[WeightedSums, WeightedSums], list[Tensor]]:
-    """Return both steps between points and lattice, and the lattice's points.
+    numbers: Tensor, nearness: Tensor
+) -> tuple[WeightedSums, WeightedSums, Tensor]:
+    """Return both steps between points and lattice, and the numbers of the lattice's points.
 
-    These are the different numbers of each remainder, sorted; a row of the lattice is a place in
-    their concatenation.
+    These (M,) are the different ones of the corners, sorted; a row of the lattice is a place
+    among them.
     """
-    sides, points = nearness.shape
-    device = nearness.device
-    place = torch.empty(points, sides, dtype=torch.int32, device=device)
-    orders, starts, found, rows = [], [], [], 0
-    for remainder, number in enumerate(numbers):
-        # Stable: the order of equal numbers decides the last bit of their sum.
-        ordered, order = torch.sort(number, stable=True)
-        is_new = torch.ones(points, dtype=torch.bool, device=device)
-        torch.ne(ordered[1:], ordered[:-1], out=is_new[1:])
-        first = torch.nonzero(is_new)[:, 0]
-        found.append(ordered[first])
-        place[order, remainder] = torch.cumsum(is_new, 0, dtype=torch.int32) + (rows - 1)
-        starts.append(first + remainder * points)
-        orders.append(order)
-        rows += len(first)
-    starts.append(torch.tensor([sides * points], device=device))
-    weights = torch.cat([near[order] for near, order in zip(nearness, orders, strict=True)])
+    sides, points = numbers.shape
+    device = numbers.device
+    # The rows apart: they share no number, and short sorts are faster. Stable, because the order
+    # of equal numbers decides the last bit of their sum.
+    ordered, order = torch.sort(numbers, dim=1, stable=True)
+    is_new = torch.ones(sides, points, dtype=torch.bool, device=device)
+    torch.ne(ordered[:, 1:], ordered[:, :-1], out=is_new[:, 1:])
+    first = torch.nonzero(is_new.flatten())[:, 0]
+    row = torch.cumsum(is_new.flatten(), 0, dtype=torch.int32).sub_(1).view(sides, points)
     splat = WeightedSums(
-        indices=torch.cat(orders).int(), starts=torch.cat(starts).int(), weights=weights
+        indices=order.flatten().int(),
+        starts=functional.pad(first, (0, 1), value=sides * points).int(),
+        weights=nearness.gather(1, order).flatten(),
     )
     cut = WeightedSums(
-        indices=place.flatten(),
+        indices=torch.empty_like(row).scatter_(1, order, row).t().flatten(),
         starts=torch.arange(0, sides * points + 1, sides, dtype=torch.int32, device=device),
         weights=nearness.t().flatten(),
     )
-    return (splat, cut), found
+    return splat, cut, ordered.flatten()[first]
 
 
-def _blur(found: list[Tensor], strides: list[int], axis: int, dtype: torch.dtype) -> WeightedSums:
-    """Return the blur along an axis: a point itself and half of each neighbour that exists."""
-    sides, device = len(found), found[0].device
-    firsts = [0]
-    for numbers in found:
-        firsts.append(firsts[-1] + len(numbers))
-    rows = firsts[-1]
-    here, there = [], []
-    for remainder, numbers in enumerate(found):
-        after = (remainder + 1) % sides
-        # One up in all coordinates but d down in that of the axis; digits count in steps of d + 1.
-        wanted = numbers + ((sum(strides) if after == 0 else 0) - strides[axis])
-        place = torch.searchsorted(found[after], wanted).clamp_(max=len(found[after]) - 1)
-        exists = torch.nonzero(found[after][place] == wanted)[:, 0]
-        here.append(exists + firsts[remainder])
-        there.append(place[exists] + firsts[after])
-    one, next_one = torch.cat(here), torch.cat(there)
+def _blur(found: Tensor, step: Tensor, dtype: torch.dtype) -> WeightedSums:
+    """Return the blur along an axis: a point itself and half of each neighbour that exists.
+
+    Args:
+        found: (M,) numbers of the lattice's points, sorted.
+        step: (M,) what is to be added for the number of the next point on the axis.
+        dtype: of the weights.
+    """
+    rows, device = len(found), found.device
+    wanted = found + step
+    place = torch.searchsorted(found, wanted).clamp_(max=rows - 1)
+    one = torch.nonzero(found[place] == wanted)[:, 0]
+    next_one = place[one]
     # A row has itself, then the one before it on the axis, then the one after it.
     ends = torch.ones(rows, dtype=torch.int64, device=device)
     ends[one] += 1

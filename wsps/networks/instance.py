@@ -143,7 +143,7 @@ def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> Inst
                 functional.pad(torch.cat([found.class_indices, stuff_indices]), (0, none)),
                 functional.pad(torch.cat([found.scores.detach(), sure]), (0, none)),
                 functional.pad(
-                    torch.cat([found.boxes_xyxy.detach(), everywhere.expand(count, 4)]),
+                    torch.cat([found.boxes_xyxy, everywhere.expand(count, 4)]),
                     (0, 0, 0, none),
                 ),
                 torch.arange(longest, device=sure.device) < len(found),

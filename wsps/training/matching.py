@@ -51,8 +51,7 @@ def match_labels(
     # All pixels of an instance have one class, so that any of them tells it.
     classes = areas.new_zeros(len(instances)).scatter_(0, owner, true_classes[inside])
     is_same_class = labels.class_indices[image_of_instance] == classes[:, None]
-    may_match = labels.is_thing[image_of_instance] & is_same_class
-    ious = torch.where(may_match, overlaps.double() / unions, 0.0)
+    ious = torch.where(is_same_class, overlaps.double() / unions, 0.0)
     label_of = _assign(ious, image_of_instance).to(device)[owner]
     target[inside] = torch.where(label_of == UNMATCHED, target[inside], label_of)
     return target

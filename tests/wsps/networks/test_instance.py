@@ -265,6 +265,14 @@ def test_a_box_that_cuts_an_object_short_is_overcome_by_the_global_term():
         assert torch.equal(labels == 0, reaches)
 
 
+def test_what_all_pixels_say_is_heard_in_full_up_to_the_borders():
+    settings = replace(PLAIN, kernels=replace(SMALL_KERNELS, gaussian_weight=1.5))
+    log_q = run(subnetwork(settings), uniform_semantic(), noise_image(), detections(), 1)
+    q = torch.tensor([0.75, 0.25])
+    expected = (q.log() + (1.5 + 4.0) * q).log_softmax(dim=0)
+    torch.testing.assert_close(log_q, expected[:, None, None].expand(2, 12, 16), atol=1e-4, rtol=0)
+
+
 def test_kernels_reach_less_far_in_a_photo_that_is_reduced():
     # One odd pixel in the middle of a line: how much its neighbours believe of it.
     semantic = torch.tensor([0.8, 0.2, 0.0, 0.0])[:, None, None].repeat(1, 1, 33)
@@ -286,7 +294,6 @@ def test_kernels_reach_less_far_in_a_photo_that_is_reduced():
 
 
 def test_the_colours_are_those_of_the_photo():
-    # 24 grey levels apart, 5 of a standard deviation: nothing passes; 2 levels apart nearly all.
     semantic = torch.tensor([0.7, 0.3, 0.0, 0.0])[:, None, None].repeat(1, 1, 8)
     semantic[:2, 0, 4:] = torch.tensor([[0.3], [0.7]])
     kernels = InstanceKernelSettings(gaussian_weight=0.0, bilateral_weight=4.0)
@@ -296,6 +303,9 @@ def test_the_colours_are_those_of_the_photo():
         grey = torch.where(torch.arange(8) < 4, 100.0, 100.0 + step)[None]
         return run(network, semantic, painted(grey), detections(), 1)[0, 0, 0].exp().item()
 
+    # 2.5 levels apart in three channels, 5 a standard deviation: exp(-3 / 8) = 0.687 is heard. So
+    # 0.593 of the message is of the like, 0.407 of the others: 4 * 0.4 * (0.593 - 0.407).
+    assert beliefs(2.5) == pytest.approx(1 / (1 + math.exp(-math.log(7 / 3) - 0.297)), abs=0.015)
     # By hand: log odds of log(7 / 3) and 4 * 0.4 more where only the like are heard, or 4 * 0.
     assert beliefs(40.0) == pytest.approx(1 / (1 + math.exp(-math.log(7 / 3) - 1.6)), abs=0.005)
     assert beliefs(0.0) == pytest.approx(0.7, abs=0.01)

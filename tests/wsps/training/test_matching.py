@@ -125,6 +125,19 @@ def test_pixels_of_a_label_outside_the_instance_are_in_the_union():
     assert target == [0, 0, 0, 0, 2, 2]
 
 
+def test_unknown_pixels_of_a_label_are_in_no_union():
+    # Label 1 has 3 of the instance's 5 pixels, and 10 that nobody knows: 3/5, not 3/15. Label 0
+    # has 2/5.
+    target = match(
+        predicted=[0] * 2 + [1] * 13,
+        label_classes=[CAR, CAR],
+        num_things=2,
+        classes=[CAR] * 5 + [IGNORE_INDEX] * 10,
+        instances=[1] * 5 + [0] * 10,
+    )
+    assert target == [1] * 5 + [NO] * 10
+
+
 def test_images_of_a_batch_are_matched_each_by_itself():
     # Both have an instance 1. The second image has one label less, and its road is label 1.
     target = match_labels(

@@ -1,0 +1,265 @@
+"""The dense CRF: build, filter, whole inference, and a step of the instance subnetwork.
+
+    OMP_NUM_THREADS=1 python benchmarks/crf.py [ROOT --format F] [--backbone resnet101]
+
+`pydensecrf` runs in turn with the lattice, on the same photos and probabilities. Without ROOT the
+photos are noisy patches of colour. It prints Markdown rows; `benchmarks/gpu.py` measures the same
+on a GPU.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import cv2
+import numpy as np
+import torch
+import typer
+from convert import Row, describe_machine
+from numpy.typing import NDArray
+
+from annotools.categories import CategorySet
+from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES
+from annotools.formats import read_dataset
+from annotools.records import Photo
+from wsps.crf.dense_crf import sharpen
+from wsps.crf.lattice import Lattice
+from wsps.crf.mean_field import build_kernels
+from wsps.data import normalise
+from wsps.device import choose_device
+from wsps.networks.backbone import build_backbone
+from wsps.networks.detector import Detections
+from wsps.networks.instance import InstanceSubnetwork
+from wsps.networks.pspnet import PSPNet
+from wsps.recipe import CRF_ENGINES, CrfSettings, InstanceSettings
+from wsps.training.losses import instance_loss, semantic_loss
+
+SIZE_HW = (427, 640)
+NUM_CLASSES = 21
+STEP_SIDE = 521
+"""Side of the paper's training crops (Li, Arnab, Torr 2018, sec. B.1)."""
+
+DETECTIONS = (10, 30, 100)
+CATEGORIES: CategorySet = CITYSCAPES_CATEGORIES
+REPEATS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Medians of some runs."""
+
+    seconds: float
+    cpu_seconds: float
+
+    def __str__(self) -> str:
+        return f"{1000 * self.seconds:.1f} ms (processor {1000 * self.cpu_seconds:.1f})"
+
+
+def main(
+    root: Annotated[Path | None, typer.Argument(help="A dataset's folder, for its photos.")] = None,
+    format_name: Annotated[str, typer.Option("--format", help="Its format.")] = "voc",
+    split: Annotated[str, typer.Option(help="Its split.")] = "train",
+    photos: Annotated[int, typer.Option(min=1, help="How many photos.")] = 6,
+    backbone: Annotated[str, typer.Option(help="Of the semantic step beside.")] = "small",
+) -> None:
+    """Measure and print Markdown rows."""
+    found = list(read_photos(root, format_name, split, photos))
+    typer.echo(f"{describe_machine()} torch {torch.__version__}, {torch.get_num_threads()} threads")
+    typer.echo("\n| figure | value | beside |\n| --- | --- | --- |")
+    for row in crf_rows(found, backbone):
+        typer.echo(f"| {row.figure} | {row.value} | {row.beside} |")
+
+
+def crf_rows(photos: list[Photo], backbone: str) -> Iterator[Row]:
+    """Yield all rows, on the device that `choose_device` gives."""
+    yield from filter_rows(photos[0])
+    yield from inference_rows(photos)
+    yield from step_rows(backbone)
+
+
+def read_photos(root: Path | None, format_name: str, split: str, count: int) -> Iterator[Photo]:
+    """Yield photos of one size, enlarged or reduced to it."""
+    size_wh = SIZE_HW[::-1]
+    if root is None:
+        for seed in range(count):
+            rng = np.random.default_rng(seed)
+            patches = rng.integers(0, 256, (9, 13, 3), dtype=np.uint8)
+            photo = cv2.resize(patches, size_wh, interpolation=cv2.INTER_NEAREST)
+            yield np.clip(photo + rng.normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
+        return
+    dataset = read_dataset(format_name, root, split)
+    for image in dataset.images[:count]:
+        yield cv2.resize(dataset.read_photo(image), size_wh, interpolation=cv2.INTER_AREA)
+
+
+def filter_rows(photo: Photo) -> Iterator[Row]:
+    """Measure one kernel of each sort: made once, then filtering some channels."""
+    device, settings = choose_device(), CrfSettings()
+    colours = torch.from_numpy(photo.astype(np.float32)).to(device).permute(2, 0, 1)[None]
+
+    def build() -> tuple[Lattice, Lattice]:
+        kernels = build_kernels(colours, settings, torch.ones(1, device=device), "symmetric")
+        assert [len(kernel.chain) for kernel in kernels] == [5, 8]
+        return kernels
+
+    yield Row(figure="both kernels of a photo, made", value=str(measure(build)))
+    for name, kernel in zip(("Gaussian", "bilateral"), build(), strict=True):
+        rows = f"{kernel.splat.num_rows} lattice points"
+        for channels in (16, 21, 32):
+            values = torch.rand(photo[..., 0].size, channels, device=device)
+            cost = measure(lambda kernel=kernel, values=values: kernel.filter(values))
+            yield Row(figure=f"{name}, {channels} channels", value=str(cost), beside=rows)
+
+
+def inference_rows(photos: list[Photo]) -> Iterator[Row]:
+    """Measure 10 iterations with both engines in turn, and how far their classes agree."""
+    costs: dict[str, list[Cost]] = {engine: [] for engine in CRF_ENGINES}
+    shares = []
+    for seed, photo in enumerate(photos):
+        probabilities = rough_probabilities(seed)
+        classes = []
+        for engine in CRF_ENGINES:
+            settings = CrfSettings(engine=engine)
+
+            def infer(settings: CrfSettings = settings) -> NDArray[np.float32]:
+                return sharpen(photo, probabilities, settings)  # noqa: B023
+
+            costs[engine].append(measure(infer))
+            classes.append(infer().argmax(axis=0))
+        shares.append(np.mean(classes[0] == classes[1]))
+    for engine, measured in costs.items():
+        cost = Cost(
+            seconds=median(c.seconds for c in measured),
+            cpu_seconds=median(c.cpu_seconds for c in measured),
+        )
+        yield Row(figure=f"10 iterations, {NUM_CLASSES} classes, {engine}", value=str(cost))
+    ratios = [a.seconds / b.seconds for a, b in zip(*(costs[e] for e in CRF_ENGINES), strict=True)]
+    yield Row(
+        figure="lattice in times of pydensecrf, by photo",
+        value=", ".join(f"{ratio:.2f}" for ratio in ratios),
+        beside=f"one class on {100 * np.mean(shares):.3f} %, at least {100 * min(shares):.3f} %",
+    )
+
+
+def rough_probabilities(seed: int) -> NDArray[np.float32]:
+    """Of classes in smooth patches, as a network with a coarse output gives them."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(size=(NUM_CLASSES, 11, 16)).astype(np.float32)
+    large = [cv2.resize(3 * c, SIZE_HW[::-1], interpolation=cv2.INTER_CUBIC) for c in coarse]
+    powers = np.exp(np.stack(large))
+    return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
+
+
+def step_rows(backbone: str, fast: bool = False) -> Iterator[Row]:
+    """Measure training steps on one crop, each in a process of its own.
+
+    Args:
+        backbone: of the semantic network.
+        fast: whether a GPU may round the factors of products to 10 bits (TF32).
+    """
+    where = f"{backbone}, batch 1, {STEP_SIDE} x {STEP_SIDE}, {'TF32' if fast else 'fp32'}"
+    alone, memory = in_own_process(backbone, None, fast)
+    yield Row(figure=f"semantic step, {where}", value=str(alone), beside=f"{memory:.0f} MiB")
+    for count in DETECTIONS:
+        cost, memory = in_own_process(backbone, count, fast)
+        yield Row(
+            figure=f"instance step, {count} detections given, {where}",
+            value=str(cost),
+            beside=f"{memory:.0f} MiB, {cost.seconds / alone.seconds:.2f} semantic steps",
+        )
+
+
+def training_step(backbone: str, count: int | None) -> Cost:
+    """Measure forward and backward on one crop.
+
+    Args:
+        backbone: of the semantic network.
+        count: of detections, for the instance step; None for the semantic one.
+    """
+    device = choose_device()
+    torch.manual_seed(0)
+    photo = cv2.resize(next(read_photos(None, "", "", 1)), (STEP_SIDE, STEP_SIDE))
+    images = normalise(photo).to(device)[None]
+    network = PSPNet(build_backbone(backbone), len(CATEGORIES)).to(device).eval()
+    settings = InstanceSettings(steps=1, learning_rate=1e-3)
+    subnetwork = InstanceSubnetwork(CATEGORIES, settings).to(device)
+    sides = torch.tensor([STEP_SIDE], device=device)
+    detections, instances, classes = some_cars(count or 1, device)
+
+    def step() -> None:
+        for parameter in (*network.parameters(), *subnetwork.parameters()):
+            parameter.grad = None
+        logits = network(images)
+        if count is None:
+            torch.autograd.backward(semantic_loss(logits, classes))
+            return
+        semantic = logits.softmax(dim=1)
+        marginals = subnetwork(semantic, images, sides, [detections], settings.iterations)
+        torch.autograd.backward(instance_loss(marginals, classes, instances))
+
+    return measure(step)
+
+
+def some_cars(count: int, device: torch.device) -> tuple[Detections, torch.Tensor, torch.Tensor]:
+    """Return boxes all over a crop, and a truth that has each of them as a car on a road."""
+    class_index = CATEGORIES.thing_indices[0]
+    corners = torch.rand(count, 2) * (STEP_SIDE - 100)
+    boxes = torch.cat([corners, corners + 20 + 80 * torch.rand(count, 2)], dim=1)
+    instances = torch.zeros(1, STEP_SIDE, STEP_SIDE, dtype=torch.int32)
+    for number, (x0, y0, x1, y1) in enumerate(boxes.int().tolist(), start=1):
+        instances[0, y0:y1, x0:x1] = number
+    classes = torch.where(instances > 0, class_index, CATEGORIES.stuff_indices[0])
+    detections = Detections(
+        boxes_xyxy=boxes.to(device),
+        class_indices=torch.full((count,), class_index, device=device),
+        scores=torch.rand(count, device=device),
+    )
+    return detections, instances.to(device), classes.to(device)
+
+
+def measure(function: Callable[[], object]) -> Cost:
+    """Return the medians of some runs after a first one."""
+    is_gpu = choose_device().type == "cuda"
+    times = []
+    for _ in range(1 + REPEATS):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        function()
+        if is_gpu:
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - start, time.process_time() - cpu_start))
+    return Cost(
+        seconds=median(seconds for seconds, _ in times[1:]),
+        cpu_seconds=median(seconds for _, seconds in times[1:]),
+    )
+
+
+def in_own_process(backbone: str, count: int | None, fast: bool) -> tuple[Cost, float]:
+    """Return the cost of a step, and the MiB that it took on top of a process that imports this."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(_with_memory, backbone, count, fast).result()
+
+
+def _with_memory(backbone: str, count: int | None, fast: bool) -> tuple[Cost, float]:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = fast
+    before = _peak_mebibytes()
+    cost = training_step(backbone, count)
+    if choose_device().type == "cuda":
+        return cost, torch.cuda.max_memory_allocated() / 2**20
+    return cost, _peak_mebibytes() - before
+
+
+def _peak_mebibytes() -> float:
+    """Return the most memory that this process has had; `getrusage` gives its parent's as well."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    typer.run(main)
