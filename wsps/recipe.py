@@ -147,6 +147,10 @@ class InstanceSettings(StageSettings):
     """What the box term of eq. 2 counts when training begins, w1."""
     global_weight: float = 1.0
     """What its global term counts when training begins, w2."""
+    reach: float = 0.5
+    """How far beyond its box the global term of a detection goes, in widths and heights of the box;
+    a thousand covers any photo, as in the paper. Where many detections have one class, those far
+    away would leave each one only a small share of every pixel."""
     soften_scores: bool = True
     """Whether the score s of a detection counts as sigmoid(2 s - 1) in the box term."""
     kernels: InstanceKernelSettings = field(default_factory=InstanceKernelSettings)
@@ -166,8 +170,8 @@ class InstanceSettings(StageSettings):
             raise RecipeError("box_weight and global_weight must be at least 0")
         if not self.box_weight + self.global_weight > 0:
             raise RecipeError("box_weight and global_weight must not both be 0")
-        if not 0 <= self.weights_rate < math.inf:
-            raise RecipeError("weights_rate must be at least 0")
+        if not (0 <= self.weights_rate < math.inf and 0 <= self.reach < math.inf):
+            raise RecipeError("weights_rate and reach must be at least 0")
         if not 0 <= self.score_threshold <= 1:
             raise RecipeError("score_threshold must be within 0 and 1")
 
@@ -176,8 +180,8 @@ class InstanceSettings(StageSettings):
 class PredictionSettings:
     """How a trained model predicts."""
 
-    iterations: int = 3
-    """Mean-field iterations (Arnab and Torr 2017 use 10)."""
+    iterations: int = 10
+    """Mean-field iterations, as in Arnab and Torr 2017; the released network has 3."""
 
     def __post_init__(self) -> None:
         if self.iterations < 0:

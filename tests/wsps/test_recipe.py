@@ -57,7 +57,10 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
         ({"instance": {"iterations": -1}}, "^file: instance: iterations must be at least 0 and"),
         ({"instance": {"max_detections": 0}}, "^file: instance: .*max_detections at least 1"),
         ({"instance": {"box_weight": -1.0}}, "^file: instance: box_weight and global_weight must"),
-        ({"instance": {"weights_rate": math.inf}}, "^file: instance: weights_rate must be"),
+        (
+            {"instance": {"weights_rate": math.inf}},
+            "^file: instance: weights_rate and reach must be",
+        ),
         (
             {"instance": {"box_weight": 0.0, "global_weight": 0.0}},
             "^file: instance: box_weight and global_weight must not both be 0",

@@ -125,8 +125,10 @@ class InstanceSubnetwork(nn.Module):
         if self.background_index is not None:
             scores = scores.masked_fill(labels.class_indices == self.background_index, 0.0)
         box_term = scores[:, :, None, None] * class_probability * inside
+        # Deviation from the paper: its global term knows no distance.
+        near = boxes_to_masks(grow_boxes(labels, self.settings.reach), semantic.shape[2:])
         by_box = functional.softplus(self.box_weight) * box_term
-        return by_box + functional.softplus(self.global_weight) * class_probability
+        return by_box + functional.softplus(self.global_weight) * class_probability * near
 
 
 def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> InstanceLabels:
@@ -160,6 +162,13 @@ def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> Inst
         is_thing=is_thing,
         is_label=is_label,
     )
+
+
+def grow_boxes(labels: InstanceLabels, reach: float) -> Tensor:
+    """Return the (B, L, 4) boxes with `reach` times their sides more on each side; stuff's stay."""
+    margins = reach * (labels.boxes_xyxy[..., 2:] - labels.boxes_xyxy[..., :2])
+    grown = labels.boxes_xyxy + torch.cat([-margins, margins], dim=-1)
+    return torch.where(labels.is_thing[..., None], grown, labels.boxes_xyxy)
 
 
 def boxes_to_masks(boxes_xyxy: Tensor, size_hw: Sequence[int]) -> Tensor:

@@ -35,6 +35,7 @@ PLAIN = InstanceSettings(
     box_weight=0.7,
     global_weight=0.3,
     soften_scores=False,
+    reach=1000.0,
     kernels=NO_KERNELS,
 )
 """Unary terms alone, with weights that differ."""
@@ -271,6 +272,20 @@ def test_what_all_pixels_say_is_heard_in_full_up_to_the_borders():
     q = torch.tensor([0.75, 0.25])
     expected = (q.log() + (1.5 + 4.0) * q).log_softmax(dim=0)
     torch.testing.assert_close(log_q, expected[:, None, None].expand(2, 12, 16), atol=1e-4, rtol=0)
+
+
+def test_the_global_term_goes_as_far_as_asked_in_sides_of_the_box():
+    one_car = detections(([6.0, 4.0, 10.0, 6.0], 0.5))
+    network = subnetwork(replace(PLAIN, reach=0.5))
+    q = run(network, uniform_semantic(), noise_image(), one_car).exp()
+    # 2 pixels more to the left and right, 1 more above and below.
+    assert (q[0] > 0.1).nonzero().tolist() == [[y, x] for y in range(3, 7) for x in range(4, 12)]
+    assert q[:, 3, 4].tolist() == pytest.approx([0.18 / 0.58, 0.3 / 0.58, 0.1 / 0.58], rel=1e-4)
+    assert q[:, 3, 3].tolist() == pytest.approx([0.0, 0.75, 0.25], abs=1e-4)
+    # At 0 it ends with the box; stuff is everywhere all the same.
+    q = run(subnetwork(replace(PLAIN, reach=0.0)), uniform_semantic(), noise_image(), one_car).exp()
+    assert (q[0] > 0.1).nonzero().tolist() == [[y, x] for y in (4, 5) for x in range(6, 10)]
+    assert q.isfinite().all()
 
 
 def test_kernels_reach_less_far_in_a_photo_that_is_reduced():
