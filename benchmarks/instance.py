@@ -40,13 +40,21 @@ from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
-from wsps.recipe import InstanceKernelSettings, InstanceSettings, decide_completeness
+from wsps.recipe import InstanceSettings, decide_completeness
 from wsps.training.loop import descend
 from wsps.training.losses import semantic_loss
 from wsps.training.stages import draw_batches, train_instance
 from wsps.training.train import load_model, train
 
 SCORES = ("pq", "ap_vol")
+
+PAIRS = (
+    ("lattice", "9 x 9 window"),
+    ("lattice, end to end", "9 x 9 window, end to end"),
+    ("lattice, end to end", "lattice, semantics trained apart"),
+    ("lattice, its four weights trained", "lattice"),
+)
+"""Rows whose difference is printed too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,7 @@ class Row:
     training: str = "none"
     """`none`, `semantic` (by its own loss), `weights` (the four alone), or `all`."""
     predicting: int | None = None
-    """Iterations when it predicts; those of the settings when absent."""
+    """Iterations when it predicts; those of the study when absent."""
     has_window: bool = False
 
 
@@ -129,75 +137,64 @@ def main(
     scores = np.array([[score_row(row, trial, given) for row in rows] for trial in trials])
     typer.echo(f"{describe_machine()}; {mix}, {hours:g} h, {len(trials)} seeds; percent")
     print_table(rows, 100 * scores)
+    for more, less in () if ladder else PAIRS:
+        names = [row.name for row in rows]
+        paired = 100 * (scores[:, names.index(more)] - scores[:, names.index(less)])
+        told = [f"{n} {describe_difference(d)}" for n, d in zip(SCORES, paired.T, strict=True)]
+        typer.echo(f"{more} less {less}: {', '.join(told)}")
 
 
 def list_rows(given: InstanceSettings) -> list[Row]:
     """Return the main comparison, in the study's own settings of the subnetwork."""
-    plain = replace(given, iterations=0)
     window = replace(
         given,
         iterations=5,
         box_weight=1.0,
         global_weight=0.2,
+        reach=1000.0,
         soften_scores=False,
         kernels=replace(given.kernels, gaussian_weight=0.5, bilateral_weight=1.5),
         weights_rate=1.0,
     )
     return [
-        Row(name="unaries alone", settings=plain),
-        Row(name="9 x 9 window", settings=window, has_window=True, predicting=10),
-        Row(
-            name="9 x 9 window, end to end",
-            settings=window,
-            has_window=True,
-            training="all",
-            predicting=10,
-        ),
+        Row(name="unaries alone", settings=given, predicting=0),
+        Row(name="9 x 9 window", settings=window, has_window=True),
+        Row(name="9 x 9 window, end to end", settings=window, has_window=True, training="all"),
         Row(name="lattice", settings=given),
         Row(name="lattice, its four weights trained", settings=given, training="weights"),
         Row(name="lattice, semantics trained apart", settings=given, training="semantic"),
         Row(name="lattice, end to end", settings=given, training="all"),
-        Row(name="lattice, 10 iterations", settings=given, predicting=10),
-        Row(
-            name="lattice, semantics trained apart, 10 iterations",
-            settings=given,
-            training="semantic",
-            predicting=10,
-        ),
-        Row(
-            name="lattice, end to end, 10 iterations", settings=given, training="all", predicting=10
-        ),
-        Row(name="lattice, end to end, 5 iterations", settings=given, training="all", predicting=5),
-        Row(name="unaries alone, semantics trained apart", settings=plain, training="semantic"),
     ]
 
 
 def list_ladder(given: InstanceSettings) -> list[Row]:
-    """Return variants of the settings that differ in one place from the authors' network."""
-    base = InstanceSettings(steps=given.steps, learning_rate=given.learning_rate)
-    base = replace(base, max_detections=given.max_detections)
-    kernels = InstanceKernelSettings
+    """Return variants that differ in one place from the study's own settings; none is trained."""
 
-    def row(name: str, **changes: object) -> Row:
-        return Row(name=name, settings=replace(base, **changes))
+    def row(name: str, predicting: int | None = None, **changes: object) -> Row:
+        return Row(name=name, settings=replace(given, **changes), predicting=predicting)
 
+    def kernels(name: str, **changes: float) -> Row:
+        return row(name, kernels=replace(given.kernels, **changes))
+
+    bilateral, gaussian = given.kernels.bilateral_sigma_xy, given.kernels.gaussian_sigma_xy
     return [
-        row("authors' values"),
-        row("5 iterations", iterations=5),
-        row("10 iterations", iterations=10),
-        row("scores as they are", soften_scores=False),
+        row("the study's settings"),
+        row("3 iterations", predicting=3),
+        row("reach 0.25", reach=0.25),
+        row("reach 1", reach=1.0),
+        row("reach 1000", reach=1000.0),
+        row("reach 1000, 3 iterations", predicting=3, reach=1000.0),
         row("w2 = 0.2", global_weight=0.2),
-        row("w2 = 0.2, scores as they are", global_weight=0.2, soften_scores=False),
-        row("no Gaussian", kernels=kernels(gaussian_weight=0.0)),
-        row("no bilateral", kernels=kernels(bilateral_weight=0.0)),
-        row("bilateral 8", kernels=kernels(bilateral_weight=8.0)),
-        row("bilateral 2", kernels=kernels(bilateral_weight=2.0)),
-        row("bilateral 24 pixels", kernels=kernels(bilateral_sigma_xy=24.5)),
-        row("bilateral 98 pixels", kernels=kernels(bilateral_sigma_xy=98.0)),
-        row("10 grey levels", kernels=kernels(bilateral_sigma_rgb=10.0)),
-        row("20 grey levels", kernels=kernels(bilateral_sigma_rgb=20.0)),
-        row("Gaussian 1 pixel", kernels=kernels(gaussian_sigma_xy=1.0)),
-        row("Gaussian 9 pixels", kernels=kernels(gaussian_sigma_xy=9.0)),
+        row("scores as they are", soften_scores=False),
+        kernels("no Gaussian", gaussian_weight=0.0),
+        kernels("no bilateral", bilateral_weight=0.0),
+        kernels("bilateral weight halved", bilateral_weight=given.kernels.bilateral_weight / 2),
+        kernels("bilateral weight doubled", bilateral_weight=given.kernels.bilateral_weight * 2),
+        kernels("bilateral reach halved", bilateral_sigma_xy=bilateral / 2),
+        kernels("bilateral reach doubled", bilateral_sigma_xy=bilateral * 2),
+        kernels("10 grey levels", bilateral_sigma_rgb=10.0),
+        kernels("Gaussian reach a third", gaussian_sigma_xy=gaussian / 3),
+        kernels("Gaussian reach tripled", gaussian_sigma_xy=gaussian * 3),
     ]
 
 
@@ -207,10 +204,10 @@ def score_row(row: Row, trial: Trial, given: InstanceSettings) -> list[float]:
     kernels = build_windows if row.has_window else instance.build_kernels
     with patch.object(instance, "build_kernels", kernels):
         go_on(model, row, trial, replace(given, iterations=row.settings.iterations))
-        iterations = row.settings.iterations if row.predicting is None else row.predicting
-        recipe = replace(
-            model.recipe, prediction=replace(model.recipe.prediction, iterations=iterations)
-        )
+        recipe = model.recipe
+        if row.predicting is not None:
+            prediction = replace(recipe.prediction, iterations=row.predicting)
+            recipe = replace(recipe, prediction=prediction)
         return score_model(replace(model, recipe=recipe), trial)
 
 
