@@ -119,7 +119,7 @@ def resize_example(example: TrainingExample, scale: float) -> TrainingExample:
     return replace(
         example,
         photo=photo,
-        photo_side=round(example.photo_side * scale),
+        photo_side=max(1, round(example.photo_side * scale)),
         classes=resize_map(example.classes, size).astype(np.uint8),
         instances=resize_map(example.instances, size).astype(np.int32),
         boxes_xyxy=example.boxes_xyxy * factors,

@@ -89,6 +89,18 @@ class StageSettings:
             raise RecipeError("steps must be at least 0 and learning_rate above 0")
 
 
+MIN_SIGMA = 0.1
+"""Least reach of a kernel, in pixels or grey levels; with less no pixel sees another one."""
+
+MAX_WEIGHT = 1e4
+"""Largest weight of a kernel or a term: single precision holds what follows from it."""
+
+
+def _check_weight(name: str, weight: float) -> None:
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise RecipeError(f"{name} must be between 0 and {MAX_WEIGHT:g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class KernelSettings:
     """The two Gaussian kernels by which pixels of one photo make each other's label likely."""
@@ -105,12 +117,12 @@ class KernelSettings:
     """Their reach in pixels."""
 
     def __post_init__(self) -> None:
-        sigmas = (self.bilateral_sigma_xy, self.bilateral_sigma_rgb, self.gaussian_sigma_xy)
         # The chained comparisons are false for NaN as well, which TOML can write.
-        if not all(0 < sigma < math.inf for sigma in sigmas):
-            raise RecipeError("bilateral_sigma_xy, _rgb and gaussian_sigma_xy must be above 0")
-        if not all(0 <= w < math.inf for w in (self.bilateral_weight, self.gaussian_weight)):
-            raise RecipeError("bilateral_weight and gaussian_weight must be at least 0")
+        for name in ("bilateral_sigma_xy", "bilateral_sigma_rgb", "gaussian_sigma_xy"):
+            if not MIN_SIGMA <= getattr(self, name) < math.inf:
+                raise RecipeError(f"{name} must be at least {MIN_SIGMA}, and finite")
+        for name in ("bilateral_weight", "gaussian_weight"):
+            _check_weight(name, getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,12 +178,13 @@ class InstanceSettings(StageSettings):
         super().__post_init__()
         if self.iterations < 0 or self.max_detections < 1:
             raise RecipeError("iterations must be at least 0 and max_detections at least 1")
-        if not all(0 <= w < math.inf for w in (self.box_weight, self.global_weight)):
-            raise RecipeError("box_weight and global_weight must be at least 0")
+        for name in ("box_weight", "global_weight"):
+            _check_weight(name, getattr(self, name))
         if not self.box_weight + self.global_weight > 0:
             raise RecipeError("box_weight and global_weight must not both be 0")
-        if not (0 <= self.weights_rate < math.inf and 0 <= self.reach < math.inf):
-            raise RecipeError("weights_rate and reach must be at least 0")
+        for name in ("weights_rate", "reach"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise RecipeError(f"{name} must be at least 0, and finite")
         if not 0 <= self.score_threshold <= 1:
             raise RecipeError("score_threshold must be within 0 and 1")
 

@@ -6,6 +6,7 @@ Paper: Kraehenbuehl, Koltun 2011, used as in Li, Arnab, Torr 2018, sec. 3.4.
 import numpy as np
 from numpy.typing import NDArray
 
+from annotools.errors import name_place
 from annotools.records import Photo
 from wsps.device import choose_device
 from wsps.recipe import CrfSettings
@@ -26,13 +27,17 @@ def sharpen(
         photo: (H, W, 3) RGB, at least one pixel.
         probabilities: (K, H, W), in [0, 1].
         settings: of the CRF; without iterations only `MIN_PROBABILITY` changes anything.
+
+    Raises:
+        RecipeError: where a reach is far too small for the photo.
     """
     probabilities = np.maximum(probabilities, MIN_PROBABILITY)
-    if settings.engine == "pydensecrf":
-        from wsps.crf.reference import sharpen_by_reference
+    with name_place("refinement.crf"):
+        if settings.engine == "pydensecrf":
+            from wsps.crf.reference import sharpen_by_reference
 
-        return sharpen_by_reference(photo, probabilities, settings)
-    return _sharpen_on_lattice(photo, probabilities, settings)
+            return sharpen_by_reference(photo, probabilities, settings)
+        return _sharpen_on_lattice(photo, probabilities, settings)
 
 
 def _sharpen_on_lattice(

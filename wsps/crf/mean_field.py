@@ -72,13 +72,15 @@ def build_kernels(
         places / settings.bilateral_sigma_xy,
         colours.flatten(2).transpose(1, 2) / settings.bilateral_sigma_rgb,
     ]
-    try:
-        return (
-            build_lattice(near, normalisation),
-            build_lattice(torch.cat(alike, dim=2), normalisation),
-        )
-    except ValueError as error:
-        raise RecipeError(
-            f"bilateral_sigma_xy, bilateral_sigma_rgb or gaussian_sigma_xy is too small for photos "
-            f"of {width} x {height} pixels: raise it"
-        ) from error
+    found = []
+    for features, names in (
+        (near, "gaussian_sigma_xy is"),
+        (torch.cat(alike, dim=2), "bilateral_sigma_xy and bilateral_sigma_rgb are"),
+    ):
+        try:
+            found.append(build_lattice(features, normalisation))
+        except ValueError as error:
+            raise RecipeError(
+                f"{names} too small for photos of {width} x {height} pixels: raise one"
+            ) from error
+    return found[0], found[1]

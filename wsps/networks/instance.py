@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotools.categories import CategorySet
+from annotools.errors import name_place
 from wsps.crf.mean_field import build_kernels, infer_labels
 from wsps.data import IMAGE_STD
 from wsps.networks.detector import Detections
@@ -24,6 +25,10 @@ from wsps.recipe import PHOTO_SIDE, InstanceSettings
 
 EPSILON = 1e-6
 """Keeps the logarithm of eq. 2 finite where a label has no support."""
+
+NO_LABEL = -1e4
+"""Evidence for what is no label. Its belief is 0 beside any label, but in an image that has none at
+all the beliefs stay numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class InstanceLabels:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceMarginals:
-    """What mean field believes: `log_q` (B, L, H, W) over the labels, minus infinity for none."""
+    """What mean field believes: `log_q` (B, L, H, W) over the labels, about `NO_LABEL` for none."""
 
     log_q: Tensor
     labels: InstanceLabels
@@ -87,16 +92,20 @@ class InstanceSubnetwork(nn.Module):
             photo_sides: (B,) longer side, in pixels, of the photo that each image is a part of.
             detections: of each image; no gradient flows into them. May be empty.
             iterations: of mean field.
+
+        Raises:
+            RecipeError: where a kernel's reach is far too small for the images.
         """
         labels = list_labels(detections, self.get_buffer("stuff_indices"))
         support = self._support(semantic, labels)  # (B, L, H, W)
         evidence = torch.log(support + EPSILON)  # minus the energy of eq. 2
-        evidence = evidence.masked_fill(~labels.is_label[:, :, None, None], -math.inf)
+        evidence = evidence.masked_fill(~labels.is_label[:, :, None, None], NO_LABEL)
         by_pixel = evidence.flatten(2).transpose(1, 2).contiguous()  # (B, H W, L)
         deviation = images.new_tensor(IMAGE_STD)[:, None, None]
         colours = 255 * deviation * images.detach()
         scales = photo_sides.to(images.dtype) / PHOTO_SIDE
-        near, alike = build_kernels(colours, self.settings.kernels, scales, "after")
+        with name_place("instance.kernels"):
+            near, alike = build_kernels(colours, self.settings.kernels, scales, "after")
         kernels = [
             (near, functional.softplus(self.gaussian_weight)),
             (alike, functional.softplus(self.bilateral_weight)),
@@ -183,4 +192,5 @@ def boxes_to_masks(boxes_xyxy: Tensor, size_hw: Sequence[int]) -> Tensor:
 
 def _positive(value: float) -> nn.Parameter:
     """Return a weight whose softplus is a value of at least 0; at 0 it stays there."""
-    return nn.Parameter(torch.tensor(value).expm1().log())
+    # The logarithm of exp(value) - 1, which would overflow.
+    return nn.Parameter(value + torch.tensor(-value).expm1().neg().log())

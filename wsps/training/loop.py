@@ -56,12 +56,12 @@ def descend(
         loss = loss_of(next(batches))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
+        norm = nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
         # Weights that are not finite would be stored and predict nothing.
-        if not math.isfinite(losses[-1]):
+        if not (math.isfinite(losses[-1]) and math.isfinite(norm)):
             raise RecipeError(f"training of {name} diverged: lower its learning_rate")
     return losses
 

@@ -51,7 +51,9 @@ def match_labels(
     # All pixels of an instance have one class, so that any of them tells it.
     classes = areas.new_zeros(len(instances)).scatter_(0, owner, true_classes[inside])
     is_same_class = labels.class_indices[image_of_instance] == classes[:, None]
-    ious = torch.where(is_same_class, overlaps.double() / unions, 0.0)
+    # Where an image has no label at all, what is none has its pixels.
+    may_match = is_same_class & labels.is_label[image_of_instance]
+    ious = torch.where(may_match, overlaps.double() / unions, 0.0)
     label_of = _assign(ious, image_of_instance).to(device)[owner]
     target[inside] = torch.where(label_of == UNMATCHED, target[inside], label_of)
     return target

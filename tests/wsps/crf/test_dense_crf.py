@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from annotools.errors import RecipeError
 from annotools.formats import read_dataset
 from annotools.formats.scenes import world_dataset
 from annotools.scenes.world import SceneWorld
@@ -215,3 +216,15 @@ def test_both_engines_give_the_same_classes_on_real_photos(
         shares.append(agreement(photo, seed))
     assert min(shares) >= 0.99
     assert np.mean(shares) >= 0.999
+
+
+@BOTH
+def test_a_reach_that_is_too_small_for_the_photo_is_refused(engine: str):
+    probabilities = np.full((2, 1, 9000), 0.5, dtype=np.float32)
+    settings = CrfSettings(
+        engine=engine, bilateral_sigma_xy=0.1, bilateral_sigma_rgb=0.1, gaussian_sigma_xy=9.0
+    )
+    photo = np.random.default_rng(0).integers(0, 256, (1, 9000, 3), dtype=np.uint8)
+    photo[0, :2] = [[0, 255, 0], [255, 0, 255]]
+    with pytest.raises(RecipeError, match=r"^refinement\.crf: bilateral_sigma_xy.* too small for"):
+        sharpen(photo, probabilities, settings)

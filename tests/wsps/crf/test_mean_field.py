@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -129,7 +130,12 @@ def test_kernels_are_those_of_all_pairs_at_each_photos_scale():
 
 
 def test_a_reach_that_is_far_too_small_is_named():
-    narrow = InstanceKernelSettings(bilateral_sigma_xy=1e-6, bilateral_sigma_rgb=1e-6)
     photo = 255 * torch.rand(1, 3, 4, 6)
-    with pytest.raises(RecipeError, match="is too small for photos of 6 x 4 pixels: raise it"):
-        build_kernels(photo, narrow, torch.ones(1), "after")
+    narrow = replace(SMALL, bilateral_sigma_xy=0.1, bilateral_sigma_rgb=0.1)
+    # The photo is far smaller than those that the reaches are given for.
+    for scale, message in (
+        (1e-5, "gaussian_sigma_xy is too small for photos of 6 x 4 pixels: raise one"),
+        (1e-3, "bilateral_sigma_xy and bilateral_sigma_rgb are too small for photos of 6 x 4"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            build_kernels(photo, narrow, torch.tensor([scale]), "after")

@@ -10,12 +10,14 @@ from annotools.categories import Category, CategorySet
 from wsps.data import IMAGE_MEAN, IMAGE_STD
 from wsps.networks.detector import Detections
 from wsps.networks.instance import (
+    NO_LABEL,
     InstanceMarginals,
     InstanceSubnetwork,
     boxes_to_masks,
     list_labels,
 )
 from wsps.recipe import PHOTO_SIDE, InstanceKernelSettings, InstanceSettings
+from wsps.training.losses import instance_loss
 
 ROAD, SKY, CAR, BUS = 0, 1, 2, 3
 
@@ -146,6 +148,30 @@ def test_a_dataset_of_things_alone_may_have_no_label_at_all():
     assert log_q.shape == (0, 12, 16)
 
 
+def test_an_image_without_any_label_beside_one_with_some_stays_a_number():
+    things = CategorySet(categories=CATEGORIES.categories[2:])
+    network = subnetwork(replace(PLAIN, kernels=SMALL_KERNELS), things)
+    semantic = torch.full((2, 2, 12, 16), 0.5, requires_grad=True)
+    images = torch.stack([noise_image(), noise_image()])
+    found = [detections(class_index=0), detections(([2.0, 2.0, 9.0, 9.0], 0.8), class_index=0)]
+    result = network(semantic, images, torch.tensor([500, 500]), found, 3)
+    true_instances = torch.ones(2, 12, 16, dtype=torch.int32)
+    loss = instance_loss(result, torch.zeros(2, 12, 16, dtype=torch.int64), true_instances)
+    loss.backward()
+    assert loss.item() == 0.0  # One image explains nothing, the other has one label for all.
+    assert result.log_q.isfinite().all()
+    assert semantic.grad is not None
+    assert semantic.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite() for p in network.parameters())
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-6, 0.5, 88.0, 100.0, 1e4])
+def test_a_weight_starts_where_it_was_set(weight: float):
+    kernels = replace(SMALL_KERNELS, bilateral_weight=weight)
+    network = subnetwork(replace(PLAIN, kernels=kernels))
+    assert network.weights()[3].item() == pytest.approx(weight, rel=1e-3)
+
+
 def test_an_image_of_one_pixel():
     settings = replace(PLAIN, kernels=SMALL_KERNELS)
     log_q = run(
@@ -182,7 +208,7 @@ def test_a_batch_gives_what_each_image_gives_alone():
     for i, one in enumerate(found):
         alone = run(subnetwork(settings), semantic[i], images[i], one, 3, side=int(sides[i]))
         torch.testing.assert_close(together.log_q[i, : len(one) + 2], alone, atol=1e-5, rtol=0)
-        assert (together.log_q[i, len(one) + 2 :] == -math.inf).all()
+        assert (together.log_q[i, len(one) + 2 :] < NO_LABEL / 2).all()
 
 
 def test_permuting_detections_permutes_the_marginals():

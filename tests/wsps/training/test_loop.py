@@ -73,3 +73,23 @@ def test_no_steps_change_nothing_and_frozen_weights_stay():
 def test_an_unknown_optimizer_is_named():
     with pytest.raises(RecipeError, match="unknown optimizer 'lion': use adam or sgd"):
         run("lion", STAGE)
+
+
+def test_a_gradient_that_is_no_number_is_told():
+    weight = nn.Parameter(torch.zeros(()))
+
+    def loss_of(_: None) -> Tensor:
+        return (weight**2).sqrt() * 0.0  # The gradient of the root is infinite at 0.
+
+    with pytest.raises(RecipeError, match="training of toy diverged"):
+        descend([weight], itertools.repeat(None), loss_of, DescentSettings(), STAGE, "toy")
+
+
+def test_a_group_of_parameters_has_its_own_rate_and_decay():
+    first, second = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
+    groups = [{"params": [first]}, {"params": [second], "lr": 0.5, "weight_decay": 0.0}]
+    descent = DescentSettings(optimizer="sgd", weight_decay=0.1)
+    stage = StageSettings(steps=1, learning_rate=0.1)
+    descend(groups, itertools.repeat(None), lambda _: first + second, descent, stage, "toy")
+    assert first.item() == pytest.approx(1 - 0.1 * (1 + 0.1))
+    assert second.item() == pytest.approx(1 - 0.5)
