@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -95,12 +95,31 @@ class WindowKernel:
     def filter(self, values: Tensor) -> Tensor:
         """Return (P, L) values summed over the window."""
         images, height, width = self.shape
-        maps = values.view(images, height, width, -1).permute(0, 3, 1, 2)
+        maps = values.view(images, height, width, -1).permute(0, 3, 1, 2).contiguous()
+        message: Tensor = _WindowFilter.apply(maps, self)
+        return message.permute(0, 2, 3, 1).reshape(values.shape)
+
+
+class _WindowFilter(torch.autograd.Function):
+    """Sums written out: autograd would keep a padded map for each neighbour."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, window: WindowKernel) -> Tensor:
+        ctx.window = window
         padded = functional.pad(maps, (4,) * 4)
         message = torch.zeros_like(maps)
-        for (y, x), kernel in zip(self.offsets, self.kernel, strict=True):
-            message = message + kernel[:, None] * self._shift(padded, y, x)
-        return message.permute(0, 2, 3, 1).reshape(values.shape)
+        for (y, x), kernel in zip(window.offsets, window.kernel, strict=True):
+            message.addcmul_(kernel[:, None], window._shift(padded, y, x))
+        return message
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient, window = gradients[0].contiguous(), ctx.window
+        padded = functional.pad(torch.zeros_like(gradient), (4,) * 4)
+        for (y, x), kernel in zip(window.offsets, window.kernel, strict=True):
+            # This slice is a view: the addition goes back to the place of the neighbour.
+            window._shift(padded, y, x).addcmul_(kernel[:, None], gradient)
+        return window._shift(padded, 0, 0), None
 
 
 def build_windows(
