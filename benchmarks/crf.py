@@ -29,7 +29,7 @@ from annotools.formats import read_dataset
 from annotools.records import Photo
 from wsps.crf.dense_crf import sharpen
 from wsps.crf.lattice import Lattice
-from wsps.crf.mean_field import build_kernels
+from wsps.crf.mean_field import build_kernels, place_features
 from wsps.data import normalise
 from wsps.device import choose_device
 from wsps.networks.backbone import build_backbone
@@ -77,6 +77,7 @@ def main(
 
 def crf_rows(photos: list[Photo], backbone: str) -> Iterator[Row]:
     """Yield all rows, on the device that `choose_device` gives."""
+    yield from error_rows(photos)
     yield from filter_rows(photos[0])
     yield from inference_rows(photos)
     yield from step_rows(backbone)
@@ -95,6 +96,41 @@ def read_photos(root: Path | None, format_name: str, split: str, count: int) -> 
     dataset = read_dataset(format_name, root, split)
     for image in dataset.images[:count]:
         yield cv2.resize(dataset.read_photo(image), size_wh, interpolation=cv2.INTER_AREA)
+
+
+def error_rows(photos: list[Photo]) -> Iterator[Row]:
+    """Compare both kernels with all pairs of pixels, on the middle of each photo.
+
+    Labels are steps of 0 and 1, so that an error is one of a belief.
+    """
+    device, settings, side = choose_device(), CrfSettings(), 48
+    here = torch.ones(1, device=device)
+    errors: dict[str, list[float]] = {"Gaussian": [], "bilateral": []}
+    for photo in photos:
+        top, left = (size // 2 - side // 2 for size in photo.shape[:2])
+        crop = photo[top : top + side, left : left + side].astype(np.float32)
+        colours = torch.from_numpy(crop).to(device)
+        places = place_features(side, side, device)
+        near = places / settings.gaussian_sigma_xy
+        alike = [
+            places / settings.bilateral_sigma_xy,
+            colours.flatten(0, 1) / settings.bilateral_sigma_rgb,
+        ]
+        labels = torch.stack([places[:, 0] > 20, places[:, 1] > 30], dim=1).float()
+        kernels = build_kernels(colours.permute(2, 0, 1)[None], settings, here, "symmetric")
+        for name, features, kernel in zip(
+            errors, (near, torch.cat(alike, dim=1)), kernels, strict=True
+        ):
+            exact = torch.exp(-torch.cdist(features, features).square() / 2)
+            scale = exact.sum(dim=1).rsqrt()
+            expected = scale[:, None] * (exact @ (scale[:, None] * labels))
+            errors[name].append(float((kernel.filter(labels) - expected).abs().mean()))
+    for name, found in errors.items():
+        yield Row(
+            figure=f"{name}, mean error of a belief on {side} x {side} pixels",
+            value=f"{100 * np.mean(found):.2f} %",
+            beside=f"by photo at most {100 * max(found):.2f} %",
+        )
 
 
 def filter_rows(photo: Photo) -> Iterator[Row]:
