@@ -1,8 +1,10 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -201,7 +203,17 @@ def test_both_engines_give_the_same_classes_on_scenes():
     assert min(agreement(photo, seed) for seed, photo in enumerate(photos)) >= 0.999
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Several would wait for each other where other processes have the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("format_name", "folder", "split"),
     [("voc", ("voc", "VOCdevkit", "VOC2007"), "train"), ("coco-instances", ("coco",), "train2017")],
