@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -80,6 +81,7 @@ def crf_rows(photos: list[Photo], backbone: str) -> Iterator[Row]:
     yield from error_rows(photos)
     yield from filter_rows(photos[0])
     yield from inference_rows(photos)
+    yield from small_rows(photos[0])
     yield from step_rows(backbone)
 
 
@@ -189,6 +191,24 @@ def rough_probabilities(seed: int) -> NDArray[np.float32]:
     large = [cv2.resize(3 * c, SIZE_HW[::-1], interpolation=cv2.INTER_CUBIC) for c in coarse]
     powers = np.exp(np.stack(large))
     return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
+
+
+def small_rows(photo: Photo) -> Iterator[Row]:
+    """Measure both engines on the pixels of a box and of a small photo, with few classes."""
+    for (height, width), count in (((64, 64), 2), ((140, 250), 4)):
+        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        classes = rough_probabilities(0)[:count]
+        resized = np.stack([cv2.resize(c, (width, height)) for c in classes]) + 1e-3
+        probabilities = np.asarray(resized / resized.sum(axis=0), dtype=np.float32)
+        found = []
+        for engine in CRF_ENGINES:
+            settings = CrfSettings(engine=engine)
+            found.append(measure(partial(sharpen, small, probabilities, settings)))
+        yield Row(
+            figure=f"10 iterations, {count} classes, {width} x {height} pixels, lattice",
+            value=str(found[0]),
+            beside=f"pydensecrf {found[1]}",
+        )
 
 
 def step_rows(backbone: str, fast: bool = False) -> Iterator[Row]:

@@ -28,7 +28,7 @@ from annotools.formats.source import open_source
 from studies.runner import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
-from wsps.data import Batch
+from wsps.data import IMAGE_STD, Batch
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
@@ -127,7 +127,7 @@ def build_windows(
 ) -> tuple[WindowKernel, WindowKernel]:
     """Stand in for `wsps.crf.mean_field.build_kernels`."""
     images, _, height, width = colours.shape
-    deviations = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    deviations = torch.tensor(IMAGE_STD)[:, None, None]
     normalised = colours / (255 * deviations)
     return (
         WindowKernel(None, images, height, width),

@@ -150,7 +150,7 @@ those of Pascal VOC."""
 class InstanceSettings(StageSettings):
     """The stage of the instance subnetwork. Paper: Li, Arnab, Torr 2018, sec. 3.5.
 
-    What the paper leaves open has the value of the authors' released network.
+    What the paper leaves open has the value of the authors' released network; `reach` is our own.
     """
 
     iterations: int = 3

@@ -23,14 +23,14 @@ def infer_labels(
     reward for those that agree: with beliefs q an iteration is q <- softmax(evidence + sum w K q).
 
     Args:
-        evidence: (B, N, L) logarithms of the labels' support in N pixels of B images, minus
-            infinity where an image has no such label. The gradient flows into them.
+        evidence: (B, N, L) logarithms of the labels' support in N pixels of B images; minus
+            infinity is no label, of which a pixel must have another. The gradient flows into them.
         kernels: each with its weight w, into which the gradient flows; over the B N pixels.
         iterations: 0 leaves the evidence as it is, but for its sum.
     """
-    energy = evidence
-    if evidence.shape[-1] == 0:
+    if evidence.shape[-1] == 0:  # No label at all: nothing to filter.
         return evidence
+    energy = evidence
     for _ in range(iterations):
         beliefs = energy.softmax(dim=-1).flatten(0, 1)
         energy = evidence
