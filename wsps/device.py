@@ -1,4 +1,4 @@
-"""Choose where networks run. Torch is loaded by the function that needs it."""
+"""Choose where networks run, and in what precision. Torch is loaded by the function that needs it."""
 
 from typing import TYPE_CHECKING
 
@@ -10,4 +10,21 @@ def choose_device() -> "torch.device":
     """Return the GPU where there is one, else the processor."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Products of single precision may be rounded to 10 bits (TF32), which a GPU has units for.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def autocast(device: "torch.device", precision: str) -> "torch.autocast":
+    """Return the context in which networks compute with a precision of `PRECISIONS`.
+
+    Args:
+        device: where they run.
+        precision: `float32`, `bfloat16`, or `auto` for the latter on a GPU.
+    """
+    import torch
+
+    is_half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)

@@ -123,6 +123,7 @@ def make_example(
     """
     targets = [box for box in boxes or () if not box.is_group]
     return TrainingExample(
+        name=str(label.image_id),
         photo=photo,
         photo_side=max(photo.shape[:2]),
         classes=class_map(label, categories),

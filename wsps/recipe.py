@@ -6,6 +6,7 @@ under a minute.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 """Label kinds that the segmenter can learn from."""
 
 OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("cosine", "constant", "converged")
+PRECISIONS = ("auto", "float32", "bfloat16")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
 
@@ -64,17 +67,23 @@ class DescentSettings:
     """How every network descends its loss."""
 
     optimizer: str = "adam"
-    """`adam`, or the paper's `sgd` with momentum 0.9, which suits pretrained weights."""
+    """`adam`, or the paper's `sgd` with momentum, which suits pretrained weights."""
+    momentum: float = 0.9
+    """Of `sgd`. Paper: sec. B.1."""
     batch_size: int = 4
+    """Images of a step, over all processes."""
     weight_decay: float = 5e-4
+    precision: str = "auto"
+    """In what the networks compute: `float32`, or `bfloat16`, in which a GPU is faster; `auto` is
+    the latter on a GPU. Weights and losses have single precision in each case."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.weight_decay < math.inf:
             raise RecipeError("batch_size must be at least 1 and weight_decay at least 0")
-        if self.optimizer not in OPTIMIZERS:
-            raise RecipeError(
-                f"unknown optimizer {self.optimizer!r}: use {' or '.join(OPTIMIZERS)}"
-            )
+        if not 0 <= self.momentum < 1:
+            raise RecipeError("momentum must be at least 0 and below 1")
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_choice("precision", self.precision, PRECISIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +92,33 @@ class StageSettings:
 
     steps: int
     learning_rate: float
+    schedule: str = "cosine"
+    """`cosine` rises for a tenth of the steps and falls to 0; `constant` stays; `converged` stays
+    until the loss no longer falls, and goes on with a tenth, as in the paper, sec. B.1."""
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not 0 < self.learning_rate < math.inf:
             raise RecipeError("steps must be at least 0 and learning_rate above 0")
+        _check_choice("schedule", self.schedule, SCHEDULES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticSettings(StageSettings):
+    """The stage of the semantic network."""
+
+    round_rate: float = 1.0
+    """What the learning rate is multiplied with in each further round of labels; the paper halves
+    it on Cityscapes. Paper: sec. B.1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.round_rate <= 1:
+            raise RecipeError("round_rate must be above 0 and at most 1")
+
+
+def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise RecipeError(f"unknown {name} {value!r}: use {' or '.join(known)}")
 
 
 MIN_SIGMA = 0.1
@@ -166,6 +198,8 @@ class InstanceSettings(StageSettings):
     soften_scores: bool = True
     """Whether the score s of a detection counts as sigmoid(2 s - 1) in the box term."""
     kernels: InstanceKernelSettings = field(default_factory=InstanceKernelSettings)
+    end_to_end: bool = True
+    """Whether the semantic network learns as well, as in the paper, or the subnetwork alone."""
     weights_rate: float = 10.0
     """Learning rate of the subnetwork's own four weights, as a multiple of the stage's; they have
     no weight decay."""
@@ -248,8 +282,7 @@ class CrfSettings(KernelSettings):
         super().__post_init__()
         if self.iterations < 0:
             raise RecipeError("iterations must be at least 0")
-        if self.engine not in CRF_ENGINES:
-            raise RecipeError(f"unknown engine {self.engine!r}: use {' or '.join(CRF_ENGINES)}")
+        _check_choice("engine", self.engine, CRF_ENGINES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,8 +316,8 @@ class RefinementSettings:
             raise RecipeError("rounds, merge_rounds and fill_from_round must be at least 0")
         if not (0 <= self.min_score <= 1 and 0 <= self.fill_below <= 1):
             raise RecipeError("min_score and fill_below must be within 0 and 1")
-        if self.complete is not None and self.complete not in COMPLETE:
-            raise RecipeError(f"complete = {self.complete!r}: use {', '.join(COMPLETE)}")
+        if self.complete is not None:
+            _check_choice("complete", self.complete, COMPLETE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +331,7 @@ class Recipe:
     boxes: BoxSettings = field(default_factory=BoxSettings)
     tags: TagSettings = field(default_factory=TagSettings)
     classifier: StageSettings = StageSettings(steps=120, learning_rate=3e-3)
-    semantic: StageSettings = StageSettings(steps=160, learning_rate=3e-3)
+    semantic: SemanticSettings = SemanticSettings(steps=160, learning_rate=3e-3)
     detector: StageSettings = StageSettings(steps=260, learning_rate=3e-3)
     instance: InstanceSettings = InstanceSettings(steps=30, learning_rate=5e-4)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)

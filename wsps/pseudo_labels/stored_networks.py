@@ -61,12 +61,14 @@ def store_classifier(
         OSError: when the file cannot be written.
     """
 
-    def train() -> "nn.Module":
+    def train(stored: StoredNetwork) -> "nn.Module":
         from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
+        from wsps.training.loop import Running
 
         weak_of = {weak.image_id: weak for _, weak in tagged}
         photos = TaggedPhotos(dataset, [image for image, _ in tagged], weak_of)
-        return train_classifier(photos, dataset.categories, recipe, seed, choose_device())
+        device = choose_device()
+        return train_classifier(photos, dataset.categories, recipe, seed, device, Running(stored=stored))
 
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
     # Photos and tags are part of the key: once one has changed, an older network is not taken.
@@ -101,8 +103,9 @@ def store_segmenter(
     """
     from wsps.label_sets import hash_label_set, read_examples, read_label_set
 
-    def train() -> "nn.Module":
+    def train(stored: StoredNetwork) -> "nn.Module":
         from wsps.networks.model import build_model
+        from wsps.training.loop import Running
         from wsps.training.stages import train_semantic
 
         # Built as in `train`, so that one seed gives the same first weights in both.
@@ -110,7 +113,7 @@ def store_segmenter(
         if before is not None:
             load_weights(before.path, network)
         groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)
-        train_semantic(network, groups, recipe, seed, round_number)
+        train_semantic(network, groups, recipe, seed, round_number, Running(stored=stored))
         return network
 
     used = [getattr(recipe, name) for name in SEGMENTER_TABLES]
@@ -133,10 +136,10 @@ def class_probabilities(
     """
     import torch
 
-    from wsps.data import normalise, reduce_photo
+    from wsps.data import as_tensor, reduce_photo
 
     with torch.no_grad():
-        image = normalise(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
+        image = as_tensor(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
         probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
     return np.asarray(probabilities, dtype=np.float32)
 

@@ -3,7 +3,7 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,12 @@ from torch.nn import functional
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.data import normalise, reduction
+from wsps.data import as_tensor, reduction
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
 from wsps.recipe import Recipe
-from wsps.training.loop import descend
+from wsps.training.batches import draw
+from wsps.training.loop import Running, descend
 from wsps.training.losses import tag_loss
 
 
@@ -68,12 +69,86 @@ class TaggedPhotos(Sequence[TaggedPhoto]):
         return TaggedPhoto(photo=photo, weak=self._weak_of[image.image_id])
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaggedBatch:
+    """Crops of some photos, named, in parts of one size.
+
+    Each part has N `crops` (N, 3, h, w), RGB of 0 to 255; which tags are `present` and which
+    classes were `asked` for, (N, K), 1 for yes.
+    """
+
+    names: tuple[str, ...]
+    crops: tuple[Tensor, ...]
+    present: tuple[Tensor, ...]
+    asked: tuple[Tensor, ...]
+
+    def on_device(self, device: torch.device) -> "TaggedBatch":
+        """Return the batch on a device."""
+
+        def move(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(part.to(device, non_blocking=True) for part in parts)
+
+        return TaggedBatch(
+            names=self.names,
+            crops=move(self.crops),
+            present=move(self.present),
+            asked=move(self.asked),
+        )
+
+    def pin_memory(self) -> "TaggedBatch":
+        """Return the batch in memory from which a GPU copies by itself; a loader calls this."""
+
+        def pin(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(part.pin_memory() for part in parts)
+
+        return TaggedBatch(
+            names=self.names,
+            crops=pin(self.crops),
+            present=pin(self.present),
+            asked=pin(self.asked),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedBatches:
+    """All crops of some tagged photos at each step, each photo mirrored or not."""
+
+    photos: Sequence[TaggedPhoto]
+    categories: CategorySet
+    batch_size: int
+    max_side: int | None
+    seed: int
+    stage: str = "classifier"
+
+    def __getitem__(self, step: int) -> TaggedBatch:
+        by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
+        names = []
+        for place in range(self.batch_size):
+            number = step * self.batch_size + place
+            _, index = draw((len(self.photos),), self.seed, self.stage, number)
+            tagged = self.photos[index]
+            names.append(str(tagged.weak.image_id))
+            crops = _cut_crops(tagged.photo, tagged.weak, self.max_side)
+            if stream(self.seed, "augment", self.stage, step, place).random() < 0.5:
+                crops = crops.flip(-1)
+            present, asked = tag_targets(tagged.weak, self.categories)
+            by_size.setdefault(crops.shape[2:], []).append((crops, present, asked))
+        # Crops of one size go through the network together, so that batch normalisation sees many
+        # photos.
+        crops_of, present_of, asked_of = (
+            tuple(torch.cat([one[column] for one in parts]) for parts in by_size.values())
+            for column in range(3)
+        )
+        return TaggedBatch(names=tuple(names), crops=crops_of, present=present_of, asked=asked_of)
+
+
 def train_classifier(
     photos: Sequence[TaggedPhoto],
     categories: CategorySet,
     recipe: Recipe,
     seed: int,
     device: torch.device,
+    running: Running | None = None,
 ) -> CropClassifier:
     """Return a multi-label classifier trained on the fixed crops of tagged photos.
 
@@ -85,19 +160,33 @@ def train_classifier(
         recipe: its backbone, `batch_size` photos a step, its classifier stage, and `max_side`.
         seed: of weights, order and augmentation.
         device: where to train.
+        running: what changes no result.
     """
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
     classifier = CropClassifier(
         build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
     ).to(device)
 
-    def loss_of(batch: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        losses = [tag_loss(classifier(crops), present, asked) for crops, present, asked in batch]
+    def loss_of(batch: TaggedBatch) -> Tensor:
+        parts = zip(batch.crops, batch.present, batch.asked, strict=True)
+        losses = [tag_loss(classifier(crops), present, asked) for crops, present, asked in parts]
         return torch.stack(losses).mean()
 
-    batches = _draw_batches(photos, categories, recipe, seed, device)
+    batches = TaggedBatches(
+        photos=photos,
+        categories=categories,
+        batch_size=recipe.descent.batch_size,
+        max_side=recipe.images.max_side,
+        seed=seed,
+    )
     descend(
-        classifier.parameters(), batches, loss_of, recipe.descent, recipe.classifier, "classifier"
+        classifier,
+        batches,
+        loss_of,
+        recipe.descent,
+        recipe.classifier,
+        "classifier",
+        running=running,
     )
     return classifier.eval()
 
@@ -174,43 +263,9 @@ def tag_targets(weak: WeakLabel, categories: CategorySet) -> tuple[Tensor, Tenso
     return present, asked
 
 
-def _draw_batches(
-    photos: Sequence[TaggedPhoto],
-    categories: CategorySet,
-    recipe: Recipe,
-    seed: int,
-    device: torch.device,
-) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    """Yield, for ever, (crops, tags present, classes asked) of photos in random order.
-
-    Crops of one size go through the network together, so that batch normalisation sees many
-    photos.
-    """
-    rng = stream(seed, "shuffle", "classifier")
-    while True:
-        order = rng.permutation(len(photos))
-        for start in range(0, len(order), recipe.descent.batch_size):
-            by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
-            for index in order[start : start + recipe.descent.batch_size]:
-                tagged = photos[int(index)]
-                crops = _cut_crops(tagged.photo, tagged.weak, recipe.images.max_side)
-                if rng.random() < 0.5:
-                    crops = crops.flip(-1)
-                present, asked = tag_targets(tagged.weak, categories)
-                by_size.setdefault(crops.shape[2:], []).append((crops, present, asked))
-            yield [
-                (
-                    torch.cat([crops for crops, _, _ in parts]).to(device),
-                    torch.cat([present for _, present, _ in parts]).to(device),
-                    torch.cat([asked for _, _, asked in parts]).to(device),
-                )
-                for parts in by_size.values()
-            ]
-
-
 def _cut_crops(photo: Photo, weak: WeakLabel, max_side: int | None) -> Tensor:
-    """Return the crops, (N, 3, h, w), normalised and reduced as the whole photo would be."""
-    image = normalise(photo)
+    """Return the crops, (N, 3, h, w), reduced as the whole photo would be."""
+    image = as_tensor(photo)
     boxes = [crop.box_xyxy for crop in weak.crops]
     crops = torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
     # Crops are places in the photo's own pixels, so that they are cut first and reduced after that.

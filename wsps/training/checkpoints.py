@@ -1,19 +1,23 @@
 """Keep networks as files, each with the key of what it was trained from: none is trained twice.
 
-Torch is loaded by the functions that need it: a process that labels from boxes does without.
+The file of a stage that is not finished has all that the next step depends on, so that a training
+that was stopped goes on as if it had not been. Torch is loaded by the functions that need it: a
+process that labels from boxes does without.
 """
 
+import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from annotools.errors import DatasetError
 from annotools.files import write_whole
 from wsps.device import choose_device
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     Network = TypeVar("Network", bound=nn.Module)
 
@@ -29,47 +33,109 @@ class StoredNetwork:
     path: Path
     key: str
 
+    def read_progress(self) -> dict[str, Any] | None:
+        """Return what the file of an unfinished stage has besides its network, None without one."""
+        content = _read(self.path)
+        return content if content is not None and content["key"] == self.key else None
 
-def store_weights(path: Path, key: str, train: "Callable[[], nn.Module]") -> StoredNetwork:
+    def write_progress(self, state: "Mapping[str, Tensor]", progress: Mapping[str, Any]) -> None:
+        """Write an unfinished stage: the network's state and what else its next step depends on.
+
+        Raises:
+            OSError: when the file cannot be written; the one before is still there then.
+        """
+        _write(self.path, self.key, state, progress)
+
+
+def store_weights(
+    path: Path, key: str, train: "Callable[[StoredNetwork], nn.Module]"
+) -> StoredNetwork:
     """Train a network and write it to a file, unless the file has it already.
 
     Args:
         path: of the file.
         key: names all that the network is trained from.
-        train: returns the trained network.
+        train: returns the trained network; it is given the file, for the progress on the way.
 
     Raises:
         OSError: when the file cannot be written.
     """
-    import torch
-
     stored = StoredNetwork(path=path, key=key)
-    if _stored_key(path) == key:
+    found = _read(path)
+    if found is not None and found["key"] == key and found["progress"] is None:
         return stored
-    # From the GPU to the CPU, so that a machine without a GPU can read the file.
-    state = {name: values.cpu() for name, values in train().state_dict().items()}
-    content = io.BytesIO()
-    torch.save({"key": key, "state": state}, content)
-    write_whole(path, content.getvalue())
+    _write(path, key, train(stored).state_dict(), None)
     return stored
 
 
 def load_weights(path: Path, network: "Network") -> "Network":
-    """Return the network with the weights of a file, in evaluation mode, on `choose_device()`."""
-    import torch
+    """Return the network with the weights of a file, in evaluation mode, on `choose_device()`.
 
-    network.load_state_dict(torch.load(path, weights_only=True)["state"])
+    Raises:
+        DatasetError: when the file is missing or damaged, or has another network.
+    """
+    content = _read(path)
+    if content is None:
+        raise DatasetError(f"{path}: missing, damaged or not a network of annotools: train again")
+    try:
+        network.load_state_dict(content["state"])
+    except RuntimeError as error:
+        raise DatasetError(
+            f"{path}: has another network than its manifest says: train again"
+        ) from error
     return network.to(choose_device()).eval()
 
 
-def _stored_key(path: Path) -> str | None:
-    """Return what the network of a file was trained from, None for a missing or damaged file."""
+def _write(
+    path: Path, key: str, state: "Mapping[str, Tensor]", progress: Mapping[str, Any] | None
+) -> None:
+    import torch
+
+    # From the GPU to the CPU, so that a machine without a GPU can read the file.
+    content = {
+        "key": key,
+        "state": {name: values.detach().cpu() for name, values in state.items()},
+        "progress": None if progress is None else dict(progress),
+    }
+    buffer = io.BytesIO()
+    torch.save({**content, "digest": _digest(content)}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return key, state and progress of a file, None for a missing or damaged one."""
     import torch
 
     try:
-        stored = torch.load(path, weights_only=True)
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        told = content.pop("digest")
+        return content if _digest(content) == told else None
     # Damage shows in the decoder as any error: which one depends on the byte.
     except Exception:
         return None
-    key = stored.get("key") if isinstance(stored, dict) else None
-    return key if isinstance(key, str) else None
+
+
+def _digest(content: Any) -> str:
+    """Return a SHA-256 over nested tables and lists of tensors and plain values."""
+    total = hashlib.sha256()
+    _add(total, content)
+    return total.hexdigest()
+
+
+def _add(total: Any, value: Any) -> None:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        flat = value.detach().cpu().contiguous()
+        total.update(f"{flat.dtype}{tuple(flat.shape)}".encode())
+        total.update(flat.flatten().view(torch.uint8).numpy().data)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            total.update(f"{key!r}:".encode())
+            _add(total, inner)
+    elif isinstance(value, list | tuple):
+        total.update(f"[{len(value)}".encode())
+        for inner in value:
+            _add(total, inner)
+    else:
+        total.update(f"{value!r};".encode())

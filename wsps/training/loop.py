@@ -1,89 +1,300 @@
-"""Every network is trained with this one loop of gradient descent.
-
-The paper's learning rates (sec. B.1) fine-tune ImageNet weights with stochastic gradient descent;
-the small networks start from nothing, so the default is Adam with a warm-up and a cosine decay.
-"""
+"""Every network is trained with this one loop of gradient descent."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from annotools.errors import RecipeError
+from annotools.errors import Interrupted, RecipeError
 from annotools.progress import track
+from annotools.random_streams import stream_seed
+from wsps.device import autocast
 from wsps.recipe import DescentSettings, StageSettings
-
-Batch = TypeVar("Batch")
+from wsps.training.batches import Batches, Item, load_batches
+from wsps.training.board import Board
+from wsps.training.checkpoints import StoredNetwork
+from wsps.training.processes import (
+    agree,
+    average_gradients,
+    average_statistics,
+    count_processes,
+    mean_over_processes,
+)
+from wsps.training.schedules import has_converged, rate
 
 ParameterGroup = dict[str, Any]
 """What torch calls so: `params`, and where they differ from the stage's, `lr` and
 `weight_decay`."""
 
-WARM_UP_SHARE = 0.1
-"""Share of a stage's steps in which the learning rate rises to its peak."""
-
 GRADIENT_NORM_LIMIT = 10.0
+
+CHECK_STEPS = 20
+"""Steps after which losses are looked at: a GPU need not wait for the processor in between."""
+
+SAVE_SECONDS = 60.0
+"""After so long an unfinished stage is written to its file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How a stage runs, which changes no result.
+
+    `stored` is the file that keeps the stage while it is not finished, `loaders` are processes that
+    make batches, and `board` shows the training; None for none.
+    """
+
+    stored: StoredNetwork | None = None
+    loaders: int = 0
+    board: Board | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What was noted of a stage of N steps.
+
+    `losses` and `rates` (learning rates) are of each step; `watched` (N + 1, W) are the values
+    watched before each step and after the last, W being 0 where nothing is. `seconds` were spent
+    on the steps of this process, and `waiting` of them waiting for batches.
+    """
+
+    losses: tuple[float, ...]
+    rates: tuple[float, ...]
+    watched: Tensor
+    seconds: float = 0.0
+    waiting: float = 0.0
 
 
 def descend(
-    parameters: Iterable[nn.Parameter] | Sequence[ParameterGroup],
-    batches: Iterator[Batch],
-    loss_of: Callable[[Batch], Tensor],
+    network: nn.Module,
+    batches: Batches[Item],
+    loss_of: Callable[[Item], Tensor],
     descent: DescentSettings,
     stage: StageSettings,
     name: str,
-) -> list[float]:
-    """Minimise a loss for a stage's steps and return its values.
+    *,
+    groups: Sequence[ParameterGroup] | None = None,
+    watch: Callable[[], Tensor] | None = None,
+    running: Running | None = None,
+) -> Course:
+    """Minimise a loss for a stage's steps; go on where the stage's file says that it was.
 
     Args:
-        parameters: what is trained; those of a group have its own learning rate and weight decay.
+        network: has all that is trained, and all that training changes, on its device.
         batches: to learn from, one a step.
         loss_of: the loss of a batch.
-        descent: the optimizer and its weight decay.
-        stage: steps and peak learning rate.
+        descent: optimizer, weight decay and precision.
+        stage: steps, peak learning rate and schedule.
         name: of the stage, for the progress bar and messages.
+        groups: parameters with learning rates and weight decays of their own; None for all of the
+            network's with the stage's.
+        watch: what to note at each step: (W,).
+        running: what changes no result.
 
     Raises:
-        RecipeError: when the loss is no longer finite.
+        RecipeError: when loss or gradient is no longer finite; the images of the step are named.
+        Interrupted: after SIGINT or SIGTERM, when what is done is in the file.
+        OSError: when the file cannot be written; the last one that could is still there.
     """
-    optimizer = build_optimizer(descent.optimizer, parameters, stage, descent.weight_decay)
+    running = running or Running()
+    device = next(network.parameters()).device
+    optimizer = build_optimizer(groups or [{"params": list(network.parameters())}], descent, stage)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
     trained = [p for group in optimizer.param_groups for p in group["params"]]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, stage.steps))
-    losses = []
-    for _ in track(range(stage.steps), f"training: {name}", total=stage.steps):
-        loss = loss_of(next(batches))
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        norm = nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        # Weights that are not finite would be stored and predict nothing.
-        if not (math.isfinite(losses[-1]) and math.isfinite(norm)):
-            raise RecipeError(f"training of {name} diverged: lower its learning_rate")
-    return losses
-
-
-def build_optimizer(
-    name: str,
-    parameters: Iterable[nn.Parameter] | Sequence[ParameterGroup],
-    stage: StageSettings,
-    weight_decay: float,
-) -> torch.optim.Optimizer:
-    """Return the optimizer with this name of `OPTIMIZERS`, at the stage's peak learning rate."""
-    if name == "adam":
-        return torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=stage.learning_rate, momentum=0.9, weight_decay=weight_decay
+    notes = _begin(network, optimizer, running.stored)
+    steps = range(len(notes.losses), stage.steps)
+    loaded = load_batches(batches, steps, device, running.loaders)
+    began = saved_at = time.perf_counter()
+    with _noticed_interrupts() as is_interrupted, _fast_convolutions():
+        # The bar counts the steps that are left.
+        for step in track(steps, f"training: {name}", total=len(steps)):
+            asked = time.perf_counter()
+            batch = next(loaded)
+            notes.waiting += time.perf_counter() - asked
+            share = rate(stage.schedule, step, stage.steps, notes.converged_at)
+            for group, base in zip(optimizer.param_groups, base_rates, strict=True):
+                group["lr"] = share * base
+            # What networks draw at random, such as a detector's proposals, hangs on the step alone.
+            torch.manual_seed(stream_seed(batches.seed, "step", batches.stage, step))
+            if watch is not None:
+                notes.watched.append(watch())
+            with autocast(device, descent.precision):
+                loss = loss_of(batch)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            average_gradients(trained)
+            norm = nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
+            optimizer.step()
+            notes.pending.append(torch.stack([loss.detach().float(), norm.float()]))
+            is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == stage.steps
+            is_due, is_stopped = time.perf_counter() - saved_at > SAVE_SECONDS, is_interrupted()
+            # Processes that train together decide together, and seldom.
+            if count_processes() > 1:
+                is_due, is_stopped = agree([is_due, is_stopped]) if is_at_check else (False, False)
+            if is_at_check or is_due or is_stopped:
+                _look(notes, batches, name)
+            # At these steps alone, whenever the stage is saved: a run that goes on is no other.
+            if is_at_check and stage.schedule == "converged" and notes.converged_at is None:
+                notes.converged_at = step + 1 if has_converged(notes.losses, stage.steps) else None
+            if is_at_check and running.board is not None:
+                _show(running.board, batches.stage, stage, notes)
+            if running.stored is not None and (is_due or is_stopped):
+                _save(network, optimizer, running.stored, notes)
+                saved_at = time.perf_counter()
+            if is_stopped:
+                raise Interrupted(
+                    f"stopped at step {step + 1} of {stage.steps} of {name}: what is done is kept; "
+                    "repeat the command to go on"
+                )
+    average_statistics(network)
+    if watch is not None:
+        notes.watched.append(watch())
+    rates = [
+        stage.learning_rate * rate(stage.schedule, step, stage.steps, notes.converged_at)
+        for step in range(stage.steps)
+    ]
+    return Course(
+        losses=tuple(notes.losses),
+        rates=tuple(rates),
+        watched=torch.stack(notes.watched).cpu() if notes.watched else torch.zeros(0, 0),
+        seconds=time.perf_counter() - began,
+        waiting=notes.waiting,
     )
 
 
-def _rate(step: int, steps: int) -> float:
-    """Return the learning rate at a step as a share of its peak: linear rise, cosine fall."""
-    warm_up = max(1, round(WARM_UP_SHARE * steps))
-    if step < warm_up:
-        # From 1 on, because a step at the rate 0 would learn nothing.
-        return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+def build_optimizer(
+    groups: Sequence[ParameterGroup], descent: DescentSettings, stage: StageSettings
+) -> torch.optim.Optimizer:
+    """Return the optimizer of the settings, at the stage's peak learning rate."""
+    rate, decay = stage.learning_rate, descent.weight_decay
+    if descent.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(
+        groups, lr=rate, momentum=descent.momentum, weight_decay=decay, fused=True
+    )
+
+
+@dataclass
+class _Notes:
+    """What the steps so far left.
+
+    `pending` (loss, norm) pairs have not been looked at, and `shown` losses are on the board.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    watched: list[Tensor] = field(default_factory=list)
+    converged_at: int | None = None
+    pending: list[Tensor] = field(default_factory=list)
+    shown: int = 0
+    waiting: float = 0.0
+
+
+def _begin(
+    network: nn.Module, optimizer: torch.optim.Optimizer, stored: StoredNetwork | None
+) -> _Notes:
+    """Take over what the stage's file has, if it has something, and return its notes."""
+    found = None if stored is None else stored.read_progress()
+    if found is None or found["progress"] is None:
+        return _Notes()
+    network.load_state_dict(found["state"])
+    progress = found["progress"]
+    optimizer.load_state_dict(progress["optimizer"])
+    device = next(network.parameters()).device
+    watched = [values.to(device) for values in progress["watched"]]
+    return _Notes(losses=progress["losses"], watched=watched, converged_at=progress["converged_at"])
+
+
+def _save(
+    network: nn.Module, optimizer: torch.optim.Optimizer, stored: StoredNetwork, notes: _Notes
+) -> None:
+    average_statistics(network)
+    progress = {
+        "optimizer": optimizer.state_dict(),
+        "losses": notes.losses,
+        "watched": [values.cpu() for values in notes.watched],
+        "converged_at": notes.converged_at,
+    }
+    stored.write_progress(network.state_dict(), progress)
+
+
+def _show(board: Board, name: str, stage: StageSettings, notes: _Notes) -> None:
+    """Write what is new of losses, rates, watched values and the seconds spent waiting."""
+    first, steps = notes.shown, range(notes.shown, len(notes.losses))
+    values = {
+        "loss": notes.losses[first:],
+        "learning rate": [
+            stage.learning_rate * rate(stage.schedule, step, stage.steps, notes.converged_at)
+            for step in steps
+        ],
+    }
+    if notes.watched:
+        columns = torch.stack(notes.watched[first:]).T.tolist()
+        values |= {f"watched {number}": column for number, column in enumerate(columns)}
+    board.add_steps(name, first, values)
+    board.add_steps(name, steps.stop - 1, {"seconds of waiting": [notes.waiting]})
+    notes.shown = len(notes.losses)
+
+
+def _look(notes: _Notes, batches: Batches[Item], name: str) -> None:
+    """Move what is pending to the losses.
+
+    Raises:
+        RecipeError: when one is not finite: such weights would be stored and predict nothing.
+    """
+    found = mean_over_processes(torch.stack(notes.pending)).tolist()
+    for loss, norm in found:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            step = len(notes.losses)
+            images = ", ".join(batches[step].names)
+            raise RecipeError(
+                f"training of {name} diverged at step {step + 1}, on {images}: lower its "
+                "learning_rate, or look at what is odd about the images"
+            )
+        notes.losses.append(loss)
+    notes.pending.clear()
+
+
+@contextmanager
+def _noticed_interrupts() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether the process was asked to stop while the block ran.
+
+    The second time it stops at once. Signals reach the main thread alone.
+    """
+    noticed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noticed.is_set
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def notice(*_: object) -> None:
+        noticed.set()
+        restore()
+
+    for number in signals:
+        signal.signal(number, notice)
+    try:
+        yield noticed.is_set
+    finally:
+        restore()
+
+
+@contextmanager
+def _fast_convolutions() -> Iterator[None]:
+    """Let a GPU try which algorithm is fastest: all batches of a stage have one size."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -6,18 +6,24 @@ from torch.nn import functional
 from annotools.categories import IGNORE_INDEX
 from wsps.networks.instance import InstanceMarginals
 from wsps.training.matching import UNMATCHED, match_labels
+from wsps.training.processes import mean_over_processes
 
 
 def semantic_loss(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the mean cross-entropy of (B, K, H, W) logits over labelled pixels, 0 without any.
+
+    Where several processes share a batch, labelled pixels are counted over all of them, so that the
+    mean of their losses is that of the whole batch.
 
     Args:
         logits: of the semantic network.
         classes: (B, H, W) class indices, `IGNORE_INDEX` where unknown.
     """
     # torch's own mean is NaN where every pixel is ignored.
-    total = functional.cross_entropy(logits, classes, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (classes != IGNORE_INDEX).sum().clamp(min=1)
+    total = functional.cross_entropy(
+        logits.float(), classes, ignore_index=IGNORE_INDEX, reduction="sum"
+    )
+    return total / mean_over_processes((classes != IGNORE_INDEX).sum()).clamp(min=1)
 
 
 def tag_loss(logits: Tensor, present: Tensor, asked: Tensor) -> Tensor:
@@ -30,7 +36,7 @@ def tag_loss(logits: Tensor, present: Tensor, asked: Tensor) -> Tensor:
 
     Paper: Li, Arnab, Torr 2018, sec. B.2, eq. 6.
     """
-    losses = functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
+    losses = functional.binary_cross_entropy_with_logits(logits.float(), present, reduction="none")
     return (losses * asked).sum() / asked.sum().clamp(min=1)
 
 

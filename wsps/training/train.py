@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from annotools.errors import DatasetError
 from annotools.files import digest, write_whole
@@ -24,19 +24,41 @@ from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe
-from wsps.training.checkpoints import NETWORK_FILE, load_weights, store_weights
-from wsps.training.stages import draw_batches, train_detector, train_instance, train_semantic
+from wsps.training.board import Board
+from wsps.training.checkpoints import (
+    NETWORK_FILE,
+    StoredNetwork,
+    load_weights,
+    store_weights,
+)
+from wsps.training.loop import Course, Running
+from wsps.training.stages import (
+    end_to_end,
+    train_detector,
+    train_instance,
+    train_semantic,
+    view_batches,
+)
 
 WRITTEN_BY = "annotools train"
-
-COURSE_FILE = "instance.csv"
-"""The subnetwork's own weights at each step of the instance stage, and the loss there."""
 
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
+SEMANTIC_COURSE, DETECTOR_COURSE, INSTANCE_COURSE = "semantic.csv", "detector.csv", "instance.csv"
+"""Learning rate and loss at each step of a stage; of the last one also the subnetwork's weights."""
 
-def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) -> None:
+
+def train(
+    labels: Path,
+    photos: Source,
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    *,
+    loaders: int = 0,
+    board: Board | None = None,
+) -> None:
     """Train a model on the labels of a folder and write its checkpoints to another.
 
     Labels of a round go on with the semantic network of the round before, if their folder has it.
@@ -47,6 +69,8 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
         recipe: how long and how to train.
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
+        loaders: processes that make batches; they change no result.
+        board: shows the training; None for none.
 
     Raises:
         DatasetError: when a label or a photo cannot be read, there is no label at all, or the
@@ -60,31 +84,36 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
     model = build_model(recipe, label_set.categories, seed, choose_device())
     setup = name_run(labels, label_set, recipe, seed)
-    files = [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE, COURSE_FILE]
+    files = [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE]
+    files += [SEMANTIC_COURSE, DETECTOR_COURSE, INSTANCE_COURSE]
     start_folder(out, WRITTEN_BY, setup, files)
     groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
-    key, device = digest(setup), model.device
+    key = digest(setup)
 
-    def semantic() -> nn.Module:
+    def running(stored: StoredNetwork) -> Running:
+        return Running(stored=stored, loaders=loaders, board=board)
+
+    def semantic(stored: StoredNetwork) -> nn.Module:
         number, start = _round_of(labels)
         if start is not None:
             load_weights(start, model.semantic)
-        train_semantic(model.semantic, groups, recipe, seed, number)
+        course = train_semantic(model.semantic, groups, recipe, seed, number, running(stored))
+        write_course(out / SEMANTIC_COURSE, course)
         return model.semantic
 
-    def detector() -> nn.Module:
+    def detector(stored: StoredNetwork) -> nn.Module:
         # Learning to detect from nothing takes many more steps than a small study has.
         model.detector.start_from(model.semantic.trunk.backbone)
-        train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
+        batches = view_batches(boxed, recipe, seed, "detector")
+        write_course(out / DETECTOR_COURSE, train_detector(model, batches, running(stored)))
         return model.detector
 
-    def instance() -> nn.Module:
-        losses, course = train_instance(
-            model, draw_batches(boxed, recipe, seed, "instance", device)
-        )
+    def instance(stored: StoredNetwork) -> nn.Module:
+        batches = view_batches(boxed, recipe, seed, "instance")
+        course = train_instance(model, batches, running(stored))
         names = [name for name, _ in model.instance.named_parameters()]
-        write_whole(out / COURSE_FILE, _course_table(names, course, losses))
-        return _end_to_end(model)
+        write_course(out / INSTANCE_COURSE, course, names)
+        return end_to_end(model)
 
     store_weights(out / SEMANTIC_FILE, key, semantic)
     # Loaded even where it was just trained, so that the next stage begins alike in a run that was
@@ -120,7 +149,7 @@ def load_model(run: Path) -> PanopticModel:
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
         load_weights(run / DETECTOR_FILE, model.detector)
-        load_weights(run / INSTANCE_FILE, _end_to_end(model))
+        load_weights(run / INSTANCE_FILE, end_to_end(model))
     return model
 
 
@@ -147,15 +176,22 @@ def _round_of(labels: Path) -> tuple[int, Path | None]:
     return number, network if network.is_file() else None
 
 
-def _course_table(names: Sequence[str], course: Tensor, losses: Sequence[float]) -> bytes:
-    """Return a CSV with a row for each step; the last one has the final weights and no loss."""
-    lines = [",".join(["step", *names, "loss"])]
-    told = [f"{loss:.6g}" for loss in losses] + [""]
-    for step, (weights, loss) in enumerate(zip(course.tolist(), told, strict=True)):
-        lines.append(",".join([str(step), *(f"{weight:.6g}" for weight in weights), loss]))
-    return ("\n".join(lines) + "\n").encode()
+def write_course(path: Path, course: Course, names: Sequence[str] = ()) -> None:
+    """Write a CSV with a row for each step; where values are watched the last has no step after it.
 
+    Args:
+        path: of the file.
+        course: of a stage.
+        names: of the values watched.
 
-def _end_to_end(model: PanopticModel) -> nn.Module:
-    """Return what the last stage trains, as one module."""
-    return nn.ModuleDict({"semantic": model.semantic, "instance": model.instance})
+    Raises:
+        OSError: when it cannot be written.
+    """
+    lines = [",".join(["step", "learning_rate", "loss", *names])]
+    steps = [
+        [f"{r:.6g}", f"{loss:.6g}"] for r, loss in zip(course.rates, course.losses, strict=True)
+    ]
+    rows = course.watched.tolist() or [[]] * len(steps)
+    for step, (watched, told) in enumerate(zip(rows, [*steps, ["", ""]], strict=False)):
+        lines.append(",".join([str(step), *told, *(f"{value:.6g}" for value in watched)]))
+    write_whole(path, ("\n".join(lines) + "\n").encode())
