@@ -28,7 +28,7 @@ from annotools.formats.source import open_source
 from studies.runner import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
-from wsps.data import IMAGE_STD, Batch
+from wsps.data import Batch
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
@@ -36,6 +36,7 @@ from wsps.evaluation.rates import measure
 from wsps.inference import predict
 from wsps.label_sets import read_examples, read_label_set
 from wsps.networks import instance
+from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.request import LabelRequest
@@ -127,8 +128,7 @@ def build_windows(
 ) -> tuple[WindowKernel, WindowKernel]:
     """Stand in for `wsps.crf.mean_field.build_kernels`."""
     images, _, height, width = colours.shape
-    deviations = torch.tensor(IMAGE_STD)[:, None, None]
-    normalised = colours / (255 * deviations)
+    normalised = Normalise(IMAGE_INPUTS["torchvision"])(colours)
     return (
         WindowKernel(None, images, height, width),
         WindowKernel(normalised, images, height, width),

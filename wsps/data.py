@@ -15,9 +15,9 @@ from annotools.records import Photo
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-"""ImageNet's statistics of RGB in [0, 1], which torchvision's weights expect."""
+IMAGE_MEAN = (124, 116, 104)
+"""ImageNet's mean colour, which padding has: networks normalise it to 0, as in their own padding.
+"""
 
 _MIN_VISIBLE = 0.3
 """A box is no training target for the detector where a crop shows less than this share of it."""
@@ -47,8 +47,8 @@ class TrainingExample:
 class Batch:
     """Tensors of B examples of one size.
 
-    `images` (B, 3, H, W) normalised; `photo_sides` (B,) longer side, in pixels, of the photo that
-    each is a part of; `classes` and `instances` (B, H, W); for each image `boxes` (N, 4) and
+    `images` (B, 3, H, W) RGB of 0 to 255; `photo_sides` (B,) longer side, in pixels, of the photo
+    that each is a part of; `classes` and `instances` (B, H, W); for each image `boxes` (N, 4) and
     `box_classes` (N,).
     """
 
@@ -86,10 +86,9 @@ class Examples(Sequence[TrainingExample]):
         return example
 
 
-def normalise(photo: Photo) -> Tensor:
-    """Return (3, H, W), zero mean and unit variance by ImageNet's statistics."""
-    scaled = (photo.astype(np.float32) / 255.0 - IMAGE_MEAN) / IMAGE_STD
-    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32))
+def as_tensor(photo: Photo) -> Tensor:
+    """Return (3, H, W) float32 colours of 0 to 255; each network normalises them by itself."""
+    return torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1), dtype=np.float32))
 
 
 def reduce_photo(photo: Photo, max_side: int | None) -> Photo:
@@ -156,7 +155,7 @@ def augment(
 def collate(examples: Sequence[TrainingExample], device: torch.device) -> Batch:
     """Return the batch of examples of one size on a device."""
     return Batch(
-        images=torch.stack([normalise(e.photo) for e in examples]).to(device),
+        images=torch.stack([as_tensor(e.photo) for e in examples]).to(device),
         photo_sides=torch.tensor([e.photo_side for e in examples], device=device),
         classes=torch.from_numpy(np.stack([e.classes for e in examples])).long().to(device),
         instances=torch.from_numpy(np.stack([e.instances for e in examples])).to(device),
@@ -186,11 +185,9 @@ def _random_crop(
     # A box of which little is left, or a thin strip, would teach the detector to guess.
     visible = _areas(boxes) / np.maximum(_areas(example.boxes_xyxy), 1)
     keep = (visible >= _MIN_VISIBLE) & (np.diff(boxes.reshape(-1, 2, 2), axis=1) >= 2).all((1, 2))
-    # Padding has the mean colour, which is 0 after normalisation as in the networks' own padding.
-    mean_colour = tuple(round(255 * value) for value in IMAGE_MEAN)
     return replace(
         example,
-        photo=_window(example.photo, top, left, height, width, fill=mean_colour),
+        photo=_window(example.photo, top, left, height, width, fill=IMAGE_MEAN),
         classes=_window(example.classes, top, left, height, width, fill=IGNORE_INDEX),
         instances=_window(example.instances, top, left, height, width, fill=0),
         boxes_xyxy=boxes[keep],

@@ -38,7 +38,7 @@ from annotools.work_folder import (
     start_folder,
     write_manifest,
 )
-from wsps.data import normalise, reduce_photo, resize_map
+from wsps.data import as_tensor, reduce_photo, resize_map
 from wsps.networks.instance import InstanceMarginals
 from wsps.networks.model import PanopticModel
 from wsps.training.train import load_model
@@ -128,7 +128,7 @@ def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Predicti
     """
     settings = model.recipe.instance
     model.semantic.eval()
-    image = normalise(reduce_photo(photo, model.recipe.images.max_side)).to(model.device)
+    image = as_tensor(reduce_photo(photo, model.recipe.images.max_side)).to(model.device)
     semantic = model.semantic(image[None])[0].softmax(dim=0)  # (K, h, w)
     (detections,) = model.detector.detect(
         image[None], settings.score_threshold, settings.max_detections

@@ -7,7 +7,6 @@ under a minute.
 
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from annotools.errors import RecipeError
 
@@ -15,6 +14,8 @@ TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 """Label kinds that the segmenter can learn from."""
 
 OPTIMIZERS = ("adam", "sgd")
+BATCH_NORMS = ("trained", "frozen")
+INPUTS = ("torchvision", "caffe")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
 
@@ -55,8 +56,26 @@ class BackboneSettings:
     """The network that classifier, segmenter and detector start from."""
 
     name: str = "small"
-    weights: Path | None = None
-    """State dict to start from; random initialisation when absent."""
+    """`small`, `resnet18`, `resnet50` or `resnet101`."""
+    weights: str | None = None
+    """Weights to start from: the path of a state dict, or the name of torchvision's, such as
+    `IMAGENET1K_V2`; random initialisation when absent."""
+    output_stride: int | None = None
+    """Pixels a cell of the feature map of classifier and segmenter: 8 or 16 for a ResNet, where 8
+    is the paper's and 16 takes a quarter of the time; when absent 8, and 4 for `small`."""
+    batch_norm: str = "trained"
+    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo."""
+    input: str = "torchvision"
+    """The colours that the weights expect: RGB by ImageNet's mean and deviation, or those of
+    `caffe`: BGR of 0 to 255 less their mean."""
+
+    def __post_init__(self) -> None:
+        if self.batch_norm not in BATCH_NORMS:
+            raise RecipeError(
+                f"unknown batch_norm {self.batch_norm!r}: use {' or '.join(BATCH_NORMS)}"
+            )
+        if self.input not in INPUTS:
+            raise RecipeError(f"unknown input {self.input!r}: use {' or '.join(INPUTS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +106,20 @@ class StageSettings:
     def __post_init__(self) -> None:
         if self.steps < 0 or not 0 < self.learning_rate < math.inf:
             raise RecipeError("steps must be at least 0 and learning_rate above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticSettings(StageSettings):
+    """The stage of the semantic network."""
+
+    auxiliary_weight: float = 0.0
+    """What a second loss counts, on a ResNet's last stage but one: 0.4 in Zhao et al. 2017, sec.
+    3.3; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.auxiliary_weight < math.inf:
+            raise RecipeError("auxiliary_weight must be at least 0, and finite")
 
 
 MIN_SIGMA = 0.1
@@ -298,7 +331,7 @@ class Recipe:
     boxes: BoxSettings = field(default_factory=BoxSettings)
     tags: TagSettings = field(default_factory=TagSettings)
     classifier: StageSettings = StageSettings(steps=120, learning_rate=3e-3)
-    semantic: StageSettings = StageSettings(steps=160, learning_rate=3e-3)
+    semantic: SemanticSettings = SemanticSettings(steps=160, learning_rate=3e-3)
     detector: StageSettings = StageSettings(steps=260, learning_rate=3e-3)
     instance: InstanceSettings = InstanceSettings(steps=30, learning_rate=5e-4)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
@@ -311,3 +344,8 @@ def decide_completeness(recipe: Recipe, format_name: str) -> Recipe:
         return recipe
     complete = "without groups" if format_name.startswith("coco") else "always"
     return replace(recipe, refinement=replace(recipe.refinement, complete=complete))
+
+
+def without_weights(recipe: Recipe) -> Recipe:
+    """Return the recipe of a network whose own weights are read next, so that no others need be."""
+    return replace(recipe, backbone=replace(recipe.backbone, weights=None))

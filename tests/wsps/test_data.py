@@ -11,9 +11,9 @@ from annotools.label_maps import measure_segments
 from wsps.data import (
     Examples,
     TrainingExample,
+    as_tensor,
     augment,
     collate,
-    normalise,
     reduce_example,
     reduce_photo,
     resize_example,
@@ -132,7 +132,7 @@ def test_a_thread_of_a_photo_keeps_a_pixel_of_width():
     assert reduce_photo(np.zeros((400, 3, 3), dtype=np.uint8), 40).shape == (40, 1, 3)
 
 
-def test_a_batch_is_normalised_and_its_lists_keep_empty_images():
+def test_a_batch_has_the_colours_and_its_lists_keep_empty_images():
     example = example_with_rectangles(0)
     empty = replace(example, boxes_xyxy=example.boxes_xyxy[:0], box_classes=example.box_classes[:0])
     batch = collate([example, empty], torch.device("cpu"))
@@ -140,10 +140,10 @@ def test_a_batch_is_normalised_and_its_lists_keep_empty_images():
     assert batch.classes.dtype == torch.int64
     assert [len(boxes) for boxes in batch.boxes] == [6, 0]
     assert batch.boxes[1].shape == (0, 4)
-    mean_colour = np.array([[[124, 116, 104]]], dtype=np.uint8)
-    assert normalise(mean_colour).abs().max() < 0.01
-    white = normalise(np.full((1, 1, 3), 255, dtype=np.uint8)).flatten()
-    assert white.tolist() == pytest.approx([2.2489, 2.4286, 2.6400], abs=1e-3)
+    assert batch.images.dtype == torch.float32
+    assert np.array_equal(batch.images[0].permute(1, 2, 0).numpy(), example.photo)
+    photo = np.array([[[255, 1, 2], [3, 4, 0]]], dtype=np.uint8)
+    assert as_tensor(photo).tolist() == [[[255.0, 3.0]], [[1.0, 4.0]], [[2.0, 0.0]]]
 
 
 def test_examples_are_kept_while_there_is_room():

@@ -18,7 +18,7 @@ from annotools.files import digest
 from annotools.formats.source import photo_stamp
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.device import choose_device
-from wsps.recipe import Recipe
+from wsps.recipe import Recipe, without_weights
 from wsps.training.checkpoints import (
     NETWORK_FILE,
     StoredNetwork,
@@ -133,10 +133,10 @@ def class_probabilities(
     """
     import torch
 
-    from wsps.data import normalise, reduce_photo
+    from wsps.data import as_tensor, reduce_photo
 
     with torch.no_grad():
-        image = normalise(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
+        image = as_tensor(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
         probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
     return np.asarray(probabilities, dtype=np.float32)
 
@@ -147,15 +147,13 @@ def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> 
     from wsps.networks.backbone import build_backbone
     from wsps.networks.classifier import CropClassifier
 
-    return load_weights(
-        stored.path, CropClassifier(build_backbone(recipe.backbone.name), num_classes)
-    )
+    backbone = build_backbone(without_weights(recipe).backbone)
+    return load_weights(stored.path, CropClassifier(backbone, num_classes))
 
 
 @lru_cache(maxsize=1)
 def load_segmenter(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "PSPNet":
     """Return the network of a round in evaluation mode, loaded once in every process."""
-    from wsps.networks.backbone import build_backbone
-    from wsps.networks.pspnet import PSPNet
+    from wsps.networks.model import build_segmenter
 
-    return load_weights(stored.path, PSPNet(build_backbone(recipe.backbone.name), num_classes))
+    return load_weights(stored.path, build_segmenter(without_weights(recipe), num_classes))

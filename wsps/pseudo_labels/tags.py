@@ -15,7 +15,7 @@ from torch.nn import functional
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.data import normalise, reduction
+from wsps.data import as_tensor, reduction
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
 from wsps.recipe import Recipe
@@ -87,9 +87,7 @@ def train_classifier(
         device: where to train.
     """
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
-    classifier = CropClassifier(
-        build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
-    ).to(device)
+    classifier = CropClassifier(build_backbone(recipe.backbone), len(categories)).to(device)
 
     def loss_of(batch: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         losses = [tag_loss(classifier(crops), present, asked) for crops, present, asked in batch]
@@ -209,8 +207,8 @@ def _draw_batches(
 
 
 def _cut_crops(photo: Photo, weak: WeakLabel, max_side: int | None) -> Tensor:
-    """Return the crops, (N, 3, h, w), normalised and reduced as the whole photo would be."""
-    image = normalise(photo)
+    """Return the crops, (N, 3, h, w), reduced as the whole photo would be."""
+    image = as_tensor(photo)
     boxes = [crop.box_xyxy for crop in weak.crops]
     crops = torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
     # Crops are places in the photo's own pixels, so that they are cut first and reduced after that.

@@ -44,7 +44,11 @@ def train_semantic(
     batches = draw_batches(groups, recipe, seed, stage, next(network.parameters()).device)
 
     def loss_of(batch: Batch) -> Tensor:
-        return semantic_loss(network(batch.images), batch.classes)
+        logits, auxiliary = network.both_logits(batch.images)
+        loss = semantic_loss(logits, batch.classes)
+        if auxiliary is None:
+            return loss
+        return loss + recipe.semantic.auxiliary_weight * semantic_loss(auxiliary, batch.classes)
 
     name = f"semantic on labels of round {round_number}"
     return descend(network.parameters(), batches, loss_of, recipe.descent, recipe.semantic, name)

@@ -13,7 +13,14 @@ from annotools.weak_labels.weaken import weaken
 from wsps.data import Batch, TrainingExample
 from wsps.label_sets import make_example
 from wsps.networks.model import build_model
-from wsps.recipe import DescentSettings, InstanceSettings, Recipe, StageSettings, ViewSettings
+from wsps.recipe import (
+    DescentSettings,
+    InstanceSettings,
+    Recipe,
+    SemanticSettings,
+    StageSettings,
+    ViewSettings,
+)
 from wsps.training.stages import (
     draw_batches,
     train_detector,
@@ -25,7 +32,7 @@ CPU = torch.device("cpu")
 RECIPE = Recipe(
     descent=DescentSettings(batch_size=2),
     views=ViewSettings(crop_size_wh=(64, 64)),
-    semantic=StageSettings(steps=20, learning_rate=5e-3),
+    semantic=SemanticSettings(steps=20, learning_rate=5e-3),
     detector=StageSettings(steps=20, learning_rate=3e-3),
     instance=InstanceSettings(steps=3, learning_rate=1e-3),
 )

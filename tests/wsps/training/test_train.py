@@ -20,6 +20,7 @@ from wsps.recipe import (
     DescentSettings,
     InstanceSettings,
     Recipe,
+    SemanticSettings,
     StageSettings,
     ViewSettings,
 )
@@ -31,7 +32,7 @@ ONE_STEP = StageSettings(steps=1, learning_rate=1e-3)
 RECIPE = Recipe(
     descent=DescentSettings(batch_size=2),
     views=ViewSettings(crop_size_wh=(64, 64)),
-    semantic=ONE_STEP,
+    semantic=SemanticSettings(steps=1, learning_rate=1e-3),
     detector=ONE_STEP,
     instance=InstanceSettings(steps=1, learning_rate=1e-3),
 )
@@ -129,7 +130,7 @@ def test_labels_of_a_round_go_on_with_the_network_of_the_round_before(
     photos: Source, tmp_path: Path
 ) -> None:
     labels = write_labels(tmp_path / "labels", photos, {0: "tags", 1: "tags"}, round_number=1)
-    recipe = replace(RECIPE, semantic=replace(ONE_STEP, steps=0))
+    recipe = replace(RECIPE, semantic=replace(RECIPE.semantic, steps=0))
     categories = open_source(photos).categories
     network = build_model(recipe, categories, 5, CPU).semantic
     store_weights(labels / "rounds/0/network.pt", "key", lambda: network)
