@@ -4,7 +4,7 @@ AnnotationError                 catch this one to catch all
 ├── DatasetError                a file of a dataset is missing, unreadable or contradicts another
 ├── TimesError                  a table of annotation times is incomplete or impossible
 ├── RecipeError                 a recipe or study has an unknown, missing or wrong setting
-└── Interrupted                 the user stopped the work; it goes on when it is repeated
+└── StoppedError                the user stopped the work; it goes on when it is repeated
 
 Messages name the file, the place in it and the remedy; the command prints them as one line.
 """
@@ -29,7 +29,7 @@ class RecipeError(AnnotationError):
     """A recipe or study has an unknown, missing or wrong setting."""
 
 
-class Interrupted(AnnotationError):
+class StoppedError(AnnotationError):
     """The user stopped the work; it goes on when it is repeated."""
 
 

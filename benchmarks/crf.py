@@ -31,13 +31,13 @@ from annotools.records import Photo
 from wsps.crf.dense_crf import sharpen
 from wsps.crf.lattice import Lattice
 from wsps.crf.mean_field import build_kernels, place_features
-from wsps.data import normalise
+from wsps.data import as_tensor
 from wsps.device import choose_device
 from wsps.networks.backbone import build_backbone
 from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
-from wsps.recipe import CRF_ENGINES, CrfSettings, InstanceSettings
+from wsps.recipe import CRF_ENGINES, BackboneSettings, CrfSettings, InstanceSettings
 from wsps.training.losses import instance_loss, semantic_loss
 
 SIZE_HW = (427, 640)
@@ -240,8 +240,10 @@ def training_step(backbone: str, count: int | None) -> Cost:
     device = choose_device()
     torch.manual_seed(0)
     photo = cv2.resize(next(read_photos(None, "", "", 1)), (STEP_SIDE, STEP_SIDE))
-    images = normalise(photo).to(device)[None]
-    network = PSPNet(build_backbone(backbone), len(CATEGORIES)).to(device).eval()
+    images = as_tensor(photo).to(device)[None]
+    network = (
+        PSPNet(build_backbone(BackboneSettings(name=backbone)), len(CATEGORIES)).to(device).eval()
+    )
     settings = InstanceSettings(steps=1, learning_rate=1e-3)
     subnetwork = InstanceSubnetwork(CATEGORIES, settings).to(device)
     sides = torch.tensor([STEP_SIDE], device=device)

@@ -28,7 +28,7 @@ from annotools.formats.source import open_source
 from studies.runner import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
-from wsps.data import IMAGE_STD, Batch
+from wsps.data import Batch
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
@@ -36,6 +36,7 @@ from wsps.evaluation.rates import measure
 from wsps.inference import predict
 from wsps.label_sets import read_examples, read_label_set
 from wsps.networks import instance
+from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.request import LabelRequest
@@ -43,7 +44,7 @@ from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import InstanceSettings, decide_completeness
 from wsps.training.loop import descend
 from wsps.training.losses import semantic_loss
-from wsps.training.stages import draw_batches, train_instance
+from wsps.training.stages import train_instance, view_batches
 from wsps.training.train import load_model, train
 
 SCORES = ("pq", "ap_vol")
@@ -127,8 +128,7 @@ def build_windows(
 ) -> tuple[WindowKernel, WindowKernel]:
     """Stand in for `wsps.crf.mean_field.build_kernels`."""
     images, _, height, width = colours.shape
-    deviations = torch.tensor(IMAGE_STD)[:, None, None]
-    normalised = colours / (255 * deviations)
+    normalised = Normalise(IMAGE_INPUTS["torchvision"])(colours)
     return (
         WindowKernel(None, images, height, width),
         WindowKernel(normalised, images, height, width),
@@ -263,16 +263,15 @@ def go_on(model: PanopticModel, row: Row, trial: Trial, stage: InstanceSettings)
     photos = open_source(trial.study.dataset.train_source)
     groups = read_examples(label_set, photos, model.recipe.images.max_side)
     boxed = [group for group in groups if group[0].has_boxes]
-    batches = draw_batches(boxed, model.recipe, trial.seed, "instance", model.device)
+    batches = view_batches(boxed, model.recipe, trial.seed, "instance")
     if row.training == "semantic":
         model.semantic.eval()
-        descend(
-            model.semantic.parameters(), batches, apart(model), model.recipe.descent, stage, "apart"
-        )
+        descend(model.semantic, batches, apart(model), model.recipe.descent, stage, "apart")
         return
     if row.training == "weights":
-        model.semantic.requires_grad_(False)
-    _, course = train_instance(model, batches)
+        alone = replace(model.recipe.instance, end_to_end=False)
+        model = replace(model, recipe=replace(model.recipe, instance=alone))
+    course = train_instance(model, batches).watched
     if row.training == "all":
         names = [name for name, _ in model.instance.named_parameters()]
         ends = [f"{a:.2f} -> {b:.2f}" for a, b in zip(course[0], course[-1], strict=True)]

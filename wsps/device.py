@@ -1,4 +1,4 @@
-"""Choose where networks run, and in what precision. Torch is loaded by the function that needs it."""
+"""Choose where networks run, and in what precision; torch is loaded where it is needed."""
 
 from typing import TYPE_CHECKING
 

@@ -8,7 +8,6 @@ under a minute.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from annotools.errors import RecipeError
 
@@ -18,6 +17,8 @@ TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("cosine", "constant", "converged")
 PRECISIONS = ("auto", "float32", "bfloat16")
+BATCH_NORMS = ("trained", "frozen")
+INPUTS = ("torchvision", "caffe")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
 
@@ -58,8 +59,22 @@ class BackboneSettings:
     """The network that classifier, segmenter and detector start from."""
 
     name: str = "small"
-    weights: Path | None = None
-    """State dict to start from; random initialisation when absent."""
+    """`small`, `resnet18`, `resnet50` or `resnet101`."""
+    weights: str | None = None
+    """Weights to start from: the path of a state dict, or the name of torchvision's, such as
+    `IMAGENET1K_V2`; random initialisation when absent."""
+    output_stride: int | None = None
+    """Pixels a cell of the feature map of classifier and segmenter: 8 or 16 for a ResNet, where 8
+    is the paper's and 16 takes a quarter of the time; when absent 8, and 4 for `small`."""
+    batch_norm: str = "trained"
+    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo."""
+    input: str = "torchvision"
+    """The colours that the weights expect: RGB by ImageNet's mean and deviation, or those of
+    `caffe`: BGR of 0 to 255 less their mean."""
+
+    def __post_init__(self) -> None:
+        _check_choice("batch_norm", self.batch_norm, BATCH_NORMS)
+        _check_choice("input", self.input, INPUTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +121,17 @@ class StageSettings:
 class SemanticSettings(StageSettings):
     """The stage of the semantic network."""
 
+    auxiliary_weight: float = 0.0
+    """What a second loss counts, on a ResNet's last stage but one: 0.4 in Zhao et al. 2017, sec.
+    3.3; 0 leaves it out."""
     round_rate: float = 1.0
     """What the learning rate is multiplied with in each further round of labels; the paper halves
     it on Cityscapes. Paper: sec. B.1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.auxiliary_weight < math.inf:
+            raise RecipeError("auxiliary_weight must be at least 0, and finite")
         if not 0 < self.round_rate <= 1:
             raise RecipeError("round_rate must be above 0 and at most 1")
 
@@ -344,3 +364,8 @@ def decide_completeness(recipe: Recipe, format_name: str) -> Recipe:
         return recipe
     complete = "without groups" if format_name.startswith("coco") else "always"
     return replace(recipe, refinement=replace(recipe.refinement, complete=complete))
+
+
+def without_weights(recipe: Recipe) -> Recipe:
+    """Return the recipe of a network whose own weights are read next, so that no others need be."""
+    return replace(recipe, backbone=replace(recipe.backbone, weights=None))

@@ -12,7 +12,7 @@ from wsps.data import Scalar, TrainingExample, resize_example
 from wsps.recipe import ViewSettings
 
 MEAN_COLOUR = (124, 116, 104)
-"""ImageNet's, RGB of 0 to 255. Networks expect values around it, as they do in their own padding."""
+"""ImageNet's, RGB of 0 to 255, which networks normalise to 0, as in their own padding."""
 
 _MIN_VISIBLE = 0.3
 """A box is no training target for the detector where a view shows less than this share of it."""
@@ -36,7 +36,7 @@ def draw_view(
     seen_wh = max(1, round(width / scale)), max(1, round(height / scale))
     view = resize_example(_random_window(example, seen_wh, rng), settings.crop_size_wh)
     sides = np.diff(view.boxes_xyxy.reshape(-1, 2, 2), axis=1)
-    view = _keep_boxes(view, (sides >= _MIN_SIDE).all(axis=(1, 2)))
+    view = _keep_boxes(view, np.asarray((sides >= _MIN_SIDE).all(axis=(1, 2))))
     if rng.random() < 0.5:
         view = _flip(view)
     gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
@@ -63,7 +63,7 @@ def _random_window(
         instances=_window(example.instances, top, left, height, width, fill=0),
         boxes_xyxy=boxes,
     )
-    return _keep_boxes(window, visible >= _MIN_VISIBLE)
+    return _keep_boxes(window, np.asarray(visible >= _MIN_VISIBLE))
 
 
 def _window(

@@ -3,6 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
+from tests.wsps.rectangles import HEIGHT, WIDTH, example_with_rectangles
 from wsps.data import (
     Examples,
     TrainingExample,
@@ -12,7 +14,6 @@ from wsps.data import (
     reduce_photo,
     resize_example,
 )
-from tests.wsps.rectangles import HEIGHT, WIDTH, example_with_rectangles
 
 
 def test_resizing_scales_boxes_by_the_true_factors():

@@ -21,6 +21,7 @@ from wsps.recipe import (
     InstanceSettings,
     Recipe,
     RefinementSettings,
+    SemanticSettings,
     StageSettings,
     ViewSettings,
 )
@@ -37,7 +38,7 @@ RECIPE = Recipe(
     descent=DescentSettings(batch_size=2),
     views=ViewSettings(crop_size_wh=(64, 64)),
     classifier=replace(STAGE, steps=5),
-    semantic=STAGE,
+    semantic=SemanticSettings(steps=20, learning_rate=3e-3),
     detector=STAGE,
     instance=InstanceSettings(steps=3, learning_rate=3e-3),
     refinement=RefinementSettings(rounds=1),
@@ -88,7 +89,7 @@ def test_the_lattice_filters_on_the_gpu_as_on_the_cpu() -> None:
 def test_the_subnetwork_has_the_same_loss_and_gradient_on_the_gpu_as_on_the_cpu() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 9, 40, 60, generator=generator)
-    images = torch.randn(2, 3, 40, 60, generator=generator)
+    images = 120 + 58 * torch.randn(2, 3, 40, 60, generator=generator)
     instances = torch.zeros(2, 40, 60, dtype=torch.int32)
     instances[:, 5:20, 5:30], instances[:, 15:35, 20:50] = 1, 2
     thing, stuff = SCENE_CATEGORIES.thing_indices[0], SCENE_CATEGORIES.stuff_indices[0]

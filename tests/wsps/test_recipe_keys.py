@@ -28,11 +28,13 @@ from wsps.pseudo_labels.request import LabelRequest, make_tasks
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.pseudo_labels.stored_networks import store_classifier, store_segmenter
 from wsps.recipe import (
+    BackboneSettings,
     CrfSettings,
     DescentSettings,
     InstanceSettings,
     Recipe,
     RefinementSettings,
+    SemanticSettings,
     StageSettings,
     TagSettings,
     ViewSettings,
@@ -70,7 +72,7 @@ RECIPE = Recipe(
     descent=DescentSettings(batch_size=2),
     tags=TagSettings(crop_size_wh=(32, 32)),
     classifier=ONE_STEP,
-    semantic=ONE_STEP,
+    semantic=SemanticSettings(steps=1, learning_rate=1e-3),
     detector=ONE_STEP,
     instance=InstanceSettings(steps=1, learning_rate=1e-3, iterations=1),
     refinement=RefinementSettings(rounds=1, min_score=0.0, crf=CrfSettings(iterations=1)),
@@ -78,9 +80,18 @@ RECIPE = Recipe(
 OTHER_VALUES = {
     "images.max_side": 48,
     "backbone.name": "resnet50",
-    "backbone.weights": Path("weights.pt"),
+    "backbone.weights": "weights.pt",
+    "backbone.output_stride": 16,
+    "backbone.batch_norm": "frozen",
+    "backbone.input": "caffe",
     "descent.optimizer": "sgd",
     "boxes.method": "grabcut",
+    "semantic.auxiliary_weight": 0.4,
+    "descent.precision": "bfloat16",
+    **{
+        f"{stage}.schedule": "constant"
+        for stage in ("classifier", "semantic", "detector", "instance")
+    },
     "refinement.min_score": 0.5,
     "refinement.complete": "never",
     "refinement.crf.engine": "pydensecrf",
@@ -195,7 +206,7 @@ def test_a_link_goes_on_where_it_does_not_use_the_setting(
     source: Source, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     assert {p.split(".")[0] for p in ONE_OF_EACH_TABLE} == {p.split(".")[0] for p in FIELDS}
-    torch.save(build_backbone("small").layers.state_dict(), tmp_path / "weights.pt")
+    torch.save(build_backbone(BackboneSettings()).layers.state_dict(), tmp_path / "weights.pt")
     monkeypatch.chdir(tmp_path)
     table, recipe = path.split(".")[0], changed(path)
     shutil.copytree(done, tmp_path / "done")

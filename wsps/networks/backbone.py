@@ -1,36 +1,88 @@
 """Build the convolutional feature extractors, each by its name."""
 
-import pickle
 from collections.abc import Callable
-from pathlib import Path
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
 from annotools.errors import RecipeError
+from wsps.networks.image_input import IMAGE_INPUTS, ImageInput, Normalise
+from wsps.networks.pretrained import read_pretrained
+from wsps.recipe import BackboneSettings
+
+OUTPUT_STRIDES = {
+    "small": (4,),
+    "resnet18": (8, 16),
+    "resnet50": (8, 16),
+    "resnet101": (8, 16),
+}
+"""The backbones by name, and the output strides of each, the usual one first. The paper's is
+ResNet-101 with 8 (Li, Arnab, Torr 2018, sec. 4.1; Zhao et al. 2017, sec. 3.3)."""
+
+NormLayer = Callable[[int], nn.Module]
+"""Gives the batch normalisation of a number of channels."""
+
+
+class FrozenBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the pretrained weights, in training as well.
+
+    Its scale and offset are learnt. Paper: Li, Arnab, Torr 2018, sec. 4.1.
+    """
+
+    # torchvision's own would freeze scale and offset too, and give float32 maps under bfloat16.
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.eval()
+
+    def train(self, _mode: bool = True) -> "FrozenBatchNorm":
+        """Leave the statistics as they are."""
+        return super().train(False)
+
+
+NORM_LAYERS: dict[str, NormLayer] = {"trained": nn.BatchNorm2d, "frozen": FrozenBatchNorm}
+"""By the name that `BackboneSettings.batch_norm` gives: one of `wsps.recipe.BATCH_NORMS`."""
 
 
 class Backbone(nn.Module):
     """A feature extractor that knows what it gives: (B, 3, H, W) -> (B, C, H / s, W / s).
 
-    `out_channels` is C and `stride` is s.
+    `out_channels` is C and `stride` is s; `middle_channels` are those of the last stage but one,
+    None where there are no stages.
     """
 
-    def __init__(self, layers: nn.Module, out_channels: int, stride: int) -> None:
+    def __init__(
+        self,
+        layers: nn.Sequential,
+        out_channels: int,
+        stride: int,
+        image_input: ImageInput,
+        middle_channels: int | None = None,
+    ) -> None:
         super().__init__()
+        self.normalise = Normalise(image_input)
         self.layers = layers
         self.out_channels = out_channels
         self.stride = stride
+        self.middle_channels = middle_channels
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features of (B, 3, H, W) images."""
-        features: Tensor = self.layers(images)
+        """Return the features of (B, 3, H, W) RGB images of 0 to 255."""
+        features: Tensor = self.layers(self.normalise(images))
         return features
+
+    def with_middle(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features, and those that the last stage is given: (B, C', h', w')."""
+        middle: Tensor = self.layers[:-1](self.normalise(images))
+        return self.layers[-1](middle), middle
 
 
 def conv_block(
-    in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1
+    in_channels: int,
+    out_channels: int,
+    stride: int = 1,
+    dilation: int = 1,
+    norm_layer: NormLayer = nn.BatchNorm2d,
 ) -> nn.Sequential:
     """Return a 3 x 3 convolution, batch normalisation and rectifier."""
     return nn.Sequential(
@@ -44,87 +96,84 @@ def conv_block(
             # Batch normalisation subtracts the mean, and any bias with it.
             bias=False,
         ),
-        nn.BatchNorm2d(out_channels),
+        norm_layer(out_channels),
         nn.ReLU(inplace=True),
     )
 
 
-def small() -> Backbone:
+def build_backbone(settings: BackboneSettings) -> Backbone:
+    """Return the backbone of a recipe, with its pretrained weights where it names some.
+
+    Raises:
+        RecipeError: for an unknown name, an output stride that the network does not have, or
+            weights that cannot be had or do not fit.
+    """
+    name = settings.name
+    if name not in OUTPUT_STRIDES:
+        raise RecipeError(f"unknown backbone {name!r}: use {', '.join(OUTPUT_STRIDES)}")
+    strides = OUTPUT_STRIDES[name]
+    stride = strides[0] if settings.output_stride is None else settings.output_stride
+    if stride not in strides:
+        raise RecipeError(
+            f"backbone.output_stride = {stride}: {name} has {' or '.join(map(str, strides))}"
+        )
+    norm_layer, image_input = NORM_LAYERS[settings.batch_norm], IMAGE_INPUTS[settings.input]
+    if name == "small":
+        backbone = _small(norm_layer, image_input)
+    else:
+        backbone = _resnet(name, stride, norm_layer, image_input)
+    if settings.weights is not None:
+        wanted = backbone.layers.state_dict()
+        backbone.layers.load_state_dict(read_pretrained(name, settings.weights, wanted))
+    return backbone
+
+
+def _small(norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
     """Return four convolutions with output stride 4, for studies on a CPU.
 
     They see 31 pixels, less than a tagged crop, so that a heat map says where in it a class is.
     """
     layers = nn.Sequential(
-        conv_block(3, 16, stride=2),
-        conv_block(16, 32, stride=2),
-        conv_block(32, 64),
-        conv_block(64, 64),
+        conv_block(3, 16, stride=2, norm_layer=norm_layer),
+        conv_block(16, 32, stride=2, norm_layer=norm_layer),
+        conv_block(32, 64, norm_layer=norm_layer),
+        conv_block(64, 64, norm_layer=norm_layer),
     )
-    return Backbone(layers, out_channels=64, stride=4)
+    return Backbone(layers, out_channels=64, stride=4, image_input=image_input)
 
 
-def resnet50() -> Backbone:
-    """Return ResNet-50 with output stride 8."""
-    return _dilated_resnet(torchvision.models.resnet50)
+def _resnet(name: str, stride: int, norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
+    """Return torchvision's ResNet of a name, dilated from its own stride of 32 to another one."""
+    network = torchvision.models.get_model(name, weights=None, norm_layer=norm_layer)
+    layers = nn.Sequential()
+    for child_name, child in network.named_children():
+        if child_name not in ("avgpool", "fc"):
+            layers.add_module(child_name, child)
+    dilation = 1
+    # Stage 3 would bring the stride to 16 and stage 4 to 32.
+    for stage, its_stride in (("layer3", 16), ("layer4", 32)):
+        if its_stride > stride:
+            _dilate(layers.get_submodule(stage), dilation, 2 * dilation)
+            dilation *= 2
+    channels: int = network.fc.in_features
+    return Backbone(layers, channels, stride, image_input, middle_channels=channels // 2)
 
 
-def resnet101() -> Backbone:
-    """Return ResNet-101 with output stride 8, the paper's. Paper: sec. 4.1 and B.1."""
-    return _dilated_resnet(torchvision.models.resnet101)
+def _dilate(stage: nn.Module, before: int, after: int) -> None:
+    """Let a stage keep the size of its maps, with the weights that it has.
 
-
-BACKBONES: dict[str, Callable[[], Backbone]] = {
-    "small": small,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-}
-
-
-def build_backbone(name: str, weights: Path | None = None) -> Backbone:
-    """Return a backbone by name, with weights from a file where one is given.
+    Its convolution that would halve the map does so no more, and those that come later skip what it
+    would have left out. At every second pixel the result is what it was.
 
     Args:
-        name: a key of `BACKBONES`.
-        weights: a state dict saved by `torch.save`, in torchvision's naming for a ResNet.
-
-    Raises:
-        RecipeError: for an unknown name, or weights that do not fit.
+        stage: of a ResNet; torchvision dilates those of larger blocks alone.
+        before: dilation of the stage before it.
+        after: dilation from the halving convolution on: twice as large.
     """
-    if name not in BACKBONES:
-        raise RecipeError(f"unknown backbone {name!r}: use {', '.join(BACKBONES)}")
-    backbone = BACKBONES[name]()
-    if weights is not None:
-        state = _load_state(weights)
-        # What the file has besides, such as the classifier of ImageNet, is left out.
-        wanted = backbone.layers.state_dict()
-        for key, values in wanted.items():
-            if key not in state:
-                raise RecipeError(f"{weights}: does not fit {name}, {key} is missing")
-            if state[key].shape != values.shape:
-                raise RecipeError(f"{weights}: does not fit {name}, {key} has another shape")
-        backbone.layers.load_state_dict({key: state[key] for key in wanted})
-    return backbone
-
-
-def _load_state(weights: Path) -> dict[str, Tensor]:
-    if not weights.is_file():
-        raise RecipeError(f"{weights}: no such file; backbone_weights names a state dict")
-    try:
-        # A pickle can run code when it is read; `weights_only` admits tensors and plain values.
-        state = torch.load(weights, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RecipeError(f"{weights}: not a state dict that torch.save wrote") from error
-    if not isinstance(state, dict):
-        raise RecipeError(f"{weights}: not a state dict but {type(state).__name__}")
-    return state
-
-
-def _dilated_resnet(builder: Callable[..., nn.Module]) -> Backbone:
-    # The last two stages dilate where they would halve the map: stride 8 instead of 32, with
-    # weights of the same shapes.
-    network = builder(weights=None, replace_stride_with_dilation=[False, True, True])
-    layers = nn.Sequential()
-    for name, child in network.named_children():
-        if name not in ("avgpool", "fc"):
-            layers.add_module(name, child)
-    return Backbone(layers, out_channels=2048, stride=8)
+    for module in stage.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        dilation = before if module.stride == (2, 2) else after
+        module.stride = (1, 1)
+        if module.kernel_size == (3, 3):
+            module.dilation = module.padding = (dilation, dilation)

@@ -24,9 +24,9 @@ class CropClassifier(nn.Module):
         return self.logits(self.trunk(images))
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return (B, K) logits of the trunk's (B, C, h, w) features."""
+        """Return (B, K) float32 logits of the trunk's (B, C, h, w) features."""
         logits: Tensor = self.classify(features.mean(dim=(2, 3)))
-        return logits
+        return logits.float()
 
 
 def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
@@ -37,11 +37,11 @@ def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
 
     Args:
         classifier: in evaluation mode.
-        images: (B, 3, H, W), normalised as for training.
+        images: (B, 3, H, W) RGB of 0 to 255.
     """
     # Gradients are needed in the last features alone, so the trunk keeps nothing for them.
     with torch.no_grad():
-        features = classifier.trunk(images)
+        features = classifier.trunk(images).float()
     features.requires_grad_(True)
     logits = classifier.logits(features)
     maps = []

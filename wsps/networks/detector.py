@@ -3,7 +3,7 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.5 and 4.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from wsps.networks.backbone import Backbone, build_backbone, conv_block
+from wsps.networks.backbone import NORM_LAYERS, Backbone, build_backbone, conv_block
+from wsps.networks.image_input import IMAGE_INPUTS, ImageInput, Normalise
+from wsps.recipe import BackboneSettings
 
 _LARGEST_STRIDE = 32
 """Pixels a cell of the coarsest feature map of any backbone."""
@@ -42,25 +44,40 @@ class Detector(nn.Module):
     """Faster R-CNN over the things of a dataset.
 
     Args:
-        backbone: name of the backbone: `small` gives one feature level of stride 8 and slim
-            heads, a ResNet gives torchvision's feature pyramid.
+        backbone: `small` gives one feature level of stride 8 and slim heads, a ResNet gives
+            torchvision's feature pyramid, whose strides are its own. Its weights are not read:
+            `start_from` gives better ones.
         thing_indices: class indices of the dataset's things; the network numbers them from 1.
     """
 
-    def __init__(self, backbone: str, thing_indices: tuple[int, ...]) -> None:
+    def __init__(self, backbone: BackboneSettings, thing_indices: tuple[int, ...]) -> None:
         super().__init__()
         self.register_buffer("thing_indices", torch.tensor(thing_indices, dtype=torch.int64))
         num_classes = len(thing_indices) + 1
-        self._is_small = backbone == "small"
+        norm_layer = NORM_LAYERS[backbone.batch_norm]
+        self._is_small = backbone.name == "small"
         self.network = (
-            _small_network(num_classes)
+            _small_network(replace(backbone, weights=None), num_classes)
             if self._is_small
             else FasterRCNN(
-                resnet_fpn_backbone(backbone_name=backbone, weights=None, trainable_layers=5),
+                resnet_fpn_backbone(
+                    backbone_name=backbone.name,
+                    weights=None,
+                    norm_layer=norm_layer,
+                    trainable_layers=5,
+                ),
                 num_classes=num_classes,
             )
         )
-        self.network.transform = _AsGiven()
+        self.network.transform = _NormaliseAndPad(IMAGE_INPUTS[backbone.input])
+        # torchvision makes anchors of the type of the maps, and boxes of that of the heads' output:
+        # bfloat16, which autocast gives, does not tell the pixels above 256 apart.
+        for module in (
+            self.network.backbone,
+            self.network.rpn.head,
+            self.network.roi_heads.box_predictor,
+        ):
+            module.register_forward_hook(_give_float32)
 
     def start_from(self, backbone: Backbone) -> None:
         """Take over the weights of a trained backbone of the same name.
@@ -69,14 +86,14 @@ class Detector(nn.Module):
         """
         state = backbone.layers.state_dict()
         # A ResNet's weights fit though the segmenter's is dilated: dilation changes no shape.
-        body = self.network.backbone[0].layers if self._is_small else self.network.backbone.body
-        body.load_state_dict(state, strict=False)
+        body = self.network.backbone[0] if self._is_small else self.network.backbone.body
+        body.load_state_dict(state)
 
     def loss(self, images: Tensor, boxes: list[Tensor], class_indices: list[Tensor]) -> Tensor:
         """Return the sum of Faster R-CNN's four losses.
 
         Args:
-            images: (B, 3, H, W), normalised.
+            images: (B, 3, H, W) RGB of 0 to 255.
             boxes: for each image (N, 4) xyxy in pixels; N may be 0.
             class_indices: for each image (N,) class indices of things.
         """
@@ -92,7 +109,7 @@ class Detector(nn.Module):
     def detect(
         self, images: Tensor, score_threshold: float, max_detections: int
     ) -> list[Detections]:
-        """Return the best detections above a score, of each of (B, 3, H, W) normalised images."""
+        """Return the best detections above a score, of each of (B, 3, H, W) RGB images."""
         # torchvision asks for both limits when it builds a network; its heads read them each time.
         heads = self.network.roi_heads
         heads.score_thresh, heads.detections_per_img = score_threshold, max_detections
@@ -100,7 +117,8 @@ class Detector(nn.Module):
         was_training = self.training
         self.eval()
         results: list[dict[str, Tensor]] = self.network(list(images))
-        self.train(was_training)
+        if was_training:
+            self.train()
         return [
             Detections(
                 boxes_xyxy=result["boxes"],
@@ -114,17 +132,30 @@ class Detector(nn.Module):
         return self.get_buffer("thing_indices")
 
 
-class _AsGiven(nn.Module):
-    """Stands where torchvision normalises and resizes: `wsps.data` has done both.
+def _give_float32(_module: nn.Module, _given: Any, output: Any) -> Any:
+    """Return what a part of the network gives, a tensor or several, in float32."""
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, dict):
+        return type(output)((name, maps.float()) for name, maps in output.items())
+    return type(output)(_give_float32(_module, _given, one) for one in output)
 
-    What is left is to pad (B, 3, H, W) images to whole cells of the feature maps, on which the
-    places of the anchors depend.
+
+class _NormaliseAndPad(nn.Module):
+    """Stands where torchvision normalises and resizes: `wsps.data` has resized.
+
+    After the colours the images are padded to whole cells of the feature maps, on which the places
+    of the anchors depend.
     """
+
+    def __init__(self, image_input: ImageInput) -> None:
+        super().__init__()
+        self.normalise = Normalise(image_input)
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None
     ) -> tuple[Any, list[dict[str, Tensor]] | None]:
-        batch = torch.stack(images)
+        batch = self.normalise(torch.stack(images))
         height, width = batch.shape[-2:]
         # Only the right and the lower side grow, so that boxes keep their coordinates.
         padding = (0, -width % _LARGEST_STRIDE, 0, -height % _LARGEST_STRIDE)
@@ -137,10 +168,9 @@ class _AsGiven(nn.Module):
         return results
 
 
-def _small_network(num_classes: int) -> FasterRCNN:
-    features: Any = nn.Sequential(
-        build_backbone("small"), conv_block(64, 64, stride=2), conv_block(64, 64)
-    )
+def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
+    layers = build_backbone(backbone).layers  # Without the backbone's own normalisation.
+    features: Any = nn.Sequential(layers, conv_block(64, 64, stride=2), conv_block(64, 64))
     features.out_channels = 64
     anchors = AnchorGenerator(sizes=((12, 20, 36, 64),), aspect_ratios=((0.45, 1.0, 2.5),))
     roi_size = 7

@@ -19,7 +19,6 @@ from torch.nn import functional
 from annotools.categories import CategorySet
 from annotools.errors import name_place
 from wsps.crf.mean_field import build_kernels, infer_labels
-from wsps.data import IMAGE_STD
 from wsps.networks.detector import Detections
 from wsps.recipe import PHOTO_SIDE, InstanceSettings
 
@@ -88,7 +87,7 @@ class InstanceSubnetwork(nn.Module):
 
         Args:
             semantic: (B, K, H, W) class probabilities; the gradient flows into them.
-            images: (B, 3, H, W), normalised.
+            images: (B, 3, H, W) RGB of 0 to 255; no gradient flows into them.
             photo_sides: (B,) longer side, in pixels, of the photo that each image is a part of.
             detections: of each image; no gradient flows into them. May be empty.
             iterations: of mean field.
@@ -97,28 +96,39 @@ class InstanceSubnetwork(nn.Module):
             RecipeError: where a kernel's reach is far too small for the images.
         """
         labels = list_labels(detections, self.get_buffer("stuff_indices"))
+        # Logarithms and sums over thousands of pixels need float32 whatever autocast says.
+        with torch.autocast(semantic.device.type, enabled=False):
+            log_q = self._infer(
+                _precise(semantic), _precise(images), photo_sides, labels, iterations
+            )
+        return InstanceMarginals(log_q=log_q, labels=labels)
+
+    def weights(self) -> Tensor:
+        """Return the learnt weights, as they multiply, in the order of `named_parameters`."""
+        return functional.softplus(torch.stack([w.detach() for w in self.parameters()]))
+
+    def _infer(
+        self,
+        semantic: Tensor,
+        images: Tensor,
+        photo_sides: Tensor,
+        labels: InstanceLabels,
+        iterations: int,
+    ) -> Tensor:
+        """Return what mean field believes: (B, L, H, W)."""
         support = self._support(semantic, labels)  # (B, L, H, W)
         evidence = torch.log(support + EPSILON)  # minus the energy of eq. 2
         evidence = evidence.masked_fill(~labels.is_label[:, :, None, None], NO_LABEL)
         by_pixel = evidence.flatten(2).transpose(1, 2).contiguous()  # (B, H W, L)
-        deviation = images.new_tensor(IMAGE_STD)[:, None, None]
-        colours = 255 * deviation * images.detach()
         scales = photo_sides.to(images.dtype) / PHOTO_SIDE
         with name_place("instance.kernels"):
-            near, alike = build_kernels(colours, self.settings.kernels, scales, "after")
+            near, alike = build_kernels(images.detach(), self.settings.kernels, scales, "after")
         kernels = [
             (near, functional.softplus(self.gaussian_weight)),
             (alike, functional.softplus(self.bilateral_weight)),
         ]
         log_q = infer_labels(by_pixel, kernels, iterations)
-        return InstanceMarginals(
-            log_q=log_q.transpose(1, 2).view(*labels.is_label.shape, *semantic.shape[2:]),
-            labels=labels,
-        )
-
-    def weights(self) -> Tensor:
-        """Return the learnt weights, as they multiply, in the order of `named_parameters`."""
-        return functional.softplus(torch.stack([w.detach() for w in self.parameters()]))
+        return log_q.transpose(1, 2).view(*labels.is_label.shape, *semantic.shape[2:])
 
     def _support(self, semantic: Tensor, labels: InstanceLabels) -> Tensor:
         """Return the weighted box and global terms of eq. 2: (B, L, H, W)."""
@@ -148,15 +158,14 @@ def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> Inst
     for found in detections:
         none = longest - count - len(found)
         sure = found.scores.new_ones(count)
-        everywhere = found.boxes_xyxy.new_tensor([-math.inf, -math.inf, math.inf, math.inf])
+        # Filled where it lies: from a list of numbers a GPU would be waited for.
+        everywhere = found.boxes_xyxy.new_full((count, 4), math.inf)
+        everywhere[:, :2] = -math.inf
         columns.append(
             (
                 functional.pad(torch.cat([found.class_indices, stuff_indices]), (0, none)),
                 functional.pad(torch.cat([found.scores.detach(), sure]), (0, none)),
-                functional.pad(
-                    torch.cat([found.boxes_xyxy, everywhere.expand(count, 4)]),
-                    (0, 0, 0, none),
-                ),
+                functional.pad(torch.cat([found.boxes_xyxy, everywhere]), (0, 0, 0, none)),
                 torch.arange(longest, device=sure.device) < len(found),
                 torch.arange(longest, device=sure.device) < len(found) + count,
             )
@@ -188,6 +197,11 @@ def boxes_to_masks(boxes_xyxy: Tensor, size_hw: Sequence[int]) -> Tensor:
     in_x = (x >= x0) & (x < x1)  # (..., W)
     in_y = (y >= y0) & (y < y1)  # (..., H)
     return (in_y[..., :, None] & in_x[..., None, :]).float()
+
+
+def _precise(values: Tensor) -> Tensor:
+    """Return the values in float32, or in float64 where they have it."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _positive(value: float) -> nn.Parameter:

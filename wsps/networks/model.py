@@ -34,7 +34,8 @@ def build_model(
     """Return the model that training begins with; its random weights come from the seed.
 
     Raises:
-        RecipeError: for a backbone that does not exist or weights that do not fit.
+        RecipeError: for a backbone that does not exist, or has no place for what the recipe asks
+            for, or weights that do not fit.
     """
     # Modules draw their weights from torch's global generator, in the order of building, and on the
     # CPU, so that a GPU begins with the same ones.
@@ -42,10 +43,18 @@ def build_model(
     return PanopticModel(
         recipe=recipe,
         categories=categories,
-        semantic=PSPNet(
-            build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
-        ).to(device),
-        detector=Detector(recipe.backbone.name, categories.thing_indices).to(device),
+        semantic=build_segmenter(recipe, len(categories)).to(device),
+        detector=Detector(recipe.backbone, categories.thing_indices).to(device),
         instance=InstanceSubnetwork(categories, recipe.instance).to(device),
         device=device,
     )
+
+
+def build_segmenter(recipe: Recipe, num_classes: int) -> PSPNet:
+    """Return the semantic network of a recipe; its random weights come from torch's generator.
+
+    Raises:
+        RecipeError: as `build_model`.
+    """
+    auxiliary = recipe.semantic.auxiliary_weight > 0
+    return PSPNet(build_backbone(recipe.backbone), num_classes, auxiliary)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annotools.errors import RecipeError
 from wsps.networks.backbone import Backbone, conv_block
 
 PYRAMID_BINS = (1, 2, 3, 6)
@@ -29,6 +30,8 @@ class PSPTrunk(nn.Module):
         self.backbone = backbone
         channels = backbone.out_channels
         branch = channels // len(PYRAMID_BINS)
+        # Deviation from Zhao et al. 2017: no batch normalisation here. In a batch of one image it
+        # would make the one cell of the coarsest grid its own mean, and all that it says 0.
         self.branches = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, branch, kernel_size=1, bias=False), nn.ReLU())
             for _ in PYRAMID_BINS
@@ -38,7 +41,10 @@ class PSPTrunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, C', h, w) features of (B, 3, H, W) images."""
-        features = self.backbone(images)  # (B, C, h, w)
+        return self.pool(self.backbone(images))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Return the (B, C', h, w) features of the backbone's (B, C, h, w)."""
         pooled = [
             resize(branch(functional.adaptive_avg_pool2d(features, bins)), features.shape[-2:])
             for bins, branch in zip(PYRAMID_BINS, self.branches, strict=True)
@@ -48,14 +54,47 @@ class PSPTrunk(nn.Module):
 
 
 class PSPNet(nn.Module):
-    """Semantic segmentation: (B, 3, H, W) images to (B, K, H, W) logits."""
+    """Semantic segmentation: (B, 3, H, W) RGB images of 0 to 255 to (B, K, H, W) float32 logits.
 
-    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+    Args:
+        backbone: that the trunk is put on.
+        num_classes: K.
+        auxiliary: whether there is a second classifier, on the features that the backbone's last
+            stage is given; its loss helps training alone (Zhao et al. 2017, sec. 3.3).
+
+    Raises:
+        RecipeError: for an auxiliary classifier on a backbone without stages.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, auxiliary: bool = False) -> None:
         super().__init__()
         self.trunk = PSPTrunk(backbone)
         self.classify = nn.Conv2d(self.trunk.out_channels, num_classes, kernel_size=1)
+        self.auxiliary: nn.Module | None = None
+        if auxiliary:
+            channels = backbone.middle_channels
+            if channels is None:
+                raise RecipeError(
+                    "semantic.auxiliary_weight is above 0, but the backbone has no stage for an "
+                    "auxiliary loss: set it to 0, or choose a ResNet"
+                )
+            hidden = channels // 4
+            self.auxiliary = nn.Sequential(
+                conv_block(channels, hidden), nn.Conv2d(hidden, num_classes, kernel_size=1)
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, K, H, W) logits of (B, 3, H, W) images."""
-        logits = self.classify(self.trunk(images))  # (B, K, h, w)
-        return resize(logits, images.shape[-2:])
+        return self._logits(self.classify, self.trunk(images), images)
+
+    def both_logits(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits and those of the auxiliary classifier, None where there is none."""
+        if self.auxiliary is None:
+            return self(images), None
+        features, middle = self.trunk.backbone.with_middle(images)
+        logits = self._logits(self.classify, self.trunk.pool(features), images)
+        return logits, self._logits(self.auxiliary, middle, images)
+
+    def _logits(self, classify: nn.Module, features: Tensor, images: Tensor) -> Tensor:
+        # In float32 whatever autocast says: the losses and probabilities are computed from them.
+        return resize(classify(features).float(), images.shape[-2:])

@@ -177,9 +177,9 @@ def check_request(
     _check_box_labels(request.box_labels, out)
     if request.num_rounds > 0:
         # Built now, because the first network of a round may be hours away.
-        from wsps.networks.backbone import build_backbone
+        from wsps.networks.model import build_segmenter
 
-        build_backbone(request.recipe.backbone.name, request.recipe.backbone.weights)
+        build_segmenter(request.recipe, len(dataset.categories))
 
 
 def _choose_kinds(request: LabelRequest, dataset: Dataset) -> dict[int | str, str]:

@@ -18,7 +18,7 @@ from annotools.files import digest
 from annotools.formats.source import photo_stamp
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.device import choose_device
-from wsps.recipe import Recipe
+from wsps.recipe import Recipe, without_weights
 from wsps.training.checkpoints import (
     NETWORK_FILE,
     StoredNetwork,
@@ -68,7 +68,9 @@ def store_classifier(
         weak_of = {weak.image_id: weak for _, weak in tagged}
         photos = TaggedPhotos(dataset, [image for image, _ in tagged], weak_of)
         device = choose_device()
-        return train_classifier(photos, dataset.categories, recipe, seed, device, Running(stored=stored))
+        return train_classifier(
+            photos, dataset.categories, recipe, seed, device, Running(stored=stored)
+        )
 
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
     # Photos and tags are part of the key: once one has changed, an older network is not taken.
@@ -150,15 +152,13 @@ def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> 
     from wsps.networks.backbone import build_backbone
     from wsps.networks.classifier import CropClassifier
 
-    return load_weights(
-        stored.path, CropClassifier(build_backbone(recipe.backbone.name), num_classes)
-    )
+    backbone = build_backbone(without_weights(recipe).backbone)
+    return load_weights(stored.path, CropClassifier(backbone, num_classes))
 
 
 @lru_cache(maxsize=1)
 def load_segmenter(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "PSPNet":
     """Return the network of a round in evaluation mode, loaded once in every process."""
-    from wsps.networks.backbone import build_backbone
-    from wsps.networks.pspnet import PSPNet
+    from wsps.networks.model import build_segmenter
 
-    return load_weights(stored.path, PSPNet(build_backbone(recipe.backbone.name), num_classes))
+    return load_weights(stored.path, build_segmenter(without_weights(recipe), num_classes))

@@ -163,9 +163,7 @@ def train_classifier(
         running: what changes no result.
     """
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
-    classifier = CropClassifier(
-        build_backbone(recipe.backbone.name, recipe.backbone.weights), len(categories)
-    ).to(device)
+    classifier = CropClassifier(build_backbone(recipe.backbone), len(categories)).to(device)
 
     def loss_of(batch: TaggedBatch) -> Tensor:
         parts = zip(batch.crops, batch.present, batch.asked, strict=True)

@@ -31,9 +31,12 @@ PREFETCHED = 4
 
 
 class Loadable(Protocol):
-    """A batch of any sort, made in this process's memory."""
+    """A batch of any sort, made in this process's memory; `names` are those of its images."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the images."""
+        ...
 
     def on_device(self, device: torch.device) -> "Loadable":
         """Return the batch on a device, ready for networks."""
@@ -47,8 +50,15 @@ Item_co = TypeVar("Item_co", bound=Loadable, covariant=True)
 class Batches(Protocol[Item_co]):
     """The batch of each step of a stage, by the number of the step."""
 
-    seed: int
-    stage: str
+    @property
+    def seed(self) -> int:
+        """Of order and augmentation."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage, which has random numbers of its own."""
+        ...
 
     def __getitem__(self, step: int) -> Item_co: ...
 

@@ -77,6 +77,8 @@ def load_weights(path: Path, network: "Network") -> "Network":
     content = _read(path)
     if content is None:
         raise DatasetError(f"{path}: missing, damaged or not a network of annotools: train again")
+    if content["progress"] is not None:
+        raise DatasetError(f"{path}: its training was stopped: repeat it to go on")
     try:
         network.load_state_dict(content["state"])
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from annotools.errors import Interrupted, RecipeError
+from annotools.errors import RecipeError, StoppedError
 from annotools.progress import track
 from annotools.random_streams import stream_seed
 from wsps.device import autocast
@@ -99,14 +99,13 @@ def descend(
 
     Raises:
         RecipeError: when loss or gradient is no longer finite; the images of the step are named.
-        Interrupted: after SIGINT or SIGTERM, when what is done is in the file.
+        StoppedError: after SIGINT or SIGTERM, when what is done is in the file.
         OSError: when the file cannot be written; the last one that could is still there.
     """
     running = running or Running()
     device = next(network.parameters()).device
     optimizer = build_optimizer(groups or [{"params": list(network.parameters())}], descent, stage)
     base_rates = [group["lr"] for group in optimizer.param_groups]
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
     notes = _begin(network, optimizer, running.stored)
     steps = range(len(notes.losses), stage.steps)
     loaded = load_batches(batches, steps, device, running.loaders)
@@ -126,12 +125,7 @@ def descend(
                 notes.watched.append(watch())
             with autocast(device, descent.precision):
                 loss = loss_of(batch)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            average_gradients(trained)
-            norm = nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
-            optimizer.step()
-            notes.pending.append(torch.stack([loss.detach().float(), norm.float()]))
+            notes.pending.append(_descend_once(optimizer, loss))
             is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == stage.steps
             is_due, is_stopped = time.perf_counter() - saved_at > SAVE_SECONDS, is_interrupted()
             # Processes that train together decide together, and seldom.
@@ -140,15 +134,14 @@ def descend(
             if is_at_check or is_due or is_stopped:
                 _look(notes, batches, name)
             # At these steps alone, whenever the stage is saved: a run that goes on is no other.
-            if is_at_check and stage.schedule == "converged" and notes.converged_at is None:
-                notes.converged_at = step + 1 if has_converged(notes.losses, stage.steps) else None
-            if is_at_check and running.board is not None:
+            if is_at_check:
+                _note_convergence(notes, stage, step)
                 _show(running.board, batches.stage, stage, notes)
-            if running.stored is not None and (is_due or is_stopped):
+            if is_due or is_stopped:
                 _save(network, optimizer, running.stored, notes)
                 saved_at = time.perf_counter()
             if is_stopped:
-                raise Interrupted(
+                raise StoppedError(
                     f"stopped at step {step + 1} of {stage.steps} of {name}: what is done is kept; "
                     "repeat the command to go on"
                 )
@@ -210,9 +203,25 @@ def _begin(
     return _Notes(losses=progress["losses"], watched=watched, converged_at=progress["converged_at"])
 
 
+def _descend_once(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    """Take a step down a loss; return (2,) the loss and the norm of its gradient."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    average_gradients(trained)
+    norm = nn.utils.clip_grad_norm_(trained, GRADIENT_NORM_LIMIT)
+    optimizer.step()
+    return torch.stack([loss.detach().float(), norm.float()])
+
+
 def _save(
-    network: nn.Module, optimizer: torch.optim.Optimizer, stored: StoredNetwork, notes: _Notes
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    stored: StoredNetwork | None,
+    notes: _Notes,
 ) -> None:
+    if stored is None:
+        return
     average_statistics(network)
     progress = {
         "optimizer": optimizer.state_dict(),
@@ -223,8 +232,16 @@ def _save(
     stored.write_progress(network.state_dict(), progress)
 
 
-def _show(board: Board, name: str, stage: StageSettings, notes: _Notes) -> None:
+def _note_convergence(notes: _Notes, stage: StageSettings, step: int) -> None:
+    is_asked = stage.schedule == "converged" and notes.converged_at is None
+    if is_asked and has_converged(notes.losses, stage.steps):
+        notes.converged_at = step + 1
+
+
+def _show(board: Board | None, name: str, stage: StageSettings, notes: _Notes) -> None:
     """Write what is new of losses, rates, watched values and the seconds spent waiting."""
+    if board is None:
+        return
     first, steps = notes.shown, range(notes.shown, len(notes.losses))
     values = {
         "loss": notes.losses[first:],

@@ -110,6 +110,6 @@ def _spread(tensors: Sequence[Tensor], shapes: Sequence[torch.Size]) -> None:
     if not tensors:
         return
     mean = mean_over_processes(torch.cat([values.flatten() for values in tensors]))
-    parts = mean.split([shape.numel() for shape in shapes])
+    parts = torch.split(mean, [shape.numel() for shape in shapes])
     for values, part in zip(tensors, parts, strict=True):
         values.copy_(part.view_as(values))

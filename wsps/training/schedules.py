@@ -40,7 +40,7 @@ def rate(schedule: str, step: int, steps: int, converged_at: int | None) -> floa
 
 
 def has_converged(losses: Sequence[float], steps: int) -> bool:
-    """Return whether the loss no longer falls: a tenth of the steps is no better than the one before.
+    """Return whether the loss no longer falls from one tenth of the steps to the next.
 
     The paper does not say how it was judged; a tenth of the steps is our own window.
 

@@ -48,7 +48,11 @@ def train_semantic(
     slower = settings.learning_rate * settings.round_rate**round_number
 
     def loss_of(batch: Batch) -> Tensor:
-        return semantic_loss(network(batch.images), batch.classes)
+        logits, auxiliary = network.both_logits(batch.images)
+        loss = semantic_loss(logits, batch.classes)
+        if auxiliary is None:
+            return loss
+        return loss + recipe.semantic.auxiliary_weight * semantic_loss(auxiliary, batch.classes)
 
     return descend(
         network,

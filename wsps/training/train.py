@@ -6,7 +6,6 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder, wr
 from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
 from wsps.networks.model import PanopticModel, build_model
-from wsps.recipe import Recipe
+from wsps.recipe import Recipe, without_weights
 from wsps.training.board import Board
 from wsps.training.checkpoints import (
     NETWORK_FILE,
@@ -144,8 +143,7 @@ def load_model(run: Path) -> PanopticModel:
     recipe = read_settings(Recipe, without_nulls(table), where=str(path))
     categories = read_categories(path, content)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
-    recipe = replace(recipe, backbone=replace(recipe.backbone, weights=None))
-    model = build_model(recipe, categories, content["seed"], choose_device())
+    model = build_model(without_weights(recipe), categories, content["seed"], choose_device())
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
         load_weights(run / DETECTOR_FILE, model.detector)

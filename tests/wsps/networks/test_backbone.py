@@ -1,47 +1,140 @@
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
+from torch import nn
 
 from annotools.errors import RecipeError
-from wsps.networks.backbone import BACKBONES, build_backbone
+from wsps.networks.backbone import NORM_LAYERS, OUTPUT_STRIDES, build_backbone
+from wsps.networks.image_input import IMAGE_INPUTS, Normalise
+from wsps.recipe import BATCH_NORMS, INPUTS, BackboneSettings
+
+RESNET18 = BackboneSettings(name="resnet18")
 
 
-@pytest.mark.parametrize("name", ["small", "resnet50"])
-def test_a_backbone_gives_the_channels_and_the_stride_it_announces(name: str):
-    backbone = build_backbone(name).eval()
+@pytest.mark.parametrize(
+    ("name", "output_stride", "expected"),
+    [
+        ("small", None, (64, 4, None)),
+        ("small", 4, (64, 4, None)),
+        ("resnet18", None, (512, 8, 256)),
+        ("resnet18", 16, (512, 16, 256)),
+        ("resnet50", 8, (2048, 8, 1024)),
+        ("resnet101", 16, (2048, 16, 1024)),
+    ],
+)
+def test_a_backbone_gives_the_channels_and_the_stride_it_announces(
+    name: str, output_stride: int | None, expected: tuple[int, int, int | None]
+):
+    backbone = build_backbone(BackboneSettings(name=name, output_stride=output_stride)).eval()
+    assert (backbone.out_channels, backbone.stride, backbone.middle_channels) == expected
     with torch.no_grad():
-        features = backbone(torch.zeros(1, 3, 64, 96))
-    size = (64 // backbone.stride, 96 // backbone.stride)
-    assert features.shape == (1, backbone.out_channels, *size)
+        images = torch.zeros(1, 3, 32, 48)
+        features = backbone(images)
+        size = (32 // backbone.stride, 48 // backbone.stride)
+        assert features.shape == (1, backbone.out_channels, *size)
+        if backbone.middle_channels is not None:
+            last, middle = backbone.with_middle(images)
+            assert torch.equal(last, features)
+            assert middle.shape == (1, backbone.middle_channels, *size)
 
 
-def test_weights_are_read_from_a_file_and_what_it_has_beyond_is_left_out(tmp_path: Path):
-    path = tmp_path / "weights.pt"
-    saved = build_backbone("small")
-    torch.save(saved.layers.state_dict() | {"fc.weight": torch.zeros(2)}, path)
-    loaded = build_backbone("small", path)
-    for name, values in saved.state_dict().items():
-        assert torch.equal(values, loaded.state_dict()[name])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_dilation_keeps_weights_and_at_every_skipped_pixel_the_features(
+    name: str, output_stride: int
+):
+    torch.manual_seed(0)
+    backbone = build_backbone(BackboneSettings(name=name, output_stride=output_stride)).eval()
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(name, weights=None).eval()
+    ours = backbone.layers.state_dict()
+    theirs = {key: v for key, v in network.state_dict().items() if not key.startswith("fc.")}
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    network.avgpool, network.fc = nn.Identity(), nn.Identity()
+    # No multiple of any stride.
+    images = 255 * torch.rand(1, 3, 70, 101, dtype=torch.float64)
+    with torch.no_grad():
+        dilated = backbone.double()(images)
+        undilated = network.double()(backbone.normalise(images)).view(1, dilated.shape[1], 3, 4)
+    step = 32 // output_stride
+    torch.testing.assert_close(dilated[..., ::step, ::step], undilated)
 
 
-def test_weights_that_do_not_fit_are_named(tmp_path: Path):
-    path = tmp_path / "weights.pt"
-    state = build_backbone("small").layers.state_dict()
-    name = next(iter(state))
-    torch.save({key: values for key, values in state.items() if key != name}, path)
-    with pytest.raises(RecipeError, match=f"does not fit small, {name} is missing"):
-        build_backbone("small", path)
-    torch.save(state | {name: torch.zeros(1)}, path)
-    with pytest.raises(RecipeError, match=f"does not fit small, {name} has another shape"):
-        build_backbone("small", path)
-    with pytest.raises(RecipeError, match="no such file"):
-        build_backbone("small", tmp_path / "none.pt")
-    path.write_bytes(b"not weights")
-    with pytest.raises(RecipeError, match=r"weights\.pt: not a state dict"):
-        build_backbone("small", path)
+def test_larger_blocks_are_dilated_as_by_torchvision():
+    backbone = build_backbone(BackboneSettings(name="resnet50"))
+    network = torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True])
+
+    def geometry(module: nn.Module) -> list[tuple[object, ...]]:
+        convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+        return [(m.kernel_size, m.stride, m.padding, m.dilation) for m in convolutions]
+
+    assert geometry(backbone) == geometry(network)
 
 
-def test_an_unknown_backbone_is_refused_with_the_known_ones():
-    with pytest.raises(RecipeError, match=f"unknown backbone 'vgg': use {', '.join(BACKBONES)}"):
-        build_backbone("vgg")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            BackboneSettings(name="vgg"),
+            f"unknown backbone 'vgg': use {', '.join(OUTPUT_STRIDES)}",
+        ),
+        (BackboneSettings(output_stride=8), "backbone.output_stride = 8: small has 4$"),
+        (
+            replace(RESNET18, output_stride=32),
+            "backbone.output_stride = 32: resnet18 has 8 or 16$",
+        ),
+    ],
+)
+def test_what_a_network_is_not_is_refused(settings: BackboneSettings, message: str):
+    with pytest.raises(RecipeError, match=message):
+        build_backbone(settings)
+
+
+def test_each_name_of_the_recipe_has_its_network():
+    assert tuple(NORM_LAYERS) == BATCH_NORMS
+    assert tuple(IMAGE_INPUTS) == INPUTS
+
+
+def test_colours_become_what_the_weights_expect():
+    colours = torch.tensor([[124.0, 116.0, 104.0], [255.0, 255.0, 255.0]])
+    images = colours.t()[None, :, None]  # Two pixels.
+    for name, expected in {
+        "torchvision": [[0.0056, -0.0049, 0.0082], [2.2489, 2.4286, 2.6400]],
+        "caffe": [[0.0, -1.0, 1.0], [151.0, 138.0, 132.0]],  # Blue, green, red.
+    }.items():
+        found = Normalise(IMAGE_INPUTS[name])(images)[0, :, 0].t()
+        torch.testing.assert_close(found, torch.tensor(expected), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_frozen_statistics_stay_in_training_and_the_scale_is_learnt(name: str):
+    images = 255 * torch.rand(2, 3, 32, 32)
+    for batch_norm in BATCH_NORMS:
+        torch.manual_seed(0)
+        backbone = build_backbone(BackboneSettings(name=name, batch_norm=batch_norm))
+        before = {key: values.clone() for key, values in backbone.state_dict().items()}
+        # `build_backbone` gives a network in training mode, and `train` must not unfreeze it.
+        for network in (backbone, nn.Sequential(backbone).train()):
+            network(images).sum().backward()
+        changed = {
+            key for key, v in backbone.state_dict().items() if not torch.equal(v, before[key])
+        }
+        statistics = {key for key in before if "running" in key or "num_batches" in key}
+        assert changed == (statistics if batch_norm == "trained" else set())
+        norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert all(m.weight.grad is not None and m.bias.grad is not None for m in norms)
+        if batch_norm == "frozen":
+            in_training = backbone(images)
+            assert torch.equal(in_training, backbone.eval()(images))
+
+
+def test_a_network_has_the_same_weights_whether_its_statistics_are_frozen_or_not():
+    states = []
+    for batch_norm in BATCH_NORMS:
+        torch.manual_seed(0)
+        states.append(build_backbone(replace(RESNET18, batch_norm=batch_norm)).state_dict())
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

@@ -3,12 +3,13 @@ from torch.nn import functional
 
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
+from wsps.recipe import BackboneSettings
 
 
 def test_grad_cam_of_pooling_and_a_linear_layer_has_a_closed_form():
     torch.manual_seed(0)
-    classifier = CropClassifier(build_backbone("small"), num_classes=3).eval()
-    images = torch.randn(2, 3, 32, 48)
+    classifier = CropClassifier(build_backbone(BackboneSettings()), num_classes=3).eval()
+    images = 255 * torch.rand(2, 3, 32, 48)
     heat = grad_cam(classifier, images)
     with torch.no_grad():
         features = classifier.trunk(images)  # (B, C, h, w)
@@ -22,5 +23,5 @@ def test_grad_cam_of_pooling_and_a_linear_layer_has_a_closed_form():
 
 
 def test_logits_are_one_row_an_image():
-    classifier = CropClassifier(build_backbone("small"), num_classes=3).eval()
+    classifier = CropClassifier(build_backbone(BackboneSettings()), num_classes=3).eval()
     assert classifier(torch.zeros(2, 3, 33, 40)).shape == (2, 3)

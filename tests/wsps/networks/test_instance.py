@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from annotools.categories import Category, CategorySet
-from wsps.data import IMAGE_MEAN, IMAGE_STD
 from wsps.networks.detector import Detections
 from wsps.networks.instance import (
     NO_LABEL,
@@ -70,13 +69,12 @@ def uniform_semantic(height: int = 12, width: int = 16) -> Tensor:
 
 
 def noise_image(height: int = 12, width: int = 16, seed: int = 0) -> Tensor:
-    return torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
+    return 120 + 58 * torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 def painted(grey: Tensor) -> Tensor:
-    """The normalised image of (H, W) grey levels of 0 to 255."""
-    mean, deviation = torch.tensor(IMAGE_MEAN), torch.tensor(IMAGE_STD)
-    return (grey / 255 - mean[:, None, None]) / deviation[:, None, None]
+    """The image of (H, W) grey levels of 0 to 255."""
+    return grey.expand(3, *grey.shape)
 
 
 def run(
@@ -192,7 +190,7 @@ def test_a_batch_gives_what_each_image_gives_alone():
     settings = replace(PLAIN, kernels=SMALL_KERNELS)
     semantic = torch.rand(3, 4, 12, 16, generator=torch.Generator().manual_seed(1))
     semantic = semantic / semantic.sum(dim=1, keepdim=True)
-    images = torch.stack([20 * noise_image(seed=seed) for seed in range(3)])
+    images = torch.stack([noise_image(seed=seed) for seed in range(3)])
     found = [
         detections(([1.0, 1.0, 6.0, 9.0], 0.9), ([4.0, 2.0, 12.0, 8.0], 0.7)),
         detections(),
@@ -341,12 +339,16 @@ def test_the_colours_are_those_of_the_photo():
     network = subnetwork(replace(PLAIN, kernels=kernels))
 
     def beliefs(step: float) -> float:
-        grey = torch.where(torch.arange(8) < 4, 100.0, 100.0 + step)[None]
-        return run(network, semantic, painted(grey), detections(), 1)[0, 0, 0].exp().item()
+        found = []
+        # How exact the lattice is depends on where in a simplex the colours lie.
+        for level in range(100, 120):
+            grey = torch.where(torch.arange(8) < 4, level, level + step)[None]
+            found.append(run(network, semantic, painted(grey), detections(), 1)[0, 0, 0].exp())
+        return torch.stack(found).mean().item()
 
     # 2.5 levels apart in three channels, 5 a standard deviation: exp(-3 / 8) = 0.687 is heard. So
     # 0.593 of the message is of the like, 0.407 of the others: 4 * 0.4 * (0.593 - 0.407).
-    assert beliefs(2.5) == pytest.approx(1 / (1 + math.exp(-math.log(7 / 3) - 0.297)), abs=0.015)
+    assert beliefs(2.5) == pytest.approx(1 / (1 + math.exp(-math.log(7 / 3) - 0.297)), abs=0.035)
     # By hand: log odds of log(7 / 3) and 4 * 0.4 more where only the like are heard, or 4 * 0.
     assert beliefs(40.0) == pytest.approx(1 / (1 + math.exp(-math.log(7 / 3) - 1.6)), abs=0.005)
     assert beliefs(0.0) == pytest.approx(0.7, abs=0.01)
@@ -376,7 +378,7 @@ def test_the_gradient_is_the_numerical_one():
     network = subnetwork(replace(PLAIN, kernels=SMALL_KERNELS)).double()
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 4, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
-    images = 0.1 * torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64)
+    images = 6 * torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64)
     found = [
         detections(([0.0, 0.0, 3.0, 3.0], 0.8), ([1.0, 1.0, 5.0, 4.0], 0.6)),
         detections(([2.0, 0.0, 5.0, 3.0], 0.7), class_index=BUS),

@@ -23,6 +23,7 @@ from tests.wsps.pseudo_label_runs import (
 )
 from wsps.pseudo_labels import label_store
 from wsps.training import stages as training
+from wsps.training.loop import Course
 
 TWO_STEPS = (
     *QUICK,
@@ -101,8 +102,8 @@ def test_a_network_whose_training_was_stopped_is_trained_and_no_other(
     out, rounds = tmp_path / "out", (*TWO_STEPS, "--rounds", 2)
     train, trained = training.train_semantic, []
 
-    def stop_second(*arguments: Any) -> list[float]:
-        trained.append(arguments[-1])
+    def stop_second(*arguments: Any) -> Course:
+        trained.append(arguments[4])
         if len(trained) == 2:
             raise KeyboardInterrupt
         return train(*arguments)

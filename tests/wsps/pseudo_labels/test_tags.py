@@ -133,7 +133,7 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
     )
     classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
     assert (label_from_tags(classifier, photo, CATEGORIES, recipe, CPU) == NO).all()
-    logits = classifier(tags.normalise(photo.photo)[None])[0]
+    logits = classifier(tags.as_tensor(photo.photo)[None])[0]
     assert logits[ROAD] < -0.5
     assert logits[SKY] < -0.5
 

@@ -59,6 +59,8 @@ def test_an_unfinished_stage_is_kept_until_it_is_finished(tmp_path: Path) -> Non
     assert found is not None
     assert found["progress"]["losses"] == [0.1 + 0.2]
     assert StoredNetwork(path=stored.path, key="another").read_progress() is None
+    with pytest.raises(DatasetError, match="its training was stopped: repeat it"):
+        load_weights(stored.path, network)
     calls = []
 
     def train(file: StoredNetwork) -> nn.Module:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from annotools.errors import Interrupted, RecipeError
+from annotools.errors import RecipeError, StoppedError
 from wsps.recipe import DescentSettings, StageSettings
 from wsps.training import loop
 from wsps.training.checkpoints import StoredNetwork
@@ -159,7 +159,9 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path: Path, number: signal
         if step == 11:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(Interrupted, match=r"stopped at step 12 of 30 of toy: .* repeat the command"):
+    with pytest.raises(
+        StoppedError, match=r"stopped at step 12 of 30 of toy: .* repeat the command"
+    ):
         run("adam", stage, stored, interrupt)
     assert signal.getsignal(number) == handler
     seen: list[int] = []

@@ -2,7 +2,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,9 @@ def losses_of_a_run(seed: int, loaders: int = 0) -> tuple[tuple[float, ...], ...
         return view_batches(groups, RECIPE, seed, stage)
 
     return (
-        train_semantic(model.semantic, groups, RECIPE, seed, 0, running=Running(loaders=loaders)).losses,
+        train_semantic(
+            model.semantic, groups, RECIPE, seed, 0, running=Running(loaders=loaders)
+        ).losses,
         train_detector(model, batches("detector"), running=Running(loaders=loaders)).losses,
         train_instance(model, batches("instance"), running=Running(loaders=loaders)).losses,
     )
@@ -209,9 +210,8 @@ def test_a_batch_hangs_on_its_step_alone():
     assert torch.equal(again.images, second.images)
     assert again.names == second.names
     assert not torch.equal(first.images, second.images)
-    assert first.names + second.names in {
-        (*a, *b) for a in permutations("012", 2) for b in permutations("012", 2)
-    }
+    # Each image comes once before one comes again.
+    assert sorted(first.names + second.names[:1]) == ["0", "1", "2"]
     # Two views of one example are never alike.
     one = view_batches([full_examples(1)], RECIPE, 0, "semantic")[0]
     assert not torch.equal(one.images[0], one.images[1])

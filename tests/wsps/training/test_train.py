@@ -20,6 +20,7 @@ from wsps.recipe import (
     DescentSettings,
     InstanceSettings,
     Recipe,
+    SemanticSettings,
     StageSettings,
     ViewSettings,
 )
@@ -31,7 +32,7 @@ ONE_STEP = StageSettings(steps=1, learning_rate=1e-3)
 RECIPE = Recipe(
     descent=DescentSettings(batch_size=2),
     views=ViewSettings(crop_size_wh=(64, 64)),
-    semantic=ONE_STEP,
+    semantic=SemanticSettings(steps=1, learning_rate=1e-3),
     detector=ONE_STEP,
     instance=InstanceSettings(steps=1, learning_rate=1e-3),
 )
@@ -87,17 +88,22 @@ def test_the_detector_learns_where_somebody_was_asked_for_boxes(
     assert not torch.equal(detectors[1], detectors[0])
     assert detectors[1].isfinite().all()
     files = {path.name for path in (tmp_path / "run-asked").iterdir()}
-    networks = {"semantic.pt", "detector.pt", "instance.pt"}
-    assert files == {".state", "manifest.json", "instance.csv", *networks}
+    stages = {"semantic", "detector", "instance"}
+    written = {f"{stage}.{suffix}" for stage in stages for suffix in ("pt", "csv")}
+    assert files == {".state", "manifest.json", *written}
     first, *rows = (tmp_path / "run-asked/instance.csv").read_text().splitlines()
     names = ["box_weight", "global_weight", "gaussian_weight", "bilateral_weight"]
-    assert first.split(",") == ["step", *names, "loss"]
-    assert rows[0].startswith("0,1,1,3,4,")
+    assert first.split(",") == ["step", "learning_rate", "loss", *names]
+    assert rows[0].startswith("0,0.001,")
+    assert rows[0].endswith(",1,1,3,4")
     assert len(rows) == RECIPE.instance.steps + 1
-    assert [float(x) for x in rows[-1].split(",")[1:5]] == pytest.approx(
+    assert [float(x) for x in rows[-1].split(",")[3:]] == pytest.approx(
         model.instance.weights().tolist(), rel=1e-5
     )
-    assert rows[-1].endswith(",")
+    assert rows[-1].startswith("1,,,")
+    lines = (tmp_path / "run-asked/semantic.csv").read_text().splitlines()
+    assert lines[0] == "step,learning_rate,loss"
+    assert [line.split(",")[0] for line in lines[1:]] == ["0"]
 
 
 @pytest.mark.usefixtures("on_the_cpu")
@@ -129,10 +135,10 @@ def test_labels_of_a_round_go_on_with_the_network_of_the_round_before(
     photos: Source, tmp_path: Path
 ) -> None:
     labels = write_labels(tmp_path / "labels", photos, {0: "tags", 1: "tags"}, round_number=1)
-    recipe = replace(RECIPE, semantic=replace(ONE_STEP, steps=0))
+    recipe = replace(RECIPE, semantic=replace(RECIPE.semantic, steps=0))
     categories = open_source(photos).categories
     network = build_model(recipe, categories, 5, CPU).semantic
-    store_weights(labels / "rounds/0/network.pt", "key", lambda: network)
+    store_weights(labels / "rounds/0/network.pt", "key", lambda _: network)
     train(labels, photos, recipe, 0, tmp_path / "run")
     assert torch.equal(weights_of(load_model(tmp_path / "run").semantic.cpu()), weights_of(network))
 

@@ -1,0 +1,138 @@
+import zipfile
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+
+from annotools.errors import RecipeError
+from wsps.networks.backbone import Backbone, build_backbone
+from wsps.recipe import BackboneSettings
+
+KEY = "0.0.weight"
+"""Of the first convolution of the small network."""
+
+
+def small(weights: str | Path) -> Backbone:
+    return build_backbone(BackboneSettings(weights=str(weights)))
+
+
+def state() -> dict[str, Tensor]:
+    return build_backbone(BackboneSettings()).layers.state_dict()
+
+
+def test_weights_are_read_from_a_file_and_what_it_has_beyond_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    saved = {key: values + 1 for key, values in state().items()}
+    torch.save(saved | {"fc.weight": torch.zeros(2)}, tmp_path / "weights.pt")
+    (tmp_path / "weights.pt").rename(tmp_path / "without an ending")
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "without an ending", "./without an ending", "without an ending"):
+        loaded = small(path).layers.state_dict()
+        assert all(torch.equal(values, loaded[key]) for key, values in saved.items())
+
+
+def test_half_precision_and_a_missing_counter_are_taken(tmp_path: Path):
+    path = tmp_path / "weights.pt"
+    saved = {k: v.half() for k, v in state().items() if not k.endswith("num_batches_tracked")}
+    torch.save(saved, path)
+    loaded = small(path).layers.state_dict()
+    assert torch.equal(loaded[KEY], saved[KEY].float())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({KEY: None}, "is missing"),
+        ({KEY: torch.zeros(1)}, "has another shape"),
+        ({KEY: [1.0]}, "is no tensor of numbers"),
+        ({KEY: torch.zeros(16, 3, 3, 3, device="meta")}, "is no tensor of numbers"),
+        ({KEY: torch.zeros(16, 3, 3, 3, dtype=torch.int64)}, "has numbers of type int64"),
+        ({KEY: torch.zeros(16, 3, 3, 3, dtype=torch.complex64)}, "has numbers of type complex64"),
+        ({KEY: torch.full((16, 3, 3, 3), torch.nan)}, "has values that are not finite"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any], message: str):
+    path = tmp_path / "weights.pt"
+    torch.save({k: v for k, v in (state() | change).items() if v is not None}, path)
+    with pytest.raises(RecipeError) as refused:
+        small(path)
+    expected = f"{path}: does not fit small, {KEY} {message}: use other weights"
+    assert str(refused.value) == expected
+
+
+def test_a_file_that_holds_no_state_dict_is_refused_in_one_line(tmp_path: Path):
+    path = tmp_path / "weights.pt"
+    torch.save(state(), path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    contents = [b"", b"not weights", b"PK\x03\x04", whole[:1000], whole[:-100]]
+    contents += [(tmp_path / "other.pt").read_bytes(), b"\x80\x04N.", b"\x80\x05\x95\xff\xff"]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(RecipeError, match=r"^\S*weights\.pt: not a state dict") as refused:
+            small(path)
+        assert "\n" not in str(refused.value)
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(RecipeError, match=r"weights\.pt: not a state dict but list"):
+        small(path)
+    for missing in (tmp_path / "none.pt", tmp_path):
+        with pytest.raises(RecipeError, match="no such file"):
+            small(missing)
+
+
+def test_weights_by_name_are_taken_from_the_cache_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    torch.manual_seed(3)
+    network = torchvision.models.resnet18()
+    torch.save(network.state_dict(), folder / "resnet18-f37072fd.pth")
+    loaded = build_backbone(BackboneSettings(name="resnet18", weights="IMAGENET1K_V1"))
+    taken = loaded.layers.state_dict()
+    assert torch.equal(taken["layer4.1.conv2.weight"], network.layer4[1].conv2.weight)
+    (folder / "resnet18-f37072fd.pth").write_bytes(b"cut short")
+    with pytest.raises(RecipeError, match=r"resnet18-f37072fd\.pth: not a state dict"):
+        build_backbone(BackboneSettings(name="resnet18", weights="IMAGENET1K_V1"))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        URLError(OSError(-2, "Name or service not known")),
+        RuntimeError('invalid hash value (expected "f37072fd",\n got "0")'),
+    ],
+)
+def test_a_failed_download_says_which_file_goes_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    with pytest.raises(RecipeError) as refused:
+        build_backbone(BackboneSettings(name="resnet18", weights="IMAGENET1K_V1"))
+    message = str(refused.value)
+    assert message.startswith("backbone.weights = 'IMAGENET1K_V1': cannot be downloaded (")
+    assert message.endswith(
+        "): put https://download.pytorch.org/models/resnet18-f37072fd.pth at "
+        f"{tmp_path}/checkpoints/resnet18-f37072fd.pth"
+    )
+    assert "\n" not in message
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(RecipeError, match=r"resnet50 has no such .* IMAGENET1K_V1, IMAGENET1K_V2"):
+        build_backbone(BackboneSettings(name="resnet50", weights="DEFAULT"))
+    with pytest.raises(RecipeError, match="small has no such weights: give the path of a state"):
+        small("IMAGENET1K_V1")
