@@ -76,6 +76,18 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
             {"refinement": {"crf": {"engine": "permutohedral"}}},
             r"^file: refinement\.crf: unknown engine 'permutohedral': use lattice or pydensecrf",
         ),
+        (
+            {"backbone": {"batch_norm": "free"}},
+            "^file: backbone: unknown batch_norm 'free': use trained or frozen",
+        ),
+        (
+            {"backbone": {"input": "bgr"}},
+            "^file: backbone: unknown input 'bgr': use torchvision or caffe",
+        ),
+        (
+            {"semantic": {"auxiliary_weight": -0.1}},
+            "^file: semantic: auxiliary_weight must be at least 0, and finite",
+        ),
         ({"prediction": {"iterations": -1}}, "^file: prediction: iterations must be"),
     ],
 )

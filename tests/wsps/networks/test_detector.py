@@ -87,3 +87,33 @@ def test_it_starts_from_every_weight_of_a_trained_backbone(name: str):
     taken = (layers[0] if name == "small" else layers.body).state_dict()
     for key, values in backbone.layers.state_dict().items():
         assert torch.equal(taken[key], values)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet101"])
+def test_a_resnet_detects_by_its_feature_pyramid_with_frozen_statistics(name: str):
+    torch.manual_seed(0)
+    detector = Detector(BackboneSettings(name=name, batch_norm="frozen"), THINGS).train()
+    body = detector.network.backbone.body
+    before = {key: values.clone() for key, values in body.named_buffers()}
+    boxes, classes = [torch.tensor([[4.0, 4.0, 30.0, 20.0]])], [torch.tensor([7])]
+    loss = detector.loss(noise(1, 32, 48), boxes, classes)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(torch.equal(values, before[key]) for key, values in body.named_buffers())
+    # Nothing of the backbone is fixed but the statistics.
+    assert all(p.grad is not None for p in body.parameters())
+    (found,) = detector.detect(noise(1, 32, 48), 0.0, max_detections=5)
+    assert 1 <= len(found) <= 5
+    assert set(found.class_indices.tolist()) <= set(THINGS)
+
+
+def test_padding_is_what_the_mean_colour_is_to_the_network():
+    for name, mean in (("torchvision", (123.675, 116.28, 103.53)), ("caffe", (123, 117, 104))):
+        detector = Detector(BackboneSettings(input=name), THINGS)
+        colours = torch.tensor(mean)[:, None, None].expand(3, 40, 50)
+        padded, _ = detector.network.transform([colours], None)
+        assert padded.tensors.shape == (1, 3, 64, 64)
+        assert padded.image_sizes == [(40, 50)]
+        assert padded.tensors.abs().max() < 1e-5
+    white, _ = detector.network.transform([torch.full((3, 32, 32), 255.0)], None)
+    assert white.tensors[0, :, 0, 0].tolist() == [151.0, 138.0, 132.0]

@@ -18,6 +18,7 @@ from wsps.data import Batch, TrainingExample
 from wsps.label_sets import make_example
 from wsps.networks.model import build_model
 from wsps.recipe import (
+    BackboneSettings,
     DescentSettings,
     InstanceSettings,
     Recipe,
@@ -242,3 +243,17 @@ def test_a_loading_process_that_died_is_told_in_one_line():
     batches = view_batches([Deadly()], RECIPE, 0, "semantic")
     with pytest.raises(RecipeError, match="a process that loads batches died"):
         next(load_batches(batches, range(3), CPU, 1))
+
+
+def test_the_auxiliary_loss_counts_as_much_as_its_weight():
+    backbone = BackboneSettings(name="resnet18", output_stride=16)
+    losses = []
+    for weight in (0.4, 0.8, 1.2):
+        stage = SemanticSettings(steps=1, learning_rate=1e-3, auxiliary_weight=weight)
+        recipe = replace(RECIPE, backbone=backbone, semantic=stage)
+        network = build_model(recipe, SCENE_CATEGORIES, 0, CPU).semantic
+        losses += train_semantic(network, [full_examples(2)], recipe, 0, 0).losses
+    step = losses[1] - losses[0]
+    # Of nine classes that it does not tell apart the cross-entropy is about log 9.
+    assert step == pytest.approx(0.4 * np.log(9), rel=0.5)
+    assert losses[2] - losses[1] == pytest.approx(step, rel=1e-4)
