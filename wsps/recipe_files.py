@@ -74,11 +74,13 @@ def place_weights(table: Any, folder: Path) -> Any:
 
     Weights without a suffix, such as `IMAGENET1K_V2`, are a name and no file.
     """
-    backbone = table.get("backbone") if isinstance(table, Mapping) else None
-    weights = backbone.get("weights") if isinstance(backbone, Mapping) else None
+    if not isinstance(table, Mapping) or not isinstance(table.get("backbone"), Mapping):
+        return table
+    weights = table["backbone"].get("weights")
     if not isinstance(weights, str) or not Path(weights).suffix:
         return table
-    return {**table, "backbone": {**backbone, "weights": str(folder.absolute() / weights)}}
+    placed = str(folder.absolute() / weights)
+    return {**table, "backbone": {**table["backbone"], "weights": placed}}
 
 
 def _find_recipe(name_or_path: str | Path) -> Path:
@@ -100,6 +102,8 @@ def _merge(older: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(older)
     for key, value in own.items():
         before = merged.get(key)
-        is_inner = isinstance(before, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(before, value) if is_inner else value
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(before, value)
+        else:
+            merged[key] = value
     return merged

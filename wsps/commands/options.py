@@ -18,6 +18,6 @@ RecipeChanges = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Replace a setting of the recipe, as tags.cam_threshold=0.4; repeat it.",
+        help="Replace a setting of the recipe, as semantic.steps=400; repeat it.",
     ),
 ]

@@ -13,75 +13,105 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from annotools.errors import DatasetError
+from annotools.categories import CategorySet
+from annotools.errors import AnnotationError, DatasetError, RecipeError
 from annotools.files import digest, write_whole
 from annotools.formats.coco_panoptic import category_entries, read_categories
-from annotools.formats.json_values import read_json
+from annotools.formats.json_values import read_json, take
 from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
-from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder, write_manifest
+from annotools.work_folder import (
+    MANIFEST_FILE,
+    finish_folder,
+    mark_done,
+    read_done,
+    start_folder,
+    write_manifest,
+)
 from wsps.device import choose_device
-from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
+from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe
 from wsps.training.checkpoints import NETWORK_FILE, load_weights, store_weights
 from wsps.training.stages import draw_batches, train_detector, train_instance, train_semantic
+from wsps.training.start import take_over
 
 WRITTEN_BY = "annotools train"
 
 COURSE_FILE = "instance.csv"
 """The subnetwork's own weights at each step of the instance stage, and the loss there."""
 
+STAGES = ("semantic", "detector", "instance")
+
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
 
-def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) -> None:
-    """Train a model on the labels of a folder and write its checkpoints to another.
+def train(
+    labels: Sequence[Path],
+    photos: Source | Path,
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    *,
+    start: Path | None = None,
+) -> None:
+    """Train a model on the labels of folders and write its checkpoints to another.
 
-    Labels of a round go on with the semantic network of the round before, if their folder has it.
+    Labels of a round go on with the semantic network of the round before, if their folder has it
+    and no run is given to start from.
 
     Args:
-        labels: a label set.
-        photos: where the photos of its images are, by image id.
+        labels: label sets of the same categories, as `read_label_sets` joins them.
+        photos: a source that has the photos of their images by image id, or a folder that has them
+            by file name.
         recipe: how long and how to train.
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
+        start: a finished run whose networks are trained further, as `take_over` takes them.
 
     Raises:
-        DatasetError: when a label or a photo cannot be read, there is no label at all, or the
-            folder may not be written to.
-        RecipeError: when the recipe's backbone does not exist, or training diverges.
+        DatasetError: when a label, a photo or the run to start from cannot be read, there is no
+            label at all, or the folder may not be written to.
+        RecipeError: when the recipe's backbone does not exist or is not that of the run to start
+            from, or training diverges.
         OSError: when a file cannot be written.
     """
-    label_set = read_label_set(labels)
+    folder = photos if isinstance(photos, Path) else None
+    label_set = read_label_sets(labels, folder)
     if not label_set.labels.images:
-        raise DatasetError(f"{labels}: nothing to train on: no image has a label")
+        raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
     model = build_model(recipe, label_set.categories, seed, choose_device())
-    setup = name_run(labels, label_set, recipe, seed)
+    setup = name_run(labels, label_set, recipe, seed, start)
+    began = None if start is None else _start_from(model, start)
+    photo_set = label_set.labels if isinstance(photos, Path) else open_source(photos)
+    groups = read_examples(label_set, photo_set, recipe.images.max_side)
     files = [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE, COURSE_FILE]
     start_folder(out, WRITTEN_BY, setup, files)
-    groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
     key, device = digest(setup), model.device
 
     def semantic() -> nn.Module:
-        number, start = _round_of(labels)
-        if start is not None:
-            load_weights(start, model.semantic)
-        train_semantic(model.semantic, groups, recipe, seed, number)
+        number, network = _round_of(labels)
+        if network is not None and start is None:
+            load_weights(network, model.semantic)
+        losses = train_semantic(model.semantic, groups, recipe, seed, number)
+        _note_losses(out, "semantic", key, losses)
         return model.semantic
 
     def detector() -> nn.Module:
         # Learning to detect from nothing takes many more steps than a small study has.
-        model.detector.start_from(model.semantic.trunk.backbone)
-        train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
+        if began is None or "detector" not in began["taken"]:
+            model.detector.start_from(model.semantic.trunk.backbone)
+        losses = train_detector(model, draw_batches(boxed, recipe, seed, "detector", device))
+        _note_losses(out, "detector", key, losses)
         return model.detector
 
     def instance() -> nn.Module:
         losses, course = train_instance(
             model, draw_batches(boxed, recipe, seed, "instance", device)
         )
+        _note_losses(out, "instance", key, losses)
         names = [name for name, _ in model.instance.named_parameters()]
         write_whole(out / COURSE_FILE, _course_table(names, course, losses))
         return _end_to_end(model)
@@ -97,8 +127,13 @@ def train(labels: Path, photos: Source, recipe: Recipe, seed: int, out: Path) ->
         store_weights(out / INSTANCE_FILE, key, instance)
     finish_folder(out, WRITTEN_BY)
     # How the model predicts is no part of what it learnt: it may change without a new training.
-    prediction = {"prediction": as_table(recipe.prediction)}
-    write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, prediction)
+    found = {
+        "prediction": as_table(recipe.prediction),
+        "images": label_set.images_by_kind,
+        "began": began,
+        "stages": {stage: read_done(out, stage, key) for stage in STAGES},
+    }
+    write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
 
 
 def load_model(run: Path) -> PanopticModel:
@@ -107,16 +142,10 @@ def load_model(run: Path) -> PanopticModel:
     Raises:
         DatasetError: when the folder has no finished model.
     """
-    path = run / MANIFEST_FILE
-    content = read_json(path, "*.json")
-    if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
-        raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
-    table = {**content["recipe"], "prediction": content["prediction"]}
-    recipe = read_settings(Recipe, without_nulls(table), where=str(path))
-    categories = read_categories(path, content)
+    recipe, categories, seed = _read_run(run)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
     recipe = replace(recipe, backbone=replace(recipe.backbone, weights=None))
-    model = build_model(recipe, categories, content["seed"], choose_device())
+    model = build_model(recipe, categories, seed, choose_device())
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
         load_weights(run / DETECTOR_FILE, model.detector)
@@ -124,26 +153,96 @@ def load_model(run: Path) -> PanopticModel:
     return model
 
 
-def name_run(labels: Path, label_set: LabelSet, recipe: Recipe, seed: int) -> dict[str, Any]:
+def read_summary(run: Path) -> dict[str, Any]:
+    """Return what the manifest of a finished run says of its training.
+
+    Returns:
+        `images` by label kind, `began` (the run that it started from, or None), and for each stage
+        its number of `steps` and its last `loss`, or None where it had nothing to learn from.
+    """
+    content = read_json(run / MANIFEST_FILE, "*.json")
+    return {key: content[key] for key in ("images", "began", "stages")}
+
+
+def name_run(
+    labels: Sequence[Path],
+    label_set: LabelSet,
+    recipe: Recipe,
+    seed: int,
+    start: Path | None = None,
+) -> dict[str, Any]:
     """Return all that the checkpoints of a run depend on, as JSON can hold it."""
     used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
-    return {
-        "labels": hash_label_set(labels),
+    named = {
+        "labels": [hash_label_set(folder) for folder in labels],
         "round": _round_of(labels)[0],
         "recipe": {name: as_table(getattr(recipe, name)) for name in used},
         "categories": category_entries(label_set.categories),
         "seed": seed,
         "version of annotools": version("annotools"),
     }
+    # The manifest of a run names its training, and so its weights.
+    return named if start is None else {**named, "start": _digest_run(start)}
 
 
-def _round_of(labels: Path) -> tuple[int, Path | None]:
-    """Return the round of labels, from 0, and the network to go on with, None without one."""
-    path = labels / MANIFEST_FILE
-    content = read_json(path, "*.json") if path.is_file() else {}
+def _digest_run(run: Path) -> str:
+    return digest(read_json(run / MANIFEST_FILE, "*.json"))
+
+
+def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
+    """Give a model the weights of a finished run; return what the manifest says of that."""
+    other = load_model(start)
+    has_detector = (start / INSTANCE_FILE).is_file()
+    networks = ("semantic", "detector", "instance") if has_detector else ("semantic",)
+    taken = take_over(model, other, networks, start)
+    return {"run": str(start), "manifest": _digest_run(start), "taken": taken}
+
+
+def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
+    """Return the recipe, the categories and the seed of a finished run.
+
+    Raises:
+        DatasetError: when the folder has no manifest of a run that this version can use.
+    """
+    path = run / MANIFEST_FILE
+    content = read_json(path, "*.json")
+    if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
+        raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
+    try:
+        seed = take(str(path), content, "seed", int)
+        categories = read_categories(path, content)
+        tables = [content.get(key) for key in ("recipe", "prediction")]
+        if not all(isinstance(table, dict) for table in tables):
+            raise RecipeError(f"{path}: recipe or prediction is missing or no table")
+        table = {**content["recipe"], "prediction": content["prediction"]}
+        return read_settings(Recipe, without_nulls(table), where=str(path)), categories, seed
+    except AnnotationError as error:
+        raise DatasetError(
+            f"{error} (trained by annotools {content.get('version of annotools')}, this is "
+            f"{version('annotools')}): train the run again"
+        ) from error
+
+
+def _note_losses(out: Path, stage: str, key: str, losses: Sequence[float]) -> None:
+    """Remember how a stage ended, for the manifest of a run that is stopped after it."""
+    mark_done(out, stage, key, {"steps": len(losses), "loss": losses[-1] if losses else None})
+
+
+def _round_of(labels: Sequence[Path]) -> tuple[int, Path | None]:
+    """Return the round of labels, from 0, and the network to go on with, None without one.
+
+    Of several label sets the latest round counts, and the network of the first that has it.
+    """
+    rounds = [_round_of_one(one if one.is_dir() else one.parent) for one in labels]
+    return max(rounds, key=lambda found: (found[0], found[1] is not None))
+
+
+def _round_of_one(folder: Path) -> tuple[int, Path | None]:
+    path = folder / MANIFEST_FILE
+    content = read_json(path, "*.json") if path.is_file() else None
     number = content.get("round", 0) if isinstance(content, dict) else 0
     # Labels of round 0 name the folder `rounds/-1`, which nobody writes.
-    network = labels / "rounds" / str(number - 1) / NETWORK_FILE
+    network = folder / "rounds" / str(number - 1) / NETWORK_FILE
     return number, network if network.is_file() else None
 
 

@@ -79,7 +79,7 @@ def test_the_detector_learns_where_somebody_was_asked_for_boxes(
     detectors = []
     for name, kinds in (("unasked", {0: "tags", 1: "tags"}), ("asked", {0: "tags", 1: "boxes"})):
         labels = write_labels(tmp_path / name, photos, kinds)
-        train(labels, photos, RECIPE, 0, tmp_path / f"run-{name}")
+        train([labels], photos, RECIPE, 0, tmp_path / f"run-{name}")
         model = load_model(tmp_path / f"run-{name}")
         detectors.append(weights_of(model.detector.cpu()))
         assert not torch.equal(weights_of(model.semantic.cpu()), weights_of(untrained.semantic))
@@ -107,7 +107,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_stage(
 ) -> None:
     labels = write_labels(tmp_path / "labels", photos, {0: "full", 1: "boxes"})
     whole, out = tmp_path / "whole", tmp_path / "out"
-    train(labels, photos, RECIPE, 0, whole)
+    train([labels], photos, RECIPE, 0, whole)
     with monkeypatch.context() as stopped:
 
         def stop(*arguments: object) -> None:
@@ -115,10 +115,10 @@ def test_a_run_that_was_stopped_goes_on_with_its_stage(
 
         stopped.setattr(training, stage, stop)
         with pytest.raises(KeyboardInterrupt):
-            train(labels, photos, RECIPE, 0, out)
+            train([labels], photos, RECIPE, 0, out)
     assert not (out / "manifest.json").exists()
     done = {path.name: path.stat().st_mtime_ns for path in out.glob("*.pt")}
-    train(labels, photos, RECIPE, 0, out)
+    train([labels], photos, RECIPE, 0, out)
     assert all((out / name).stat().st_mtime_ns == when for name, when in done.items())
     one, other = load_model(whole), load_model(out)
     for network in ("semantic", "detector", "instance"):
@@ -133,28 +133,28 @@ def test_labels_of_a_round_go_on_with_the_network_of_the_round_before(
     categories = open_source(photos).categories
     network = build_model(recipe, categories, 5, CPU).semantic
     store_weights(labels / "rounds/0/network.pt", "key", lambda: network)
-    train(labels, photos, recipe, 0, tmp_path / "run")
+    train([labels], photos, recipe, 0, tmp_path / "run")
     assert torch.equal(weights_of(load_model(tmp_path / "run").semantic.cpu()), weights_of(network))
 
 
 def test_other_labels_or_settings_are_refused(photos: Source, tmp_path: Path) -> None:
     labels, out = write_labels(tmp_path / "labels", photos, {0: "tags"}), tmp_path / "run"
-    train(labels, photos, RECIPE, 0, out)
+    train([labels], photos, RECIPE, 0, out)
     with pytest.raises(DatasetError, match="annotools train with different seed"):
-        train(labels, photos, RECIPE, 1, out)
+        train([labels], photos, RECIPE, 1, out)
     write_labels(labels, photos, {1: "tags"})
     with pytest.raises(DatasetError, match="annotools train with different labels"):
-        train(labels, photos, RECIPE, 0, out)
+        train([labels], photos, RECIPE, 0, out)
 
 
 def test_nothing_to_train_on_and_unknown_names_are_errors(photos: Source, tmp_path: Path) -> None:
     nothing = write_labels(tmp_path / "nothing", photos, {})
     with pytest.raises(DatasetError, match="no image has a label"):
-        train(nothing, photos, RECIPE, 0, tmp_path / "run")
+        train([nothing], photos, RECIPE, 0, tmp_path / "run")
     labels = write_labels(tmp_path / "labels", photos, {0: "tags"})
     wrong = replace(RECIPE, backbone=BackboneSettings(name="vgg"))
     with pytest.raises(RecipeError, match="unknown"):
-        train(labels, photos, wrong, 0, tmp_path / "run")
+        train([labels], photos, wrong, 0, tmp_path / "run")
     with pytest.raises(RecipeError, match="unknown"):
         DescentSettings(optimizer="lion")
     assert not (tmp_path / "run").exists()
