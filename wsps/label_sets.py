@@ -110,6 +110,8 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
     Raises:
         DatasetError: when a file is missing or contradicts itself, or a photo is not in the folder.
     """
+    if not folder.exists():
+        raise DatasetError(f"{folder}: no such folder or list of labels: check --labels")
     # A label set has no folder of this name: without `photos` its images have no path.
     labels = coco_panoptic.read(folder, split="photos", photos=photos)
     kind_of = dict.fromkeys((image.image_id for image in labels.images), "full")

@@ -210,6 +210,8 @@ def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
         raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
     try:
         seed = take(str(path), content, "seed", int)
+        if seed < 0:
+            raise RecipeError(f"{path}: seed {seed} is negative")
         categories = read_categories(path, content)
         tables = [content.get(key) for key in ("recipe", "prediction")]
         if not all(isinstance(table, dict) for table in tables):

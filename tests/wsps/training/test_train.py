@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from annotools.errors import DatasetError, RecipeError
-from annotools.files import write_json
+from annotools.files import digest, write_json
 from annotools.formats.panoptic_folder import write_label, write_label_set
 from annotools.formats.source import Source, open_source
 from annotools.formats.weak_json import write_boxes
@@ -166,3 +167,86 @@ def test_a_folder_without_a_finished_model_is_named(photos: Source, tmp_path: Pa
     labels = write_labels(tmp_path / "labels", photos, {0: "tags"})
     with pytest.raises(DatasetError, match="give the folder of a trained run"):
         load_model(labels)
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_a_run_goes_on_from_another_one(photos: Source, tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "labels", photos, {0: "full", 1: "boxes"})
+    start, out = tmp_path / "start", tmp_path / "out"
+    train([labels], photos, RECIPE, 0, start)
+    still = StageSettings(steps=0, learning_rate=1e-3)
+    instance = InstanceSettings(steps=0, learning_rate=1e-3)
+    recipe = replace(RECIPE, semantic=still, detector=still, instance=instance)
+    train([labels], photos, recipe, 1, out, start=start)
+    one, other = load_model(start), load_model(out)
+    for network in ("semantic", "detector", "instance"):
+        assert torch.equal(*[weights_of(getattr(model, network)) for model in (one, other)])
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["began"]["run"] == str(start)
+    assert manifest["start"] == digest(json.loads((start / "manifest.json").read_text()))
+    assert manifest["stages"]["semantic"] == {"steps": 0, "loss": None}
+    # Repeated as it was, nothing is trained again; from another run or none it is another training.
+    train([labels], photos, recipe, 1, out, start=start)
+    with pytest.raises(DatasetError, match="annotools train with different"):
+        train([labels], photos, recipe, 1, out, start=out)
+
+
+def test_a_run_without_a_detector_gives_its_backbone_to_the_new_one(
+    photos: Source, tmp_path: Path
+) -> None:
+    tags = write_labels(tmp_path / "tags", photos, {0: "tags", 1: "tags"})
+    boxes = write_labels(tmp_path / "boxes", photos, {0: "boxes"})
+    train([tags], photos, RECIPE, 0, tmp_path / "start")
+    still = StageSettings(steps=0, learning_rate=1e-3)
+    recipe = replace(RECIPE, semantic=still, detector=still)
+    train([boxes], photos, recipe, 1, tmp_path / "out", start=tmp_path / "start")
+    detector = load_model(tmp_path / "out").detector
+    backbone = load_model(tmp_path / "start").semantic.trunk.backbone
+    assert torch.equal(weights_of(detector.network.backbone[0].layers), weights_of(backbone.layers))
+
+
+def test_several_label_sets_are_trained_on_together(photos: Source, tmp_path: Path) -> None:
+    full = write_labels(tmp_path / "full", photos, {0: "full", 3: "full"})
+    weak = write_labels(tmp_path / "weak", photos, {1: "boxes"}, round_number=1)
+    train([full, weak], photos, RECIPE, 0, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["images"] == {"boxes": 1, "full": 2}
+    assert manifest["round"] == 1
+    assert len(manifest["labels"]) == 2
+    with pytest.raises(DatasetError, match="annotools train with different labels"):
+        train([full], photos, RECIPE, 0, tmp_path / "run")
+
+
+def change_manifest(run: Path, **changes: Any) -> None:
+    content = json.loads((run / "manifest.json").read_text()) | changes
+    kept = {key: value for key, value in content.items() if value != "absent"}
+    (run / "manifest.json").write_text(json.dumps(kept))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "absent"}, "recipe or prediction is missing or no table"),
+        ({"prediction": 3}, "recipe or prediction is missing or no table"),
+        ({"recipe": {"semantic": {"steps": -1}}}, "steps must be at least 0"),
+        ({"recipe": {"semantics": {}}}, "unknown setting semantics"),
+        ({"seed": "absent"}, "seed is missing or not a whole number"),
+        ({"seed": -1}, "seed -1 is negative"),
+        ({"categories": "absent"}, "categories is missing or not a list"),
+        ({"categories": []}, "0 categories"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused_in_one_line(
+    photos: Source, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    labels, run = write_labels(tmp_path / "labels", photos, {0: "tags"}), tmp_path / "run"
+    none = StageSettings(steps=0, learning_rate=1e-3)
+    train([labels], photos, replace(RECIPE, semantic=none), 0, run)
+    change_manifest(run, **{"version of annotools": "9.9"}, **changes)
+    with pytest.raises(DatasetError) as caught:
+        load_model(run)
+    text = str(caught.value)
+    assert str(run / "manifest.json") in text
+    assert message in text
+    assert "trained by annotools 9.9, this is " in text
+    assert "\n" not in text
