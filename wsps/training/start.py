@@ -49,7 +49,7 @@ def take_over(
     ]
     corners = [(4 * new + i, 4 * old + i) for new, old in things for i in range(4)]
     rows_of: dict[str, Mapping[str, Rows]] = {
-        "semantic": {"classify": classes, "auxiliary.classify": classes},
+        "semantic": {"classify": classes, "auxiliary.1": classes},
         "detector": {
             "network.roi_heads.box_predictor.cls_score": things,
             "network.roi_heads.box_predictor.bbox_pred": corners,
