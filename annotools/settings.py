@@ -8,7 +8,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +87,49 @@ def find_toml(
             "in .toml"
         )
     return shipped[name_or_path]
+
+
+def read_lineage(
+    table: Mapping[str, Any],
+    path: Path,
+    find: Callable[[str], Path],
+    read: Callable[[Path], Mapping[str, Any]],
+    error_type: type[AnnotationError] = RecipeError,
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Return a table and those that it inherits from, each after its file, the oldest first.
+
+    A table inherits with the key `inherit`, which those returned lack.
+
+    Args:
+        table: of a file.
+        path: of the file.
+        find: returns the path of what `inherit` names; a relative one starts at the file's folder.
+        read: returns the table of a file.
+        error_type: what to raise.
+
+    Raises:
+        AnnotationError: of `error_type`, for a table that inherits from itself, or from what is no
+            text; and what `find` and `read` raise.
+    """
+    lineage = [(path, without(table, "inherit"))]
+    seen = {path.resolve()}
+    while "inherit" in table:
+        parent = table["inherit"]
+        if not isinstance(parent, str):
+            raise error_type(f"{path}: inherit = {parent!r}: give text")
+        # The path of a shipped file is absolute, whatever it is joined to.
+        path = path.parent / find(parent)
+        if path.resolve() in seen:
+            raise error_type(f"{path}: inherit leads back to this file: break the circle")
+        seen.add(path.resolve())
+        table = read(path)
+        lineage.append((path, without(table, "inherit")))
+    return lineage[::-1]
+
+
+def without(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a table without a key."""
+    return {name: value for name, value in table.items() if name != key}
 
 
 def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def start_model(trial: Trial) -> PanopticModel:
         box_labels=trial.study_folder / "box_labels",
     )
     pseudo_label(request, labels)
-    train(labels, trial.study.dataset.train_source, recipe, trial.seed, run)
+    train([labels], trial.study.dataset.train_source, recipe, trial.seed, run)
     return load_model(run)
 
 

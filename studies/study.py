@@ -24,6 +24,7 @@ from annotools.settings import (
 from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.recipe import TRAINABLE_KINDS, Recipe
+from wsps.recipe_files import complete_recipe, place_weights
 
 DIGEST_VERSION = 2
 """Raised whenever the same study would give other rows: older ones are not taken for them."""
@@ -156,8 +157,9 @@ def take_allocation(study: Study) -> Study:
 def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """Return the study of a TOML file, or of the JSON file in the folder of a study.
 
-    Relative paths of dataset, order, allocation, annotator and times start at the file's folder,
-    or at the working directory where they are given as a change.
+    Relative paths of dataset, order, allocation, annotator, times and the recipe's weights start at
+    the file's folder, or at the working directory where they are given as a change. The recipe may
+    inherit from another one.
 
     Args:
         path: of the file.
@@ -173,8 +175,10 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
             f"{path}: no such file; {remedy if is_stored else 'a study is a TOML file'}"
         )
     table = _read_stored(path) if is_stored else read_toml(path)
+    table = {**table, "recipe": place_weights(table.get("recipe", {}), path.parent)}
     for change in changes:
         table = set_by_path(table, change)
+    table["recipe"] = complete_recipe(table["recipe"], path)
     study = read_settings(Study, table, where=str(path))
 
     def place(setting: str, given: Path) -> Path:

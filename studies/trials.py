@@ -83,7 +83,7 @@ def run_trial(trial: Trial) -> TrialResult:
         box_labels=trial.study_folder / "box_labels",
     )
     pseudo_label(request, labels)
-    train(labels, bought, request.recipe, trial.seed, run)
+    train([labels], bought, request.recipe, trial.seed, run)
     scored = settings.val_source
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories

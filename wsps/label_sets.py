@@ -4,9 +4,11 @@
 boxes that annotators drew, for the detector.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.files import digest, hash_files
 from annotools.formats import coco_panoptic
-from annotools.formats.coco_entries import take_image_id
+from annotools.formats.coco_entries import in_order, take_image_id
 from annotools.formats.given_labels import read_boxes
 from annotools.formats.json_values import entries, read_json, take
-from annotools.formats.panoptic_folder import LABELS_FILE
+from annotools.formats.source import same_image
 from annotools.formats.weak_json import BOXES_FILE
 from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo
@@ -30,42 +32,101 @@ from wsps.data import Examples, TrainingExample, reduce_example
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSet:
-    """The labels of a folder.
+    """The labels of a folder, or of several joined.
 
     `kind_of` gives each image's label kind by image id. `boxes_of` gives the boxes that an
-    annotator drew, and lacks images whose annotator was not asked for boxes; None where the labels
-    themselves say what boxes there are.
+    annotator drew, None for an image whose annotator was not asked for boxes; it lacks images
+    whose label itself says what boxes there are.
     """
 
     labels: Dataset
     kind_of: Mapping[int | str, str]
-    boxes_of: Mapping[int | str, Sequence[Box]] | None
+    boxes_of: Mapping[int | str, Sequence[Box] | None]
 
     @property
     def categories(self) -> CategorySet:
         """The categories of the labels."""
         return self.labels.categories
 
+    @property
+    def images_by_kind(self) -> dict[str, int]:
+        """How many images have a label of each kind, by name of the kind."""
+        return dict(sorted(Counter(self.kind_of[i.image_id] for i in self.labels.images).items()))
 
-def read_label_set(folder: Path) -> LabelSet:
-    """Read a folder with `panoptic.json`; PNGs are read when asked for.
 
-    An image has the kind `full` unless a manifest tells another.
+def read_label_sets(folders: Sequence[Path], photos: Path | None = None) -> LabelSet:
+    """Read the labels of several folders as those of one; each image has a label in one of them.
+
+    Args:
+        folders: at least one; each as `read_label_set` takes it.
+        photos: a folder that has all photos by their file name.
 
     Raises:
-        DatasetError: when a file is missing or contradicts itself.
+        DatasetError: when one cannot be read, two have other categories, or an image has two
+            labels.
     """
-    # Photos are elsewhere: a label set has no folder of this name.
-    labels = coco_panoptic.read(folder, split="photos")
+    sets = [read_label_set(folder, photos) for folder in folders]
+    first = sets[0]
+    if len(sets) == 1:
+        return first
+    set_of: dict[int | str, tuple[Path, LabelSet]] = {}
+    folder_of: dict[str, tuple[Path, int | str]] = {}
+    for folder, one in zip(folders, sets, strict=True):
+        _check_categories(folders[0], first.categories, folder, one.categories)
+        for image in one.labels.images:
+            _check_single(image, folder, set_of, folder_of)
+        # Only now, because an image's name may be given twice within one set.
+        for image in one.labels.images:
+            set_of[image.image_id] = folder, one
+            folder_of[image.file_name] = folder, image.image_id
+
+    def read_label(image: Image) -> FullLabel:
+        return set_of[image.image_id][1].labels.read_label(image)
+
+    images = in_order(image for one in sets for image in one.labels.images)
+    return LabelSet(
+        labels=replace(
+            first.labels,
+            images=images,
+            read_label=read_label,
+            drops=tuple(drop for one in sets for drop in one.labels.drops),
+            source_files=tuple(path for one in sets for path in one.labels.source_files),
+            remarks=tuple(remark for one in sets for remark in one.labels.remarks),
+        ),
+        kind_of={i: kind for one in sets for i, kind in one.kind_of.items()},
+        boxes_of={i: boxes for one in sets for i, boxes in one.boxes_of.items()},
+    )
+
+
+def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
+    """Read a folder with `panoptic.json`, or any COCO panoptic list; PNGs are read when asked for.
+
+    An image has the kind `full` unless a manifest beside the list tells another.
+
+    Args:
+        folder: of the labels, or the list itself.
+        photos: a folder that has the photos by their file name; None where they are elsewhere.
+
+    Raises:
+        DatasetError: when a file is missing or contradicts itself, or a photo is not in the folder.
+    """
+    if not folder.exists():
+        raise DatasetError(f"{folder}: no such folder or list of labels: check --labels")
+    # A label set has no folder of this name: without `photos` its images have no path.
+    labels = coco_panoptic.read(folder, split="photos", photos=photos)
     kind_of = dict.fromkeys((image.image_id for image in labels.images), "full")
-    manifest = folder / MANIFEST_FILE
-    content = read_json(manifest, "*.json") if manifest.is_file() else {}
-    if "labels" in content:
+    manifest = labels.source_files[0].with_name(MANIFEST_FILE)
+    content = read_json(manifest, "*.json") if manifest.is_file() else None
+    if isinstance(content, dict) and "labels" in content:
         for place, entry in entries(manifest, content, "labels"):
-            kind_of[take_image_id(place, entry, "image_id")] = take(place, entry, "kind", str)
-    boxes = folder / BOXES_FILE
+            image_id = take_image_id(place, entry, "image_id")
+            if image_id in kind_of:
+                kind_of[image_id] = take(place, entry, "kind", str)
+    boxes = manifest.with_name(BOXES_FILE)
     given = read_boxes(boxes).weak_of if boxes.is_file() else None
-    boxes_of = None if given is None else {image_id: weak.boxes for image_id, weak in given.items()}
+    boxes_of: dict[int | str, Sequence[Box] | None] = {}
+    if given is not None:
+        boxes_of = {i: given[i].boxes if i in given else None for i in kind_of}
     return LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
 
 
@@ -77,7 +138,8 @@ def hash_label_set(folder: Path) -> dict[str, Any]:
     """
     label_set = read_label_set(folder)
     pngs = [path for image in label_set.labels.images for path in image.label_paths]
-    files = [path for name in (LABELS_FILE, BOXES_FILE) if (path := folder / name).is_file()]
+    listed = label_set.labels.source_files[0]
+    files = [path for path in (listed, listed.with_name(BOXES_FILE)) if path.is_file()]
     # The manifest itself stays out: training depends on nothing in it but the kinds and the round.
     return {**hash_files(folder, [*files, *pngs]), "kinds": digest(list(label_set.kind_of.items()))}
 
@@ -91,13 +153,15 @@ def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) ->
         max_side: photos with a longer side are reduced to it.
 
     Raises:
-        DatasetError: when a label has no photo.
+        DatasetError: when a label has no photo, or one of another name or size.
     """
     labels = label_set.labels
     # All are checked now, because photos are read one by one in the middle of training.
     for image in labels.images:
         if image.image_id not in photos.image_of:
             raise DatasetError(f"{photos.name}: has no image {image.image_id!r}, which has a label")
+        # Numbers alone would take any photo of another split for the one that was labelled.
+        same_image(photos, image)
     groups: dict[str, list[Image]] = {}
     for image in photos.images:
         if image.image_id in labels.image_of:
@@ -141,9 +205,53 @@ def _read_example(
 ) -> TrainingExample:
     labels, categories = label_set.labels, label_set.categories
     label = labels.read_label(labels.image_of[image.image_id])
-    if label_set.boxes_of is None:
-        boxes: Sequence[Box] | None = weaken(label, categories, "boxes", None).boxes
+    if image.image_id in label_set.boxes_of:
+        boxes = label_set.boxes_of[image.image_id]
     else:
-        boxes = label_set.boxes_of.get(image.image_id)
+        boxes = weaken(label, categories, "boxes", None).boxes
     photo = photos.read_photo(image)
     return reduce_example(make_example(photo, label, boxes, categories), max_side)
+
+
+def _check_categories(first: Path, wanted: CategorySet, folder: Path, found: CategorySet) -> None:
+    """Make sure that two label sets have the same categories in the same order."""
+    listed = [_describe(wanted), _describe(found)]
+    for number, (one, other) in enumerate(zip_longest(*listed, fillvalue="none"), start=1):
+        if one != other:
+            raise DatasetError(
+                f"{folder}: its category number {number} is {other}, and that of {first} is "
+                f"{one}: give label sets of the same categories"
+            )
+
+
+def _describe(categories: CategorySet) -> list[str]:
+    """Return a text for each category that says all that training depends on."""
+    texts = []
+    for category in categories.categories:
+        kind = "thing" if category.is_thing else "stuff"
+        if category.category_id == categories.background_id:
+            kind = "background"
+        texts.append(f"{category.category_id} {category.name!r} ({kind})")
+    return texts
+
+
+def _check_single(
+    image: Image,
+    folder: Path,
+    set_of: Mapping[int | str, tuple[Path, LabelSet]],
+    folder_of: Mapping[str, tuple[Path, int | str]],
+) -> None:
+    """Make sure that no set before has a label of an image, or its id for another one."""
+    if image.file_name in folder_of:
+        other, image_id = folder_of[image.file_name]
+        of = f"image {image.image_id!r} ({image.file_name})"
+        if image_id != image.image_id:
+            of = f"{image.file_name}, images {image_id!r} and {image.image_id!r},"
+        raise DatasetError(f"{of} has a label in {other} and in {folder}: leave it out of one")
+    if image.image_id in set_of:
+        other, one = set_of[image.image_id]
+        name = one.labels.image_of[image.image_id].file_name
+        raise DatasetError(
+            f"image {image.image_id!r} is {name} in {other} and {image.file_name} in {folder}: "
+            "give each image an id of its own"
+        )

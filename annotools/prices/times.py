@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import RecipeError, TimesError, name_place
-from annotools.settings import as_table, find_toml, read_settings, read_toml
+from annotools.settings import as_table, find_toml, read_lineage, read_settings, read_toml
 
 UNITS = {
     "box": "instance",
@@ -119,7 +119,14 @@ def read_times(name_or_path: str | Path) -> AnnotationTimes:
         TimesError: for an unknown preset, or a file that is missing, not TOML, inherits from
             itself, or has an unknown or missing key or an impossible value.
     """
-    return _read_file(_find_file(name_or_path, Path()), heirs=())
+    path = _find_file(name_or_path)
+    lineage = read_lineage(_read_own(path), path, _find_file, _read_own, TimesError)
+    (oldest, table), *heirs = lineage
+    # Each file is read as a whole, so that a mistake is reported in the file that has it.
+    times = _read_table(table, oldest)
+    for path, own in heirs:
+        times = _read_table(_inherit(times, own, path), path)
+    return times
 
 
 def fix_time(times: AnnotationTimes, action: str, seconds: float) -> AnnotationTimes:
@@ -239,28 +246,19 @@ def _why_not_by_image(times: AnnotationTimes, absent: Collection[str]) -> str | 
     )
 
 
-def _read_file(path: Path, heirs: tuple[Path, ...]) -> AnnotationTimes:
-    """Read a file of times; the files `heirs` inherit from it, the last of them directly."""
-    if path.resolve() in heirs:
-        raise TimesError(f"{path}: inherit leads back to this file: break the circle")
-    table = read_toml(path, TimesError)
-    if "inherit" in table:
-        parent = table.pop("inherit")
-        if not isinstance(parent, str):
-            raise TimesError(f"{path}: inherit = {parent!r}: give text")
-        # Each file is read as a whole, so that a mistake is reported in the file that has it.
-        inherited = _read_file(_find_file(parent, path.parent), (*heirs, path.resolve()))
-        table = _inherit(inherited, table, path)
-    table = _complete_actions(table, path.name)
+def _find_file(name_or_path: str | Path) -> Path:
+    return find_toml(name_or_path, PRESETS_FOLDER, "preset of annotation times", TimesError)
+
+
+def _read_own(path: Path) -> dict[str, Any]:
+    return read_toml(path, TimesError)
+
+
+def _read_table(table: dict[str, Any], path: Path) -> AnnotationTimes:
     try:
-        return read_settings(AnnotationTimes, table, where=str(path))
+        return read_settings(AnnotationTimes, _complete_actions(table, path.name), where=str(path))
     except RecipeError as error:
         raise TimesError(str(error)) from error
-
-
-def _find_file(name_or_path: str | Path, base: Path) -> Path:
-    # The path of a preset is absolute, whatever it is joined to.
-    return base / find_toml(name_or_path, PRESETS_FOLDER, "preset of annotation times", TimesError)
 
 
 def _inherit(inherited: AnnotationTimes, own: Mapping[str, Any], path: Path) -> dict[str, Any]:

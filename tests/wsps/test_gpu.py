@@ -54,7 +54,7 @@ def test_the_chain_runs_on_the_gpu_and_its_model_predicts_there_as_on_the_cpu(
     labels, run, out = (tmp_path / name for name in ("labels", "run", "out"))
     kinds = {0: "full", 1: "boxes+tags", 2: "boxes", 3: "none"}
     pseudo_label(LabelRequest(source=bought, labels=kinds, recipe=RECIPE), labels)
-    train(labels, bought, RECIPE, 0, run)
+    train([labels], bought, RECIPE, 0, run)
     predict_images(run, replace(bought, split="val"), out)
     assert len(list((out / "panoptic").iterdir())) == 2
     model = load_model(run)

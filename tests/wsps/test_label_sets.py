@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,13 @@ from annotools.formats.weak_json import write_boxes
 from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel
 from tests.builders import make_categories, make_dataset, make_label
-from wsps.label_sets import hash_label_set, make_example, read_examples, read_label_set
+from wsps.label_sets import (
+    hash_label_set,
+    make_example,
+    read_examples,
+    read_label_set,
+    read_label_sets,
+)
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road", "sky"))  # ids 10 to 40
 PHOTO = np.zeros((2, 4, 3), dtype=np.uint8)
@@ -94,3 +101,89 @@ def test_the_hash_names_labels_boxes_and_kinds(tmp_path: Path):
     assert len({json.dumps(found) for found in hashes}) == 4
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": listed, "seed": 2}))
     assert hash_label_set(tmp_path) == hashes[-1]
+
+
+def give_id(label: FullLabel, image_id: int | str) -> FullLabel:
+    return replace(label, image_id=image_id)
+
+
+def test_sets_are_joined_each_with_its_own_kinds_and_boxes(tmp_path: Path):
+    full, weak = tmp_path / "full", tmp_path / "weak"
+    write_set(full, {"b.png": STREET, "a.png": EMPTY})
+    drawn = write_set(weak, {"c.png": give_id(STREET, 7), "d.png": give_id(STREET, "x")})
+    write_boxes(weak, drawn, [(drawn.images[0], BOXES)])
+    listed = [{"image_id": 7, "kind": "boxes"}, {"image_id": "x", "kind": "tags"}]
+    # A manifest may list images without a label, and ids of another set.
+    (weak / "manifest.json").write_text(
+        json.dumps({"labels": [*listed, {"image_id": 1, "kind": "none"}]})
+    )
+    joined = read_label_sets([full, weak])
+    assert [image.image_id for image in joined.labels.images] == [1, 2, 7, "x"]
+    assert joined.images_by_kind == {"boxes": 1, "full": 2, "tags": 1}
+    labels = {
+        "b.png": STREET,
+        "a.png": EMPTY,
+        "c.png": give_id(STREET, 7),
+        "d.png": give_id(STREET, "x"),
+    }
+    boxes, whole, tags = read_examples(joined, make_dataset(labels, CATEGORIES), None)
+    assert [len(group) for group in (boxes, whole, tags)] == [1, 2, 1]
+    assert boxes[0].boxes_xyxy.tolist() == [[0, 0, 3, 2]]
+    assert whole[0].boxes_xyxy.tolist() == [[2, 0, 4, 1], [0, 1, 2, 2]]
+    assert not tags[0].has_boxes
+    for group in (boxes, whole, tags):
+        assert group[0].classes.tolist() == class_map(STREET, CATEGORIES).tolist()
+
+
+def test_one_set_is_joined_to_nothing(tmp_path: Path):
+    write_set(tmp_path, {"b.png": STREET})
+    joined = read_label_sets([tmp_path])
+    assert joined.images_by_kind == {"full": 1}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            make_categories(things=("car", "van"), stuff=("road", "sky")),
+            r"b: its category number 4 is 40 'van' \(thing\), and that of .*a is 40 'bus' \(",
+        ),
+        (
+            make_categories(things=("car",), stuff=("road", "sky")),
+            r"number 4 is none, and that of .*a is 40 'bus'",
+        ),
+        (
+            make_categories(things=("car", "bus"), stuff=("road", "sky"), background=True),
+            r"number 1 is 10 'road' \(background\), and that of .*a is 10 'road' \(stuff\): give",
+        ),
+    ],
+)
+def test_other_categories_are_named(tmp_path: Path, other: CategorySet, message: str):
+    write_set(tmp_path / "a", {"b.png": STREET})
+    write_set(tmp_path / "b", {"c.png": make_label([[0] * 4] * 2, {}, image_id=7)}, other)
+    with pytest.raises(DatasetError, match=message):
+        read_label_sets([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "image_id", "message"),
+    [
+        ("b.png", 2, r"^image 2 \(b\.png\) has a label in .*a and in .*b: leave it out of one$"),
+        ("b.png", 5, r"^b\.png, images 2 and 5, has a label in .*a and in .*b: leave"),
+        ("e.png", 2, r"^image 2 is b\.png in .*a and e\.png in .*b: give each image an id"),
+    ],
+)
+def test_a_second_label_of_an_image_is_named_with_both_folders(
+    tmp_path: Path, name: str, image_id: int, message: str
+):
+    write_set(tmp_path / "a", {"b.png": STREET, "a.png": EMPTY})
+    write_set(tmp_path / "b", {"d.png": give_id(EMPTY, 9), name: give_id(STREET, image_id)})
+    with pytest.raises(DatasetError, match=message):
+        read_label_sets([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_photo_of_another_image_is_no_photo_of_a_label(tmp_path: Path):
+    write_set(tmp_path, {"b.png": STREET})
+    other = make_dataset({"z.png": STREET}, CATEGORIES)
+    with pytest.raises(DatasetError, match=r"its image 2 is z\.png, not b\.png of 4 x 2 pixels"):
+        read_examples(read_label_set(tmp_path), other, None)

@@ -147,7 +147,7 @@ def done(source: Source) -> Path:
     """A finished chain of folders: labels of one round, run and predictions."""
     folder = source.root.parent / "done"
     pseudo_label(ask(source, "boxes+tags", RECIPE), folder / "labels")
-    train(folder / "labels", source, RECIPE, 0, folder / "run")
+    train([folder / "labels"], source, RECIPE, 0, folder / "run")
     predict_images(folder / "run", source, folder / "predictions")
     return folder
 
@@ -167,7 +167,7 @@ def names_of_work(source: Source, labels: Path, recipe: Recipe) -> dict[str, Any
     store = BoxLabelStore(folder=labels, source=source, method=recipe.boxes.method)
     given = (source.root, dataset)
     network, tagged = labels / "classifier.pt", [(image, weak)]
-    run = training.name_run(labels, read_label_set(labels), recipe, 0)
+    run = training.name_run([labels], read_label_set(labels), recipe, 0)
     return found | {
         "masks from boxes": store._key(image, weak.boxes, dataset.categories),
         "classifier": store_classifier(network, *given, tagged, recipe, 0),
@@ -229,7 +229,7 @@ def test_a_link_goes_on_where_it_does_not_use_the_setting(
     # A folder that other settings filled is refused, and nothing is done before.
     is_used = table in USED["later labels, boxes+tags"]
     assert is_refused(table, pseudo_label, request, labels) == is_used
-    assert is_refused("recipe", train, labels, source, recipe, 0, run) == (table in TRAINING)
+    assert is_refused("recipe", train, [labels], source, recipe, 0, run) == (table in TRAINING)
     assert classifiers == segmenters == predicted == []
     assert trained == [[], [], []]
     # Where it is taken, each network is trained again if it used the setting.
@@ -240,7 +240,7 @@ def test_a_link_goes_on_where_it_does_not_use_the_setting(
     assert len(classifiers) == (table in CLASSIFIER)
     has_other_labels = hash_label_set(labels / "rounds/0") != labels_before
     assert len(segmenters) == (table in SEGMENTER or has_other_labels)
-    train(done / "labels", source, recipe, 0, run)
+    train([done / "labels"], source, recipe, 0, run)
     assert [len(calls) for calls in trained] == [table in TRAINING] * 3
     predictions = tmp_path / "done/predictions"
     assert is_refused("run", predict_images, run, source, predictions) == (table in PREDICTION)

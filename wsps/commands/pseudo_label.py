@@ -20,6 +20,7 @@ from annotools.commands.options import (
     open_dataset,
     parse_size,
 )
+from wsps.commands.options import RecipeChanges, RecipeFile
 from wsps.commands.quality_tables import print_labels
 
 if TYPE_CHECKING:
@@ -78,18 +79,8 @@ def pseudo_label(
         typer.Option(help="Measure the classifier of tags on this split as well."),
     ] = None,
     crops: Crops = None,
-    recipe_file: Annotated[
-        Path | None,
-        typer.Option("--recipe", metavar="FILE.toml", help="A study; its \\[recipe] is used."),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Replace a setting of the recipe, as tags.cam_threshold=0.4; repeat it.",
-        ),
-    ] = None,
+    recipe_file: RecipeFile = "small",
+    changes: RecipeChanges = None,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -261,7 +252,7 @@ def _read_labels(text: str) -> "str | Allocation":
 
 
 def _read_recipe(
-    path: Path | None,
+    name_or_path: str,
     changes: "Sequence[str]",
     crops: str | None,
     labels: "str | Allocation | None",
@@ -270,17 +261,10 @@ def _read_recipe(
     """Return the recipe; its crops are those asked for, else the allocation's or the format's."""
     from dataclasses import replace
 
-    from annotools.errors import RecipeError
-    from annotools.settings import read_settings, read_toml, set_by_path
-    from wsps.recipe import Recipe, decide_completeness
+    from wsps.recipe import decide_completeness
+    from wsps.recipe_files import read_recipe
 
-    found = {} if path is None else read_toml(path).get("recipe", {})
-    if not isinstance(found, dict):
-        raise RecipeError(f"{path}: recipe is not a table: correct it")
-    for change in changes:
-        found = set_by_path(found, change)
-    sources = ([] if path is None else [str(path)]) + (["--set"] if changes else [])
-    recipe = read_settings(Recipe, found, where=" with ".join(sources) or "the defaults")
+    recipe = read_recipe(name_or_path, changes)
     # What is asked for wins even over an allocation's crops: where the two differ, the check of its
     # prices then says so.
     size_wh = parse_size(crops) or recipe.tags.crop_size_wh

@@ -20,6 +20,7 @@ from wsps.recipe import DescentSettings, StageSettings
 from wsps.training.batches import Batches, Item, load_batches
 from wsps.training.board import Board
 from wsps.training.checkpoints import StoredNetwork
+from wsps.training.course import Course
 from wsps.training.processes import (
     agree,
     average_gradients,
@@ -53,22 +54,6 @@ class Running:
     stored: StoredNetwork | None = None
     loaders: int = 0
     board: Board | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """What was noted of a stage of N steps.
-
-    `losses` and `rates` (learning rates) are of each step; `watched` (N + 1, W) are the values
-    watched before each step and after the last, W being 0 where nothing is. `seconds` were spent
-    on the steps of this process, and `waiting` of them waiting for batches.
-    """
-
-    losses: tuple[float, ...]
-    rates: tuple[float, ...]
-    watched: Tensor
-    seconds: float = 0.0
-    waiting: float = 0.0
 
 
 def descend(

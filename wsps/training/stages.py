@@ -14,7 +14,8 @@ from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import Recipe
 from wsps.training.batches import Groups, ViewBatches
-from wsps.training.loop import Course, ParameterGroup, Running, descend
+from wsps.training.course import Course
+from wsps.training.loop import ParameterGroup, Running, descend
 from wsps.training.losses import instance_loss, semantic_loss
 from wsps.training.processes import own_places
 

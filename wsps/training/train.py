@@ -12,15 +12,23 @@ from typing import Any
 
 from torch import nn
 
-from annotools.errors import DatasetError
-from annotools.files import digest, write_whole
+from annotools.categories import CategorySet
+from annotools.errors import AnnotationError, DatasetError, RecipeError
+from annotools.files import digest
 from annotools.formats.coco_panoptic import category_entries, read_categories
-from annotools.formats.json_values import read_json
+from annotools.formats.json_values import read_json, take
 from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
-from annotools.work_folder import MANIFEST_FILE, finish_folder, start_folder, write_manifest
+from annotools.work_folder import (
+    MANIFEST_FILE,
+    finish_folder,
+    mark_done,
+    read_done,
+    start_folder,
+    write_manifest,
+)
 from wsps.device import choose_device
-from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_set
+from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe, without_weights
 from wsps.training.board import Board
@@ -30,7 +38,8 @@ from wsps.training.checkpoints import (
     load_weights,
     store_weights,
 )
-from wsps.training.loop import Course, Running
+from wsps.training.course import Course, write_course
+from wsps.training.loop import Running
 from wsps.training.stages import (
     end_to_end,
     train_detector,
@@ -38,80 +47,88 @@ from wsps.training.stages import (
     train_semantic,
     view_batches,
 )
+from wsps.training.start import take_over
 
 WRITTEN_BY = "annotools train"
+
+STAGES = ("semantic", "detector", "instance")
 
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
-SEMANTIC_COURSE, DETECTOR_COURSE, INSTANCE_COURSE = "semantic.csv", "detector.csv", "instance.csv"
-"""Learning rate and loss at each step of a stage; of the last one also the subnetwork's weights."""
-
 
 def train(
-    labels: Path,
-    photos: Source,
+    labels: Sequence[Path],
+    photos: Source | Path,
     recipe: Recipe,
     seed: int,
     out: Path,
     *,
+    start: Path | None = None,
     loaders: int = 0,
     board: Board | None = None,
 ) -> None:
-    """Train a model on the labels of a folder and write its checkpoints to another.
+    """Train a model on the labels of folders and write its checkpoints to another.
 
-    Labels of a round go on with the semantic network of the round before, if their folder has it.
+    Labels of a round go on with the semantic network of the round before, if their folder has it
+    and no run is given to start from.
 
     Args:
-        labels: a label set.
-        photos: where the photos of its images are, by image id.
+        labels: label sets of the same categories, as `read_label_sets` joins them.
+        photos: a source that has the photos of their images by image id, or a folder that has them
+            by file name.
         recipe: how long and how to train.
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
+        start: a finished run whose networks are trained further, as `take_over` takes them.
         loaders: processes that make batches; they change no result.
         board: shows the training; None for none.
 
     Raises:
-        DatasetError: when a label or a photo cannot be read, there is no label at all, or the
-            folder may not be written to.
-        RecipeError: when the recipe's backbone does not exist, or training diverges.
+        DatasetError: when a label, a photo or the run to start from cannot be read, there is no
+            label at all, or the folder may not be written to.
+        RecipeError: when the recipe's backbone does not exist or is not that of the run to start
+            from, or training diverges.
         OSError: when a file cannot be written.
     """
-    label_set = read_label_set(labels)
+    folder = photos if isinstance(photos, Path) else None
+    label_set = read_label_sets(labels, folder)
     if not label_set.labels.images:
-        raise DatasetError(f"{labels}: nothing to train on: no image has a label")
+        raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
     model = build_model(recipe, label_set.categories, seed, choose_device())
-    setup = name_run(labels, label_set, recipe, seed)
-    files = [SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE]
-    files += [SEMANTIC_COURSE, DETECTOR_COURSE, INSTANCE_COURSE]
+    setup = name_run(labels, label_set, recipe, seed, start)
+    began = None if start is None else _start_from(model, start)
+    photo_set = label_set.labels if isinstance(photos, Path) else open_source(photos)
+    groups = read_examples(label_set, photo_set, recipe.images.max_side)
+    files = [f"{stage}.{suffix}" for stage in STAGES for suffix in ("pt", "csv")]
     start_folder(out, WRITTEN_BY, setup, files)
-    groups = read_examples(label_set, open_source(photos), recipe.images.max_side)
     key = digest(setup)
 
     def running(stored: StoredNetwork) -> Running:
         return Running(stored=stored, loaders=loaders, board=board)
 
     def semantic(stored: StoredNetwork) -> nn.Module:
-        number, start = _round_of(labels)
-        if start is not None:
-            load_weights(start, model.semantic)
+        number, network = _round_of(labels)
+        if network is not None and start is None:
+            load_weights(network, model.semantic)
         course = train_semantic(model.semantic, groups, recipe, seed, number, running(stored))
-        write_course(out / SEMANTIC_COURSE, course)
+        _note_course(out, "semantic", key, course)
         return model.semantic
 
     def detector(stored: StoredNetwork) -> nn.Module:
         # Learning to detect from nothing takes many more steps than a small study has.
-        model.detector.start_from(model.semantic.trunk.backbone)
+        if began is None or "detector" not in began["taken"]:
+            model.detector.start_from(model.semantic.trunk.backbone)
         batches = view_batches(boxed, recipe, seed, "detector")
-        write_course(out / DETECTOR_COURSE, train_detector(model, batches, running(stored)))
+        _note_course(out, "detector", key, train_detector(model, batches, running(stored)))
         return model.detector
 
     def instance(stored: StoredNetwork) -> nn.Module:
         batches = view_batches(boxed, recipe, seed, "instance")
         course = train_instance(model, batches, running(stored))
         names = [name for name, _ in model.instance.named_parameters()]
-        write_course(out / INSTANCE_COURSE, course, names)
+        _note_course(out, "instance", key, course, names)
         return end_to_end(model)
 
     store_weights(out / SEMANTIC_FILE, key, semantic)
@@ -125,8 +142,13 @@ def train(
         store_weights(out / INSTANCE_FILE, key, instance)
     finish_folder(out, WRITTEN_BY)
     # How the model predicts is no part of what it learnt: it may change without a new training.
-    prediction = {"prediction": as_table(recipe.prediction)}
-    write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, prediction)
+    found = {
+        "prediction": as_table(recipe.prediction),
+        "images": label_set.images_by_kind,
+        "began": began,
+        "stages": {stage: read_done(out, stage, key) for stage in STAGES},
+    }
+    write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
 
 
 def load_model(run: Path) -> PanopticModel:
@@ -135,15 +157,9 @@ def load_model(run: Path) -> PanopticModel:
     Raises:
         DatasetError: when the folder has no finished model.
     """
-    path = run / MANIFEST_FILE
-    content = read_json(path, "*.json")
-    if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
-        raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
-    table = {**content["recipe"], "prediction": content["prediction"]}
-    recipe = read_settings(Recipe, without_nulls(table), where=str(path))
-    categories = read_categories(path, content)
+    recipe, categories, seed = _read_run(run)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
-    model = build_model(without_weights(recipe), categories, content["seed"], choose_device())
+    model = build_model(without_weights(recipe), categories, seed, choose_device())
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
         load_weights(run / DETECTOR_FILE, model.detector)
@@ -151,45 +167,100 @@ def load_model(run: Path) -> PanopticModel:
     return model
 
 
-def name_run(labels: Path, label_set: LabelSet, recipe: Recipe, seed: int) -> dict[str, Any]:
+def read_summary(run: Path) -> dict[str, Any]:
+    """Return what the manifest of a finished run says of its training.
+
+    Returns:
+        `images` by label kind, `began` (the run that it started from, or None), and for each stage
+        its number of `steps` and its last `loss`, or None where it had nothing to learn from.
+    """
+    content = read_json(run / MANIFEST_FILE, "*.json")
+    return {key: content[key] for key in ("images", "began", "stages")}
+
+
+def name_run(
+    labels: Sequence[Path],
+    label_set: LabelSet,
+    recipe: Recipe,
+    seed: int,
+    start: Path | None = None,
+) -> dict[str, Any]:
     """Return all that the checkpoints of a run depend on, as JSON can hold it."""
     used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
-    return {
-        "labels": hash_label_set(labels),
+    named = {
+        "labels": [hash_label_set(folder) for folder in labels],
         "round": _round_of(labels)[0],
         "recipe": {name: as_table(getattr(recipe, name)) for name in used},
         "categories": category_entries(label_set.categories),
         "seed": seed,
         "version of annotools": version("annotools"),
     }
+    # The manifest of a run names its training, and so its weights.
+    return named if start is None else {**named, "start": _digest_run(start)}
 
 
-def _round_of(labels: Path) -> tuple[int, Path | None]:
-    """Return the round of labels, from 0, and the network to go on with, None without one."""
-    path = labels / MANIFEST_FILE
-    content = read_json(path, "*.json") if path.is_file() else {}
-    number = content.get("round", 0) if isinstance(content, dict) else 0
-    # Labels of round 0 name the folder `rounds/-1`, which nobody writes.
-    network = labels / "rounds" / str(number - 1) / NETWORK_FILE
-    return number, network if network.is_file() else None
+def _digest_run(run: Path) -> str:
+    return digest(read_json(run / MANIFEST_FILE, "*.json"))
 
 
-def write_course(path: Path, course: Course, names: Sequence[str] = ()) -> None:
-    """Write a CSV with a row for each step; where values are watched the last has no step after it.
+def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
+    """Give a model the weights of a finished run; return what the manifest says of that."""
+    other = load_model(start)
+    has_detector = (start / INSTANCE_FILE).is_file()
+    networks = ("semantic", "detector", "instance") if has_detector else ("semantic",)
+    taken = take_over(model, other, networks, start)
+    return {"run": str(start), "manifest": _digest_run(start), "taken": taken}
 
-    Args:
-        path: of the file.
-        course: of a stage.
-        names: of the values watched.
+
+def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
+    """Return the recipe, the categories and the seed of a finished run.
 
     Raises:
-        OSError: when it cannot be written.
+        DatasetError: when the folder has no manifest of a run that this version can use.
     """
-    lines = [",".join(["step", "learning_rate", "loss", *names])]
-    steps = [
-        [f"{r:.6g}", f"{loss:.6g}"] for r, loss in zip(course.rates, course.losses, strict=True)
-    ]
-    rows = course.watched.tolist() or [[]] * len(steps)
-    for step, (watched, told) in enumerate(zip(rows, [*steps, ["", ""]], strict=False)):
-        lines.append(",".join([str(step), *told, *(f"{value:.6g}" for value in watched)]))
-    write_whole(path, ("\n".join(lines) + "\n").encode())
+    path = run / MANIFEST_FILE
+    content = read_json(path, "*.json")
+    if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
+        raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
+    try:
+        seed = take(str(path), content, "seed", int)
+        if seed < 0:
+            raise RecipeError(f"{path}: seed {seed} is negative")
+        categories = read_categories(path, content)
+        tables = [content.get(key) for key in ("recipe", "prediction")]
+        if not all(isinstance(table, dict) for table in tables):
+            raise RecipeError(f"{path}: recipe or prediction is missing or no table")
+        table = {**content["recipe"], "prediction": content["prediction"]}
+        return read_settings(Recipe, without_nulls(table), where=str(path)), categories, seed
+    except AnnotationError as error:
+        raise DatasetError(
+            f"{error} (trained by annotools {content.get('version of annotools')}, this is "
+            f"{version('annotools')}): train the run again"
+        ) from error
+
+
+def _note_course(
+    out: Path, stage: str, key: str, course: Course, names: Sequence[str] = ()
+) -> None:
+    """Write how a stage went, and remember how it ended for the manifest of a run stopped later."""
+    write_course(out / f"{stage}.csv", course, names)
+    losses = course.losses
+    mark_done(out, stage, key, {"steps": len(losses), "loss": losses[-1] if losses else None})
+
+
+def _round_of(labels: Sequence[Path]) -> tuple[int, Path | None]:
+    """Return the round of labels, from 0, and the network to go on with, None without one.
+
+    Of several label sets the latest round counts, and the network of the first that has it.
+    """
+    rounds = [_round_of_one(one if one.is_dir() else one.parent) for one in labels]
+    return max(rounds, key=lambda found: (found[0], found[1] is not None))
+
+
+def _round_of_one(folder: Path) -> tuple[int, Path | None]:
+    path = folder / MANIFEST_FILE
+    content = read_json(path, "*.json") if path.is_file() else None
+    number = content.get("round", 0) if isinstance(content, dict) else 0
+    # Labels of round 0 name the folder `rounds/-1`, which nobody writes.
+    network = folder / "rounds" / str(number - 1) / NETWORK_FILE
+    return number, network if network.is_file() else None

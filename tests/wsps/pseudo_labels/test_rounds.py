@@ -23,7 +23,7 @@ from tests.wsps.pseudo_label_runs import (
 )
 from wsps.pseudo_labels import label_store
 from wsps.training import stages as training
-from wsps.training.loop import Course
+from wsps.training.course import Course
 
 TWO_STEPS = (
     *QUICK,

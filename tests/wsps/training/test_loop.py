@@ -14,7 +14,8 @@ from annotools.errors import RecipeError, StoppedError
 from wsps.recipe import DescentSettings, StageSettings
 from wsps.training import loop
 from wsps.training.checkpoints import StoredNetwork
-from wsps.training.loop import Course, Running, descend
+from wsps.training.course import Course
+from wsps.training.loop import Running, descend
 
 STAGE = StageSettings(steps=100, learning_rate=0.1)
 PLAIN = DescentSettings(weight_decay=0.0)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from annotools.errors import DatasetError, RecipeError
-from annotools.files import write_json
+from annotools.files import digest, write_json
 from annotools.formats.panoptic_folder import write_label, write_label_set
 from annotools.formats.source import Source, open_source
 from annotools.formats.weak_json import write_boxes
@@ -80,7 +81,7 @@ def test_the_detector_learns_where_somebody_was_asked_for_boxes(
     detectors = []
     for name, kinds in (("unasked", {0: "tags", 1: "tags"}), ("asked", {0: "tags", 1: "boxes"})):
         labels = write_labels(tmp_path / name, photos, kinds)
-        train(labels, photos, RECIPE, 0, tmp_path / f"run-{name}")
+        train([labels], photos, RECIPE, 0, tmp_path / f"run-{name}")
         model = load_model(tmp_path / f"run-{name}")
         detectors.append(weights_of(model.detector.cpu()))
         assert not torch.equal(weights_of(model.semantic.cpu()), weights_of(untrained.semantic))
@@ -113,7 +114,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_stage(
 ) -> None:
     labels = write_labels(tmp_path / "labels", photos, {0: "full", 1: "boxes"})
     whole, out = tmp_path / "whole", tmp_path / "out"
-    train(labels, photos, RECIPE, 0, whole)
+    train([labels], photos, RECIPE, 0, whole)
     with monkeypatch.context() as stopped:
 
         def stop(*arguments: object) -> None:
@@ -121,10 +122,10 @@ def test_a_run_that_was_stopped_goes_on_with_its_stage(
 
         stopped.setattr(training, stage, stop)
         with pytest.raises(KeyboardInterrupt):
-            train(labels, photos, RECIPE, 0, out)
+            train([labels], photos, RECIPE, 0, out)
     assert not (out / "manifest.json").exists()
     done = {path.name: path.stat().st_mtime_ns for path in out.glob("*.pt")}
-    train(labels, photos, RECIPE, 0, out)
+    train([labels], photos, RECIPE, 0, out)
     assert all((out / name).stat().st_mtime_ns == when for name, when in done.items())
     one, other = load_model(whole), load_model(out)
     for network in ("semantic", "detector", "instance"):
@@ -139,28 +140,28 @@ def test_labels_of_a_round_go_on_with_the_network_of_the_round_before(
     categories = open_source(photos).categories
     network = build_model(recipe, categories, 5, CPU).semantic
     store_weights(labels / "rounds/0/network.pt", "key", lambda _: network)
-    train(labels, photos, recipe, 0, tmp_path / "run")
+    train([labels], photos, recipe, 0, tmp_path / "run")
     assert torch.equal(weights_of(load_model(tmp_path / "run").semantic.cpu()), weights_of(network))
 
 
 def test_other_labels_or_settings_are_refused(photos: Source, tmp_path: Path) -> None:
     labels, out = write_labels(tmp_path / "labels", photos, {0: "tags"}), tmp_path / "run"
-    train(labels, photos, RECIPE, 0, out)
+    train([labels], photos, RECIPE, 0, out)
     with pytest.raises(DatasetError, match="annotools train with different seed"):
-        train(labels, photos, RECIPE, 1, out)
+        train([labels], photos, RECIPE, 1, out)
     write_labels(labels, photos, {1: "tags"})
     with pytest.raises(DatasetError, match="annotools train with different labels"):
-        train(labels, photos, RECIPE, 0, out)
+        train([labels], photos, RECIPE, 0, out)
 
 
 def test_nothing_to_train_on_and_unknown_names_are_errors(photos: Source, tmp_path: Path) -> None:
     nothing = write_labels(tmp_path / "nothing", photos, {})
     with pytest.raises(DatasetError, match="no image has a label"):
-        train(nothing, photos, RECIPE, 0, tmp_path / "run")
+        train([nothing], photos, RECIPE, 0, tmp_path / "run")
     labels = write_labels(tmp_path / "labels", photos, {0: "tags"})
     wrong = replace(RECIPE, backbone=BackboneSettings(name="vgg"))
     with pytest.raises(RecipeError, match="unknown"):
-        train(labels, photos, wrong, 0, tmp_path / "run")
+        train([labels], photos, wrong, 0, tmp_path / "run")
     with pytest.raises(RecipeError, match="unknown"):
         DescentSettings(optimizer="lion")
     assert not (tmp_path / "run").exists()
@@ -172,3 +173,86 @@ def test_a_folder_without_a_finished_model_is_named(photos: Source, tmp_path: Pa
     labels = write_labels(tmp_path / "labels", photos, {0: "tags"})
     with pytest.raises(DatasetError, match="give the folder of a trained run"):
         load_model(labels)
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_a_run_goes_on_from_another_one(photos: Source, tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "labels", photos, {0: "full", 1: "boxes"})
+    start, out = tmp_path / "start", tmp_path / "out"
+    train([labels], photos, RECIPE, 0, start)
+    still = SemanticSettings(steps=0, learning_rate=1e-3)
+    instance = InstanceSettings(steps=0, learning_rate=1e-3)
+    recipe = replace(RECIPE, semantic=still, detector=still, instance=instance)
+    train([labels], photos, recipe, 1, out, start=start)
+    one, other = load_model(start), load_model(out)
+    for network in ("semantic", "detector", "instance"):
+        assert torch.equal(*[weights_of(getattr(model, network)) for model in (one, other)])
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["began"]["run"] == str(start)
+    assert manifest["start"] == digest(json.loads((start / "manifest.json").read_text()))
+    assert manifest["stages"]["semantic"] == {"steps": 0, "loss": None}
+    # Repeated as it was, nothing is trained again; from another run or none it is another training.
+    train([labels], photos, recipe, 1, out, start=start)
+    with pytest.raises(DatasetError, match="annotools train with different"):
+        train([labels], photos, recipe, 1, out, start=out)
+
+
+def test_a_run_without_a_detector_gives_its_backbone_to_the_new_one(
+    photos: Source, tmp_path: Path
+) -> None:
+    tags = write_labels(tmp_path / "tags", photos, {0: "tags", 1: "tags"})
+    boxes = write_labels(tmp_path / "boxes", photos, {0: "boxes"})
+    train([tags], photos, RECIPE, 0, tmp_path / "start")
+    still = SemanticSettings(steps=0, learning_rate=1e-3)
+    recipe = replace(RECIPE, semantic=still, detector=still)
+    train([boxes], photos, recipe, 1, tmp_path / "out", start=tmp_path / "start")
+    detector = load_model(tmp_path / "out").detector
+    backbone = load_model(tmp_path / "start").semantic.trunk.backbone
+    assert torch.equal(weights_of(detector.network.backbone[0].layers), weights_of(backbone.layers))
+
+
+def test_several_label_sets_are_trained_on_together(photos: Source, tmp_path: Path) -> None:
+    full = write_labels(tmp_path / "full", photos, {0: "full", 3: "full"})
+    weak = write_labels(tmp_path / "weak", photos, {1: "boxes"}, round_number=1)
+    train([full, weak], photos, RECIPE, 0, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["images"] == {"boxes": 1, "full": 2}
+    assert manifest["round"] == 1
+    assert len(manifest["labels"]) == 2
+    with pytest.raises(DatasetError, match="annotools train with different labels"):
+        train([full], photos, RECIPE, 0, tmp_path / "run")
+
+
+def change_manifest(run: Path, **changes: Any) -> None:
+    content = json.loads((run / "manifest.json").read_text()) | changes
+    kept = {key: value for key, value in content.items() if value != "absent"}
+    (run / "manifest.json").write_text(json.dumps(kept))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "absent"}, "recipe or prediction is missing or no table"),
+        ({"prediction": 3}, "recipe or prediction is missing or no table"),
+        ({"recipe": {"semantic": {"steps": -1}}}, "steps must be at least 0"),
+        ({"recipe": {"semantics": {}}}, "unknown setting semantics"),
+        ({"seed": "absent"}, "seed is missing or not a whole number"),
+        ({"seed": -1}, "seed -1 is negative"),
+        ({"categories": "absent"}, "categories is missing or not a list"),
+        ({"categories": []}, "0 categories"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused_in_one_line(
+    photos: Source, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    labels, run = write_labels(tmp_path / "labels", photos, {0: "tags"}), tmp_path / "run"
+    none = SemanticSettings(steps=0, learning_rate=1e-3)
+    train([labels], photos, replace(RECIPE, semantic=none), 0, run)
+    change_manifest(run, **{"version of annotools": "9.9"}, **changes)
+    with pytest.raises(DatasetError) as caught:
+        load_model(run)
+    text = str(caught.value)
+    assert str(run / "manifest.json") in text
+    assert message in text
+    assert "trained by annotools 9.9, this is " in text
+    assert "\n" not in text

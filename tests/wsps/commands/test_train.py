@@ -1,0 +1,206 @@
+"""`annotools train` on label sets as commands and others write them."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from annotools.errors import AnnotationError, DatasetError, RecipeError
+from annotools.formats.panoptic_folder import write_label, write_label_set
+from annotools.records import Dataset
+from tests.builders import make_categories
+from tests.wsps.given_file_runs import convert, make_street
+from tests.wsps.pseudo_label_runs import make_world, run_command
+from tests.wsps.pseudo_label_runs import run as pseudo_label
+from wsps.commands.train import app
+from wsps.training.train import load_model
+
+QUICK = (
+    *("--set", "descent.batch_size=2", "--set", "views.crop_size_wh=[32, 32]"),
+    *("--set", "semantic.steps=2", "--set", "detector.steps=1", "--set", "instance.steps=1"),
+)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in (*arguments, *QUICK)])
+
+
+def run_well(*arguments: object) -> str:
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return done.output
+
+
+def error_of(*arguments: object) -> AnnotationError:
+    error = run(*arguments).exception
+    assert isinstance(error, AnnotationError)
+    assert "\n" not in str(error)
+    return error
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Dataset:
+    """A panoptic dataset in `street` whose image ids are texts, with its photos in `photos`."""
+    dataset = make_street(tmp_path / "street", background=False)
+    (tmp_path / "street/train").rename(tmp_path / "photos")
+    return dataset
+
+
+@pytest.mark.usefixtures("street")
+def test_it_says_what_it_trains_on_how_that_ended_and_what_comes_next(tmp_path: Path) -> None:
+    out, table = tmp_path / "run", tmp_path / "table.json"
+    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos", "--out", out)
+    text = run_well(*place, "--json", table)
+    assert text.startswith("Training on 2 images (2 full), on ")
+    content, manifest = read_json(table), read_json(out / "manifest.json")
+    assert content["images"] == manifest["images"] == {"full": 2}
+    assert content["stages"] == manifest["stages"]
+    assert [end["steps"] for end in content["stages"].values()] == [2, 1, 1]
+    lines = [line.split() for line in text.splitlines()]
+    for stage, end in content["stages"].items():
+        loss = f"{end['loss']:.3f}"
+        assert [stage, str(out / f"{stage}.pt"), str(end["steps"]), loss] in lines
+        assert (out / f"{stage}.pt").is_file()
+    assert f"annotools predict {out} PHOTOS --out DIR" in text
+    # Repeated, nothing is trained and the same is told.
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.pt")}
+    assert run_well(*place) == text
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.pt")} == before
+
+
+@pytest.mark.usefixtures("street", "on_the_cpu")
+def test_photos_of_a_folder_and_of_a_dataset_train_alike(tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "photos", tmp_path / "street/train")
+    labels = ("--labels", tmp_path / "street")
+    run_well(*labels, "--photos", tmp_path / "photos", "--out", tmp_path / "a")
+    dataset = ("--photos", tmp_path / "street", "--format", "coco-panoptic")
+    run_well(*labels, *dataset, "--out", tmp_path / "b")
+    assert read_json(tmp_path / "a/manifest.json") == read_json(tmp_path / "b/manifest.json")
+
+
+@pytest.mark.usefixtures("street", "on_the_cpu")
+def test_a_list_of_labels_is_a_label_set_wherever_it_is(tmp_path: Path) -> None:
+    coco = tmp_path / "coco/annotations"
+    coco.mkdir(parents=True)
+    shutil.copy(tmp_path / "street/panoptic.json", coco / "panoptic_train2017.json")
+    shutil.copytree(tmp_path / "street/panoptic", coco / "panoptic_train2017")
+    photos = ("--photos", tmp_path / "photos")
+    given = ("--labels", coco / "panoptic_train2017.json")
+    run_well(*given, *photos, "--out", tmp_path / "a")
+    run_well("--labels", tmp_path / "street", *photos, "--out", tmp_path / "b")
+    stages = [read_json(tmp_path / name / "manifest.json")["stages"] for name in "ab"]
+    assert stages[0] == stages[1]
+
+
+def test_full_labels_that_convert_wrote_and_pseudo_labels_are_trained_on_together(
+    tmp_path: Path, street: Dataset
+) -> None:
+    root = tmp_path / "street"
+    shutil.copytree(tmp_path / "photos", root / "train")
+    convert(root, tmp_path / "full", "--to", "full", "--max-images", 1)
+    # The second half is another dataset of the same categories.
+    other = tmp_path / "other"
+    (other / "train").mkdir(parents=True)
+    image = street.images[1]
+    for folder in (other / "train", tmp_path / "photos"):
+        shutil.copy(tmp_path / "photos" / image.file_name, folder / "c.png")
+    entry = write_label(other, "c", image, street.read_label(image)) | {"image_id": "c"}
+    named = replace(image, image_id="c", file_name="c.png")
+    write_label_set(other, street.categories, [(named, entry)])
+    done = run_command(
+        *(other, "--format", "coco-panoptic", "--labels", "boxes", "--out", tmp_path / "weak")
+    )
+    assert done.exit_code == 0, repr(done.exception)
+    labels = ("--labels", tmp_path / "full", "--labels", tmp_path / "weak")
+    text = run_well(*labels, "--photos", tmp_path / "photos", "--out", tmp_path / "run")
+    assert text.startswith("Training on 2 images (1 boxes, 1 full), on ")
+    assert load_model(tmp_path / "run").categories == street.categories
+
+
+def test_tags_alone_train_no_detector_and_the_command_says_so(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    quick = ("--set", "classifier.steps=1", "--crops", "32x32")
+    assert pseudo_label(world, "tags", tmp_path / "tags", *quick).exit_code == 0
+    text = run_well(
+        *("--labels", tmp_path / "tags", "--photos", world, "--format", "scenes"),
+        *("--out", tmp_path / "run"),
+    )
+    assert "(4 tags)" in text
+    assert "no detector was trained" in text
+    assert read_json(tmp_path / "run/manifest.json")["stages"]["detector"] is None
+
+
+@pytest.mark.usefixtures("street")
+def test_a_run_starts_from_another_with_other_categories(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    photos = ("--photos", tmp_path / "photos")
+    run_well("--labels", tmp_path / "street", *photos, "--out", first)
+    content = read_json(tmp_path / "street/panoptic.json")
+    content["categories"][0]["name"] = "path"
+    (tmp_path / "street/panoptic.json").write_text(json.dumps(content))
+    table = tmp_path / "table.json"
+    arguments = ("--labels", tmp_path / "street", *photos, "--out", second, "--json", table)
+    run_well(*arguments, "--start-from", first)
+    began = read_json(table)["began"]
+    assert began["run"] == str(first)
+    assert set(began["taken"]) == {"semantic", "detector", "instance"}
+
+
+@pytest.mark.usefixtures("street")
+def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    street, photos, out = tmp_path / "street", tmp_path / "photos", tmp_path / "run"
+    good = ("--labels", street, "--photos", photos, "--out", out)
+    twice = error_of(*good, "--labels", street)
+    assert "image 'a' (a.png) has a label in" in str(twice)
+    assert "absent: no such folder or list" in str(error_of(*good, "--labels", tmp_path / "absent"))
+    assert "no recipe 'big'" in str(error_of(*good, "--recipe", "big"))
+    assert isinstance(error_of(*good, "--start-from", street), DatasetError)
+    assert isinstance(error_of(*good, "--set", "backbone.name=vgg"), RecipeError)
+    (photos / "a.png").unlink()
+    assert "a.png: the photo is missing (1 of 2 are" in str(error_of(*good))
+    assert "absent: no such folder" in str(
+        error_of("--labels", street, "--photos", tmp_path / "absent", "--out", out)
+    )
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("street")
+def test_other_categories_are_refused_with_the_first_difference(tmp_path: Path) -> None:
+    categories = make_categories(things=("car", "cat"), stuff=("road", "sky"))
+    write_label_set(tmp_path / "other", categories, [])
+    street = tmp_path / "street"
+    error = error_of(
+        *("--labels", street, "--labels", tmp_path / "other"),
+        *("--photos", tmp_path / "photos", "--out", tmp_path / "run"),
+    )
+    assert "category number 4 is 40 'cat' (thing), and that of" in str(error)
+
+
+@pytest.mark.usefixtures("street")
+def test_no_output_replaces_what_is_read(tmp_path: Path) -> None:
+    street, photos, out = tmp_path / "street", tmp_path / "photos", tmp_path / "run"
+    place = ("--labels", street, "--photos", photos)
+    content = (street / "panoptic.json").read_bytes()
+    for table in (street / "panoptic.json", photos / "a.png", street / "panoptic/a.png", out / "t"):
+        done = run(*place, "--out", out, "--json", table)
+        assert done.exit_code == 2, table
+    for folder in (street, photos):
+        assert "is not empty: give another folder" in str(error_of(*place, "--out", folder))
+    assert (street / "panoptic.json").read_bytes() == content
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("street")
+def test_a_split_without_a_format_is_a_usage_error(tmp_path: Path) -> None:
+    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
+    done = run(*place, "--out", tmp_path / "run", "--split", "val")
+    assert done.exit_code == 2
+    assert "give its --format" in " ".join(done.output.split())

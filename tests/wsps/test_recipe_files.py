@@ -1,0 +1,157 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import studies
+from annotools.errors import RecipeError
+from studies.study import load_study
+from wsps.recipe import Recipe
+from wsps.recipe_files import RECIPES_FOLDER, read_recipe
+
+NAMES = ("demo", "li2018-cityscapes", "li2018-voc", "resnet50", "small")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_small_is_what_a_recipe_is_that_says_nothing() -> None:
+    assert read_recipe("small") == Recipe()
+
+
+def test_every_shipped_recipe_says_what_it_is_for() -> None:
+    assert tuple(path.stem for path in sorted(RECIPES_FOLDER.glob("*.toml"))) == NAMES
+    for name in NAMES:
+        read_recipe(name)
+        head = (RECIPES_FOLDER / f"{name}.toml").read_text().partition("\n\n")[0]
+        assert head.startswith("# annotools ")
+        assert all(word in head for word in ("# Question:", "# Duration:", "# Result:"))
+
+
+def test_the_demo_trains_as_its_recipe_says() -> None:
+    path = Path(studies.__path__[0]) / "recipes/demo.toml"
+    assert load_study(path).recipe == read_recipe(path) == read_recipe("demo")
+
+
+def test_the_paper_on_voc() -> None:
+    recipe = read_recipe("li2018-voc")
+    assert recipe.backbone.name == "resnet101"
+    assert recipe.views.crop_size_wh == (521, 521)
+    assert (recipe.descent.optimizer, recipe.descent.batch_size) == ("sgd", 1)
+    assert recipe.descent.weight_decay == 5e-4
+    assert (recipe.semantic.steps, recipe.semantic.learning_rate) == (400_000, 1e-4)
+    assert (recipe.instance.steps, recipe.instance.learning_rate) == (400_000, 1e-5)
+    assert (recipe.instance.iterations, recipe.prediction.iterations) == (5, 10)
+    assert (recipe.refinement.rounds, recipe.refinement.fill_from_round) == (0, 0)
+
+
+def test_the_paper_on_cityscapes_differs_where_it_says_so() -> None:
+    voc, recipe = read_recipe("li2018-voc"), read_recipe("li2018-cityscapes")
+    assert recipe.tags.crop_size_wh == (500, 400)
+    assert recipe.tags.cam_threshold == 0.5
+    assert (recipe.classifier.steps, recipe.classifier.learning_rate) == (50_000, 1e-4)
+    assert (recipe.semantic.steps, recipe.semantic.learning_rate) == (150_000, 1e-4)
+    assert recipe.refinement == replace(voc.refinement, rounds=5)
+    changed = ("tags", "classifier", "semantic", "refinement")
+    assert replace(recipe, **{name: getattr(voc, name) for name in changed}) == voc
+
+
+def test_a_file_changes_what_it_says_of_what_it_inherits_however_deep(tmp_path: Path) -> None:
+    write(
+        tmp_path / "base.toml",
+        'inherit = "demo"\n[refinement]\nmin_score = 0.5\ncrf = { bilateral_weight = 9.0 }\n',
+    )
+    heir = write(
+        tmp_path / "sub/heir.toml",
+        'inherit = "../base.toml"\nsemantic = { steps = 7 }\n[refinement]\nrounds = 3\n',
+    )
+    recipe, demo = read_recipe(heir), read_recipe("demo")
+    crf = replace(demo.refinement.crf, bilateral_weight=9.0)
+    assert crf.iterations == 5
+    assert recipe == replace(
+        demo,
+        semantic=replace(demo.semantic, steps=7),
+        refinement=replace(demo.refinement, rounds=3, min_score=0.5, crf=crf),
+    )
+
+
+def test_a_change_wins_and_may_name_what_to_inherit(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.toml", "semantic = { steps = 7 }\n")
+    recipe = read_recipe(path, ["semantic.steps=8", "inherit=demo"])
+    demo = read_recipe("demo")
+    assert recipe == replace(demo, semantic=replace(demo.semantic, steps=8))
+
+
+def test_the_recipe_of_a_study_may_inherit(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "study.toml",
+        'name = "a"\nmixes = { "full" = { "full" = 1 } }\nbudgets_hours = [3]\n'
+        'dataset = { format = "scenes", root = "world.toml" }\n'
+        '[recipe]\ninherit = "demo"\nsemantic = { steps = 7 }\n',
+    )
+    demo = read_recipe("demo")
+    expected = replace(demo, semantic=replace(demo.semantic, steps=7))
+    assert load_study(path).recipe == read_recipe(path) == expected
+    heir = write(tmp_path / "heir.toml", 'inherit = "study.toml"\n')
+    assert read_recipe(heir) == expected
+    other = load_study(path, ["recipe.inherit=small", "recipe.semantic.learning_rate=0.5"]).recipe
+    assert (other.semantic.steps, other.semantic.learning_rate) == (7, 0.5)
+    assert other.refinement == Recipe().refinement
+    # A study that says nothing of its recipe has the defaults.
+    path.write_text(path.read_text().partition("[recipe]")[0])
+    assert load_study(path).recipe == read_recipe(path) == Recipe()
+
+
+def test_weights_start_at_the_folder_of_the_file_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write(tmp_path / "base/base.toml", 'backbone = { weights = "../w.pt" }\n')
+    heir = write(tmp_path / "heir.toml", 'inherit = "base/base.toml"\n')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def weights(path: Path, *changes: str) -> Path:
+        return Path(str(read_recipe(path, changes).backbone.weights)).resolve()
+
+    assert weights(base) == weights(heir) == weights(Path("../heir.toml")) == tmp_path / "w.pt"
+    assert weights(heir, "backbone.weights=w.pt") == tmp_path / "elsewhere/w.pt"
+    base.write_text('backbone = { weights = "IMAGENET1K_V2" }\n')
+    assert str(read_recipe(heir).backbone.weights) == "IMAGENET1K_V2"
+    study = write(
+        tmp_path / "study.toml",
+        'name = "a"\nmixes = { "full" = { "full" = 1 } }\nbudgets_hours = [3]\n'
+        'dataset = { format = "scenes", root = "world.toml" }\n'
+        'recipe = { backbone = { weights = "w.pt" } }\n',
+    )
+    found = load_study(study, ["seeds=[1]"]).recipe.backbone.weights
+    assert Path(str(found)) == tmp_path / "w.pt"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('inherit = "own.toml"', r"own\.toml: inherit leads back to this file: break the circle"),
+        ('inherit = "big"', "no recipe 'big': there is demo, li2018-cityscapes,"),
+        ("inherit = 3", r"own\.toml: inherit = 3: give text"),
+        ('inherit = "absent.toml"', r"absent\.toml: cannot be read"),
+        ("semantic = { step = 3 }", r"own\.toml: .*unknown setting semantic\.step"),
+        ("recipe = 3", r"own\.toml: recipe is not a table"),
+        ('inherit = "small"\nsemantic = 3', r"own\.toml: semantic: expected a table"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path / "own.toml", text)
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(path)
+
+
+def test_a_mistake_is_that_of_the_file_that_has_it(tmp_path: Path) -> None:
+    write(tmp_path / "base.toml", "semantic = { steps = -1 }")
+    heir = write(tmp_path / "heir.toml", 'inherit = "base.toml"\nsemantic = { steps = 1 }')
+    with pytest.raises(RecipeError, match=r"base\.toml: semantic: steps must be at least 0"):
+        read_recipe(heir)
+    with pytest.raises(RecipeError, match=r"^recipe small with --set: semantic: steps must be at"):
+        read_recipe("small", ["semantic.steps=-1"])

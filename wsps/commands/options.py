@@ -1,0 +1,23 @@
+"""Commands of the segmenter share these options."""
+
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE.toml",
+        help="How to train: small, demo, resnet50, li2018-voc, li2018-cityscapes, or a file of "
+        "your own, which may be a study: its \\[recipe] is used.",
+    ),
+]
+RecipeChanges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a setting of the recipe, as semantic.steps=400; repeat it.",
+    ),
+]

@@ -1,0 +1,137 @@
+"""The command `train` makes a panoptic model from label sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotools.commands.options import (
+    FormatIfAny,
+    JsonFile,
+    OutFolder,
+    check_answer,
+    open_dataset,
+    refuse_replacing,
+    write_answer,
+)
+from annotools.commands.tables import console, count_of, number, table
+from wsps.commands.options import RecipeChanges, RecipeFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from annotools.formats.source import Source
+
+app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+
+
+@app.command()
+def train(
+    labels: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="DIR|FILE.json",
+            help="A label set, as convert --to full and pseudo-label write it, or any COCO "
+            "panoptic list; repeat it to train on several.",
+        ),
+    ],
+    photos: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of their photos, by file name; with --format the root of the dataset "
+            "that they were made from.",
+        ),
+    ],
+    out: OutFolder,
+    recipe: RecipeFile = "small",
+    changes: RecipeChanges = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with the networks of this run; its categories may be others, and those of "
+            "the same name keep what they learnt.",
+        ),
+    ] = None,
+    format_name: FormatIfAny = None,
+    split: Annotated[
+        str | None, typer.Option(help="The part of the dataset of --format; train if absent.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Train a panoptic model on labels of any kind, full and pseudo-labels together.
+
+    Each image has a label in one of the label sets, which have the same categories. Each kind of
+    label is drawn equally often. The semantic network comes first, then the detector, where
+    somebody was asked for boxes, and then the instance subnetwork with the semantic network end to
+    end. DIR gets a checkpoint for each stage and manifest.json. A run that was stopped goes on
+    where it was when it is repeated.
+
+    [bold]Examples[/bold]
+
+    \b
+    annotools train --labels pseudo --photos photos --recipe resnet50 --out run
+    annotools train --labels full --labels pseudo --photos photos --out run
+      --set semantic.steps=400
+    annotools train --labels pseudo --photos CITYSCAPES --format cityscapes
+      --recipe li2018-cityscapes --out run
+    annotools train --labels coco/annotations/panoptic_train2017.json
+      --photos coco/train2017 --recipe resnet50 --out coco-run
+    annotools train --labels voc --photos voc/JPEGImages --recipe resnet50
+      --start-from coco-run --out voc-run
+    """  # noqa: D301
+    from wsps.device import choose_device
+    from wsps.label_sets import read_label_sets
+    from wsps.recipe_files import read_recipe
+    from wsps.training.train import read_summary
+    from wsps.training.train import train as train_run
+
+    check_answer(json_file, out, [*labels, photos, recipe, start_from])
+    source = _name_source(photos, format_name, split)
+    settings = read_recipe(recipe, changes or ())
+    if source is not None:
+        open_dataset(source, {"--json": json_file})
+    # Read before training as well as by it, because one wants to know before the first hour.
+    label_set = read_label_sets(labels, photos if source is None else None)
+    refuse_replacing({"--json": json_file}, label_set.labels)
+    screen, device = console(), choose_device().type
+    screen.print(_describe(label_set.images_by_kind, device), soft_wrap=True)
+    train_run(labels, source or photos, settings, seed, out, start=start_from)
+    # Taken from the file of the run, so that the two cannot tell different things.
+    summary = read_summary(out)
+    _print_run(summary["stages"], out)
+    write_answer(json_file, {"run": str(out), "device": device, **summary})
+
+
+def _name_source(photos: Path, format_name: str | None, split: str | None) -> "Source | None":
+    """Return the dataset that has the photos, None where they are a folder's files."""
+    from annotools.formats.source import Source
+
+    if format_name is not None:
+        return Source(format_name=format_name, root=photos, split=split or "train")
+    if split is not None:
+        raise typer.BadParameter("--split: is of a dataset: give its --format")
+    return None
+
+
+def _describe(images: "Mapping[str, int]", device: str) -> str:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in images.items())
+    where = "a GPU" if device == "cuda" else "the CPU"
+    return f"Training on {count_of(sum(images.values()), 'image')} ({kinds}), on {where}."
+
+
+def _print_run(stages: "Mapping[str, Any]", out: Path) -> None:
+    """Print how each stage ended, where its checkpoint is, and how to predict."""
+    rows = []
+    for stage, end in stages.items():
+        if end is not None:
+            path = str(out / f"{stage}.pt")
+            rows.append((stage, path, f"{end['steps']:,}", number(end["loss"], digits=3)))
+    screen = console()
+    screen.print(table(("stage", "checkpoint", "steps", "last loss"), rows, left=2))
+    if len(rows) < len(stages):
+        screen.print("No image's label says what boxes there are: no detector was trained.")
+    screen.print(f"predict with it: annotools predict {out} PHOTOS --out DIR", soft_wrap=True)
