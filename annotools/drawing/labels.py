@@ -169,7 +169,16 @@ def contact_sheet(pictures: Sequence[Photo], columns: int) -> Photo:
 
 def encode_png(picture: Photo) -> bytes:
     """Return the content of a PNG file."""
-    _, content = cv2.imencode(".png", picture[..., ::-1])
+    return _encode(picture, ".png")
+
+
+def encode_jpeg(picture: Photo) -> bytes:
+    """Return the content of a JPEG file, for pictures that are looked at."""
+    return _encode(picture, ".jpg")
+
+
+def _encode(picture: Photo, suffix: str) -> bytes:
+    _, content = cv2.imencode(suffix, picture[..., ::-1])
     return content.tobytes()
 
 

@@ -267,13 +267,16 @@ def test_help_loads_no_torch_and_lists_the_commands() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: set()" in done.stdout
-    for command in ("price", "draw", "pseudo-label", "study", "demo"):
+    for command in ("price", "draw", "pseudo-label", "predict", "study", "demo"):
         assert f" {command} " in done.stdout
 
 
 @pytest.mark.parametrize(
     "command",
-    [["price"], ["draw"], ["pseudo-label"], ["study", "run"], ["study", "report"], ["demo"]],
+    [
+        *(["price"], ["draw"], ["pseudo-label"], ["predict"]),
+        *(["study", "run"], ["study", "report"], ["demo"]),
+    ],
 )
 def test_help_of_every_command_has_examples(command: list[str]) -> None:
     done = invoke(*command, "--help")

@@ -117,6 +117,7 @@ def test_commands_that_run_without_the_extra(light: dict[str, str], tmp_path: Pa
     "text",
     [
         "pseudo-label world.toml --format scenes --labels boxes --out out",
+        "predict run world.toml --format scenes --out out",
         "study run study.toml --out out",
         "demo --out out",
     ],
