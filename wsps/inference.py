@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from annotools.categories import CategorySet
-from annotools.drawing.labels import draw_label, encode_jpeg
+from annotools.drawing.labels import draw_label, encode_jpeg, readable_factor
 from annotools.errors import DatasetError, RecipeError, name_place
 from annotools.files import digest, write_whole
 from annotools.formats.json_values import read_json
@@ -136,7 +136,9 @@ def predict_images(
     """Write the predictions of a split as a label set whose segments have scores.
 
     `semantic/NAME.png` has the semantic network's own class indices, `overlays/NAME.jpg`, if asked,
-    the photo with its segments drawn over it. A run that was stopped goes on where it was.
+    the photo with its segments drawn over it, a small one enlarged as `draw` does it. A run that
+    was stopped goes on where it was; on a GPU, where photos of one size go together, what it adds
+    may then differ by a few pixels from that of a run that was not.
 
     Args:
         run: the folder of a trained model.
@@ -290,7 +292,8 @@ def _write(folder: _Folder, item: _Item) -> tuple[Entry, bool]:
         entry = write_label(out, name, item.image, label, item.prediction.scores)
     assert entry is not None
     if folder.overlays and item.photo is not None and label is not None:
-        drawn = draw_label(item.photo, label, folder.model.categories, ["segments"])
+        categories, factor = folder.model.categories, readable_factor(item.image.width)
+        drawn = draw_label(item.photo, label, categories, ["segments"], factor=factor)
         write_whole(out / _overlay_file(name), encode_jpeg(drawn))
     if item.prediction is not None:
         # The mark comes after the files: what a killed run left without one is made again.
@@ -382,14 +385,15 @@ def predict_batch(
 def _see(model: PanopticModel, images: Tensor) -> tuple[Tensor, list[Detections]]:
     """Return (B, K, h, w) class probabilities, and detections, of (B, 3, h, w) images.
 
-    The detector sees whole images: a box that a tile cuts would stand beside the whole one.
+    The two convolutional networks run here and nowhere else in a prediction. The detector sees
+    whole images: a box that a tile cuts would stand beside the whole one.
     """
     recipe, settings = model.recipe, model.recipe.prediction
     model.semantic.eval()
 
     def class_probabilities(part: Tensor) -> Tensor:
         logits: Tensor = model.semantic(part)
-        return logits.softmax(dim=1)
+        return logits.float().softmax(dim=1)
 
     longer = max(images.shape[2:])
     side = longer if settings.tile_side is None else min(longer, settings.tile_side)

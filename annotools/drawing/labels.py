@@ -21,6 +21,9 @@ from annotools.weak_labels.scribbles import scribbles_of
 GAP = 4
 """Pixels of white between the pictures of a contact sheet."""
 
+MIN_DRAWN_WIDTH = 640
+"""Pixels up to which small photos are enlarged, so that names can be read on them."""
+
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -132,6 +135,11 @@ def draw_label(
     if "tags" in layers:
         _write_tags(canvas)
     return canvas.picture
+
+
+def readable_factor(width: int) -> int:
+    """Return how many times a photo of a width in pixels is enlarged, so that names can be read."""
+    return max(1, -(-MIN_DRAWN_WIDTH // width))
 
 
 def enlarge(pixels: NDArray[Any], factor: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from annotools.categories import Category, CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import drop_without_photo, photo_remarks, read_images
 from annotools.formats.forms import Forms, form_remarks, read_coco
-from annotools.formats.photo_places import describe_folder
+from annotools.formats.photo_places import describe_folder, visible_files
 from annotools.formats.photos import PHOTO_SUFFIXES, read_photo, read_photo_head
 from annotools.formats.without_masks import no_label
 from annotools.records import Dataset, Drop, Image
@@ -62,11 +62,7 @@ def _read_folder(folder: Path) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder: give the folder of the photos")
     paths, others = [], Counter[str]()
-    for path in sorted(folder.rglob("*")):
-        # Systems hide files of their own among photos, some of them with the photos' suffix.
-        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if is_hidden or not path.is_file():
-            continue
+    for path in visible_files(folder):
         if path.suffix.lower() in PHOTO_SUFFIXES:
             paths.append(path)
         else:

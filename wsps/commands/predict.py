@@ -62,7 +62,8 @@ def predict(
     overlays: Annotated[
         bool,
         typer.Option(
-            "--overlays", help="Also write overlays/NAME.jpg, the photo with its segments over it."
+            "--overlays",
+            help="Also write overlays/NAME.jpg, the photo with its segments with names over it.",
         ),
     ] = False,
     max_images: MaxImages = None,
