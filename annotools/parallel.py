@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -44,6 +45,35 @@ def run_parallel(
         finally:
             # This is reached also when the caller takes no more results, by closing the generator.
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
+    """Yield the function's result of each item, in order, from threads that work ahead.
+
+    Items are taken by the caller's thread, and so many as there are threads before their results
+    are asked for: put in front of a slow step it reads ahead, put behind one it writes behind. It
+    is for functions that wait for a disk or for code that lets go of Python's lock. An exception of
+    the function is raised here and cancels what has not begun; what has begun ends first.
+
+    Args:
+        function: of one item.
+        items: any number of them.
+        threads: at work at the same time.
+    """
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        begun: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(function, item))
+                if len(begun) > threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
 
 
 def available_processors() -> int:

@@ -243,16 +243,31 @@ class InstanceSettings(StageSettings):
             raise RecipeError("score_threshold must be within 0 and 1")
 
 
+MIN_TILE_SIDE = 128
+"""Least side of a tile in pixels: in less a network sees too little around a pixel."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictionSettings:
     """How a trained model predicts."""
 
     iterations: int = 10
     """Mean-field iterations, as in Arnab and Torr 2017; the released network has 3."""
+    tile_side: int | None = None
+    """Longer side, in pixels, of what goes through the semantic network at once; larger photos go
+    through it in overlapping tiles. When absent photos are whole. It bounds the memory of this
+    network alone: detector and instance subnetwork see the whole photo, which `images.max_side`
+    reduces."""
+    tile_overlap: float = 0.25
+    """Least share of a tile's side that the next one has too; 32 pixels where that is more."""
 
     def __post_init__(self) -> None:
         if self.iterations < 0:
             raise RecipeError("iterations must be at least 0")
+        if self.tile_side is not None and self.tile_side < MIN_TILE_SIDE:
+            raise RecipeError(f"tile_side must be at least {MIN_TILE_SIDE}")
+        if not 0 <= self.tile_overlap <= 0.5:
+            raise RecipeError("tile_overlap must be within 0 and 0.5")
 
 
 @dataclass(frozen=True, kw_only=True)

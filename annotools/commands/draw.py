@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
-MIN_DRAWN_WIDTH = 640
-"""Pixels up to which small photos are enlarged, so that names can be read on them."""
-
 _GREY = 128
 
 
@@ -66,6 +63,7 @@ def draw(
         draw_label,
         encode_png,
         enlarge,
+        readable_factor,
     )
     from annotools.drops import drop_lines, follow_labels
     from annotools.files import write_whole
@@ -91,7 +89,7 @@ def draw(
     pictures = []
     for chosen in _choose_images(dataset, image, count, made):
         photo = _photo_or_grey(dataset, chosen)
-        factor = max(1, -(-MIN_DRAWN_WIDTH // chosen.width))
+        factor = readable_factor(chosen.width)
         drawn = draw_label(
             photo,
             # Without masks this says in one line that there are none.

@@ -21,6 +21,9 @@ from annotools.weak_labels.scribbles import scribbles_of
 GAP = 4
 """Pixels of white between the pictures of a contact sheet."""
 
+MIN_DRAWN_WIDTH = 640
+"""Pixels up to which small photos are enlarged, so that names can be read on them."""
+
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -134,6 +137,11 @@ def draw_label(
     return canvas.picture
 
 
+def readable_factor(width: int) -> int:
+    """Return how many times a photo of a width in pixels is enlarged, so that names can be read."""
+    return max(1, -(-MIN_DRAWN_WIDTH // width))
+
+
 def enlarge(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
     """Return a picture or a map with every pixel repeated `factor` times along both axes."""
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -169,7 +177,16 @@ def contact_sheet(pictures: Sequence[Photo], columns: int) -> Photo:
 
 def encode_png(picture: Photo) -> bytes:
     """Return the content of a PNG file."""
-    _, content = cv2.imencode(".png", picture[..., ::-1])
+    return _encode(picture, ".png")
+
+
+def encode_jpeg(picture: Photo) -> bytes:
+    """Return the content of a JPEG file, for pictures that are looked at."""
+    return _encode(picture, ".jpg")
+
+
+def _encode(picture: Photo, suffix: str) -> bytes:
+    _, content = cv2.imencode(suffix, picture[..., ::-1])
     return content.tobytes()
 
 

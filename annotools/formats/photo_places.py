@@ -78,6 +78,17 @@ def check_given(folder: Path) -> None:
         raise DatasetError(f"{folder}: no such folder: give --photos the folder of the photos")
 
 
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, by name, without those that systems hide among photos.
+
+    Some of these have the suffix of the photo that they are about.
+    """
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.is_file():
+            yield path
+
+
 def find_by_stem(folder: Path, name: str) -> Path | None:
     """Return the photo of a name without suffix, None where there is none."""
     paths = (folder / f"{name}{s}" for suffix in PHOTO_SUFFIXES for s in (suffix, suffix.upper()))

@@ -8,18 +8,20 @@ from annotools.errors import DatasetError
 from annotools.files import stamp
 from annotools.formats import read_dataset
 from annotools.formats.given_labels import read_weak
+from annotools.formats.photo_folder import PHOTOS_ALONE, read_photo_folder
 from annotools.recategorise import recategorise
 from annotools.records import Dataset, Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where to read from: the arguments of `read_dataset`, or files of weak labels.
+    """Where to read from: the arguments of `read_dataset`, files of weak labels, or photos alone.
 
     `categories` names the set that `recategorise` goes over to, None for the dataset's own;
     `max_images` leaves out all images after the first so many. Where `boxes` or `tags` name a file,
     its images and their weak labels are read, and `root` is the folder of the photos. `photos` is
-    the folder of the photos where it is not where the format has it.
+    the folder of the photos where it is not where the format has it. Of the format `PHOTOS_ALONE`,
+    which has no splits and no labels, `root` is a folder of photos or a list of images.
     """
 
     format_name: str
@@ -47,6 +49,8 @@ def open_source(source: Source) -> Dataset:
     """
     if source.boxes is not None or source.tags is not None:
         return read_weak(source.root, source.boxes, source.tags, source.allow_missing)
+    if source.format_name == PHOTOS_ALONE:
+        return read_photo_folder(source.root, source.allow_missing, source.photos)
     dataset = read_dataset(
         source.format_name, source.root, source.split, source.allow_missing, source.photos
     )

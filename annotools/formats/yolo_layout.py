@@ -23,6 +23,7 @@ from annotools.formats.photo_places import (
     describe_folder,
     exists,
     is_there,
+    visible_files,
     without_hash,
 )
 from annotools.formats.photos import PHOTO_SUFFIXES
@@ -237,9 +238,8 @@ def _list_photos(sources: Sequence[Path]) -> dict[str, Path]:
 def _photos_of(source: Path) -> Iterator[Path]:
     """Yield the photos of a folder, below it too, or of a list."""
     if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            is_hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-            if path.suffix.lower() in PHOTO_SUFFIXES and not is_hidden and path.is_file():
+        for path in visible_files(source):
+            if path.suffix.lower() in PHOTO_SUFFIXES:
                 yield path
     elif source.is_file() and source.suffix == ".txt":
         folder = PhotoFolder(folder=source.parent)

@@ -1,9 +1,12 @@
 import os
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from annotools.errors import DatasetError
-from annotools.parallel import available_processors, run_parallel
+from annotools.parallel import available_processors, map_ahead, run_parallel
 
 
 def square(number: int) -> int:
@@ -49,3 +52,40 @@ def test_an_exception_of_the_function_is_raised_here(workers: int):
 
 def test_nothing_to_do_is_no_error():
     assert list(run_parallel(square, [], workers=4)) == []
+
+
+def test_threads_work_ahead_and_results_keep_their_order() -> None:
+    taken, begun = [], threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for number in range(6):
+            taken.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        begun.release()
+        time.sleep(0.02 * (number == 0))
+        return number * number
+
+    results = map_ahead(work, items(), threads=2)
+    assert next(results) == 0
+    # Two are on the way beside the one that was asked for.
+    assert taken == [0, 1, 2]
+    assert all(begun.acquire(timeout=5) for _ in range(3))
+    assert list(results) == [1, 4, 9, 16, 25]
+
+
+def test_an_exception_in_a_thread_is_raised_and_what_has_not_begun_is_left() -> None:
+    seen = []
+
+    def work(number: int) -> int:
+        seen.append(number)
+        if number == 1:
+            raise OSError(28, "No space left on device")
+        return number
+
+    results = map_ahead(work, range(100), threads=1)
+    assert next(results) == 0
+    with pytest.raises(OSError, match="No space left"):
+        list(results)
+    assert len(seen) <= 4

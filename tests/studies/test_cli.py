@@ -267,14 +267,14 @@ def test_help_loads_no_torch_and_lists_the_commands() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: set()" in done.stdout
-    for command in ("price", "draw", "pseudo-label", "train", "study", "demo"):
+    for command in ("price", "draw", "pseudo-label", "train", "predict", "study", "demo"):
         assert f" {command} " in done.stdout
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        *(["price"], ["draw"], ["pseudo-label"], ["train"]),
+        *(["price"], ["draw"], ["pseudo-label"], ["train"], ["predict"]),
         *(["study", "run"], ["study", "report"], ["demo"]),
     ],
 )

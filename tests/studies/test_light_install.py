@@ -118,6 +118,7 @@ def test_commands_that_run_without_the_extra(light: dict[str, str], tmp_path: Pa
     [
         "pseudo-label world.toml --format scenes --labels boxes --out out",
         "train --labels labels --photos world.toml --format scenes --out out",
+        "predict run world.toml --format scenes --out out",
         "study run study.toml --out out",
         "demo --out out",
     ],

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from annotools.categories import CategorySet
+from annotools.errors import RecipeError
 from annotools.label_maps import measure_segments
-from annotools.records import VOID
+from annotools.records import VOID, Photo
 from tests.builders import make_categories
-from wsps.inference import Prediction, predict
+from wsps.inference import Prediction, change_recipe, predict, predict_batch
 from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel, build_model
@@ -48,11 +49,12 @@ class TwoCars:
         ]
 
 
-def predict_two_cars(max_side: int | None) -> Prediction:
-    model = PanopticModel(
+def two_cars(max_side: int | None = None, tile_side: int | None = None) -> PanopticModel:
+    return PanopticModel(
         # Without iterations, so that the borders are those of the unary terms.
         recipe=Recipe(
-            images=ImageSettings(max_side=max_side), prediction=PredictionSettings(iterations=0)
+            images=ImageSettings(max_side=max_side),
+            prediction=PredictionSettings(iterations=0, tile_side=tile_side),
         ),
         categories=CATEGORIES,
         semantic=cast(Any, SkyAboveCarsAboveRoad()),
@@ -60,7 +62,10 @@ def predict_two_cars(max_side: int | None) -> Prediction:
         instance=InstanceSubnetwork(CATEGORIES, GREEDY),
         device=CPU,
     )
-    return predict(model, np.zeros((48, 80, 3), dtype=np.uint8), "street 1")
+
+
+def predict_two_cars(max_side: int | None) -> Prediction:
+    return predict(two_cars(max_side), np.zeros((48, 80, 3), dtype=np.uint8), "street 1")
 
 
 @pytest.mark.parametrize("max_side", [None, 40])
@@ -136,3 +141,133 @@ def test_kernels_follow_the_longer_side_of_the_photo_that_the_network_sees():
     for height, width in ((20, 40), (60, 96), (96, 60)):
         predict(model, np.zeros((height, width, 3), dtype=np.uint8), 1)
     assert recorder.sides == [[40], [48], [48]]
+
+
+def test_a_segment_across_the_border_of_tiles_is_one():
+    photo = np.zeros((48, 500, 3), dtype=np.uint8)
+    whole, tiled = predict(two_cars(), photo, 1), predict(two_cars(tile_side=128), photo, 1)
+    assert np.array_equal(tiled.label.segment_map, whole.label.segment_map)
+    assert tiled.label.segments == whole.label.segments
+    assert len(tiled.label.segments) == 4
+    assert tiled.scores == pytest.approx(whole.scores)
+    assert max(tiled.scores.values()) <= 1
+
+
+def random_photos(count: int, size_hw: tuple[int, int]) -> list[Photo]:
+    rng = np.random.default_rng(1)
+    return [rng.integers(0, 255, (*size_hw, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def untrained(categories: CategorySet = CATEGORIES, **prediction: Any) -> PanopticModel:
+    settings = PredictionSettings(iterations=1, **prediction)
+    return build_model(Recipe(instance=GREEDY, prediction=settings), categories, 3, CPU)
+
+
+def are_equal(first: Prediction, second: Prediction) -> bool:
+    return (
+        np.array_equal(first.label.segment_map, second.label.segment_map)
+        and np.array_equal(first.semantic_classes, second.semantic_classes)
+        and first.scores == second.scores
+    )
+
+
+def test_a_photo_no_larger_than_a_tile_is_predicted_as_without_tiles_to_the_bit():
+    (photo,) = random_photos(1, (100, 128))
+    found = [predict(untrained(tile_side=side), photo, 1) for side in (None, 128, 1000)]
+    assert are_equal(found[0], found[1])
+    assert are_equal(found[0], found[2])
+
+
+def test_tiles_go_through_the_semantic_network_and_the_whole_photo_through_the_others():
+    (photo,) = random_photos(1, (150, 260))
+    model, sizes = untrained(tile_side=128), []
+    forward = model.semantic.forward
+
+    def note(images: Tensor) -> Tensor:
+        sizes.append(tuple(images.shape[2:]))
+        return forward(images)
+
+    model.semantic.forward = note  # type: ignore[method-assign]
+    prediction = predict(model, photo, 1)
+    assert prediction.label.segment_map.shape == (150, 260)
+    assert len(sizes) > 1
+    assert max(max(size) for size in sizes) == 128
+
+
+def test_photos_of_one_size_together_give_what_each_gives_alone():
+    photos, model = random_photos(3, (60, 90)), untrained()
+    together = predict_batch(model, photos, [1, "b", 3])
+    assert [prediction.label.image_id for prediction in together] == [1, "b", 3]
+    for photo, prediction in zip(photos, together, strict=True):
+        alone = predict(model, photo, 1)
+        # Sums in another order may part pixels between labels that are all but equally likely.
+        same = prediction.label.segment_map == alone.label.segment_map
+        assert same.mean() > 0.99
+        assert (prediction.semantic_classes == alone.semantic_classes).mean() > 0.99
+
+
+class CarsOfTheFirst(TwoCars):
+    """Detects two cars in the first photo and none in the second."""
+
+    def detect(self, images: Tensor, _threshold: float, _maximum: int) -> list[Detections]:
+        (found,) = super().detect(images, _threshold, _maximum)
+        none = Detections(
+            boxes_xyxy=found.boxes_xyxy[:0],
+            class_indices=found.class_indices[:0],
+            scores=found.scores[:0],
+        )
+        return [found, none]
+
+
+def test_a_photo_without_any_label_is_void_beside_another_that_has_some():
+    things = CategorySet(categories=tuple(c for c in CATEGORIES.categories if c.is_thing))
+    detector = CarsOfTheFirst()
+    cars = replace(untrained(things), detector=cast(Any, detector))
+    found = [
+        replace(one, class_indices=one.class_indices * 0)
+        for one in detector.detect(torch.zeros(1, 3, 40, 60), 0, 0)
+    ]
+    detector.detect = lambda *_: found  # type: ignore[method-assign]
+    first, second = predict_batch(cars, random_photos(2, (40, 60)), [1, 2])
+    assert (first.label.segment_map > 0).all()
+    assert (second.label.segment_map == VOID).all()
+    assert second.scores == {}
+
+
+class Greedy(nn.Module):
+    """Asks for more memory than there is."""
+
+    def forward(self, *_: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+
+@pytest.mark.parametrize(
+    ("part", "max_side", "tile_side", "remedy"),
+    [
+        ("semantic", None, None, "set prediction.tile_side = 200, or images.max_side = 200"),
+        ("semantic", 300, 260, "set prediction.tile_side = 130, or images.max_side = 150"),
+        ("semantic", None, 150, "set images.max_side = 200"),
+        ("instance", None, 150, "set images.max_side = 200"),
+    ],
+)
+def test_where_memory_is_not_enough_the_setting_to_lower_is_named(
+    part: str, max_side: int | None, tile_side: int | None, remedy: str
+) -> None:
+    model = replace(two_cars(max_side, tile_side), **{part: Greedy()})
+    with pytest.raises(RecipeError) as caught:
+        predict(model, np.zeros((48, 400, 3), dtype=np.uint8), 1)
+    assert str(caught.value) == f"memory is not enough (9.00 GiB more were asked for): {remedy}"
+
+
+def test_settings_of_prediction_alone_can_be_changed():
+    changed = change_recipe(Recipe(), ["prediction.iterations=3", "images.max_side=64"])
+    assert changed == Recipe(
+        images=ImageSettings(max_side=64), prediction=PredictionSettings(iterations=3)
+    )
+    assert change_recipe(Recipe(), []) == Recipe()
+    with pytest.raises(RecipeError, match=r"instance.iterations=3.*only prediction"):
+        change_recipe(Recipe(), ["instance.iterations=3"])
+    with pytest.raises(RecipeError, match="--set: prediction: tile_side must be at least 128"):
+        change_recipe(Recipe(), ["prediction.tile_side=12"])
+    with pytest.raises(RecipeError, match="unknown setting tiles"):
+        change_recipe(Recipe(), ["prediction.tiles=12"])

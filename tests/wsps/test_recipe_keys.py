@@ -95,6 +95,7 @@ OTHER_VALUES = {
     "refinement.min_score": 0.5,
     "refinement.complete": "never",
     "refinement.crf.engine": "pydensecrf",
+    "prediction.tile_side": 128,
 }
 """Of fields whose other value does not follow from the one that they have."""
 
