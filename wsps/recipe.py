@@ -67,7 +67,8 @@ class BackboneSettings:
     """Pixels a cell of the feature map of classifier and segmenter: 8 or 16 for a ResNet, where 8
     is the paper's and 16 takes a quarter of the time; when absent 8, and 4 for `small`."""
     batch_norm: str = "trained"
-    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo."""
+    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo. The
+    layers that are put on the backbone, which no weights know, have trained ones."""
     input: str = "torchvision"
     """The colours that the weights expect: RGB by ImageNet's mean and deviation, or those of
     `caffe`: BGR of 0 to 255 less their mean."""
