@@ -11,3 +11,8 @@ def choose_device() -> "torch.device":
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_gpu() -> bool:
+    """Return whether networks run on a GPU."""
+    return choose_device().type == "cuda"
