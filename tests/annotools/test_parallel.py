@@ -1,9 +1,15 @@
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from annotools.errors import DatasetError
-from annotools.parallel import available_processors, run_parallel
+from annotools.parallel import available_processors, map_ahead, run_parallel
 
 
 def square(number: int) -> int:
@@ -16,8 +22,15 @@ def fail_on_three(number: int) -> int:
     return number
 
 
-def where_and_how(_: int) -> tuple[int, str, str]:
-    return os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ["OPENCV_FOR_THREADS_NUM"]
+def where_and_how(_: int) -> tuple[int, str, str, str]:
+    names = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+    first, second = (os.environ[name] for name in names)
+    return os.getpid(), first, second, str(available_processors())
+
+
+def sleep_long(_: int) -> None:
+    os.write(1, b"asleep\n")
+    time.sleep(60)
 
 
 def test_with_one_worker_results_come_lazily_in_order_from_this_process():
@@ -38,7 +51,7 @@ def test_several_workers_give_every_result_once_and_keep_to_their_share_of_threa
     share = str(max(1, available_processors() // 2))
     for process, *threads in run_parallel(where_and_how, range(4), workers=2):
         assert process != os.getpid()
-        assert threads == [share, share]
+        assert threads == [share, share, share]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -49,3 +62,54 @@ def test_an_exception_of_the_function_is_raised_here(workers: int):
 
 def test_nothing_to_do_is_no_error():
     assert list(run_parallel(square, [], workers=4)) == []
+
+
+INTERRUPTED = """
+from annotools.parallel import run_parallel
+from tests.annotools.test_parallel import sleep_long
+if __name__ == "__main__":
+    list(run_parallel(sleep_long, [1, 2, 3], workers=2))
+"""
+
+
+def test_an_interrupt_of_this_process_alone_ends_its_workers_at_once():
+    command = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        try:
+            assert started.stdout.readline().startswith(b"asleep")
+            started.send_signal(signal.SIGINT)
+            # A worker that lived on would keep the pipe open.
+            _, printed = started.communicate(timeout=30)
+        finally:
+            started.kill()
+    assert started.returncode != 0
+    assert b"KeyboardInterrupt" in printed
+
+
+def test_threads_work_ahead_of_what_is_asked_for_and_no_further():
+    taken, done = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            taken.append(number)
+            yield number
+
+    def note(number: int) -> int:
+        if number == 2:
+            done.set()
+        return number * number
+
+    results = map_ahead(note, items(), threads=2)
+    assert next(results) == 0
+    assert done.wait(10)
+    assert taken == [0, 1, 2]
+    assert list(results) == [i * i for i in range(1, 10)]
+    assert list(map_ahead(note, [], threads=2)) == []
+
+
+def test_an_exception_of_a_thread_is_raised_in_its_place():
+    results = map_ahead(fail_on_three, range(6), threads=2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DatasetError, match="image 3 is unreadable"):
+        next(results)
