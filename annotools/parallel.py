@@ -11,6 +11,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_share: list[int] = []
+"""In a worker its share of the processors, else nothing."""
+
 
 def run_parallel(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int
@@ -20,7 +23,8 @@ def run_parallel(
     With one worker everything runs in this process. With more, each worker process computes with
     its share of the processors, however few items there are, so that results do not depend on
     how much was left to do; function and items must be picklable. An exception of the function is
-    raised here and cancels what has not begun. Workers end when this process does.
+    raised here and cancels what has not begun. Workers end when this process does, and at once when
+    it is interrupted: all files are written whole.
 
     Args:
         function: of one item.
@@ -42,6 +46,11 @@ def run_parallel(
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except KeyboardInterrupt:
+            # An interrupt need not have reached the workers, and their items may take minutes.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             # This is reached also when the caller takes no more results, by closing the generator.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -77,13 +86,16 @@ def map_ahead(
 
 
 def available_processors() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use: in a worker, its share."""
+    if _share:
+        return _share[0]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare_worker(threads: int) -> None:
     """Tie a worker to its parent, and its numerical libraries, which load later, to its share."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _share.append(threads)
     for variable in (
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",

@@ -32,6 +32,9 @@ LABEL_KINDS = ("full", "boxes", "tags", "boxes+tags", "points", "scribbles", "co
 TAGGED_KINDS = ("tags", "boxes+tags")
 """Those of them that have tags."""
 
+BOXED_KINDS = ("boxes", "boxes+tags")
+"""Those of them that have boxes."""
+
 NO_LABEL = "none"
 """Stands for the kind of an image that is used without a label: it costs nothing."""
 

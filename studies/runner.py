@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from annotools.allocation.buy_images import buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
@@ -14,9 +13,14 @@ from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
 from annotools.records import TAGGED_KINDS, Image
 from studies.folder import start_study
+from studies.gpu_share import trials_on_gpu
 from studies.results import TrialResult, read_result
 from studies.study import Study, take_allocation
 from studies.trials import Trial, remove_links, run_trial
+from wsps.device import has_gpu
+from wsps.pseudo_labels.label_images import ImageLabeller
+from wsps.pseudo_labels.request import LabelTask, is_boxed, make_tasks
+from wsps.pseudo_labels.rounds import keep_box_labels
 
 
 def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResult]:
@@ -27,7 +31,8 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
     Args:
         study: what to run. Mixes, budgets and seeds may have been added since the last run.
         folder: of the study; made where it does not exist.
-        workers: trials at the same time; None for one per processor, or one with a GPU.
+        workers: trials at the same time; None for one per processor, or with a GPU as many as
+            `trials_on_gpu` finds room for.
 
     Raises:
         RecipeError: when the folder has a result of other settings, or a budget buys no image;
@@ -40,7 +45,8 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
     # Every stored row is compared before anything runs, so that a refusal costs no training.
     missing = [trial for trial in trials if not _is_finished(trial)]
     try:
-        running = run_parallel(run_trial, missing, workers or _default_workers())
+        _label_boxes(missing)
+        running = run_parallel(run_trial, missing, workers or _default_workers(study, missing))
         for _ in track(running, "trials", total=len(missing)):
             pass
     except BrokenProcessPool as error:
@@ -144,5 +150,24 @@ def _is_finished(trial: Trial) -> bool:
     return True
 
 
-def _default_workers() -> int:
-    return 1 if torch.cuda.is_available() else available_processors()
+def _label_boxes(trials: Sequence[Trial]) -> None:
+    """Make the labels from boxes that trials share, each once, on all processors.
+
+    Trials that run at the same time would each make those of an image that several have bought.
+    """
+    asked: dict[tuple[int | str, int], tuple[ImageLabeller, LabelTask]] = {}
+    for trial in trials:
+        request = trial.request
+        labeller = ImageLabeller(request=replace(request, labels=""), out=trial.folder)
+        # Without an annotator's mistakes boxes are the same for every seed.
+        seed = 0 if request.annotator is None else request.seed
+        for task in make_tasks(request, open_source(request.source), trial.folder):
+            if is_boxed(task):
+                asked.setdefault((task.image.image_id, seed), (labeller, task))
+    keep_box_labels(list(asked.values()), available_processors())
+
+
+def _default_workers(study: Study, trials: Sequence[Trial]) -> int:
+    if has_gpu():
+        return trials_on_gpu(study.recipe, len(trials), available_processors())
+    return available_processors()

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from annotools.errors import DatasetError
 from annotools.formats.source import Source, open_source
+from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
 from studies.results import TrialResult, write_result
 from studies.study import Study
+from wsps.device import has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.overlaps import RunLabel, to_runs
 from wsps.inference import predict_images
@@ -54,6 +56,20 @@ class Trial:
         return self.study_folder / "trials" / name
 
     @property
+    def request(self) -> LabelRequest:
+        """What the trial asks to be labelled."""
+        study = self.study
+        return LabelRequest(
+            source=study.dataset.train_source,
+            labels=self.kind_of,
+            origin={"mix": self.mix, "budget_hours": self.budget_hours},
+            recipe=decide_completeness(study.recipe, study.dataset.format),
+            annotator=None if study.annotator is None else read_annotator(study.annotator),
+            seed=self.seed,
+            box_labels=self.study_folder / "box_labels",
+        )
+
+    @property
     def result_path(self) -> Path:
         """Where the trial's row goes."""
         return self.folder / "result.json"
@@ -72,18 +88,10 @@ def run_trial(trial: Trial) -> TrialResult:
             f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget"
         )
     labels, run, predictions = (folder / link for link in LINKS)
-    bought = settings.train_source
-    request = LabelRequest(
-        source=bought,
-        labels=trial.kind_of,
-        origin={"mix": trial.mix, "budget_hours": trial.budget_hours},
-        recipe=decide_completeness(study.recipe, settings.format),
-        annotator=None if study.annotator is None else read_annotator(study.annotator),
-        seed=trial.seed,
-        box_labels=trial.study_folder / "box_labels",
-    )
-    pseudo_label(request, labels)
-    train([labels], bought, request.recipe, trial.seed, run)
+    request = trial.request
+    # On a CPU networks use the whole share of the processors themselves.
+    pseudo_label(request, labels, workers=available_processors() if has_gpu() else 1)
+    train([labels], request.source, request.recipe, trial.seed, run)
     scored = settings.val_source
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories

@@ -28,3 +28,8 @@ def autocast(device: "torch.device", precision: str) -> "torch.autocast":
 
     is_half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)
+
+
+def has_gpu() -> bool:
+    """Return whether networks run on a GPU."""
+    return choose_device().type == "cuda"

@@ -4,6 +4,7 @@ ROOT is a TOML file with the knobs of `annotools.scenes.world.SceneWorld` (all o
 `train` and `val`; they share no scene.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from annotools.label_maps import build_label
 from annotools.records import Dataset, FullLabel, Image, Photo
 from annotools.scenes.world import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
 from annotools.settings import read_settings, read_toml
+
+KEPT_BYTES = 2**27
+"""How much of a split a process keeps once it is drawn: drawing a scene takes longer than most of
+what is done with it. A thousand scenes of the default size fit."""
 
 
 def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:  # noqa: ARG001
@@ -59,16 +64,18 @@ def world_dataset(world: SceneWorld, split: str) -> Dataset:
 
 
 @lru_cache(maxsize=4)
-def _draw(world: SceneWorld, split: str, number: int) -> Scene:
-    """Draw a scene once for its label and its photo."""
-    return draw_scene(world, split, number)
+def _drawer(world: SceneWorld, split: str) -> Callable[[int], Scene]:
+    """Return what draws a scene of a split by its number, once while there is room for it."""
+    scene_bytes = world.width * world.height * 7  # a photo in 8 bits, segment ids in 32
+    most = max(4, KEPT_BYTES // scene_bytes)
+    return lru_cache(maxsize=most)(partial(draw_scene, world, split))
 
 
 def _read_label(world: SceneWorld, split: str, image: Image) -> FullLabel:
-    scene = _draw(world, split, int(image.image_id))
-    # Scenes stay in the cache, so callers get copies, which they may change.
+    scene = _drawer(world, split)(int(image.image_id))
+    # Scenes are kept, so callers get copies, which they may change.
     return build_label(image.image_id, scene.segment_map.copy(), scene.category_of)
 
 
 def _read_photo(world: SceneWorld, split: str, image: Image) -> Photo:
-    return _draw(world, split, int(image.image_id)).photo.copy()
+    return _drawer(world, split)(int(image.image_id)).photo.copy()

@@ -18,7 +18,9 @@ app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Trials at the same time; one per processor, or one with a GPU."),
+    typer.Option(
+        min=1, help="Trials at the same time; one per processor, or as many as a GPU has room for."
+    ),
 ]
 
 

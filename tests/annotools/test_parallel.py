@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +22,15 @@ def fail_on_three(number: int) -> int:
     return number
 
 
-def where_and_how(_: int) -> tuple[int, str, str]:
-    return os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ["OPENCV_FOR_THREADS_NUM"]
+def where_and_how(_: int) -> tuple[int, str, str, str]:
+    names = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+    first, second = (os.environ[name] for name in names)
+    return os.getpid(), first, second, str(available_processors())
+
+
+def sleep_long(_: int) -> None:
+    os.write(1, b"asleep\n")
+    time.sleep(60)
 
 
 def test_with_one_worker_results_come_lazily_in_order_from_this_process():
@@ -41,7 +51,7 @@ def test_several_workers_give_every_result_once_and_keep_to_their_share_of_threa
     share = str(max(1, available_processors() // 2))
     for process, *threads in run_parallel(where_and_how, range(4), workers=2):
         assert process != os.getpid()
-        assert threads == [share, share]
+        assert threads == [share, share, share]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -52,6 +62,29 @@ def test_an_exception_of_the_function_is_raised_here(workers: int):
 
 def test_nothing_to_do_is_no_error():
     assert list(run_parallel(square, [], workers=4)) == []
+
+
+INTERRUPTED = """
+from annotools.parallel import run_parallel
+from tests.annotools.test_parallel import sleep_long
+if __name__ == "__main__":
+    list(run_parallel(sleep_long, [1, 2, 3], workers=2))
+"""
+
+
+def test_an_interrupt_of_this_process_alone_ends_its_workers_at_once():
+    command = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        try:
+            assert started.stdout.readline().startswith(b"asleep")
+            started.send_signal(signal.SIGINT)
+            # A worker that lived on would keep the pipe open.
+            _, printed = started.communicate(timeout=30)
+        finally:
+            started.kill()
+    assert started.returncode != 0
+    assert b"KeyboardInterrupt" in printed
 
 
 def test_threads_work_ahead_and_results_keep_their_order() -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
@@ -13,6 +14,8 @@ from studies.results import TrialResult, write_result
 from studies.study import Study, take_allocation
 from studies.trials import Trial
 from tests.studies.study_builders import make_result, make_study
+from tests.wsps.pseudo_label_runs import counted
+from wsps.pseudo_labels import label_store
 
 
 @pytest.fixture
@@ -159,8 +162,8 @@ def test_worker_that_dies_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
         runner.run_study(make_study(tmp_path), tmp_path / "run", workers=2)
 
 
-@pytest.mark.parametrize(("has_gpu", "expected"), [(True, 1), (False, 5)])
-def test_workers_are_as_many_as_processors_but_one_with_a_gpu(
+@pytest.mark.parametrize(("has_gpu", "expected"), [(True, 2), (False, 5)])
+def test_workers_are_as_many_as_processors_or_as_a_gpu_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_gpu: bool, expected: int
 ) -> None:
     asked = []
@@ -171,10 +174,22 @@ def test_workers_are_as_many_as_processors_but_one_with_a_gpu(
 
     monkeypatch.setattr(runner, "run_parallel", count_workers)
     monkeypatch.setattr(runner, "available_processors", lambda: 5)
-    monkeypatch.setattr(runner.torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(runner, "has_gpu", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (80 * 2**30, 80 * 2**30))
     with pytest.raises(DatasetError, match="enough"):
         runner.run_study(make_study(tmp_path), tmp_path / "run", workers=None)
     assert asked == [expected]
+
+
+def test_trials_that_buy_the_same_boxes_find_their_labels_made_once(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = counted(monkeypatch, label_store, "label_from_boxes")
+    mixes = {"boxes": {"boxes": 1}, "both": {"boxes+tags": 1}, "full": {"full": 1}}
+    study = make_study(tmp_path, mixes=mixes, budgets_hours=[3, 100], seeds=[0, 1])
+    runner.run_study(study, tmp_path / "run", workers=1)
+    assert len(ran) == 12
+    assert len(made) == len(list((tmp_path / "run/box_labels").iterdir())) == 4
 
 
 def plan_for(study: Study, path: Path, mix: dict[str, float], budget_hours: float) -> None:

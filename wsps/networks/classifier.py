@@ -39,17 +39,10 @@ def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
         classifier: in evaluation mode.
         images: (B, 3, H, W) RGB of 0 to 255.
     """
-    # Gradients are needed in the last features alone, so the trunk keeps nothing for them.
     with torch.no_grad():
-        features = classifier.trunk(images).float()
-    features.requires_grad_(True)
-    logits = classifier.logits(features)
-    maps = []
-    for class_index in range(logits.shape[1]):
-        # No image's logit depends on another image, so that the gradient of the sum holds the
-        # gradient of each.
-        (gradient,) = torch.autograd.grad(logits[:, class_index].sum(), features, retain_graph=True)
-        weights = gradient.mean(dim=(2, 3), keepdim=True)
-        maps.append(functional.relu((weights * features).sum(dim=1)))
-    heat = torch.stack(maps, dim=1).detach()  # (B, K, h, w)
-    return resize(heat, images.shape[-2:])
+        features = classifier.trunk(images).float()  # (B, C, h, w)
+        # A logit is linear in the mean of each channel, so that its gradient is the same in all
+        # h w cells: the layer's weight divided by their number.
+        weights = classifier.classify.weight.float() / features[0, 0].numel()
+        heat = functional.relu(torch.einsum("kc,bchw->bkhw", weights, features))
+        return resize(heat, images.shape[-2:])

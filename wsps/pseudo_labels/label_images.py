@@ -1,10 +1,12 @@
 """Make the pseudo-label of one image: from boxes and tags at first, from a network in each round.
 
-This is the only place that makes label maps.
+This is the only place that makes label maps. An image is read, looked at by the network, and
+labelled: three steps, of which the middle one takes several images at once.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.2-3.4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from annotools.records import Box, Dataset, FullLabel, Image, Photo, WeakLabel
 from annotools.weak_labels.buy import buy
 from annotools.weak_labels.weaken import weaken
 from annotools.work_folder import STATE_FOLDER, mark_done, read_done
-from wsps.crf.dense_crf import sharpen
+from wsps.crf.dense_crf import sharpen_batch
 from wsps.device import choose_device
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
@@ -41,7 +43,7 @@ from wsps.pseudo_labels.stored_networks import (
     load_classifier,
     load_segmenter,
 )
-from wsps.recipe import Recipe, RefinementSettings
+from wsps.recipe import CrfSettings, RefinementSettings
 from wsps.training.checkpoints import StoredNetwork
 
 
@@ -61,6 +63,22 @@ class LabelledImage:
     boxes: tuple[Box, ...] | None
     counts: PixelCounts | None
     tags: CropScores | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadImage:
+    """An image with all that its label is made from but what the network sees.
+
+    `bought` is the label that was bought and `key` names what its label is made from. `entry` and
+    `label` are of an earlier run, None where it made none. `photo` is None where none is needed.
+    """
+
+    task: LabelTask
+    bought: FullLabel | WeakLabel
+    key: str
+    entry: Entry | None
+    label: FullLabel | None
+    photo: Photo | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,30 +108,109 @@ class ImageLabeller:
             DatasetError: when photo or label cannot be read.
             OSError: when a file cannot be written.
         """
+        image = self.read(task)
+        return self.label(image, self.look([image])[0])
+
+    def read(self, task: LabelTask) -> ReadImage:
+        """Read an image, and its label where an earlier run made it.
+
+        Raises:
+            DatasetError: when photo or label cannot be read.
+        """
         dataset, image = open_source(self.request.source), task.image
         bought = self.buy(dataset, task)
         key = self._key(dataset, image, bought)
-        item = f"{self.round_number}/{task.name}"
         # What an earlier run made counts only if its files are whole.
-        entry: Entry | None = read_done(self.out, item, key)
+        entry: Entry | None = read_done(self.out, self._item(task), key)
         label = read_written(self.folder, image, entry)
-        is_new = label is None or entry is None or not self._has_maps(task.name)
-        if label is None or entry is None or is_new:
-            label = self._make(dataset, image, bought)
-            entry = write_label(self.folder, task.name, image, label)
+        if label is None or not self._has_maps(task.name):
+            entry = label = None
+        needs_photo = label is None and isinstance(bought, WeakLabel)
+        photo = dataset.read_photo(image) if needs_photo else None
+        return ReadImage(task=task, bought=bought, key=key, entry=entry, label=label, photo=photo)
+
+    def needs_network(self, image: ReadImage) -> bool:
+        """Return whether the label of an image depends on what the network sees."""
+        if image.photo is None or isinstance(image.bought, FullLabel):
+            return False
+        return self.round_number > 0 or bool(image.bought.crops)
+
+    def look(self, images: Sequence[ReadImage]) -> list[NDArray[np.float32] | None]:
+        """Return what the network sees in each image, None where its label does not need it.
+
+        In round 0 it is the heat of the classes in the image's crops, (N, K, h, w); later the
+        probability of each class at each pixel that the network sees, (K, h, w), after the CRF.
+
+        Args:
+            images: that were read; those that need the network have photos of one size, and crops
+                of one size.
+        """
+        asked = {n: image for n, image in enumerate(images) if self.needs_network(image)}
+        seen: list[NDArray[np.float32] | None] = [None] * len(images)
+        if not asked:
+            return seen
+        assert self.network is not None
+        recipe, categories = self.request.recipe, open_source(self.request.source).categories
+        max_side = recipe.images.max_side
+        photos = [image.photo for image in asked.values() if image.photo is not None]
+        looked: Sequence[NDArray[np.float32]]
+        if self.round_number > 0:
+            segmenter = load_segmenter(self.network, recipe, len(categories))
+            probabilities = class_probabilities(segmenter, photos, max_side)
+            looked = list(sharpen_reduced(photos, probabilities, recipe.refinement.crf))
+        else:
+            from wsps.pseudo_labels.tags import TaggedPhoto, see_classes
+
+            classifier = load_classifier(self.network, recipe, len(categories))
+            weak = [i.bought for i in asked.values() if isinstance(i.bought, WeakLabel)]
+            pairs = zip(photos, weak, strict=True)
+            tagged = [TaggedPhoto(photo=photo, weak=tags) for photo, tags in pairs]
+            looked = see_classes(classifier, tagged, max_side)
+        for number, one in zip(asked, looked, strict=True):
+            seen[number] = one
+        return seen
+
+    def label(self, image: ReadImage, seen: NDArray[np.float32] | None) -> LabelledImage:
+        """Write the label of an image that was read, unless it is there, and measure it.
+
+        Args:
+            image: as `read` gives it.
+            seen: what `look` gives of it.
+
+        Raises:
+            OSError: when a file cannot be written.
+        """
+        dataset, task = open_source(self.request.source), image.task
+        label, entry = image.label, image.entry
+        if label is None or entry is None:
+            label = self._make(dataset, image, seen)
+            entry = write_label(self.folder, task.name, task.image, label)
             if self.request.with_maps:
                 write_maps(self.folder, task.name, label, dataset.categories)
             # The mark comes after the files: what a killed run left without one is made again.
-            mark_done(self.out, item, key, entry)
+            mark_done(self.out, self._item(task), image.key, entry)
         is_measured = self.request.truth is not None
         return LabelledImage(
             task=task,
-            is_new=is_new,
+            is_new=image.label is None,
             entry=entry,
-            boxes=_drawn_boxes(bought, dataset.categories),
-            counts=self._measure(image, label) if is_measured else None,
-            tags=self.score_tags(dataset, image, bought) if is_measured else None,
+            boxes=_drawn_boxes(image.bought, dataset.categories),
+            counts=self._measure(task.image, label) if is_measured else None,
+            tags=self.score_tags(dataset, task.image, image.bought) if is_measured else None,
         )
+
+    def keep_boxes(self, task: LabelTask) -> None:
+        """Make the label from boxes of an image and keep it for those who ask, unless it is kept.
+
+        Raises:
+            DatasetError: when photo or label cannot be read.
+            OSError: when it cannot be written.
+        """
+        dataset = open_source(self.request.source)
+        bought = self.buy(dataset, task)
+        if isinstance(bought, WeakLabel) and bought.has_boxes:
+            photo = dataset.read_photo(task.image)
+            self._label_boxes(task.image, photo, bought, dataset.categories)
 
     def buy(self, dataset: Dataset, task: LabelTask) -> FullLabel | WeakLabel:
         """Return what was bought for an image."""
@@ -154,23 +251,27 @@ class ImageLabeller:
         files = label_files(name, with_maps=self.request.with_maps)
         return all((self.folder / file_name).is_file() for file_name in files)
 
-    def _make(self, dataset: Dataset, image: Image, bought: FullLabel | WeakLabel) -> FullLabel:
+    def _item(self, task: LabelTask) -> str:
+        return f"{self.round_number}/{task.name}"
+
+    def _make(
+        self, dataset: Dataset, image: ReadImage, seen: NDArray[np.float32] | None
+    ) -> FullLabel:
+        bought, photo = image.bought, image.photo
         if isinstance(bought, FullLabel):
             return bought
+        assert photo is not None
         categories, recipe = dataset.categories, self.request.recipe
-        photo = dataset.read_photo(image)
-        from_boxes = self._label_boxes(image, photo, bought, categories)
+        from_boxes = self._label_boxes(image.task.image, photo, bought, categories)
         if self.round_number > 0:
-            assert self.network is not None
-            segmenter = load_segmenter(self.network, recipe, len(categories))
-            probabilities = class_probabilities(segmenter, photo, recipe.images.max_side)
+            assert seen is not None
             made = next_label(
-                photo, probabilities, from_boxes, bought, categories, recipe, self.round_number
+                photo, seen, from_boxes, bought, categories, recipe.refinement, self.round_number
             )
         else:
-            from_tags = self._label_tags(photo, bought, categories)
+            from_tags = self._label_tags(photo, seen, bought, categories)
             made = first_label(from_boxes, from_tags, bought, categories, recipe.refinement)
-        return label_from_maps(image.image_id, made.classes, made.instances, categories)
+        return label_from_maps(image.task.image.image_id, made.classes, made.instances, categories)
 
     def _label_boxes(
         self, image: Image, photo: Photo, weak: WeakLabel, categories: CategorySet
@@ -179,26 +280,28 @@ class ImageLabeller:
         if not weak.has_boxes:
             return None
         method, folder = self.request.recipe.boxes.method, self.request.box_labels
-        if folder is None and self.request.num_rounds > 0:
-            folder = self.out / STATE_FOLDER / "box_labels"  # All rounds ask for them.
+        if folder is None and (self.request.num_rounds > 0 or self.network is not None):
+            # All rounds ask for them, and they are made before a network on a GPU is asked.
+            folder = self.out / STATE_FOLDER / "box_labels"
         if folder is None:
             return label_from_boxes(photo, weak.boxes, categories, method)
         store = BoxLabelStore(folder=folder, source=self.request.source, method=method)
         return store.label(photo, image, weak.boxes, categories)
 
     def _label_tags(
-        self, photo: Photo, weak: WeakLabel, categories: CategorySet
+        self,
+        photo: Photo,
+        heat: NDArray[np.float32] | None,
+        weak: WeakLabel,
+        categories: CategorySet,
     ) -> NDArray[np.uint8] | None:
         """Return what the tags say, None where nobody gave any."""
-        if not weak.crops:
+        if heat is None:
             return None
         from wsps.pseudo_labels.tags import TaggedPhoto, label_from_tags
 
-        assert self.network is not None
-        classifier = load_classifier(self.network, self.request.recipe, len(categories))
         tagged = TaggedPhoto(photo=photo, weak=weak)
-        recipe = self.request.recipe
-        return label_from_tags(classifier, tagged, categories, recipe, choose_device())
+        return label_from_tags(heat, tagged, categories, self.request.recipe.tags.cam_threshold)
 
     def _measure(self, image: Image, label: FullLabel) -> PixelCounts:
         """Count the pixels of a label by true and given class."""
@@ -256,7 +359,7 @@ def next_label(
     from_boxes: PseudoLabel | None,
     weak: WeakLabel,
     categories: CategorySet,
-    recipe: Recipe,
+    settings: RefinementSettings,
     round_number: int,
 ) -> PseudoLabel:
     """Return the label of one image after a round of iterative ground truth.
@@ -264,20 +367,15 @@ def next_label(
     Args:
         photo: (H, W, 3) RGB.
         probabilities: (K, h, w) in [0, 1], of the semantic network on the photo or on a reduced
-            one. The CRF works at this size: the reach of its neighbours is that of small photos.
+            one, as `sharpen_reduced` gives them.
         from_boxes: label from boxes; None where nobody drew any.
         weak: the weak label of the image, empty where nothing was bought.
         categories: of the dataset.
-        recipe: its refinement.
+        settings: of the clean-up.
         round_number: from 1.
 
     Paper: Li, Arnab, Torr 2018, sec. 3.4.
     """
-    settings = recipe.refinement
-    if settings.crf.iterations > 0:
-        height, width = probabilities.shape[1:]
-        reduced = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
-        probabilities = sharpen(reduced.astype(np.uint8, copy=False), probabilities, settings.crf)
     # Probabilities are enlarged before the decision: enlarged classes would have stairs as borders.
     probabilities = _enlarge(probabilities, photo.shape[:2])
     return refine_label(
@@ -289,6 +387,28 @@ def next_label(
         settings=settings,
         round_number=round_number,
     )
+
+
+def sharpen_reduced(
+    photos: Sequence[Photo], probabilities: NDArray[np.float32], settings: CrfSettings
+) -> NDArray[np.float32]:
+    """Return the class probabilities of B photos after the CRF: (B, K, h, w).
+
+    The CRF works at the size of the probabilities: the reach of its neighbours is that of photos
+    as the network sees them.
+
+    Args:
+        photos: B of (H, W, 3) RGB, all of one size, at least one.
+        probabilities: (B, K, h, w) in [0, 1], of the semantic network on the photos or on reduced
+            ones.
+        settings: of the CRF; without iterations probabilities stay as they are.
+    """
+    if settings.iterations == 0:
+        return probabilities
+    size_wh = probabilities.shape[3], probabilities.shape[2]
+    reduced = [cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA) for photo in photos]
+    small = [photo.astype(np.uint8, copy=False) for photo in reduced]
+    return sharpen_batch(small, probabilities, settings)
 
 
 def _drawn_boxes(bought: FullLabel | WeakLabel, categories: CategorySet) -> tuple[Box, ...] | None:

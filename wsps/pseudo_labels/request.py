@@ -9,7 +9,7 @@ from annotools.allocation.plan_file import Allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats.panoptic_folder import name_images
 from annotools.formats.source import Source, open_source
-from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset, Image
+from annotools.records import BOXED_KINDS, NO_LABEL, TAGGED_KINDS, Dataset, Image
 from annotools.weak_labels.annotators import Annotator
 from wsps.pseudo_labels.boxes import unknown_method
 from wsps.pseudo_labels.methods import METHODS
@@ -121,6 +121,11 @@ def labelled_at_first(tasks: Sequence[LabelTask]) -> list[LabelTask]:
 def tagged(tasks: Sequence[LabelTask]) -> list[LabelTask]:
     """Return the images that have tags."""
     return [task for task in tasks if task.kind in TAGGED_KINDS]
+
+
+def is_boxed(task: LabelTask) -> bool:
+    """Return whether what was bought for an image has boxes, as a full label has not."""
+    return task.kind in BOXED_KINDS
 
 
 def held_out_source(request: LabelRequest) -> Source:

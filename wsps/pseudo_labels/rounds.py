@@ -21,7 +21,7 @@ from annotools.files import digest, write_json
 from annotools.formats.panoptic_folder import LABELS_FILE, label_files, write_label_set
 from annotools.formats.source import open_source
 from annotools.formats.weak_json import BOXES_FILE, write_boxes
-from annotools.parallel import run_parallel
+from annotools.parallel import map_ahead, run_parallel
 from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, WeakLabel
 from annotools.settings import as_table
@@ -33,6 +33,8 @@ from annotools.work_folder import (
     start_folder,
     write_manifest,
 )
+from wsps.device import has_gpu
+from wsps.pseudo_labels.batches import label_in_batches
 from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage
 from wsps.pseudo_labels.quality import (
     CropScores,
@@ -48,6 +50,7 @@ from wsps.pseudo_labels.request import (
     check_request,
     count_images,
     held_out_source,
+    is_boxed,
     labelled_at_first,
     make_tasks,
     tagged,
@@ -62,6 +65,9 @@ from wsps.training.checkpoints import NETWORK_FILE, StoredNetwork
 
 WRITTEN_BY = "annotools pseudo-label"
 QUALITY_FILE = "quality.json"
+
+MIN_IMAGES = 16
+"""Least images for which one more process is started to make labels from boxes."""
 
 _CLASSIFIER = f"{STATE_FOLDER}/classifier.pt"
 _PACKAGES = ("annotools", "higra", "numpy", "opencv-python-headless", "torch")
@@ -95,7 +101,8 @@ def pseudo_label(
     Args:
         request: what to label.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
-        workers: processes that label at the same time.
+        workers: processes that label at the same time; where a network runs on a GPU it does in
+            this process, and workers are threads beside it.
         overwrite: remove what an earlier run wrote to the folder; None where nobody can ask for it.
 
     Raises:
@@ -115,6 +122,9 @@ def pseudo_label(
     )
     labeller = ImageLabeller(request=replace(request, labels=""), out=out)
     first = replace(labeller, network=_learn_tags(labeller, dataset, tasks, workers))
+    if workers > 1 and (first.network is not None or request.num_rounds > 0) and has_gpu():
+        # The threads beside a network on a GPU would find them one after the other.
+        keep_box_labels([(first, task) for task in tasks if is_boxed(task)], workers)
     made = [_label_all(first, dataset, labelled_at_first(tasks), workers)]
     labeller = first
     for number in range(1, request.num_rounds + 1):
@@ -146,6 +156,24 @@ def pseudo_label(
     finish_folder(out, WRITTEN_BY)
     _write_manifest(out, request, dataset, tasks, request.num_rounds)
     return result
+
+
+def keep_box_labels(asked: Sequence[tuple[ImageLabeller, LabelTask]], workers: int) -> None:
+    """Make labels from boxes and keep them where each labeller keeps its own, in parallel.
+
+    Args:
+        asked: images with boxes, each with its labeller, which keeps labels from boxes.
+        workers: processes at work at the same time, fewer for few images.
+
+    Raises:
+        DatasetError: when a photo or a label cannot be read.
+        OSError: when a label cannot be written.
+    """
+    # A process starts in the time of so many labels.
+    most = -(-len(asked) // MIN_IMAGES)
+    running = run_parallel(_keep_boxes, asked, min(workers, most))
+    for _ in track(running, "labelling boxes", total=len(asked)):
+        pass
 
 
 def read_quality(out: Path) -> dict[str, Any]:
@@ -200,7 +228,10 @@ def _label_all(
     """Write the labels of a round, in the order of the tasks, and its boxes."""
     num_rounds, folder = labeller.request.num_rounds, labeller.folder
     doing = f"labelling, round {labeller.round_number} of {num_rounds}"
-    running = run_parallel(labeller, tasks, workers)
+    if labeller.network is not None and has_gpu():
+        running = label_in_batches(labeller, tasks, workers)
+    else:
+        running = run_parallel(labeller, tasks, workers)
     found = track(running, doing if num_rounds else "labelling", total=len(tasks))
     # Workers finish in any order; the files that list labels keep the order of the tasks.
     labelled_of = {labelled.task.name: labelled for labelled in found}
@@ -254,10 +285,17 @@ def _measure_tags(
         tasks = [LabelTask(image=i, name="", kind=kind) for i in open_source(source).images]
         # No annotator: the classifier is compared with tags without mistakes.
         held_out = replace(labeller, request=replace(request, source=source, annotator=None))
-        running = run_parallel(partial(_score_held_out, held_out), tasks, workers)
+        score = partial(_score_held_out, held_out)
+        in_processes = not has_gpu()
+        running = (run_parallel if in_processes else map_ahead)(score, tasks, workers)
         scores = list(track(running, "scoring held-out tags", total=len(tasks)))
         measured[source.split] = tag_precision([s for s in scores if s is not None], num_classes)
     return measured
+
+
+def _keep_boxes(asked: tuple[ImageLabeller, LabelTask]) -> None:
+    labeller, task = asked
+    labeller.keep_boxes(task)
 
 
 def _buy_tags(labeller: ImageLabeller, task: LabelTask) -> WeakLabel:

@@ -127,22 +127,23 @@ def store_segmenter(
 
 
 def class_probabilities(
-    network: "PSPNet", photo: Photo, max_side: int | None
+    network: "PSPNet", photos: Sequence[Photo], max_side: int | None
 ) -> NDArray[np.float32]:
-    """Return the probability of each class at each pixel that the network sees: (K, H, W).
+    """Return the probability of each class at each pixel that the network sees: (B, K, H, W).
 
     Args:
         network: in evaluation mode.
-        photo: (H, W, 3) RGB.
-        max_side: the photo goes through the network with no side above it.
+        photos: B of (H, W, 3) RGB, all of one size, at least one.
+        max_side: photos go through the network with no side above it.
     """
     import torch
 
     from wsps.data import as_tensor, reduce_photo
 
     with torch.no_grad():
-        image = as_tensor(reduce_photo(photo, max_side)).to(next(network.parameters()).device)
-        probabilities = network(image[None])[0].softmax(dim=0).cpu().numpy()
+        images = torch.stack([as_tensor(reduce_photo(photo, max_side)) for photo in photos])
+        images = images.to(next(network.parameters()).device)
+        probabilities = network(images).softmax(dim=1).cpu().numpy()
     return np.asarray(probabilities, dtype=np.float32)
 
 

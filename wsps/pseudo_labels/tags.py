@@ -189,30 +189,49 @@ def train_classifier(
     return classifier.eval()
 
 
+def see_classes(
+    classifier: CropClassifier, tagged: Sequence[TaggedPhoto], max_side: int | None
+) -> list[NDArray[np.float32]]:
+    """Return the heat of each class in the crops of each photo: (N, K, h, w), non-negative.
+
+    Maps have the size of the photo's crops.
+
+    Args:
+        classifier: in evaluation mode.
+        tagged: photos of one size, each with at least one crop, all crops of one size.
+        max_side: crops go through the network reduced as photos of no longer side would be.
+    """
+    device = next(classifier.parameters()).device
+    crops = [_cut_crops(one.photo, one.weak, max_side) for one in tagged]
+    x0, y0, x1, y1 = tagged[0].weak.crops[0].box_xyxy
+    # The network may have seen reduced crops; labels have the pixels of the photo.
+    heat = _resize(grad_cam(classifier, torch.cat(crops).to(device)), (y1 - y0, x1 - x0))
+    ends = np.cumsum([len(one) for one in crops])
+    return np.split(heat.cpu().numpy(), ends[:-1])
+
+
 def label_from_tags(
-    classifier: CropClassifier,
-    tagged: TaggedPhoto,
-    categories: CategorySet,
-    recipe: Recipe,
-    device: torch.device,
+    heat: NDArray[np.float32], tagged: TaggedPhoto, categories: CategorySet, cam_threshold: float
 ) -> NDArray[np.uint8]:
     """Return class indices where the classifier sees a tagged class: (H, W).
 
-    In each crop a pixel takes a class among the crop's tags whose heat reaches the recipe's
-    `cam_threshold` times that class's maximum; where several do, the one with the smaller area.
-    Where no class does, or overlapping crops disagree, it is `IGNORE_INDEX`.
+    In each crop a pixel takes a class among the crop's tags whose heat reaches `cam_threshold`
+    times that class's maximum; where several do, the one with the smaller area. Where no class
+    does, or overlapping crops disagree, it is `IGNORE_INDEX`.
+
+    Args:
+        heat: (N, K, h, w) of the photo's crops, as `see_classes` gives it.
+        tagged: the photo and its tags.
+        categories: of the dataset.
+        cam_threshold: share of a class's maximum that counts as hot.
     """
-    crops = _cut_crops(tagged.photo, tagged.weak, recipe.images.max_side).to(device)
-    x0, y0, x1, y1 = tagged.weak.crops[0].box_xyxy
-    # The network may have seen reduced crops; labels have the pixels of the photo.
-    heat = _resize(grad_cam(classifier, crops), (y1 - y0, x1 - x0)).cpu().numpy()  # (N, K, h, w)
     classes = np.full(tagged.photo.shape[:2], IGNORE_INDEX, dtype=np.uint8)
     # Disputes are noted and applied at the end: a pixel that is cleared at once would be free for
     # the next crop to label.
     disputed = np.zeros(classes.shape, dtype=bool)
     for crop, crop_heat in zip(tagged.weak.crops, heat, strict=True):
         present = [categories.class_index_of[c] for c in crop.category_ids]
-        label = threshold_heat(crop_heat, present, recipe.tags.cam_threshold)
+        label = threshold_heat(crop_heat, present, cam_threshold)
         x0, y0, x1, y1 = crop.box_xyxy
         known = classes[y0:y1, x0:x1]
         both = (known != IGNORE_INDEX) & (label != IGNORE_INDEX)

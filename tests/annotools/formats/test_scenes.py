@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from annotools.errors import DatasetError, RecipeError
-from annotools.formats import read_dataset
+from annotools.formats import read_dataset, scenes
 from annotools.formats.scenes import world_dataset
 from annotools.records import VOID
-from annotools.scenes.world import SCENE_CATEGORIES, SceneWorld, draw_scene
+from annotools.scenes.world import SCENE_CATEGORIES, Scene, SceneWorld, draw_scene
 
 WORLD = SceneWorld(width=96, height=64, num_train=12, num_val=12)
 SCENES = [draw_scene(WORLD, "train", number) for number in range(12)]
@@ -112,6 +112,24 @@ def test_the_dataset_gives_scenes_that_a_caller_may_change():
         photo[:], label.segment_map[:] = 0, 0
     assert {s.segment_id: s.category_id for s in label.segments} == expected.category_of
     assert (image.width, image.height) == photo.shape[1::-1]
+
+
+def test_a_scene_is_drawn_once_while_there_is_room_for_it(monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+
+    def count(world: SceneWorld, split: str, number: int) -> Scene:
+        drawn.append(number)
+        return draw_scene(world, split, number)
+
+    monkeypatch.setattr(scenes, "draw_scene", count)
+    for seed, kept_bytes, times in ((7, 12 * 96 * 64 * 7, 1), (8, 0, 2)):
+        monkeypatch.setattr(scenes, "KEPT_BYTES", kept_bytes)
+        dataset = world_dataset(replace(WORLD, seed=seed), "train")
+        for read in (dataset.read_label, dataset.read_photo):
+            for image in dataset.images:
+                read(image)
+        assert sorted(drawn) == sorted([*range(12)] * times)
+        drawn.clear()
 
 
 def test_a_world_file_is_read_and_its_mistakes_are_named(tmp_path: Path):

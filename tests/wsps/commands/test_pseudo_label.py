@@ -30,7 +30,7 @@ from wsps.pseudo_labels import label_images, label_store
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.refine import merge_with_boxes
-from wsps.pseudo_labels.tags import TaggedPhotos, label_from_tags, train_classifier
+from wsps.pseudo_labels.tags import TaggedPhotos, label_from_tags, see_classes, train_classifier
 from wsps.recipe import DescentSettings, Recipe, StageSettings
 
 
@@ -59,7 +59,8 @@ def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
     classifier = train_classifier(photos, categories, recipe, 3, cpu)
     for image, photo in zip(dataset.images, photos, strict=True):
         from_boxes = label_from_boxes(photo.photo, photo.weak.boxes, categories)
-        from_tags = label_from_tags(classifier, photo, categories, recipe, cpu)
+        (heat,) = see_classes(classifier, [photo], None)
+        from_tags = label_from_tags(heat, photo, categories, recipe.tags.cam_threshold)
         classes, instances = read_maps(out, image.file_name.removesuffix(".png"))
         expected = merge_with_boxes(from_tags, from_boxes.classes, categories)
         np.testing.assert_array_equal(classes, expected)

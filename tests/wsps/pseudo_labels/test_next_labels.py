@@ -9,7 +9,7 @@ from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, WeakLabel
 from annotools.scenes import world
 from tests.builders import make_categories
-from wsps.pseudo_labels.label_images import next_label
+from wsps.pseudo_labels.label_images import next_label, sharpen_reduced
 from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.pseudo_labels.stored_networks import class_probabilities
 from wsps.recipe import CrfSettings, Recipe, RefinementSettings
@@ -36,8 +36,8 @@ def blurred_prediction():
 
 
 def label(photo, probabilities, settings):
-    recipe = Recipe(refinement=settings)
-    return next_label(photo, probabilities, None, WEAK, CATEGORIES, recipe, 1)
+    (sharp,) = sharpen_reduced([photo], probabilities[None], settings.crf)
+    return next_label(photo, sharp, None, WEAK, CATEGORIES, settings, 1)
 
 
 def test_a_prediction_is_cut_to_its_certain_pixels_and_boxes():
@@ -88,7 +88,9 @@ def photo(height: int = 8, width: int = 16) -> np.ndarray:
 
 def test_probabilities_are_of_the_photo_that_the_network_sees_and_sum_to_one():
     for max_side, height, width in ((None, 8, 16), (8, 4, 8)):
-        probabilities = class_probabilities(LeftAndRight(20.0), photo(), max_side)
+        photos = [photo(), photo()]
+        probabilities, same = class_probabilities(LeftAndRight(20.0), photos, max_side)
+        assert np.array_equal(probabilities, same)
         assert probabilities.shape == (len(SCENE_CATEGORIES), height, width)
         np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
         assert (probabilities[ROAD_INDEX, :, : width // 2] > 0.99).all()
@@ -102,10 +104,10 @@ def label_of(
     recipe: Recipe = RECIPE,
     round_number: int = 1,
 ) -> PseudoLabel:
-    probabilities = class_probabilities(LeftAndRight(car_logit), photo(), None)
-    return next_label(
-        photo(), probabilities, from_boxes, weak, SCENE_CATEGORIES, recipe, round_number
-    )
+    settings, seen = recipe.refinement, LeftAndRight(car_logit)
+    probabilities = class_probabilities(seen, [photo()], None)
+    (sharp,) = sharpen_reduced([photo()], probabilities, settings.crf)
+    return next_label(photo(), sharp, from_boxes, weak, SCENE_CATEGORIES, settings, round_number)
 
 
 @pytest.mark.parametrize(("car_logit", "expected"), [(20.0, CAR_INDEX), (1.0, IGNORE_INDEX)])

@@ -1,22 +1,24 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Image, Photo, TaggedCrop, WeakLabel
 from tests.builders import make_categories, make_dataset, make_label
+from wsps.networks.backbone import build_backbone
+from wsps.networks.classifier import CropClassifier
 from wsps.pseudo_labels import tags
 from wsps.pseudo_labels.tags import (
     TaggedPhoto,
     TaggedPhotos,
     label_from_tags,
     score_crops,
+    see_classes,
     threshold_heat,
     train_classifier,
 )
-from wsps.recipe import DescentSettings, ImageSettings, Recipe, StageSettings, TagSettings
+from wsps.recipe import DescentSettings, ImageSettings, Recipe, StageSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX
@@ -45,21 +47,20 @@ def test_only_tagged_classes_with_any_heat_appear():
     assert threshold(heat, []) == [NO, NO]
 
 
-def test_where_overlapping_crops_disagree_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+def test_where_overlapping_crops_disagree_nothing_is_known():
     road, sky = (
         [[[1.0, 1.0, 1.0]], [[0.0] * 3], [[0.0] * 3]],
         [[[0.0] * 3], [[1.0] * 3], [[0.0] * 3]],
     )
     hidden = [[[1.0, 0.0, 0.0]], [[0.0] * 3], [[0.0] * 3]]
-    monkeypatch.setattr(tags, "grad_cam", lambda *_: torch.tensor([road, sky, hidden]))
+    heat = np.array([road, sky, hidden], dtype=np.float32)
     crops = tuple(
         TaggedCrop(box_xyxy=(x, 0, x + 3, 1), category_ids=(category_id,))
         for x, category_id in [(0, 10), (2, 20), (4, 10)]
     )
     weak = WeakLabel(image_id=1, crops=crops, tagged_category_ids=(10, 20))
     tagged = TaggedPhoto(photo=np.zeros((1, 8, 3), dtype=np.uint8), weak=weak)
-    classifier = torch.nn.Identity()
-    classes = label_from_tags(classifier, tagged, CATEGORIES, Recipe(), CPU)
+    classes = label_from_tags(heat, tagged, CATEGORIES, 0.5)
     assert classes.tolist() == [[ROAD, ROAD, NO, SKY, NO, NO, NO, NO]]
 
 
@@ -91,8 +92,8 @@ def test_a_classifier_of_tags_learns_repeats_and_labels_its_crops():
     same = train_classifier(photos, CATEGORIES, recipe, seed=1, device=CPU)
     for name, values in classifier.state_dict().items():
         assert torch.equal(values, same.state_dict()[name])
-    lower = replace(recipe, tags=TagSettings(cam_threshold=0.3))
-    classes = label_from_tags(classifier, photos[1], CATEGORIES, lower, CPU)
+    (heat,) = see_classes(classifier, [photos[1]], None)
+    classes = label_from_tags(heat, photos[1], CATEGORIES, cam_threshold=0.3)
     assert set(np.unique(classes[:, :32])) <= {ROAD, NO}
     assert set(np.unique(classes[:, 32:])) <= {SKY, NO}
     assert (classes == ROAD).sum() > 100
@@ -116,8 +117,20 @@ def test_crops_of_a_large_photo_are_reduced_and_the_label_is_not():
         images=ImageSettings(max_side=32), classifier=StageSettings(steps=1, learning_rate=3e-3)
     )
     classifier = train_classifier([photo], CATEGORIES, recipe, 0, CPU)
-    classes = label_from_tags(classifier, photo, CATEGORIES, recipe, CPU)
-    assert classes.shape == (32, 64)
+    (heat,) = see_classes(classifier, [photo], 32)
+    assert heat.shape == (2, 3, 32, 32)
+    assert label_from_tags(heat, photo, CATEGORIES, 0.5).shape == (32, 64)
+
+
+def test_photos_are_looked_at_together_as_alone():
+    torch.manual_seed(0)
+    classifier = CropClassifier(build_backbone("small"), len(CATEGORIES)).eval()
+    photos = tagged_photos()[:3]
+    together = see_classes(classifier, photos, 32)
+    for photo, heat in zip(photos, together, strict=True):
+        (alone,) = see_classes(classifier, [photo], 32)
+        assert heat.shape == (2, 3, 32, 32)
+        np.testing.assert_allclose(heat, alone, atol=1e-6)
 
 
 def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
@@ -132,7 +145,8 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
         classifier=StageSettings(steps=20, learning_rate=3e-3),
     )
     classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
-    assert (label_from_tags(classifier, photo, CATEGORIES, recipe, CPU) == NO).all()
+    (heat,) = see_classes(classifier, [photo], None)
+    assert (label_from_tags(heat, photo, CATEGORIES, 0.5) == NO).all()
     logits = classifier(tags.as_tensor(photo.photo)[None])[0]
     assert logits[ROAD] < -0.5
     assert logits[SKY] < -0.5
