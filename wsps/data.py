@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from annotools.parallel import map_ahead
 from annotools.records import Photo
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -84,7 +85,12 @@ class Batch:
 
 
 class Examples(Sequence[TrainingExample]):
-    """Examples are made when asked for; the first ones are kept while they fit in `keep_bytes`."""
+    """Examples are made when asked for; the first ones are kept while they fit in `keep_bytes`.
+
+    Args:
+        makers: one for each example.
+        keep_bytes: how much may be kept.
+    """
 
     def __init__(
         self, makers: Sequence[Callable[[], TrainingExample]], keep_bytes: int = 2**30
@@ -92,6 +98,7 @@ class Examples(Sequence[TrainingExample]):
         self._makers = makers
         self._kept: dict[int, TrainingExample] = {}
         self._room = keep_bytes
+        self._is_full = False
 
     def __len__(self) -> int:
         return len(self._makers)
@@ -106,7 +113,15 @@ class Examples(Sequence[TrainingExample]):
         if size <= self._room:
             self._kept[index] = example
             self._room -= size
+        else:
+            self._is_full = True
         return example
+
+    def keep(self, threads: int) -> None:
+        """Make examples until no more can be kept: processes that are forked then share them."""
+        for _ in map_ahead(self.__getitem__, range(len(self)), threads):
+            if self._is_full:
+                return
 
 
 def as_tensor(photo: Photo) -> Tensor:

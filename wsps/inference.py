@@ -50,6 +50,7 @@ from annotools.work_folder import (
     write_manifest,
 )
 from wsps.data import as_tensor, reduce_photo, resize_map
+from wsps.device import autocast
 from wsps.memory import name_memory_remedy
 from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceLabels
@@ -400,11 +401,12 @@ def _see(model: PanopticModel, images: Tensor) -> tuple[Tensor, list[Detections]
     remedy = _reduce_photos(longer)
     if side // 2 >= MIN_TILE_SIDE:
         remedy = f"set prediction.tile_side = {side // 2}, or {remedy.removeprefix('set ')}"
-    with name_memory_remedy(remedy):
+    precision = autocast(model.device, recipe.descent.precision)
+    with name_memory_remedy(remedy), precision:
         semantic = blend_tiles(
             class_probabilities, images, settings.tile_side, settings.tile_overlap
         )
-    with name_memory_remedy(_reduce_photos(longer)):
+    with name_memory_remedy(_reduce_photos(longer)), precision:
         detections = model.detector.detect(
             images, recipe.instance.score_threshold, recipe.instance.max_detections
         )

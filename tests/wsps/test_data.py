@@ -81,3 +81,21 @@ def test_examples_are_kept_while_there_is_room():
     for _ in range(2):
         assert [len(example.box_classes) for example in examples] == [6, 6, 6]
     assert made == [0, 1, 2, 2]
+
+
+def test_examples_are_made_ahead_up_to_the_room():
+    made = []
+
+    def make(number: int) -> TrainingExample:
+        made.append(number)
+        return example_with_rectangles(number)
+
+    example_bytes = HEIGHT * WIDTH * (3 + 1 + 4)
+    examples = Examples([lambda i=i: make(i) for i in range(9)], keep_bytes=2 * example_bytes)
+    examples.keep(threads=1)
+    # One that did not fit, and one that was on the way.
+    assert made[:3] == [0, 1, 2]
+    assert len(made) <= 4
+    before = len(made)
+    assert (examples[0].name, examples[1].name) == ("rectangles 0", "rectangles 1")
+    assert len(made) == before

@@ -41,6 +41,8 @@ def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:
     """
     with torch.no_grad():
         features = classifier.trunk(images).float()  # (B, C, h, w)
+    # In float32 whatever autocast says.
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         # A logit is linear in the mean of each channel, so that its gradient is the same in all
         # h w cells: the layer's weight divided by their number.
         weights = classifier.classify.weight.float() / features[0, 0].numel()

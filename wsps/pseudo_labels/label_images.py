@@ -151,12 +151,12 @@ class ImageLabeller:
             return seen
         assert self.network is not None
         recipe, categories = self.request.recipe, open_source(self.request.source).categories
-        max_side = recipe.images.max_side
+        max_side, precision = recipe.images.max_side, recipe.descent.precision
         photos = [image.photo for image in asked.values() if image.photo is not None]
         looked: Sequence[NDArray[np.float32]]
         if self.round_number > 0:
             segmenter = load_segmenter(self.network, recipe, len(categories))
-            probabilities = class_probabilities(segmenter, photos, max_side)
+            probabilities = class_probabilities(segmenter, photos, max_side, precision)
             looked = list(sharpen_reduced(photos, probabilities, recipe.refinement.crf))
         else:
             from wsps.pseudo_labels.tags import TaggedPhoto, see_classes
@@ -165,7 +165,7 @@ class ImageLabeller:
             weak = [i.bought for i in asked.values() if isinstance(i.bought, WeakLabel)]
             pairs = zip(photos, weak, strict=True)
             tagged = [TaggedPhoto(photo=photo, weak=tags) for photo, tags in pairs]
-            looked = see_classes(classifier, tagged, max_side)
+            looked = see_classes(classifier, tagged, max_side, precision)
         for number, one in zip(asked, looked, strict=True):
             seen[number] = one
         return seen
@@ -232,7 +232,13 @@ class ImageLabeller:
         tagged = TaggedPhoto(photo=dataset.read_photo(image), weak=bought)
         classifier = load_classifier(self.network, recipe, len(dataset.categories))
         return CropScores(
-            scores=score_crops(classifier, tagged, recipe.images.max_side, choose_device()),
+            scores=score_crops(
+                classifier,
+                tagged,
+                recipe.images.max_side,
+                recipe.descent.precision,
+                choose_device(),
+            ),
             present=present.numpy() > 0,
             asked=asked.numpy() > 0,
         )

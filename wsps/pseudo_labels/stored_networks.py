@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from annotools.files import digest
 from annotools.formats.source import photo_stamp
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.device import choose_device
+from wsps.device import autocast, choose_device
 from wsps.recipe import Recipe, without_weights
 from wsps.training.checkpoints import (
     NETWORK_FILE,
@@ -127,7 +127,7 @@ def store_segmenter(
 
 
 def class_probabilities(
-    network: "PSPNet", photos: Sequence[Photo], max_side: int | None
+    network: "PSPNet", photos: Sequence[Photo], max_side: int | None, precision: str
 ) -> NDArray[np.float32]:
     """Return the probability of each class at each pixel that the network sees: (B, K, H, W).
 
@@ -135,15 +135,16 @@ def class_probabilities(
         network: in evaluation mode.
         photos: B of (H, W, 3) RGB, all of one size, at least one.
         max_side: photos go through the network with no side above it.
+        precision: in which the network computes.
     """
     import torch
 
     from wsps.data import as_tensor, reduce_photo
 
-    with torch.no_grad():
+    device = next(network.parameters()).device
+    with torch.no_grad(), autocast(device, precision):
         images = torch.stack([as_tensor(reduce_photo(photo, max_side)) for photo in photos])
-        images = images.to(next(network.parameters()).device)
-        probabilities = network(images).softmax(dim=1).cpu().numpy()
+        probabilities = network(images.to(device)).softmax(dim=1).float().cpu().numpy()
     return np.asarray(probabilities, dtype=np.float32)
 
 

@@ -16,6 +16,7 @@ from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.data import as_tensor, reduction
+from wsps.device import autocast
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
 from wsps.recipe import Recipe
@@ -190,7 +191,10 @@ def train_classifier(
 
 
 def see_classes(
-    classifier: CropClassifier, tagged: Sequence[TaggedPhoto], max_side: int | None
+    classifier: CropClassifier,
+    tagged: Sequence[TaggedPhoto],
+    max_side: int | None,
+    precision: str,
 ) -> list[NDArray[np.float32]]:
     """Return the heat of each class in the crops of each photo: (N, K, h, w), non-negative.
 
@@ -200,12 +204,15 @@ def see_classes(
         classifier: in evaluation mode.
         tagged: photos of one size, each with at least one crop, all crops of one size.
         max_side: crops go through the network reduced as photos of no longer side would be.
+        precision: in which the network computes.
     """
     device = next(classifier.parameters()).device
     crops = [_cut_crops(one.photo, one.weak, max_side) for one in tagged]
     x0, y0, x1, y1 = tagged[0].weak.crops[0].box_xyxy
     # The network may have seen reduced crops; labels have the pixels of the photo.
-    heat = _resize(grad_cam(classifier, torch.cat(crops).to(device)), (y1 - y0, x1 - x0))
+    with autocast(device, precision):
+        heat = grad_cam(classifier, torch.cat(crops).to(device))
+    heat = _resize(heat, (y1 - y0, x1 - x0))
     ends = np.cumsum([len(one) for one in crops])
     return np.split(heat.cpu().numpy(), ends[:-1])
 
@@ -242,12 +249,16 @@ def label_from_tags(
 
 
 def score_crops(
-    classifier: CropClassifier, tagged: TaggedPhoto, max_side: int | None, device: torch.device
+    classifier: CropClassifier,
+    tagged: TaggedPhoto,
+    max_side: int | None,
+    precision: str,
+    device: torch.device,
 ) -> NDArray[np.float32]:
     """Return the classifier's probability, in [0, 1], of each class in each crop: (N, K)."""
-    with torch.no_grad():
+    with torch.no_grad(), autocast(device, precision):
         logits: Tensor = classifier(_cut_crops(tagged.photo, tagged.weak, max_side).to(device))
-    scores: NDArray[np.float32] = torch.sigmoid(logits).cpu().numpy()
+    scores: NDArray[np.float32] = torch.sigmoid(logits.float()).cpu().numpy()
     return scores
 
 

@@ -16,6 +16,7 @@ from annotools.errors import RecipeError, StoppedError
 from annotools.progress import track
 from annotools.random_streams import stream_seed
 from wsps.device import autocast
+from wsps.memory import name_memory_remedy
 from wsps.recipe import DescentSettings, StageSettings
 from wsps.training.batches import Batches, Item, load_batches
 from wsps.training.board import Board
@@ -94,6 +95,7 @@ def descend(
     notes = _begin(network, optimizer, running.stored)
     steps = range(len(notes.losses), stage.steps)
     loaded = load_batches(batches, steps, device, running.loaders)
+    remedy = _smaller(descent.batch_size)
     began = saved_at = time.perf_counter()
     with _noticed_interrupts() as is_interrupted, _fast_convolutions():
         # The bar counts the steps that are left.
@@ -108,9 +110,10 @@ def descend(
             torch.manual_seed(stream_seed(batches.seed, "step", batches.stage, step))
             if watch is not None:
                 notes.watched.append(watch())
-            with autocast(device, descent.precision):
-                loss = loss_of(batch)
-            notes.pending.append(_descend_once(optimizer, loss))
+            with name_memory_remedy(remedy):
+                with autocast(device, descent.precision):
+                    loss = loss_of(batch)
+                notes.pending.append(_descend_once(optimizer, loss))
             is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == stage.steps
             is_due, is_stopped = time.perf_counter() - saved_at > SAVE_SECONDS, is_interrupted()
             # Processes that train together decide together, and seldom.
@@ -186,6 +189,13 @@ def _begin(
     device = next(network.parameters()).device
     watched = [values.to(device) for values in progress["watched"]]
     return _Notes(losses=progress["losses"], watched=watched, converged_at=progress["converged_at"])
+
+
+def _smaller(batch_size: int) -> str:
+    """Return what to do where a step needs more memory than there is."""
+    if batch_size > 1:
+        return f"set descent.batch_size = {batch_size // 2}, or reduce views.crop_size_wh"
+    return "reduce views.crop_size_wh by a quarter, or images.max_side"
 
 
 def _descend_once(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:

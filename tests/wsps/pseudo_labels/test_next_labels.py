@@ -89,7 +89,7 @@ def photo(height: int = 8, width: int = 16) -> np.ndarray:
 def test_probabilities_are_of_the_photo_that_the_network_sees_and_sum_to_one():
     for max_side, height, width in ((None, 8, 16), (8, 4, 8)):
         photos = [photo(), photo()]
-        probabilities, same = class_probabilities(LeftAndRight(20.0), photos, max_side)
+        probabilities, same = class_probabilities(LeftAndRight(20.0), photos, max_side, "float32")
         assert np.array_equal(probabilities, same)
         assert probabilities.shape == (len(SCENE_CATEGORIES), height, width)
         np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
@@ -105,7 +105,7 @@ def label_of(
     round_number: int = 1,
 ) -> PseudoLabel:
     settings, seen = recipe.refinement, LeftAndRight(car_logit)
-    probabilities = class_probabilities(seen, [photo()], None)
+    probabilities = class_probabilities(seen, [photo()], None, "float32")
     (sharp,) = sharpen_reduced([photo()], probabilities, settings.crf)
     return next_label(photo(), sharp, from_boxes, weak, SCENE_CATEGORIES, settings, round_number)
 
