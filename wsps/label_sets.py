@@ -80,15 +80,12 @@ def read_label_sets(folders: Sequence[Path], photos: Path | None = None) -> Labe
             set_of[image.image_id] = folder, one
             folder_of[image.file_name] = folder, image.image_id
 
-    def read_label(image: Image) -> FullLabel:
-        return set_of[image.image_id][1].labels.read_label(image)
-
     images = in_order(image for one in sets for image in one.labels.images)
     return LabelSet(
         labels=replace(
             first.labels,
             images=images,
-            read_label=read_label,
+            read_label=partial(_read_joined, {i: one.labels for i, (_, one) in set_of.items()}),
             drops=tuple(drop for one in sets for drop in one.labels.drops),
             source_files=tuple(path for one in sets for path in one.labels.source_files),
             remarks=tuple(remark for one in sets for remark in one.labels.remarks),
@@ -211,6 +208,10 @@ def _read_example(
         boxes = weaken(label, categories, "boxes", None).boxes
     photo = photos.read_photo(image)
     return reduce_example(make_example(photo, label, boxes, categories), max_side)
+
+
+def _read_joined(dataset_of: Mapping[int | str, Dataset], image: Image) -> FullLabel:
+    return dataset_of[image.image_id].read_label(image)
 
 
 def _check_categories(first: Path, wanted: CategorySet, folder: Path, found: CategorySet) -> None:

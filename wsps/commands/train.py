@@ -60,6 +60,19 @@ def train(
     split: Annotated[
         str | None, typer.Option(help="The part of the dataset of --format; train if absent.")
     ] = None,
+    loaders: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Processes that make batches ahead, which change no result; if absent none on the "
+            "CPU and up to 8 for a GPU.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write losses and rates there for TensorBoard."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Train a panoptic model on labels of any kind, full and pseudo-labels together.
@@ -86,10 +99,13 @@ def train(
     from wsps.device import choose_device
     from wsps.label_sets import read_label_sets
     from wsps.recipe_files import read_recipe
+    from wsps.training.board import Board
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
 
     check_answer(json_file, out, [*labels, photos, recipe, start_from])
+    if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
+        raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe, changes or ())
     if source is not None:
@@ -99,7 +115,16 @@ def train(
     refuse_replacing({"--json": json_file}, label_set.labels)
     screen, device = console(), choose_device().type
     screen.print(_describe(label_set.images_by_kind, device), soft_wrap=True)
-    train_run(labels, source or photos, settings, seed, out, start=start_from)
+    train_run(
+        labels,
+        source or photos,
+        settings,
+        seed,
+        out,
+        start=start_from,
+        loaders=_count_loaders(device) if loaders is None else loaders,
+        board=None if tensorboard is None else Board(tensorboard),
+    )
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
     _print_run(summary["stages"], out)
@@ -115,6 +140,14 @@ def _name_source(photos: Path, format_name: str | None, split: str | None) -> "S
     if split is not None:
         raise typer.BadParameter("--split: is of a dataset: give its --format")
     return None
+
+
+def _count_loaders(device: str) -> int:
+    """Return how many processes make batches: enough that a GPU need not wait for them."""
+    import os
+
+    # On the CPU they would take the cores that train.
+    return min(8, len(os.sched_getaffinity(0)) - 1) if device == "cuda" else 0
 
 
 def _describe(images: "Mapping[str, int]", device: str) -> str:

@@ -198,6 +198,20 @@ def test_no_output_replaces_what_is_read(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("street", "on_the_cpu")
+def test_loaders_change_no_result_and_tensorboard_is_written_elsewhere(tmp_path: Path) -> None:
+    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
+    run_well(*place, "--out", tmp_path / "a")
+    board = tmp_path / "board"
+    run_well(*place, "--out", tmp_path / "b", "--loaders", 2, "--tensorboard", board)
+    assert any(board.iterdir())
+    manifests = [read_json(tmp_path / name / "manifest.json") for name in "ab"]
+    assert manifests[0] == manifests[1]
+    inside = tmp_path / "c/board"
+    assert run(*place, "--out", tmp_path / "c", "--tensorboard", inside).exit_code == 2
+    assert not (tmp_path / "c").exists()
+
+
 @pytest.mark.usefixtures("street")
 def test_a_split_without_a_format_is_a_usage_error(tmp_path: Path) -> None:
     place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
