@@ -18,14 +18,21 @@ from wsps.commands import evaluate, predict
 from wsps.inference import predict_images
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
-from wsps.recipe import DescentSettings, InstanceSettings, Recipe, StageSettings, ViewSettings
+from wsps.recipe import (
+    DescentSettings,
+    InstanceSettings,
+    Recipe,
+    SemanticSettings,
+    StageSettings,
+    ViewSettings,
+)
 from wsps.training.train import train
 
 STAGE = StageSettings(steps=2, learning_rate=3e-3)
 RECIPE = Recipe(
     views=ViewSettings(crop_size_wh=(64, 64)),
     descent=DescentSettings(batch_size=2),
-    semantic=STAGE,
+    semantic=SemanticSettings(steps=2, learning_rate=3e-3),
     detector=STAGE,
     instance=InstanceSettings(steps=1, learning_rate=1e-3, score_threshold=0.05),
 )
@@ -42,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LabelRequest(source=bought, labels=dict.fromkeys(range(2), "full"), recipe=RECIPE),
         folder / "labels",
     )
-    train(folder / "labels", bought, RECIPE, 0, folder / "run")
+    train([folder / "labels"], bought, RECIPE, 0, folder / "run")
     dataset = open_source(replace(bought, split="val"))
     (folder / "photos").mkdir()
     for image in dataset.images:

@@ -180,9 +180,11 @@ def test_a_run_goes_on_from_another_one(photos: Source, tmp_path: Path) -> None:
     labels = write_labels(tmp_path / "labels", photos, {0: "full", 1: "boxes"})
     start, out = tmp_path / "start", tmp_path / "out"
     train([labels], photos, RECIPE, 0, start)
-    still = SemanticSettings(steps=0, learning_rate=1e-3)
+    still = StageSettings(steps=0, learning_rate=1e-3)
     instance = InstanceSettings(steps=0, learning_rate=1e-3)
-    recipe = replace(RECIPE, semantic=still, detector=still, instance=instance)
+    recipe = replace(
+        RECIPE, semantic=replace(RECIPE.semantic, steps=0), detector=still, instance=instance
+    )
     train([labels], photos, recipe, 1, out, start=start)
     one, other = load_model(start), load_model(out)
     for network in ("semantic", "detector", "instance"):
@@ -203,12 +205,12 @@ def test_a_run_without_a_detector_gives_its_backbone_to_the_new_one(
     tags = write_labels(tmp_path / "tags", photos, {0: "tags", 1: "tags"})
     boxes = write_labels(tmp_path / "boxes", photos, {0: "boxes"})
     train([tags], photos, RECIPE, 0, tmp_path / "start")
-    still = SemanticSettings(steps=0, learning_rate=1e-3)
-    recipe = replace(RECIPE, semantic=still, detector=still)
+    still = StageSettings(steps=0, learning_rate=1e-3)
+    recipe = replace(RECIPE, semantic=replace(RECIPE.semantic, steps=0), detector=still)
     train([boxes], photos, recipe, 1, tmp_path / "out", start=tmp_path / "start")
     detector = load_model(tmp_path / "out").detector
     backbone = load_model(tmp_path / "start").semantic.trunk.backbone
-    assert torch.equal(weights_of(detector.network.backbone[0].layers), weights_of(backbone.layers))
+    assert torch.equal(weights_of(detector.network.backbone[0]), weights_of(backbone.layers))
 
 
 def test_several_label_sets_are_trained_on_together(photos: Source, tmp_path: Path) -> None:
