@@ -54,18 +54,25 @@ class LabelSet:
         return dict(sorted(Counter(self.kind_of[i.image_id] for i in self.labels.images).items()))
 
 
-def read_label_sets(folders: Sequence[Path], photos: Path | None = None) -> LabelSet:
+def read_label_sets(folders: Sequence[Path], photos: Sequence[Path] = ()) -> LabelSet:
     """Read the labels of several folders as those of one; each image has a label in one of them.
 
     Args:
         folders: at least one; each as `read_label_set` takes it.
-        photos: a folder that has all photos by their file name.
+        photos: a folder that has the photos of all by their file name, or a folder for each; none
+            where they are elsewhere.
 
     Raises:
-        DatasetError: when one cannot be read, two have other categories, or an image has two
-            labels.
+        DatasetError: when there are neither one nor as many folders of photos, one cannot be read,
+            two have other categories, or an image has two labels.
     """
-    sets = [read_label_set(folder, photos) for folder in folders]
+    if len(photos) not in (0, 1, len(folders)):
+        raise DatasetError(
+            f"{len(photos)} folders of photos for {len(folders)} label sets: give one for all, or "
+            "one for each"
+        )
+    places = photos if len(photos) == len(folders) else [*photos, None][:1] * len(folders)
+    sets = [read_label_set(one, place) for one, place in zip(folders, places, strict=True)]
     first = sets[0]
     if len(sets) == 1:
         return first

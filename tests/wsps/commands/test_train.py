@@ -120,8 +120,18 @@ def test_full_labels_that_convert_wrote_and_pseudo_labels_are_trained_on_togethe
     )
     assert done.exit_code == 0, repr(done.exception)
     labels = ("--labels", tmp_path / "full", "--labels", tmp_path / "weak")
-    text = run_well(*labels, "--photos", tmp_path / "photos", "--out", tmp_path / "run")
+    together = ("--photos", tmp_path / "photos")
+    text = run_well(*labels, *together, "--out", tmp_path / "run")
     assert text.startswith("Training on 2 images (1 boxes, 1 full), on ")
+    apart = ("--photos", root / "train", "--photos", other / "train")
+    assert run_well(*labels, *apart, "--out", tmp_path / "run") == text
+    three = error_of(*labels, *apart, *together, "--out", tmp_path / "run")
+    assert str(three).startswith("3 folders of photos for 2 label sets: give one for all, or one")
+    assert "c.png: the photo is missing" in str(
+        error_of(*labels, "--photos", root / "train", "--out", tmp_path / "run")
+    )
+    done = run(*labels, *apart, "--out", tmp_path / "run", "--format", "coco-panoptic")
+    assert done.exit_code == 2
     assert load_model(tmp_path / "run").categories == street.categories
 
 
