@@ -54,18 +54,25 @@ class LabelSet:
         return dict(sorted(Counter(self.kind_of[i.image_id] for i in self.labels.images).items()))
 
 
-def read_label_sets(folders: Sequence[Path], photos: Path | None = None) -> LabelSet:
+def read_label_sets(folders: Sequence[Path], photos: Sequence[Path] = ()) -> LabelSet:
     """Read the labels of several folders as those of one; each image has a label in one of them.
 
     Args:
         folders: at least one; each as `read_label_set` takes it.
-        photos: a folder that has all photos by their file name.
+        photos: a folder that has the photos of all by their file name, or a folder for each; none
+            where they are elsewhere.
 
     Raises:
-        DatasetError: when one cannot be read, two have other categories, or an image has two
-            labels.
+        DatasetError: when there are neither one nor as many folders of photos, one cannot be read,
+            two have other categories, or an image has two labels.
     """
-    sets = [read_label_set(folder, photos) for folder in folders]
+    if len(photos) not in (0, 1, len(folders)):
+        raise DatasetError(
+            f"{len(photos)} folders of photos for {len(folders)} label sets: give one for all, or "
+            "one for each"
+        )
+    places = photos if len(photos) == len(folders) else [*photos, None][:1] * len(folders)
+    sets = [read_label_set(one, place) for one, place in zip(folders, places, strict=True)]
     first = sets[0]
     if len(sets) == 1:
         return first
@@ -80,15 +87,12 @@ def read_label_sets(folders: Sequence[Path], photos: Path | None = None) -> Labe
             set_of[image.image_id] = folder, one
             folder_of[image.file_name] = folder, image.image_id
 
-    def read_label(image: Image) -> FullLabel:
-        return set_of[image.image_id][1].labels.read_label(image)
-
     images = in_order(image for one in sets for image in one.labels.images)
     return LabelSet(
         labels=replace(
             first.labels,
             images=images,
-            read_label=read_label,
+            read_label=partial(_read_joined, {i: one.labels for i, (_, one) in set_of.items()}),
             drops=tuple(drop for one in sets for drop in one.labels.drops),
             source_files=tuple(path for one in sets for path in one.labels.source_files),
             remarks=tuple(remark for one in sets for remark in one.labels.remarks),
@@ -211,6 +215,10 @@ def _read_example(
         boxes = weaken(label, categories, "boxes", None).boxes
     photo = photos.read_photo(image)
     return reduce_example(make_example(photo, label, boxes, categories), max_side)
+
+
+def _read_joined(dataset_of: Mapping[int | str, Dataset], image: Image) -> FullLabel:
+    return dataset_of[image.image_id].read_label(image)
 
 
 def _check_categories(first: Path, wanted: CategorySet, folder: Path, found: CategorySet) -> None:

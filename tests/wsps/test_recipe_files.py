@@ -6,7 +6,7 @@ import pytest
 import studies
 from annotools.errors import RecipeError
 from studies.study import load_study
-from wsps.recipe import Recipe
+from wsps.recipe import BackboneSettings, Recipe, SemanticSettings, StageSettings
 from wsps.recipe_files import RECIPES_FOLDER, read_recipe
 
 NAMES = ("demo", "li2018-cityscapes", "li2018-voc", "resnet50", "small")
@@ -38,12 +38,17 @@ def test_the_demo_trains_as_its_recipe_says() -> None:
 
 def test_the_paper_on_voc() -> None:
     recipe = read_recipe("li2018-voc")
-    assert recipe.backbone.name == "resnet101"
+    assert recipe.backbone == BackboneSettings(
+        name="resnet101", weights="IMAGENET1K_V1", output_stride=8, batch_norm="frozen"
+    )
     assert recipe.views.crop_size_wh == (521, 521)
     assert (recipe.descent.optimizer, recipe.descent.batch_size) == ("sgd", 1)
-    assert recipe.descent.weight_decay == 5e-4
-    assert (recipe.semantic.steps, recipe.semantic.learning_rate) == (400_000, 1e-4)
+    assert (recipe.descent.momentum, recipe.descent.weight_decay) == (0.9, 5e-4)
+    assert recipe.semantic == SemanticSettings(
+        steps=400_000, learning_rate=1e-4, schedule="converged", auxiliary_weight=0.4
+    )
     assert (recipe.instance.steps, recipe.instance.learning_rate) == (400_000, 1e-5)
+    assert recipe.instance.schedule == "constant"
     assert (recipe.instance.iterations, recipe.prediction.iterations) == (5, 10)
     assert (recipe.refinement.rounds, recipe.refinement.fill_from_round) == (0, 0)
 
@@ -52,8 +57,10 @@ def test_the_paper_on_cityscapes_differs_where_it_says_so() -> None:
     voc, recipe = read_recipe("li2018-voc"), read_recipe("li2018-cityscapes")
     assert recipe.tags.crop_size_wh == (500, 400)
     assert recipe.tags.cam_threshold == 0.5
-    assert (recipe.classifier.steps, recipe.classifier.learning_rate) == (50_000, 1e-4)
-    assert (recipe.semantic.steps, recipe.semantic.learning_rate) == (150_000, 1e-4)
+    fixed = {"learning_rate": 1e-4, "schedule": "constant"}
+    assert recipe.classifier == StageSettings(steps=50_000, **fixed)
+    semantic = SemanticSettings(steps=150_000, round_rate=0.5, auxiliary_weight=0.4, **fixed)
+    assert recipe.semantic == semantic
     assert recipe.refinement == replace(voc.refinement, rounds=5)
     changed = ("tags", "classifier", "semantic", "refinement")
     assert replace(recipe, **{name: getattr(voc, name) for name in changed}) == voc

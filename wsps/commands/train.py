@@ -37,11 +37,11 @@ def train(
         ),
     ],
     photos: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             metavar="DIR",
-            help="The folder of their photos, by file name; with --format the root of the dataset "
-            "that they were made from.",
+            help="The folder of their photos, by file name, one for all label sets or one for "
+            "each; with --format the root of the dataset that they were made from.",
         ),
     ],
     out: OutFolder,
@@ -59,6 +59,19 @@ def train(
     format_name: FormatIfAny = None,
     split: Annotated[
         str | None, typer.Option(help="The part of the dataset of --format; train if absent.")
+    ] = None,
+    loaders: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Processes that make batches ahead, which change no result; if absent none on the "
+            "CPU and up to 8 for a GPU.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write losses and rates there for TensorBoard."),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -86,35 +99,57 @@ def train(
     from wsps.device import choose_device
     from wsps.label_sets import read_label_sets
     from wsps.recipe_files import read_recipe
+    from wsps.training.board import Board
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
 
-    check_answer(json_file, out, [*labels, photos, recipe, start_from])
+    check_answer(json_file, out, [*labels, *photos, recipe, start_from])
+    if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
+        raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe, changes or ())
     if source is not None:
         open_dataset(source, {"--json": json_file})
     # Read before training as well as by it, because one wants to know before the first hour.
-    label_set = read_label_sets(labels, photos if source is None else None)
+    label_set = read_label_sets(labels, photos if source is None else ())
     refuse_replacing({"--json": json_file}, label_set.labels)
     screen, device = console(), choose_device().type
     screen.print(_describe(label_set.images_by_kind, device), soft_wrap=True)
-    train_run(labels, source or photos, settings, seed, out, start=start_from)
+    train_run(
+        labels,
+        source or photos,
+        settings,
+        seed,
+        out,
+        start=start_from,
+        loaders=_count_loaders(device) if loaders is None else loaders,
+        board=None if tensorboard is None else Board(tensorboard),
+    )
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
     _print_run(summary["stages"], out)
     write_answer(json_file, {"run": str(out), "device": device, **summary})
 
 
-def _name_source(photos: Path, format_name: str | None, split: str | None) -> "Source | None":
-    """Return the dataset that has the photos, None where they are a folder's files."""
+def _name_source(photos: list[Path], format_name: str | None, split: str | None) -> "Source | None":
+    """Return the dataset that has the photos, None where they are files of folders."""
     from annotools.formats.source import Source
 
+    if format_name is not None and len(photos) > 1:
+        raise typer.BadParameter("--photos: is one dataset with --format: give it once")
     if format_name is not None:
-        return Source(format_name=format_name, root=photos, split=split or "train")
+        return Source(format_name=format_name, root=photos[0], split=split or "train")
     if split is not None:
         raise typer.BadParameter("--split: is of a dataset: give its --format")
     return None
+
+
+def _count_loaders(device: str) -> int:
+    """Return how many processes make batches: enough that a GPU need not wait for them."""
+    import os
+
+    # On the CPU they would take the cores that train.
+    return min(8, len(os.sched_getaffinity(0)) - 1) if device == "cuda" else 0
 
 
 def _describe(images: "Mapping[str, int]", device: str) -> str:

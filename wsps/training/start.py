@@ -33,13 +33,13 @@ def take_over(
         For each network how many tensors it has, and how many were taken over, whole or in part.
 
     Raises:
-        RecipeError: when the run has another backbone.
+        RecipeError: when the run has another backbone, or one that expects other colours.
     """
-    names = [one.recipe.backbone.name for one in (other, model)]
-    if names[0] != names[1]:
+    old, new = other.recipe.backbone, model.recipe.backbone
+    if (old.name, old.input) != (new.name, new.input):
         raise RecipeError(
-            f"{run}: was trained with the backbone {names[0]}, and the recipe has {names[1]}: "
-            "start from a run with the same"
+            f"{run}: was trained with the backbone {old.name} for colours of {old.input}, and the "
+            f"recipe has {new.name} for {new.input}: start from a run with the same"
         )
     classes = _shared(model.categories, other.categories, things_only=False)
     # The detector numbers the things from 1, and its 0 is the background.

@@ -59,7 +59,7 @@ SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "ins
 
 def train(
     labels: Sequence[Path],
-    photos: Source | Path,
+    photos: Source | Sequence[Path],
     recipe: Recipe,
     seed: int,
     out: Path,
@@ -75,8 +75,8 @@ def train(
 
     Args:
         labels: label sets of the same categories, as `read_label_sets` joins them.
-        photos: a source that has the photos of their images by image id, or a folder that has them
-            by file name.
+        photos: a source that has the photos of their images by image id, or folders that have them
+            by file name, as `read_label_sets` takes them.
         recipe: how long and how to train.
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
@@ -91,15 +91,14 @@ def train(
             from, or training diverges.
         OSError: when a file cannot be written.
     """
-    folder = photos if isinstance(photos, Path) else None
-    label_set = read_label_sets(labels, folder)
+    label_set = read_label_sets(labels, () if isinstance(photos, Source) else photos)
     if not label_set.labels.images:
         raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
     model = build_model(recipe, label_set.categories, seed, choose_device())
     setup = name_run(labels, label_set, recipe, seed, start)
     began = None if start is None else _start_from(model, start)
-    photo_set = label_set.labels if isinstance(photos, Path) else open_source(photos)
+    photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
     groups = read_examples(label_set, photo_set, recipe.images.max_side)
     files = [f"{stage}.{suffix}" for stage in STAGES for suffix in ("pt", "csv")]
     start_folder(out, WRITTEN_BY, setup, files)

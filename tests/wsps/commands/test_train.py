@@ -120,8 +120,18 @@ def test_full_labels_that_convert_wrote_and_pseudo_labels_are_trained_on_togethe
     )
     assert done.exit_code == 0, repr(done.exception)
     labels = ("--labels", tmp_path / "full", "--labels", tmp_path / "weak")
-    text = run_well(*labels, "--photos", tmp_path / "photos", "--out", tmp_path / "run")
+    together = ("--photos", tmp_path / "photos")
+    text = run_well(*labels, *together, "--out", tmp_path / "run")
     assert text.startswith("Training on 2 images (1 boxes, 1 full), on ")
+    apart = ("--photos", root / "train", "--photos", other / "train")
+    assert run_well(*labels, *apart, "--out", tmp_path / "run") == text
+    three = error_of(*labels, *apart, *together, "--out", tmp_path / "run")
+    assert str(three).startswith("3 folders of photos for 2 label sets: give one for all, or one")
+    assert "c.png: the photo is missing" in str(
+        error_of(*labels, "--photos", root / "train", "--out", tmp_path / "run")
+    )
+    done = run(*labels, *apart, "--out", tmp_path / "run", "--format", "coco-panoptic")
+    assert done.exit_code == 2
     assert load_model(tmp_path / "run").categories == street.categories
 
 
@@ -196,6 +206,20 @@ def test_no_output_replaces_what_is_read(tmp_path: Path) -> None:
         assert "is not empty: give another folder" in str(error_of(*place, "--out", folder))
     assert (street / "panoptic.json").read_bytes() == content
     assert not out.exists()
+
+
+@pytest.mark.usefixtures("street", "on_the_cpu")
+def test_loaders_change_no_result_and_tensorboard_is_written_elsewhere(tmp_path: Path) -> None:
+    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
+    run_well(*place, "--out", tmp_path / "a")
+    board = tmp_path / "board"
+    run_well(*place, "--out", tmp_path / "b", "--loaders", 2, "--tensorboard", board)
+    assert any(board.iterdir())
+    manifests = [read_json(tmp_path / name / "manifest.json") for name in "ab"]
+    assert manifests[0] == manifests[1]
+    inside = tmp_path / "c/board"
+    assert run(*place, "--out", tmp_path / "c", "--tensorboard", inside).exit_code == 2
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.usefixtures("street")

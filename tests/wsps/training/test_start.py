@@ -12,7 +12,7 @@ from annotools.categories import CategorySet
 from annotools.errors import RecipeError
 from tests.builders import make_categories
 from wsps.networks.model import PanopticModel, build_model
-from wsps.recipe import BackboneSettings, InstanceSettings, Recipe
+from wsps.recipe import BackboneSettings, InstanceSettings, Recipe, SemanticSettings
 from wsps.training.start import take_over
 
 ALL = ("semantic", "detector", "instance")
@@ -131,6 +131,33 @@ def test_networks_that_the_run_did_not_train_stay(
 
 def test_another_backbone_is_refused(models: tuple[PanopticModel, PanopticModel]) -> None:
     model, other = models
-    wider = replace(other.recipe, backbone=BackboneSettings(name="resnet50"))
-    with pytest.raises(RecipeError, match=r"^run: was trained with the backbone resnet50, and the"):
-        take_over(model, replace(other, recipe=wider), ALL, RUN)
+    for settings, message in (
+        (BackboneSettings(name="resnet50"), "resnet50 for colours of torchvision, and the recipe"),
+        (BackboneSettings(input="caffe"), "small for colours of caffe, and the recipe has small"),
+    ):
+        recipe = replace(other.recipe, backbone=settings)
+        with pytest.raises(RecipeError, match=f"^run: was trained with the backbone {message}"):
+            take_over(model, replace(other, recipe=recipe), ALL, RUN)
+
+
+def test_the_auxiliary_classifier_goes_over_by_category_too() -> None:
+    recipe = replace(
+        RECIPE,
+        backbone=BackboneSettings(name="resnet18"),
+        semantic=SemanticSettings(steps=0, learning_rate=1e-3, auxiliary_weight=0.4),
+    )
+    model, other = build(NEW, 0, recipe), build(OLD, 1, recipe)
+    before, old = tensors_of(model), tensors_of(other)
+    taken = take_over(model, other, ("semantic",), RUN)["semantic"]
+    assert taken["taken"] == taken["tensors"]
+    after = tensors_of(model)
+    for kind in ("weight", "bias"):
+        name = f"semantic.auxiliary.1.{kind}"
+        check_rows(before[name], old[name], after[name], (None, 0, 4, None, 2))
+    # A run without one leaves it as it was.
+    plain = build(OLD, 1, replace(recipe, semantic=replace(recipe.semantic, auxiliary_weight=0.0)))
+    model = build(NEW, 0, recipe)
+    taken = take_over(model, plain, ("semantic",), RUN)["semantic"]
+    missing = [name for name in before if name.startswith("semantic.auxiliary.")]
+    assert taken["tensors"] - taken["taken"] == len(missing) > 0
+    assert all(torch.equal(tensors_of(model)[name], before[name]) for name in missing)
