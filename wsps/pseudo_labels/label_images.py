@@ -199,6 +199,18 @@ class ImageLabeller:
             tags=self.score_tags(dataset, task.image, image.bought) if is_measured else None,
         )
 
+    def lacks_boxes(self, task: LabelTask) -> bool:
+        """Return whether an image has boxes whose label is not kept yet.
+
+        Raises:
+            DatasetError: when its label cannot be read.
+        """
+        dataset, store = open_source(self.request.source), self._box_store()
+        bought = self.buy(dataset, task)
+        if store is None or isinstance(bought, FullLabel) or not bought.has_boxes:
+            return False
+        return not store.has(task.image, bought.boxes, dataset.categories)
+
     def keep_boxes(self, task: LabelTask) -> None:
         """Make the label from boxes of an image and keep it for those who ask, unless it is kept.
 
@@ -279,19 +291,26 @@ class ImageLabeller:
             made = first_label(from_boxes, from_tags, bought, categories, recipe.refinement)
         return label_from_maps(image.task.image.image_id, made.classes, made.instances, categories)
 
+    def _box_store(self) -> BoxLabelStore | None:
+        """Return where labels from boxes are kept, None where nobody asks for one twice."""
+        method, folder = self.request.recipe.boxes.method, self.request.box_labels
+        if folder is None and (self.request.num_rounds > 0 or self.network is not None):
+            # All rounds ask for them, and they are made before a network on a GPU is asked.
+            folder = self.out / STATE_FOLDER / "box_labels"
+        if folder is None:
+            return None
+        return BoxLabelStore(folder=folder, source=self.request.source, method=method)
+
     def _label_boxes(
         self, image: Image, photo: Photo, weak: WeakLabel, categories: CategorySet
     ) -> PseudoLabel | None:
         """Return what the boxes say, None where nobody drew any."""
         if not weak.has_boxes:
             return None
-        method, folder = self.request.recipe.boxes.method, self.request.box_labels
-        if folder is None and (self.request.num_rounds > 0 or self.network is not None):
-            # All rounds ask for them, and they are made before a network on a GPU is asked.
-            folder = self.out / STATE_FOLDER / "box_labels"
-        if folder is None:
+        store = self._box_store()
+        if store is None:
+            method = self.request.recipe.boxes.method
             return label_from_boxes(photo, weak.boxes, categories, method)
-        store = BoxLabelStore(folder=folder, source=self.request.source, method=method)
         return store.label(photo, image, weak.boxes, categories)
 
     def _label_tags(

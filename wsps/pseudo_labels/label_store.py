@@ -47,7 +47,7 @@ class BoxLabelStore:
             RecipeError: for an unknown method.
             OSError: when the label cannot be written.
         """
-        path = self.folder / f"{self._key(image, boxes, categories)}.png"
+        path = self._path(image, boxes, categories)
         stored = _read_label(path, image, categories)
         if stored is not None:
             return stored
@@ -55,6 +55,13 @@ class BoxLabelStore:
         label = label_from_boxes(photo, boxes, categories, self.method)
         write_whole(path, encode_segment_map(join_maps(label.classes, label.instances)))
         return label
+
+    def has(self, image: Image, boxes: Sequence[Box], categories: CategorySet) -> bool:
+        """Return whether the folder has the label; `label` makes one that is damaged anew."""
+        return self._path(image, boxes, categories).is_file()
+
+    def _path(self, image: Image, boxes: Sequence[Box], categories: CategorySet) -> Path:
+        return self.folder / f"{self._key(image, boxes, categories)}.png"
 
     def _key(self, image: Image, boxes: Sequence[Box], categories: CategorySet) -> str:
         """Name what a label from boxes depends on: the photo, its boxes and the method.

@@ -124,7 +124,9 @@ def pseudo_label(
     first = replace(labeller, network=_learn_tags(labeller, dataset, tasks, workers))
     if workers > 1 and (first.network is not None or request.num_rounds > 0) and has_gpu():
         # The threads beside a network on a GPU would find them one after the other.
-        keep_box_labels([(first, task) for task in tasks if is_boxed(task)], workers)
+        boxed = [task for task in tasks if is_boxed(task)]
+        lacking = zip(boxed, map_ahead(first.lacks_boxes, boxed, workers), strict=True)
+        keep_box_labels([(first, task) for task, is_lacking in lacking if is_lacking], workers)
     made = [_label_all(first, dataset, labelled_at_first(tasks), workers)]
     labeller = first
     for number in range(1, request.num_rounds + 1):

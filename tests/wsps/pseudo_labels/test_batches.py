@@ -75,6 +75,17 @@ def test_a_run_in_batches_that_was_stopped_goes_on(
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
+def test_labels_from_boxes_that_others_keep_are_not_made_again(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = counted(monkeypatch, rounds, "keep_box_labels")
+    kept = ("--box-labels", tmp_path / "kept", "--workers", 2)
+    for name in ("first", "second"):
+        run_well(world, "boxes+tags", tmp_path / name, *QUICK, *kept)
+    assert [len(pairs) for pairs, _ in asked] == [4, 0]
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
 def test_a_photo_that_cannot_be_read_ahead_is_named(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
