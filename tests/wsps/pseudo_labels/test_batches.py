@@ -52,7 +52,7 @@ def test_batches_label_as_images_alone(
     looked = counted(monkeypatch, label_images, "class_probabilities")
     run_well(world, plan, together, *ONE_ROUND, "--workers", threads)
     assert len(made) == 2
-    assert [len(photos) for _, photos, _ in looked] == [3]
+    assert [len(photos) for _, photos, *_ in looked] == [3]
     before, after = contents(alone), contents(together)
     assert before.keys() == after.keys()
     maps = [name for name in before if name.endswith(".png")]

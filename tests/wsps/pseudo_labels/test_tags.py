@@ -18,7 +18,7 @@ from wsps.pseudo_labels.tags import (
     threshold_heat,
     train_classifier,
 )
-from wsps.recipe import DescentSettings, ImageSettings, Recipe, StageSettings
+from wsps.recipe import BackboneSettings, DescentSettings, ImageSettings, Recipe, StageSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 ROAD, SKY, CAR, NO = 0, 1, 2, IGNORE_INDEX
