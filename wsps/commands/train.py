@@ -95,17 +95,21 @@ def train(
       --photos coco/train2017 --recipe resnet50 --out coco-run
     annotools train --labels voc --photos voc/JPEGImages --recipe resnet50
       --start-from coco-run --out voc-run
+    torchrun --nproc-per-node 4 -m studies.cli train --labels voc --photos voc/JPEGImages
+      --recipe resnet50 --out voc-run
     """  # noqa: D301
     from wsps.device import choose_device
     from wsps.label_sets import read_label_sets
     from wsps.recipe_files import read_recipe
     from wsps.training.board import Board
+    from wsps.training.processes import is_main, join_processes
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
 
     check_answer(json_file, out, [*labels, *photos, recipe, start_from])
     if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
         raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
+    join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe, changes or ())
     if source is not None:
@@ -113,8 +117,9 @@ def train(
     # Read before training as well as by it, because one wants to know before the first hour.
     label_set = read_label_sets(labels, photos if source is None else ())
     refuse_replacing({"--json": json_file}, label_set.labels)
-    screen, device = console(), choose_device().type
-    screen.print(_describe(label_set.images_by_kind, device), soft_wrap=True)
+    device = choose_device().type
+    if is_main():
+        console().print(_describe(label_set.images_by_kind, device), soft_wrap=True)
     train_run(
         labels,
         source or photos,
@@ -123,8 +128,10 @@ def train(
         out,
         start=start_from,
         loaders=_count_loaders(device) if loaders is None else loaders,
-        board=None if tensorboard is None else Board(tensorboard),
+        board=Board(tensorboard) if tensorboard is not None and is_main() else None,
     )
+    if not is_main():
+        return
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
     _print_run(summary["stages"], out)

@@ -25,7 +25,6 @@ from wsps.training.course import Course
 from wsps.training.processes import (
     agree,
     average_gradients,
-    average_statistics,
     count_processes,
     mean_over_processes,
 )
@@ -133,7 +132,6 @@ def descend(
                     f"stopped at step {step + 1} of {stage.steps} of {name}: what is done is kept; "
                     "repeat the command to go on"
                 )
-    average_statistics(network)
     if watch is not None:
         notes.watched.append(watch())
     rates = [
@@ -217,7 +215,6 @@ def _save(
 ) -> None:
     if stored is None:
         return
-    average_statistics(network)
     progress = {
         "optimizer": optimizer.state_dict(),
         "losses": notes.losses,
