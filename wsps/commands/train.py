@@ -95,8 +95,8 @@ def train(
       --photos coco/train2017 --recipe resnet50 --out coco-run
     annotools train --labels voc --photos voc/JPEGImages --recipe resnet50
       --start-from coco-run --out voc-run
-    torchrun --nproc-per-node 4 -m studies.cli train --labels voc --photos voc/JPEGImages
-      --recipe resnet50 --out voc-run
+    torchrun --nproc-per-node 4 --no-python annotools train --labels voc
+      --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
     from wsps.device import choose_device
     from wsps.label_sets import read_label_sets
