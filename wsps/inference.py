@@ -293,8 +293,7 @@ def _write(folder: _Folder, item: _Item) -> tuple[Entry, bool]:
         entry = write_label(out, name, item.image, label, item.prediction.scores)
     assert entry is not None
     if folder.overlays and item.photo is not None and label is not None:
-        categories, factor = folder.model.categories, readable_factor(item.image.width)
-        drawn = draw_label(item.photo, label, categories, ["segments"], factor=factor)
+        drawn = draw_overlay(item.photo, label, folder.model.categories)
         write_whole(out / _overlay_file(name), encode_jpeg(drawn))
     if item.prediction is not None:
         # The mark comes after the files: what a killed run left without one is made again.
@@ -331,6 +330,12 @@ def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Predicti
     """
     (prediction,) = predict_batch(model, [photo], [image_id])
     return prediction
+
+
+def draw_overlay(photo: Photo, label: FullLabel, categories: CategorySet) -> Photo:
+    """Return a photo with the segments of its label over it, enlarged until names can be read."""
+    factor = readable_factor(photo.shape[1])
+    return draw_label(photo, label, categories, ["segments"], factor=factor)
 
 
 @torch.no_grad()

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from annotools.formats.source import Source
+    from annotools.records import Dataset
+    from wsps.training.board import Board
+
+SHOWN_PHOTOS = 4
+"""Of so many photos TensorBoard gets pictures of predictions."""
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -98,7 +103,8 @@ def train(
     torchrun --nproc-per-node 4 --no-python annotools train --labels voc
       --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
-    from wsps.device import choose_device
+    from annotools.formats.source import open_source
+    from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
     from wsps.recipe_files import read_recipe
     from wsps.training.board import Board
@@ -120,6 +126,7 @@ def train(
     device = choose_device().type
     if is_main():
         console().print(_describe(label_set.images_by_kind, device), soft_wrap=True)
+    board = Board(tensorboard) if tensorboard is not None and is_main() else None
     train_run(
         labels,
         source or photos,
@@ -127,11 +134,14 @@ def train(
         seed,
         out,
         start=start_from,
-        loaders=_count_loaders(device) if loaders is None else loaders,
-        board=Board(tensorboard) if tensorboard is not None and is_main() else None,
+        loaders=count_loaders() if loaders is None else loaders,
+        board=board,
     )
     if not is_main():
         return
+    if board is not None:
+        photos_of = label_set.labels if source is None else open_source(source)
+        _show_predictions(board, out, label_set.labels, photos_of)
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
     _print_run(summary["stages"], out)
@@ -151,12 +161,18 @@ def _name_source(photos: list[Path], format_name: str | None, split: str | None)
     return None
 
 
-def _count_loaders(device: str) -> int:
-    """Return how many processes make batches: enough that a GPU need not wait for them."""
-    import os
+def _show_predictions(board: "Board", run: Path, labels: "Dataset", photos: "Dataset") -> None:
+    """Write what the run sees in some of the photos that it learnt from."""
+    from wsps.inference import draw_overlay, predict
+    from wsps.training.train import load_model
 
-    # On the CPU they would take the cores that train.
-    return min(8, len(os.sched_getaffinity(0)) - 1) if device == "cuda" else 0
+    model = load_model(run)
+    shown = [image for image in photos.images if image.image_id in labels.image_of]
+    for image in shown[:SHOWN_PHOTOS]:
+        photo = photos.read_photo(image)
+        label = predict(model, photo, image.image_id).label
+        picture = draw_overlay(photo, label, model.categories)
+        board.add_picture("predictions", str(image.image_id), 0, picture)
 
 
 def _describe(images: "Mapping[str, int]", device: str) -> str:

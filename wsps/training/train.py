@@ -210,8 +210,7 @@ def _train_instance(training: _Training, boxed: Groups, stored: StoredNetwork) -
     model = training.model
     batches = view_batches(boxed, model.recipe, training.seed, "instance")
     course = train_instance(model, batches, training.running(stored))
-    names = [name for name, _ in model.instance.named_parameters()]
-    _note_course(training, "instance", course, names)
+    _note_course(training, "instance", course)
     return end_to_end(model)
 
 
@@ -303,13 +302,11 @@ def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
         ) from error
 
 
-def _note_course(
-    training: _Training, stage: str, course: Course, names: Sequence[str] = ()
-) -> None:
+def _note_course(training: _Training, stage: str, course: Course) -> None:
     """Write how a stage went, and remember how it ended for the manifest of a run stopped later."""
     if not is_main():
         return
-    write_course(training.out / f"{stage}.csv", course, names)
+    write_course(training.out / f"{stage}.csv", course)
     end = {"steps": len(course.losses), "loss": course.losses[-1] if course.losses else None}
     mark_done(training.out, stage, training.key, end)
 

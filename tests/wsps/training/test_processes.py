@@ -11,6 +11,7 @@ from annotools.formats.source import Source
 from tests.wsps.training.test_train import write_labels
 from wsps.training import processes
 
+
 def test_a_process_alone_does_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.delenv("RANK", raising=False)
@@ -29,7 +30,7 @@ def test_processes_share_the_places_of_a_batch(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RANK", "1")
     assert processes.own_places(6) == range(3, 6)
     assert not processes.is_main()
-    with pytest.raises(RecipeError, match="batch_size = 3: 2 processes cannot share .* set 4"):
+    with pytest.raises(RecipeError, match=r"batch_size = 3: 2 processes cannot share .* set 4"):
         processes.own_places(3)
 
 
@@ -69,7 +70,8 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path):
         assert two == pytest.approx(one, rel=1e-3)
     for file in ("semantic.pt", "instance.pt"):
         one_state, two_state = (
-            torch.load(tmp_path / name / file, weights_only=True)["state"] for name in ("one", "two")
+            torch.load(tmp_path / name / file, weights_only=True)["state"]
+            for name in ("one", "two")
         )
         for name, values in one_state.items():
             torch.testing.assert_close(two_state[name], values, rtol=1e-2, atol=2e-3)
