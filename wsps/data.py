@@ -14,6 +14,7 @@ from annotools.parallel import map_ahead
 from annotools.records import Photo
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,44 +85,57 @@ class Batch:
         )
 
 
-class Examples(Sequence[TrainingExample]):
-    """Examples are made when asked for; the first ones are kept while they fit in `keep_bytes`.
+class Kept(Sequence[Thing]):
+    """Things that are made when asked for; the first ones are kept while there is room.
 
     Args:
-        makers: one for each example.
-        keep_bytes: how much may be kept.
+        makers: one for each thing.
+        size_of: how many bytes one takes.
+        keep_bytes: how many may be kept.
     """
 
     def __init__(
-        self, makers: Sequence[Callable[[], TrainingExample]], keep_bytes: int = 2**30
+        self,
+        makers: Sequence[Callable[[], Thing]],
+        size_of: Callable[[Thing], int],
+        keep_bytes: int = 2**30,
     ) -> None:
         self._makers = makers
-        self._kept: dict[int, TrainingExample] = {}
+        self._size_of = size_of
+        self._kept: dict[int, Thing] = {}
         self._room = keep_bytes
         self._is_full = False
 
     def __len__(self) -> int:
         return len(self._makers)
 
-    def __getitem__(self, index: int) -> TrainingExample:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Thing:  # type: ignore[override]
         if index in self._kept:
             return self._kept[index]
-        example = self._makers[index]()
-        size = example.photo.nbytes + example.classes.nbytes + example.instances.nbytes
-        # What is kept stays: each example comes once in an order, so that a cache of the latest
-        # would lose most of them before they come again.
+        thing = self._makers[index]()
+        size = self._size_of(thing)
+        # What is kept stays: each comes once in an order, so that a cache of the latest would lose
+        # most of them before they come again.
         if size <= self._room:
-            self._kept[index] = example
+            self._kept[index] = thing
             self._room -= size
         else:
             self._is_full = True
-        return example
+        return thing
 
     def keep(self, threads: int) -> None:
-        """Make examples until no more can be kept: processes that are forked then share them."""
+        """Make things until no more can be kept: processes that are forked then share them."""
         for _ in map_ahead(self.__getitem__, range(len(self)), threads):
             if self._is_full:
                 return
+
+
+Examples = Kept[TrainingExample]
+
+
+def keep_examples(makers: Sequence[Callable[[], TrainingExample]]) -> Examples:
+    """Return the examples that these make, kept while they fit in memory."""
+    return Kept(makers, lambda e: e.photo.nbytes + e.classes.nbytes + e.instances.nbytes)
 
 
 def as_tensor(photo: Photo) -> Tensor:

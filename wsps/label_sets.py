@@ -27,7 +27,7 @@ from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo
 from annotools.weak_labels.weaken import weaken
 from annotools.work_folder import MANIFEST_FILE
-from wsps.data import Examples, TrainingExample, reduce_example
+from wsps.data import Examples, TrainingExample, keep_examples, reduce_example
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,9 @@ def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) ->
             groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
     make = partial(_read_example, label_set, photos, max_side)
     # Sorted, because a random number picks a group by its place.
-    return [Examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)]
+    return [
+        keep_examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)
+    ]
 
 
 def make_example(

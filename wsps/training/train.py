@@ -166,9 +166,6 @@ class _Training:
 def _train_stages(training: _Training) -> None:
     """Train what the folder does not have yet, one stage after the other."""
     model, out, key = training.model, training.out, training.key
-    if training.loaders:
-        for group in training.groups:
-            group.keep(training.loaders)
     store_weights(out / SEMANTIC_FILE, key, partial(_train_semantic, training))
     # Loaded even where it was just trained, so that the next stage begins alike in a run that was
     # stopped and in one that was not.

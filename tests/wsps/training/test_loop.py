@@ -41,6 +41,9 @@ class Steps:
     def __getitem__(self, step: int) -> Step:
         return Step(number=step, names=(f"image {step}",))
 
+    def keep(self, threads: int) -> None:
+        pass
+
 
 class Weight(nn.Module):
     """One number."""
