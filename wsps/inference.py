@@ -331,8 +331,7 @@ def _write(folder: _Folder, item: _Item) -> tuple[Entry, bool]:
         entry = write_label(out, name, item.image, label, item.prediction.scores)
     assert entry is not None
     if folder.overlays and item.photo is not None and label is not None:
-        categories, factor = folder.model.categories, readable_factor(item.image.width)
-        drawn = draw_label(item.photo, label, categories, ["segments"], factor=factor)
+        drawn = draw_overlay(item.photo, label, folder.model.categories)
         write_whole(out / _overlay_file(name), encode_jpeg(drawn))
     if item.prediction is not None:
         # The mark comes after the files: what a killed run left without one is made again.
@@ -356,19 +355,28 @@ def _count(categories: CategorySet, entries: Sequence[Entry], num_resumed: int) 
     )
 
 
-def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Prediction:
+def predict(
+    model: PanopticModel, photo: Photo, image_id: int | str, given: Detections | None = None
+) -> Prediction:
     """Predict the panoptic segmentation of one photo.
 
     Args:
         model: trained.
         photo: (H, W, 3) RGB of any size.
         image_id: that the prediction shall carry.
+        given: detections in the photo, as `predict_batch` takes them.
 
     Raises:
         RecipeError: where memory is not enough; it says what to lower.
     """
-    (prediction,) = predict_batch(model, [photo], [image_id])
+    (prediction,) = predict_batch(model, [photo], [image_id], None if given is None else [given])
     return prediction
+
+
+def draw_overlay(photo: Photo, label: FullLabel, categories: CategorySet) -> Photo:
+    """Return a photo with the segments of its label over it, enlarged until names can be read."""
+    factor = readable_factor(photo.shape[1])
+    return draw_label(photo, label, categories, ["segments"], factor=factor)
 
 
 @torch.no_grad()

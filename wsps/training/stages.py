@@ -14,7 +14,7 @@ from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import Recipe
 from wsps.training.batches import Groups, ViewBatches
-from wsps.training.course import Course
+from wsps.training.course import Course, Watch
 from wsps.training.loop import ParameterGroup, Running, descend
 from wsps.training.losses import instance_loss, semantic_loss
 from wsps.training.processes import own_places
@@ -124,6 +124,8 @@ def train_instance(
         # Decay would pull the weights to an arbitrary value: that of a softplus at 0.
         "weight_decay": 0.0,
     }
+    names = tuple(name for name, _ in model.instance.named_parameters())
+    watch = Watch(names=names, read=model.instance.weights)
     semantics: ParameterGroup = {"params": list(model.semantic.parameters())}
     return descend(
         end_to_end(model),
@@ -133,7 +135,7 @@ def train_instance(
         settings,
         "instance",
         groups=[semantics, own] if settings.end_to_end else [own],
-        watch=model.instance.weights,
+        watch=watch,
         running=running,
     )
 

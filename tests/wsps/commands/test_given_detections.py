@@ -28,7 +28,7 @@ from wsps.training.train import load_model
 
 QUICK = (
     *("--set", "descent.batch_size=2", "--set", "views.crop_size_wh=[64, 64]"),
-    *("--set", "semantic.steps=2", "--set", "detector.steps=1", "--set", "instance.steps=2"),
+    *("--set", "semantic.steps=30", "--set", "detector.steps=1", "--set", "instance.steps=2"),
 )
 
 
@@ -117,7 +117,7 @@ def test_no_detector_is_trained_and_the_run_says_so(place: Place) -> None:
     manifest = read_json(out / "manifest.json")
     assert len(manifest["detections"]) == 64
     steps = {name: end and end["steps"] for name, end in manifest["stages"].items()}
-    assert steps == {"semantic": 2, "detector": None, "instance": 2}
+    assert steps == {"semantic": 30, "detector": None, "instance": 2}
     assert load_model(out).detector is None
 
 
@@ -179,11 +179,12 @@ def test_a_file_replaces_the_detector_of_a_run_that_has_one(place: Place, tmp_pa
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_loaders_change_nothing_where_detections_are_given(place: Place, tmp_path: Path) -> None:
-    given = ("--detections", place.train_boxes)
-    for name, loaders in (("a", 0), ("b", 2)):
-        out = ("--out", tmp_path / name, "--loaders", loaders)
-        run_well(train, *place.training, *given, *out)
+def test_loaders_and_tensorboard_change_nothing_where_detections_are_given(
+    place: Place, tmp_path: Path
+) -> None:
+    given, board = ("--detections", place.train_boxes), ("--tensorboard", tmp_path / "board")
+    for name, more in (("a", ("--loaders", 0)), ("b", ("--loaders", 2, *board))):
+        run_well(train, *place.training, *given, "--out", tmp_path / name, *more)
     manifests = [read_json(tmp_path / name / "manifest.json") for name in "ab"]
     assert manifests[0] == manifests[1]
 
