@@ -32,9 +32,9 @@ from wsps.crf.dense_crf import sharpen
 from wsps.crf.lattice import Lattice
 from wsps.crf.mean_field import build_kernels, place_features
 from wsps.data import as_tensor
+from wsps.detections import Detections
 from wsps.device import choose_device
 from wsps.networks.backbone import build_backbone
-from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import CRF_ENGINES, BackboneSettings, CrfSettings, InstanceSettings

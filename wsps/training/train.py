@@ -30,6 +30,7 @@ from annotools.work_folder import (
     write_manifest,
 )
 from wsps.data import Examples
+from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
 from wsps.networks.batch_norm import share_statistics
@@ -59,6 +60,9 @@ WRITTEN_BY = "annotools train"
 
 STAGES = ("semantic", "detector", "instance")
 
+GIVEN = "detections"
+"""What the manifest of a run has that was trained on given detections, and has no detector."""
+
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
@@ -71,6 +75,7 @@ def train(
     out: Path,
     *,
     start: Path | None = None,
+    detections: Path | None = None,
     loaders: int = 0,
     board: Board | None = None,
 ) -> None:
@@ -87,6 +92,8 @@ def train(
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
         start: a finished run whose networks are trained further, as `take_over` takes them.
+        detections: a COCO results file with detections in the photos, as `read_detections` takes
+            it: no detector is trained then, and whoever predicts gives detections too.
         loaders: processes that make batches; they change no result.
         board: shows the training; None for none.
 
@@ -102,12 +109,16 @@ def train(
     if not label_set.labels.images:
         raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
-    model = build_model(recipe, label_set.categories, seed, choose_device())
-    share_statistics(model.semantic, model.detector)
-    setup = name_run(labels, label_set, recipe, seed, start)
+    model = build_model(
+        recipe, label_set.categories, seed, choose_device(), has_detector=detections is None
+    )
+    networks = (model.semantic, model.detector)
+    share_statistics(*(network for network in networks if network is not None))
+    setup = name_run(labels, label_set, recipe, seed, start, detections)
     began = None if start is None else _start_from(model, start)
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
-    groups = read_examples(label_set, photo_set, recipe.images.max_side)
+    given = _read_detections(detections, label_set, recipe)
+    groups = read_examples(label_set, photo_set, recipe.images.max_side, given)
     files = [f"{stage}.{suffix}" for stage in STAGES for suffix in ("pt", "csv")]
     if is_main():
         start_folder(out, WRITTEN_BY, setup, files)
@@ -172,8 +183,9 @@ def _train_stages(training: _Training) -> None:
     load_weights(out / SEMANTIC_FILE, model.semantic)
     boxed = [group for group in training.groups if group[0].has_boxes]
     if boxed:
-        store_weights(out / DETECTOR_FILE, key, partial(_train_detector, training, boxed))
-        load_weights(out / DETECTOR_FILE, model.detector)
+        if model.detector is not None:
+            store_weights(out / DETECTOR_FILE, key, partial(_train_detector, training, boxed))
+            load_weights(out / DETECTOR_FILE, model.detector)
         store_weights(out / INSTANCE_FILE, key, partial(_train_instance, training, boxed))
 
 
@@ -195,6 +207,7 @@ def _train_semantic(training: _Training, stored: StoredNetwork) -> nn.Module:
 
 def _train_detector(training: _Training, boxed: Groups, stored: StoredNetwork) -> nn.Module:
     model = training.model
+    assert model.detector is not None
     # Learning to detect from nothing takes many more steps than a small study has.
     if not training.has_detector:
         model.detector.start_from(model.semantic.trunk.backbone)
@@ -214,15 +227,20 @@ def _train_instance(training: _Training, boxed: Groups, stored: StoredNetwork) -
 def load_model(run: Path) -> PanopticModel:
     """Return the trained model of a folder that `train` wrote, on `choose_device()`.
 
+    A model that was trained on given detections has no detector.
+
     Raises:
         DatasetError: when the folder has no finished model.
     """
-    recipe, categories, seed = _read_run(run)
+    recipe, categories, seed, has_detector = _read_run(run)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
-    model = build_model(without_weights(recipe), categories, seed, choose_device())
+    model = build_model(
+        without_weights(recipe), categories, seed, choose_device(), has_detector=has_detector
+    )
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
-        load_weights(run / DETECTOR_FILE, model.detector)
+        if model.detector is not None:
+            load_weights(run / DETECTOR_FILE, model.detector)
         load_weights(run / INSTANCE_FILE, end_to_end(model))
     return model
 
@@ -244,6 +262,7 @@ def name_run(
     recipe: Recipe,
     seed: int,
     start: Path | None = None,
+    detections: Path | None = None,
 ) -> dict[str, Any]:
     """Return all that the checkpoints of a run depend on, as JSON can hold it."""
     used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
@@ -255,8 +274,12 @@ def name_run(
         "seed": seed,
         "version of annotools": version("annotools"),
     }
-    # The manifest of a run names its training, and so its weights.
-    return named if start is None else {**named, "start": _digest_run(start)}
+    if start is not None:
+        # The manifest of a run names its training, and so its weights.
+        named["start"] = _digest_run(start)
+    if detections is not None:
+        named[GIVEN] = hash_detections(detections)
+    return named
 
 
 def _digest_run(run: Path) -> str:
@@ -266,14 +289,26 @@ def _digest_run(run: Path) -> str:
 def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
     """Give a model the weights of a finished run; return what the manifest says of that."""
     other = load_model(start)
-    has_detector = (start / INSTANCE_FILE).is_file()
-    networks = ("semantic", "detector", "instance") if has_detector else ("semantic",)
+    networks = ["semantic"]
+    if (start / INSTANCE_FILE).is_file():
+        are_there = model.detector is not None and other.detector is not None
+        networks += ["detector", "instance"] if are_there else ["instance"]
     taken = take_over(model, other, networks, start)
     return {"run": str(start), "manifest": _digest_run(start), "taken": taken}
 
 
-def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
-    """Return the recipe, the categories and the seed of a finished run.
+def _read_detections(
+    path: Path | None, label_set: LabelSet, recipe: Recipe
+) -> GivenDetections | None:
+    """Return the detections of a file in the labelled images, None without a file."""
+    if path is None:
+        return None
+    images, categories = label_set.labels.images, label_set.categories
+    return read_detections(path, images, categories, recipe.instance.score_threshold)
+
+
+def _read_run(run: Path) -> tuple[Recipe, CategorySet, int, bool]:
+    """Return the recipe, the categories and the seed of a finished run, and if it has a detector.
 
     Raises:
         DatasetError: when the folder has no manifest of a run that this version can use.
@@ -291,7 +326,8 @@ def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
         if not all(isinstance(table, dict) for table in tables):
             raise RecipeError(f"{path}: recipe or prediction is missing or no table")
         table = {**content["recipe"], "prediction": content["prediction"]}
-        return read_settings(Recipe, without_nulls(table), where=str(path)), categories, seed
+        recipe = read_settings(Recipe, without_nulls(table), where=str(path))
+        return recipe, categories, seed, GIVEN not in content
     except AnnotationError as error:
         raise DatasetError(
             f"{error} (trained by annotools {content.get('version of annotools')}, this is "
