@@ -112,7 +112,7 @@ def descend(
             with name_memory_remedy(remedy):
                 with autocast(device, descent.precision):
                     loss = loss_of(batch)
-                notes.pending.append(_descend_once(optimizer, loss))
+                notes.pending.append(descend_once(optimizer, loss))
             is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == stage.steps
             is_due, is_stopped = time.perf_counter() - saved_at > SAVE_SECONDS, is_interrupted()
             # Processes that train together decide together, and seldom.
@@ -197,7 +197,7 @@ def _smaller(batch_size: int) -> str:
     return "reduce views.crop_size_wh by a quarter, or images.max_side"
 
 
-def _descend_once(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+def descend_once(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     """Take a step down a loss; return (2,) the loss and the norm of its gradient."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad()
