@@ -248,7 +248,7 @@ def waiting_row(name: str, recipe: Recipe, examples: Examples, loaders: int, ste
         trained = dataclasses.replace(recipe, semantic=stage)
         course = train_semantic(network, [examples], trained, 0, 0, Running(loaders=loaders))
     return Row(
-        figure=f"share of a semantic stage spent waiting, {name}, {steps} steps, loaders: {loaders}",
+        figure=f"share of a semantic stage spent waiting, {name}, {steps} steps, {loaders} loaders",
         value=f"{100 * course.waiting / course.seconds:.1f} %",
         beside=f"{1000 * course.seconds / steps:.1f} ms a step",
         # A study trains on small crops without loaders.

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES
 from annotools.records import Photo
 from wsps.data import Batch, TrainingExample, collate
-from wsps.detections import Detections, Detector
+from wsps.detections import Detections
 from wsps.device import autocast, choose_device
 from wsps.networks.backbone import build_backbone
+from wsps.networks.detector import Detector
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
