@@ -34,7 +34,7 @@ from convert import Row, describe_machine, print_row
 from crf import NUM_CLASSES, crf_rows, read_photos, rough_probabilities
 from examples import make_scenes, read_examples, write_photos
 from numpy.typing import NDArray
-from steps import WARM_UP, View, detector_rows, instance_rows, semantic_rows
+from steps import View, detector_rows, instance_rows, semantic_rows
 
 from annotools.parallel import available_processors
 from annotools.records import Photo
@@ -177,7 +177,7 @@ def run_part(name: str, part: Part, sizes: Sizes, seconds: float) -> Rows:
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = context.Process(
-            target=_send_rows, args=(sender, part, sizes, seconds - SPARE_SECONDS, Path(folder))
+            target=_send_rows, args=(sender, part, sizes, end - SPARE_SECONDS, Path(folder))
         )
         process.start()
         sender.close()
@@ -198,8 +198,10 @@ def run_part(name: str, part: Part, sizes: Sizes, seconds: float) -> Rows:
             process.join()
 
 
-def _send_rows(sender: Connection, part: Part, sizes: Sizes, seconds: float, folder: Path) -> None:
+def _send_rows(sender: Connection, part: Part, sizes: Sizes, end: float, folder: Path) -> None:
     os.setsid()
+    # Of the limit, the start of this process has taken its share: clocks of both are one.
+    seconds = max(1.0, end - time.monotonic())
     try:
         for row in part(sizes, seconds, folder):
             sender.send(row)
@@ -243,7 +245,7 @@ def waiting_row(name: str, recipe: Recipe, examples: Examples, loaders: int, ste
     torch.manual_seed(0)
     network = build_segmenter(recipe, NUM_CLASSES).to(choose_device())
     # A GPU tries its algorithms in a short stage before.
-    for count in (WARM_UP, steps):
+    for count in (3, steps):
         stage = SemanticSettings(steps=count, learning_rate=1e-4)
         trained = dataclasses.replace(recipe, semantic=stage)
         course = train_semantic(network, [examples], trained, 0, 0, Running(loaders=loaders))

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES
 from annotools.records import Photo
 from wsps.data import Batch, TrainingExample, collate
+from wsps.detections import Detections
 from wsps.device import autocast, choose_device
 from wsps.networks.backbone import build_backbone
-from wsps.networks.detector import Detections, Detector
+from wsps.networks.detector import Detector
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
@@ -36,7 +37,7 @@ PRECISIONS = ("float32", "TF32", "bfloat16")
 CATEGORIES = CITYSCAPES_CATEGORIES
 STAGE = StageSettings(steps=1, learning_rate=1e-4)
 INSTANCE = InstanceSettings(steps=1, learning_rate=1e-4)
-WARM_UP = 3
+WARM_UP = {"cpu": 1, "cuda": 3}
 """Steps before those that count: a GPU tries algorithms in the first ones."""
 
 Step = Callable[[], None]
@@ -72,8 +73,8 @@ def semantic_rows(
     """Compare the semantic network with torchvision's DeepLabV3 of the same backbone and stride.
 
     Batches lie in memory as the loader makes them, channels last; contiguous ones are measured too,
-    and the peer's best counts. A batch of one image is seen with fixed
-    statistics: the peer's own pooling cannot normalise a single cell.
+    and the peer's best counts. A batch of one image is seen with fixed statistics: the peer's own
+    pooling cannot normalise a single cell.
 
     Args:
         backbone: of both; there is no peer for `small` and `resnet18`.
@@ -300,7 +301,7 @@ def measure_in_turn(builders: Mapping[str, Callable[[], Step]], repeats: int) ->
     for name, build in builders.items():
         before = torch.cuda.memory_allocated() if is_gpu else 0
         steps[name] = build()
-        for _ in range(WARM_UP):
+        for _ in range(WARM_UP[choose_device().type]):
             steps[name]()
         peaks[name] = None
         if is_gpu:
