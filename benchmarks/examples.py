@@ -8,7 +8,7 @@ import numpy as np
 from steps import View, make_example
 
 from annotools.formats import read_dataset
-from wsps.data import Examples, TrainingExample
+from wsps.data import Examples, TrainingExample, keep_examples
 from wsps.label_sets import make_example as label_example
 
 PHOTO_SIZE_WH = (1024, 768)
@@ -28,7 +28,7 @@ def make_scenes(folder: Path, count: int = PHOTOS) -> Examples:
             dataset.read_photo(image), label, list(label.objects.values()), dataset.categories
         )
 
-    return Examples([partial(draw, number) for number in range(count)])
+    return keep_examples([partial(draw, number) for number in range(count)])
 
 
 def write_photos(folder: Path, count: int = PHOTOS) -> None:
@@ -51,7 +51,7 @@ def read_examples(folder: Path, keep: bool, count: int = PHOTOS) -> Examples:
         count: how many.
     """
     makers = [partial(_decode, folder, number) for number in range(count)]
-    return Examples(makers) if keep else Examples(makers, keep_bytes=0)
+    return keep_examples(makers) if keep else Examples(makers, lambda _: 1, keep_bytes=0)
 
 
 def _decode(folder: Path, number: int) -> TrainingExample:

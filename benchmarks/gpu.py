@@ -177,7 +177,7 @@ def run_part(name: str, part: Part, sizes: Sizes, seconds: float) -> Rows:
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = context.Process(
-            target=_send_rows, args=(sender, part, sizes, end - SPARE_SECONDS, Path(folder))
+            target=_send_rows, args=(sender, name, part, sizes, end - SPARE_SECONDS, Path(folder))
         )
         process.start()
         sender.close()
@@ -198,7 +198,9 @@ def run_part(name: str, part: Part, sizes: Sizes, seconds: float) -> Rows:
             process.join()
 
 
-def _send_rows(sender: Connection, part: Part, sizes: Sizes, end: float, folder: Path) -> None:
+def _send_rows(
+    sender: Connection, name: str, part: Part, sizes: Sizes, end: float, folder: Path
+) -> None:
     os.setsid()
     # Of the limit, the start of this process has taken its share: clocks of both are one.
     seconds = max(1.0, end - time.monotonic())
@@ -208,7 +210,7 @@ def _send_rows(sender: Connection, part: Part, sizes: Sizes, end: float, folder:
     except Exception as error:  # One part that fails must not end the others.
         traceback.print_exc()
         told = " ".join(f"{type(error).__name__}: {error}".split()).replace("|", "/")
-        sender.send(Row(figure="the part that follows these rows", value=f"failed: {told[:200]}"))
+        sender.send(Row(figure=name, value=f"failed: {told[:200]}"))
     sender.send(None)
 
 
