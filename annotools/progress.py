@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -22,8 +23,9 @@ T = TypeVar("T")
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Yield the items while a bar shows how many of `total` are done."""
-    # Workers write to the same terminal as their parent, and bars would overwrite each other.
-    in_worker = multiprocessing.parent_process() is not None
+    # Workers write to the same terminal as their parent, and bars would overwrite each other; so
+    # would those of processes that `torchrun` starts, of which the first one talks.
+    in_worker = multiprocessing.parent_process() is not None or os.environ.get("RANK", "0") != "0"
     with contextlib.nullcontext() if in_worker else open_terminal() as terminal:
         if terminal is None:
             yield from items

@@ -96,7 +96,13 @@ def main(
         typer.echo(f"Source: {len(dataset.images)} label maps, {source}. {describe_machine()}\n")
         typer.echo("| figure | value | beside | target |\n| --- | --- | --- | --- |")
         for row in rows:
-            typer.echo(f"| {row.figure} | {row.value} | {row.beside} | {row.target} |")
+            print_row(row)
+
+
+def print_row(row: Row) -> None:
+    """Print a figure as a row of Markdown, at once."""
+    typer.echo(f"| {row.figure} | {row.value} | {row.beside} | {row.target} |")
+    sys.stdout.flush()
 
 
 def make_label_maps(root: Path, count: int) -> None:
@@ -258,12 +264,14 @@ def describe_machine(
     packages: Sequence[str] = ("annotools", "numpy", "opencv-python-headless"),
 ) -> str:
     """Return processors, Python and versions in a sentence."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        versions += f", cityscapesScripts {metadata.version('cityscapesScripts')}"
+    found = [f"Python {platform.python_version()}"]
+    for name in (*packages, "cityscapesScripts"):
+        # A package may be installed under another name, or not at all.
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
     return (
         f"{available_processors()} processors {_processor_model()}, "
-        f"{platform.system()}, Python {platform.python_version()}, {versions}."
+        f"{platform.system()}, {', '.join(found)}."
     )
 
 

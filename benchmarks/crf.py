@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/crf.py [ROOT --format F] [--backbone resnet101]
 
 `pydensecrf` runs in turn with the lattice, on the same photos and probabilities. Without ROOT the
-photos are noisy patches of colour. It prints Markdown rows; `benchmarks/gpu.py` measures the same
-on a GPU.
+photos are noisy patches of colour. It prints Markdown rows; `benchmarks/gpu.py` measures the CRF
+on a GPU too.
 """
 
+import itertools
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -23,30 +24,22 @@ import torch
 import typer
 from convert import Row, describe_machine
 from numpy.typing import NDArray
+from steps import View, draw_patches, instance_step, semantic_step
 
-from annotools.categories import CategorySet
-from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES
 from annotools.formats import read_dataset
 from annotools.records import Photo
 from wsps.crf.dense_crf import sharpen
 from wsps.crf.lattice import Lattice
 from wsps.crf.mean_field import build_kernels, place_features
-from wsps.data import as_tensor
 from wsps.device import choose_device
-from wsps.networks.backbone import build_backbone
-from wsps.networks.detector import Detections
-from wsps.networks.instance import InstanceSubnetwork
-from wsps.networks.pspnet import PSPNet
-from wsps.recipe import CRF_ENGINES, BackboneSettings, CrfSettings, InstanceSettings
-from wsps.training.losses import instance_loss, semantic_loss
+from wsps.recipe import CRF_ENGINES, CrfSettings
 
 SIZE_HW = (427, 640)
 NUM_CLASSES = 21
-STEP_SIDE = 521
-"""Side of the paper's training crops (Li, Arnab, Torr 2018, sec. B.1)."""
+VIEW = View(size_wh=(521, 521), batch_size=1)
+"""One of the paper's training crops (Li, Arnab, Torr 2018, sec. B.1)."""
 
 DETECTIONS = (10, 30, 100)
-CATEGORIES: CategorySet = CITYSCAPES_CATEGORIES
 REPEATS = 3
 
 
@@ -72,17 +65,16 @@ def main(
     found = list(read_photos(root, format_name, split, photos))
     typer.echo(f"{describe_machine()} torch {torch.__version__}, {torch.get_num_threads()} threads")
     typer.echo("\n| figure | value | beside |\n| --- | --- | --- |")
-    for row in crf_rows(found, backbone):
+    for row in itertools.chain(crf_rows(found), step_rows(backbone)):
         typer.echo(f"| {row.figure} | {row.value} | {row.beside} |")
 
 
-def crf_rows(photos: list[Photo], backbone: str) -> Iterator[Row]:
-    """Yield all rows, on the device that `choose_device` gives."""
+def crf_rows(photos: list[Photo]) -> Iterator[Row]:
+    """Yield the rows of the CRF itself, on the device that `choose_device` gives."""
     yield from error_rows(photos)
     yield from filter_rows(photos[0])
     yield from inference_rows(photos)
     yield from small_rows(photos[0])
-    yield from step_rows(backbone)
 
 
 def read_photos(root: Path | None, format_name: str, split: str, count: int) -> Iterator[Photo]:
@@ -90,10 +82,7 @@ def read_photos(root: Path | None, format_name: str, split: str, count: int) -> 
     size_wh = SIZE_HW[::-1]
     if root is None:
         for seed in range(count):
-            rng = np.random.default_rng(seed)
-            patches = rng.integers(0, 256, (9, 13, 3), dtype=np.uint8)
-            photo = cv2.resize(patches, size_wh, interpolation=cv2.INTER_NEAREST)
-            yield np.clip(photo + rng.normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
+            yield draw_patches(seed, size_wh)
         return
     dataset = read_dataset(format_name, root, split)
     for image in dataset.images[:count]:
@@ -211,73 +200,18 @@ def small_rows(photo: Photo) -> Iterator[Row]:
         )
 
 
-def step_rows(backbone: str, fast: bool = False) -> Iterator[Row]:
-    """Measure training steps on one crop, each in a process of its own.
-
-    Args:
-        backbone: of the semantic network.
-        fast: whether a GPU may round the factors of products to 10 bits (TF32).
-    """
-    where = f"{backbone}, batch 1, {STEP_SIDE} x {STEP_SIDE}, {'TF32' if fast else 'fp32'}"
-    alone, memory = in_own_process(backbone, None, fast)
+def step_rows(backbone: str) -> Iterator[Row]:
+    """Measure training steps on one crop, each in a process of its own."""
+    where = f"{backbone}, {VIEW}, float32"
+    alone, memory = in_own_process(backbone, None)
     yield Row(figure=f"semantic step, {where}", value=str(alone), beside=f"{memory:.0f} MiB")
     for count in DETECTIONS:
-        cost, memory = in_own_process(backbone, count, fast)
+        cost, memory = in_own_process(backbone, count)
         yield Row(
             figure=f"instance step, {count} detections given, {where}",
             value=str(cost),
             beside=f"{memory:.0f} MiB, {cost.seconds / alone.seconds:.2f} semantic steps",
         )
-
-
-def training_step(backbone: str, count: int | None) -> Cost:
-    """Measure forward and backward on one crop.
-
-    Args:
-        backbone: of the semantic network.
-        count: of detections, for the instance step; None for the semantic one.
-    """
-    device = choose_device()
-    torch.manual_seed(0)
-    photo = cv2.resize(next(read_photos(None, "", "", 1)), (STEP_SIDE, STEP_SIDE))
-    images = as_tensor(photo).to(device)[None]
-    network = (
-        PSPNet(build_backbone(BackboneSettings(name=backbone)), len(CATEGORIES)).to(device).eval()
-    )
-    settings = InstanceSettings(steps=1, learning_rate=1e-3)
-    subnetwork = InstanceSubnetwork(CATEGORIES, settings).to(device)
-    sides = torch.tensor([STEP_SIDE], device=device)
-    detections, instances, classes = some_cars(count or 1, device)
-
-    def step() -> None:
-        for parameter in (*network.parameters(), *subnetwork.parameters()):
-            parameter.grad = None
-        logits = network(images)
-        if count is None:
-            torch.autograd.backward(semantic_loss(logits, classes))
-            return
-        semantic = logits.softmax(dim=1)
-        marginals = subnetwork(semantic, images, sides, [detections], settings.iterations)
-        torch.autograd.backward(instance_loss(marginals, classes, instances))
-
-    return measure(step)
-
-
-def some_cars(count: int, device: torch.device) -> tuple[Detections, torch.Tensor, torch.Tensor]:
-    """Return boxes all over a crop, and a truth that has each of them as a car on a road."""
-    class_index = CATEGORIES.thing_indices[0]
-    corners = torch.rand(count, 2) * (STEP_SIDE - 100)
-    boxes = torch.cat([corners, corners + 20 + 80 * torch.rand(count, 2)], dim=1)
-    instances = torch.zeros(1, STEP_SIDE, STEP_SIDE, dtype=torch.int32)
-    for number, (x0, y0, x1, y1) in enumerate(boxes.int().tolist(), start=1):
-        instances[0, y0:y1, x0:x1] = number
-    classes = torch.where(instances > 0, class_index, CATEGORIES.stuff_indices[0])
-    detections = Detections(
-        boxes_xyxy=boxes.to(device),
-        class_indices=torch.full((count,), class_index, device=device),
-        scores=torch.rand(count, device=device),
-    )
-    return detections, instances.to(device), classes.to(device)
 
 
 def measure(function: Callable[[], object]) -> Cost:
@@ -296,20 +230,25 @@ def measure(function: Callable[[], object]) -> Cost:
     )
 
 
-def in_own_process(backbone: str, count: int | None, fast: bool) -> tuple[Cost, float]:
-    """Return the cost of a step, and the MiB that it took on top of a process that imports this."""
+def in_own_process(backbone: str, count: int | None) -> tuple[Cost, float]:
+    """Return the cost of a step, and the MiB that it took on top of a process that imports this.
+
+    Args:
+        backbone: of the semantic network.
+        count: of detections, for the instance step; None for the semantic one.
+    """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(_with_memory, backbone, count, fast).result()
+        return pool.submit(_with_memory, backbone, count).result()
 
 
-def _with_memory(backbone: str, count: int | None, fast: bool) -> tuple[Cost, float]:
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = fast
+def _with_memory(backbone: str, count: int | None) -> tuple[Cost, float]:
     before = _peak_mebibytes()
-    cost = training_step(backbone, count)
-    if choose_device().type == "cuda":
-        return cost, torch.cuda.max_memory_allocated() / 2**20
-    return cost, _peak_mebibytes() - before
+    if count is None:
+        step = semantic_step(backbone, VIEW, "float32")
+    else:
+        step = instance_step(backbone, VIEW, "float32", count)
+    return measure(step), _peak_mebibytes() - before
 
 
 def _peak_mebibytes() -> float:

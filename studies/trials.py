@@ -19,7 +19,7 @@ from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
 from studies.results import TrialResult, write_result
 from studies.study import Study
-from wsps.device import has_gpu
+from wsps.device import count_loaders, has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.overlaps import RunLabel, to_runs
 from wsps.inference import predict_images
@@ -91,7 +91,7 @@ def run_trial(trial: Trial) -> TrialResult:
     request = trial.request
     # On a CPU networks use the whole share of the processors themselves.
     pseudo_label(request, labels, workers=available_processors() if has_gpu() else 1)
-    train([labels], request.source, request.recipe, trial.seed, run)
+    train([labels], request.source, request.recipe, trial.seed, run, loaders=count_loaders())
     scored = settings.val_source
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories

@@ -1,7 +1,7 @@
 """Training examples are arrays, which become batches of tensors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import cv2
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from annotools.parallel import map_ahead
 from annotools.records import Photo
+from wsps.detections import Detections
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,8 @@ class TrainingExample:
     side has `photo_side` pixels; `classes` (H, W) class indices, `IGNORE_INDEX` where unknown;
     `instances` (H, W) instance numbers, 0 where none; `boxes_xyxy` (N, 4) pixels, half-open, and
     `box_classes` (N,) class indices of the things. `has_boxes` is false where nobody was asked for
-    boxes, so that an empty list does not mean an empty image.
+    boxes, so that an empty list does not mean an empty image. `detections` are those that were
+    given of the photo, on the CPU.
     """
 
     name: str
@@ -35,6 +38,7 @@ class TrainingExample:
     boxes_xyxy: NDArray[np.float32]
     box_classes: NDArray[np.int64]
     has_boxes: bool = True
+    detections: Detections = field(default_factory=Detections)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,9 @@ class Batch:
 
     `names` of their images; `images` (B, 3, H, W) RGB of 0 to 255; `photo_sides` (B,) longer side,
     in pixels, of the photo that each is a part of; `classes` and `instances` (B, H, W); for each
-    image `boxes` (N, 4) and `box_classes` (N,). Photos and maps are small integers until
-    `on_device` makes them what networks and losses take: float32 and int64.
+    image `boxes` (N, 4), `box_classes` (N,) and the `detections` that were given. Photos and maps
+    are small integers until `on_device` makes them what networks and losses take: float32 and
+    int64.
     """
 
     names: tuple[str, ...]
@@ -54,6 +59,7 @@ class Batch:
     instances: Tensor
     boxes: list[Tensor]
     box_classes: list[Tensor]
+    detections: list[Detections]
 
     def on_device(self, device: torch.device) -> "Batch":
         """Return the batch on a device, ready for networks."""
@@ -69,6 +75,7 @@ class Batch:
             instances=move(self.instances),
             boxes=[move(boxes) for boxes in self.boxes],
             box_classes=[move(classes) for classes in self.box_classes],
+            detections=[found.to(device) for found in self.detections],
         )
 
     def pin_memory(self) -> "Batch":
@@ -81,47 +88,61 @@ class Batch:
             instances=self.instances.pin_memory(),
             boxes=[boxes.pin_memory() for boxes in self.boxes],
             box_classes=[classes.pin_memory() for classes in self.box_classes],
+            detections=[found.pin_memory() for found in self.detections],
         )
 
 
-class Examples(Sequence[TrainingExample]):
-    """Examples are made when asked for; the first ones are kept while they fit in `keep_bytes`.
+class Kept(Sequence[Thing]):
+    """Things that are made when asked for; the first ones are kept while there is room.
 
     Args:
-        makers: one for each example.
-        keep_bytes: how much may be kept.
+        makers: one for each thing.
+        size_of: how many bytes one takes.
+        keep_bytes: how many may be kept.
     """
 
     def __init__(
-        self, makers: Sequence[Callable[[], TrainingExample]], keep_bytes: int = 2**30
+        self,
+        makers: Sequence[Callable[[], Thing]],
+        size_of: Callable[[Thing], int],
+        keep_bytes: int = 2**30,
     ) -> None:
         self._makers = makers
-        self._kept: dict[int, TrainingExample] = {}
+        self._size_of = size_of
+        self._kept: dict[int, Thing] = {}
         self._room = keep_bytes
         self._is_full = False
 
     def __len__(self) -> int:
         return len(self._makers)
 
-    def __getitem__(self, index: int) -> TrainingExample:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Thing:  # type: ignore[override]
         if index in self._kept:
             return self._kept[index]
-        example = self._makers[index]()
-        size = example.photo.nbytes + example.classes.nbytes + example.instances.nbytes
-        # What is kept stays: each example comes once in an order, so that a cache of the latest
-        # would lose most of them before they come again.
+        thing = self._makers[index]()
+        size = self._size_of(thing)
+        # What is kept stays: each comes once in an order, so that a cache of the latest would lose
+        # most of them before they come again.
         if size <= self._room:
-            self._kept[index] = example
+            self._kept[index] = thing
             self._room -= size
         else:
             self._is_full = True
-        return example
+        return thing
 
     def keep(self, threads: int) -> None:
-        """Make examples until no more can be kept: processes that are forked then share them."""
+        """Make things until no more can be kept: processes that are forked then share them."""
         for _ in map_ahead(self.__getitem__, range(len(self)), threads):
             if self._is_full:
                 return
+
+
+Examples = Kept[TrainingExample]
+
+
+def keep_examples(makers: Sequence[Callable[[], TrainingExample]]) -> Examples:
+    """Return the examples that these make, kept while they fit in memory."""
+    return Kept(makers, lambda e: e.photo.nbytes + e.classes.nbytes + e.instances.nbytes)
 
 
 def as_tensor(photo: Photo) -> Tensor:
@@ -151,6 +172,7 @@ def resize_example(example: TrainingExample, size_wh: tuple[int, int]) -> Traini
     """Return the example at another size: photos smoothly, labels by nearest pixel."""
     height, width = example.classes.shape
     factors = np.array([size_wh[0] / width, size_wh[1] / height] * 2, dtype=np.float32)
+    found = example.detections
     return replace(
         example,
         photo=resize_photo(example.photo, size_wh),
@@ -158,6 +180,7 @@ def resize_example(example: TrainingExample, size_wh: tuple[int, int]) -> Traini
         classes=resize_map(example.classes, size_wh).astype(np.uint8),
         instances=resize_map(example.instances, size_wh).astype(np.int32),
         boxes_xyxy=example.boxes_xyxy * factors,
+        detections=replace(found, boxes_xyxy=found.boxes_xyxy * torch.from_numpy(factors)),
     )
 
 
@@ -188,6 +211,7 @@ def collate(examples: Sequence[TrainingExample]) -> Batch:
         instances=torch.from_numpy(np.stack([e.instances for e in examples])),
         boxes=[torch.from_numpy(e.boxes_xyxy) for e in examples],
         box_classes=[torch.from_numpy(e.box_classes) for e in examples],
+        detections=[e.detections for e in examples],
     )
 
 

@@ -2,8 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from annotools.parallel import available_processors
+
 if TYPE_CHECKING:
     import torch
+
+MAX_LOADERS = 8
+"""More processes than this make batches no faster than a GPU takes them."""
 
 
 def choose_device() -> "torch.device":
@@ -15,6 +20,12 @@ def choose_device() -> "torch.device":
     # Products of single precision may be rounded to 10 bits (TF32), which a GPU has units for.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return torch.device("cuda", torch.cuda.current_device())
+
+
+def count_loaders() -> int:
+    """Return how many processes should make batches: enough that a GPU need not wait for them."""
+    # On the CPU they would take the cores that train.
+    return min(MAX_LOADERS, available_processors() - 1) if has_gpu() else 0
 
 
 def autocast(device: "torch.device", precision: str) -> "torch.autocast":

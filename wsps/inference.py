@@ -50,9 +50,9 @@ from annotools.work_folder import (
     write_manifest,
 )
 from wsps.data import as_tensor, reduce_photo, resize_map
+from wsps.detections import Detections, GivenDetections, hash_detections, read_detections
 from wsps.device import autocast
 from wsps.memory import name_memory_remedy
-from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceLabels
 from wsps.networks.model import PanopticModel
 from wsps.recipe import MIN_TILE_SIDE, ImageSettings, PredictionSettings, Recipe
@@ -88,6 +88,7 @@ class PredictedImages:
 
     `num_images` are in the label set, `num_resumed` of them from an earlier run. `segments` and
     `images_with` count by category id, in the model's order, segments and images that have one.
+    `remarks` are about detections that were given.
     """
 
     categories: CategorySet
@@ -95,13 +96,18 @@ class PredictedImages:
     num_resumed: int
     segments: Mapping[int, int]
     images_with: Mapping[int, int]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Folder:
-    """What is read and written: of a dataset, from its root, to a folder, with overlays or not."""
+    """What is read and written: of a dataset, from its root, to a folder, with overlays or not.
+
+    `given` are detections in place of the detector's, None without a file of them.
+    """
 
     model: PanopticModel
+    given: GivenDetections | None
     dataset: Dataset
     root: Path
     out: Path
@@ -130,6 +136,7 @@ def predict_images(
     source: Source,
     out: Path,
     *,
+    detections: Path | None = None,
     changes: Sequence[str] = (),
     overlays: bool = False,
     overwrite: bool | None = None,
@@ -145,21 +152,25 @@ def predict_images(
         run: the folder of a trained model.
         source: of the photos.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
+        detections: a COCO results file with detections in the photos, as `read_detections` takes
+            it, which replace those of the run's detector; None lets it detect.
         changes: other settings than the run's, as `prediction.iterations=3`; of `images.max_side`
             and the table `prediction`.
         overlays: whether overlays are written too.
         overwrite: remove what such a run wrote to `out`; None where nobody can ask for it.
 
     Raises:
-        DatasetError: when the run or a photo cannot be read, the run has other categories than the
-            source, or the folder may not be written to.
+        DatasetError: when the run, the detections or a photo cannot be read, the run has other
+            categories than the source or no detector where no detections are given, or the folder
+            may not be written to.
         RecipeError: for an impossible change, or where memory is not enough.
         OSError: when a file cannot be written.
     """
     model, dataset = load_model(run), open_source(source)
     model = replace(model, recipe=change_recipe(model.recipe, changes))
+    given = _read_detections(run, model, dataset, detections)
     images = dataset.images[: source.max_images]
-    _check_apart(out, source, dataset)
+    _check_apart(out, source, dataset, detections)
     names = name_images(images, out)
     listed = list(zip(images, names, strict=True))
     # The order counts as well: a class index is a place in it.
@@ -174,23 +185,30 @@ def predict_images(
         "source": as_table(replace(source, max_images=None)),
         "images": digest([[image.image_id, name] for image, name in listed]),
     }
+    if detections is not None:
+        setup["detections"] = hash_detections(detections)
     planned = [LABELS_FILE]
     for name in names:
         # Overlays may be asked for in a later run, so that they are planned in any case.
         planned += [*label_files(name, with_maps=True)[:2], _overlay_file(name)]
     start_folder(out, WRITTEN_BY, setup, planned, overwrite=overwrite)
-    folder = _Folder(model=model, dataset=dataset, root=source.root, out=out, overlays=overlays)
+    folder = _Folder(
+        model=model, given=given, dataset=dataset, root=source.root, out=out, overlays=overlays
+    )
     threads = min(_MAX_THREADS, available_processors())
     with (
         closing(map_ahead(partial(_read, folder), listed, threads)) as items,
-        closing(map_ahead(partial(_write, folder), _predict_all(model, items), threads)) as written,
+        closing(
+            map_ahead(partial(_write, folder), _predict_all(folder, items), threads)
+        ) as written,
     ):
         done = list(track(written, "predicting", total=len(listed)))
     entries = [entry for entry, _ in done]
     write_label_set(out, model.categories, zip(images, entries, strict=True))
     finish_folder(out, WRITTEN_BY)
     write_manifest(out, WRITTEN_BY, ("annotools", "torch"), setup, {"images": len(images)})
-    return _count(model.categories, entries, num_resumed=sum(is_resumed for _, is_resumed in done))
+    found = _count(model.categories, entries, num_resumed=sum(is_old for _, is_old in done))
+    return found if given is None else replace(found, remarks=given.remarks)
 
 
 def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -221,8 +239,25 @@ def _changeable(recipe: Recipe) -> dict[str, Any]:
     return {name: as_table(getattr(recipe, name)) for name in ("images", "prediction")}
 
 
-def _check_apart(out: Path, source: Source, dataset: Dataset) -> None:
-    check_apart(out, source.root, dataset.source_files)
+def _read_detections(
+    run: Path, model: PanopticModel, dataset: Dataset, path: Path | None
+) -> GivenDetections | None:
+    """Return the detections of a file in a dataset's photos, None where the model detects."""
+    if path is None:
+        if model.detector is None:
+            raise DatasetError(
+                f"{run}: has no detector, because it was trained on given detections: give "
+                "--detections a file of detections in these photos"
+            )
+        return None
+    # Those of all images count here, so that a limit does not make a good file one of others.
+    threshold = model.recipe.instance.score_threshold
+    return read_detections(path, dataset.images, model.categories, threshold)
+
+
+def _check_apart(out: Path, source: Source, dataset: Dataset, detections: Path | None) -> None:
+    given = () if detections is None else (detections,)
+    check_apart(out, source.root, (*dataset.source_files, *given))
     # What is written there would be photos of the next run.
     is_folder = source.format_name == PHOTOS_ALONE and source.root.is_dir()
     if is_folder and out.resolve().is_relative_to(source.root.resolve()):
@@ -248,16 +283,19 @@ def _read(folder: _Folder, listed: tuple[Image, str]) -> _Item:
     return replace(item, photo=folder.dataset.read_photo(image))
 
 
-def _predict_all(model: PanopticModel, items: Iterable[_Item]) -> Iterator[_Item]:
+def _predict_all(folder: _Folder, items: Iterable[_Item]) -> Iterator[_Item]:
     """Yield the items, in order, with the predictions that were missing."""
+    model = folder.model
     most = BATCH_PIXELS if model.device.type == "cuda" else 0
     for batch in _in_batches(items, most):
         photos = [item.photo for item in batch if item.entry is None and item.photo is not None]
         if not photos:
             yield from batch
             continue
+        image_ids = [item.image.image_id for item in batch]
+        given = None if folder.given is None else [folder.given.of(i) for i in image_ids]
         with name_place(str(batch[0].image.path or batch[0].image.file_name)):
-            found = predict_batch(model, photos, [item.image.image_id for item in batch])
+            found = predict_batch(model, photos, image_ids, given)
         for item, prediction in zip(batch, found, strict=True):
             yield replace(item, prediction=prediction)
 
@@ -293,8 +331,7 @@ def _write(folder: _Folder, item: _Item) -> tuple[Entry, bool]:
         entry = write_label(out, name, item.image, label, item.prediction.scores)
     assert entry is not None
     if folder.overlays and item.photo is not None and label is not None:
-        categories, factor = folder.model.categories, readable_factor(item.image.width)
-        drawn = draw_label(item.photo, label, categories, ["segments"], factor=factor)
+        drawn = draw_overlay(item.photo, label, folder.model.categories)
         write_whole(out / _overlay_file(name), encode_jpeg(drawn))
     if item.prediction is not None:
         # The mark comes after the files: what a killed run left without one is made again.
@@ -318,24 +355,36 @@ def _count(categories: CategorySet, entries: Sequence[Entry], num_resumed: int) 
     )
 
 
-def predict(model: PanopticModel, photo: Photo, image_id: int | str) -> Prediction:
+def predict(
+    model: PanopticModel, photo: Photo, image_id: int | str, given: Detections | None = None
+) -> Prediction:
     """Predict the panoptic segmentation of one photo.
 
     Args:
         model: trained.
         photo: (H, W, 3) RGB of any size.
         image_id: that the prediction shall carry.
+        given: detections in the photo, as `predict_batch` takes them.
 
     Raises:
         RecipeError: where memory is not enough; it says what to lower.
     """
-    (prediction,) = predict_batch(model, [photo], [image_id])
+    (prediction,) = predict_batch(model, [photo], [image_id], None if given is None else [given])
     return prediction
+
+
+def draw_overlay(photo: Photo, label: FullLabel, categories: CategorySet) -> Photo:
+    """Return a photo with the segments of its label over it, enlarged until names can be read."""
+    factor = readable_factor(photo.shape[1])
+    return draw_label(photo, label, categories, ["segments"], factor=factor)
 
 
 @torch.no_grad()
 def predict_batch(
-    model: PanopticModel, photos: Sequence[Photo], image_ids: Sequence[int | str]
+    model: PanopticModel,
+    photos: Sequence[Photo],
+    image_ids: Sequence[int | str],
+    given: Sequence[Detections] | None = None,
 ) -> list[Prediction]:
     """Predict the panoptic segmentation of photos of one size, all at once.
 
@@ -346,6 +395,8 @@ def predict_batch(
         model: trained.
         photos: (H, W, 3) RGB, at least one.
         image_ids: that the predictions shall carry.
+        given: detections in each photo, above the score threshold, on the CPU; None lets the
+            model's detector find them, which it then has.
 
     Raises:
         RecipeError: where memory is not enough; it says what to lower.
@@ -353,7 +404,13 @@ def predict_batch(
     recipe = model.recipe
     reduced = [as_tensor(reduce_photo(photo, recipe.images.max_side)) for photo in photos]
     images = torch.stack(reduced).to(model.device)  # (B, 3, h, w)
-    semantic, detections = _see(model, images)
+    semantic = _see_classes(model, images)
+    if given is None:
+        detections = _detect(model, images)
+    else:
+        height, width = photos[0].shape[:2]
+        scale = images.shape[3] / width, images.shape[2] / height
+        detections = [_take_given(model, found, scale) for found in given]
     longer = max(images.shape[2:])
     sides = torch.tensor([longer] * len(photos), device=model.device)
     with name_memory_remedy(_reduce_photos(longer)):
@@ -383,11 +440,10 @@ def predict_batch(
     return predictions
 
 
-def _see(model: PanopticModel, images: Tensor) -> tuple[Tensor, list[Detections]]:
-    """Return (B, K, h, w) class probabilities, and detections, of (B, 3, h, w) images.
+def _see_classes(model: PanopticModel, images: Tensor) -> Tensor:
+    """Return (B, K, h, w) class probabilities of (B, 3, h, w) images.
 
-    The two convolutional networks run here and nowhere else in a prediction. The detector sees
-    whole images: a box that a tile cuts would stand beside the whole one.
+    The semantic network runs here and nowhere else in a prediction.
     """
     recipe, settings = model.recipe, model.recipe.prediction
     model.semantic.eval()
@@ -401,16 +457,31 @@ def _see(model: PanopticModel, images: Tensor) -> tuple[Tensor, list[Detections]
     remedy = _reduce_photos(longer)
     if side // 2 >= MIN_TILE_SIDE:
         remedy = f"set prediction.tile_side = {side // 2}, or {remedy.removeprefix('set ')}"
-    precision = autocast(model.device, recipe.descent.precision)
-    with name_memory_remedy(remedy), precision:
-        semantic = blend_tiles(
-            class_probabilities, images, settings.tile_side, settings.tile_overlap
-        )
-    with name_memory_remedy(_reduce_photos(longer)), precision:
-        detections = model.detector.detect(
+    with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
+        return blend_tiles(class_probabilities, images, settings.tile_side, settings.tile_overlap)
+
+
+def _detect(model: PanopticModel, images: Tensor) -> list[Detections]:
+    """Return the detections of the model's detector in (B, 3, h, w) images.
+
+    The detector runs here and nowhere else in a prediction. It sees whole images: a box that a tile
+    cuts would stand beside the whole one.
+    """
+    assert model.detector is not None
+    recipe, remedy = model.recipe, _reduce_photos(max(images.shape[2:]))
+    with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
+        return model.detector.detect(
             images, recipe.instance.score_threshold, recipe.instance.max_detections
         )
-    return semantic, detections
+
+
+def _take_given(
+    model: PanopticModel, given: Detections, scale_xy: tuple[float, float]
+) -> Detections:
+    """Return the best detections of a photo, on the model's device, as in the reduced photo."""
+    best = given.pick(slice(model.recipe.instance.max_detections))
+    boxes_xyxy = best.boxes_xyxy * torch.tensor(scale_xy * 2)
+    return replace(best, boxes_xyxy=boxes_xyxy).to(model.device)
 
 
 def _reduce_photos(longer: int) -> str:

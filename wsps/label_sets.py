@@ -27,7 +27,8 @@ from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo
 from annotools.weak_labels.weaken import weaken
 from annotools.work_folder import MANIFEST_FILE
-from wsps.data import Examples, TrainingExample, reduce_example
+from wsps.data import Examples, TrainingExample, keep_examples, reduce_example
+from wsps.detections import GivenDetections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +149,19 @@ def hash_label_set(folder: Path) -> dict[str, Any]:
     return {**hash_files(folder, [*files, *pngs]), "kinds": digest(list(label_set.kind_of.items()))}
 
 
-def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) -> list[Examples]:
+def read_examples(
+    label_set: LabelSet,
+    photos: Dataset,
+    max_side: int | None,
+    detections: GivenDetections | None = None,
+) -> list[Examples]:
     """Return the labels of a set with their photos, a group for each label kind.
 
     Args:
         label_set: the labels.
         photos: a dataset that has the photo of each label, by image id; gives the order.
         max_side: photos with a longer side are reduced to it.
+        detections: that were given; None for none.
 
     Raises:
         DatasetError: when a label has no photo, or one of another name or size.
@@ -170,9 +177,11 @@ def read_examples(label_set: LabelSet, photos: Dataset, max_side: int | None) ->
     for image in photos.images:
         if image.image_id in labels.image_of:
             groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
-    make = partial(_read_example, label_set, photos, max_side)
+    make = partial(_read_example, label_set, photos, max_side, detections)
     # Sorted, because a random number picks a group by its place.
-    return [Examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)]
+    return [
+        keep_examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)
+    ]
 
 
 def make_example(
@@ -205,7 +214,11 @@ def make_example(
 
 
 def _read_example(
-    label_set: LabelSet, photos: Dataset, max_side: int | None, image: Image
+    label_set: LabelSet,
+    photos: Dataset,
+    max_side: int | None,
+    detections: GivenDetections | None,
+    image: Image,
 ) -> TrainingExample:
     labels, categories = label_set.labels, label_set.categories
     label = labels.read_label(labels.image_of[image.image_id])
@@ -214,7 +227,10 @@ def _read_example(
     else:
         boxes = weaken(label, categories, "boxes", None).boxes
     photo = photos.read_photo(image)
-    return reduce_example(make_example(photo, label, boxes, categories), max_side)
+    example = make_example(photo, label, boxes, categories)
+    if detections is not None:
+        example = replace(example, detections=detections.of(image.image_id))
+    return reduce_example(example, max_side)
 
 
 def _read_joined(dataset_of: Mapping[int | str, Dataset], image: Image) -> FullLabel:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX
@@ -15,7 +16,8 @@ MEAN_COLOUR = (124, 116, 104)
 """ImageNet's, RGB of 0 to 255, which networks normalise to 0, as in their own padding."""
 
 _MIN_VISIBLE = 0.3
-"""A box is no training target for the detector where a view shows less than this share of it."""
+"""A box is no training target for the detector, and no detection, where a view shows less than this
+share of it."""
 
 _MIN_SIDE = 2
 """Pixels of a side of a box; a thinner strip would teach the detector to guess."""
@@ -35,8 +37,9 @@ def draw_view(
     scale = float(np.exp(rng.uniform(low, high)))
     seen_wh = max(1, round(width / scale)), max(1, round(height / scale))
     view = resize_example(_random_window(example, seen_wh, rng), settings.crop_size_wh)
-    sides = np.diff(view.boxes_xyxy.reshape(-1, 2, 2), axis=1)
-    view = _keep_boxes(view, np.asarray((sides >= _MIN_SIDE).all(axis=(1, 2))))
+    view = _keep_boxes(
+        view, _are_thick(view.boxes_xyxy), _are_thick(view.detections.boxes_xyxy.numpy())
+    )
     if rng.random() < 0.5:
         view = _flip(view)
     gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
@@ -51,19 +54,30 @@ def _random_window(
     # An image smaller than the window has negative room: it then lies anywhere in the padding.
     top = int(rng.integers(min(0, spare_y), max(0, spare_y) + 1))
     left = int(rng.integers(min(0, spare_x), max(0, spare_x) + 1))
-    shift = np.array([left, top] * 2, dtype=np.float32)
-    limits = np.array([width, height] * 2, dtype=np.float32)
-    boxes = np.clip(example.boxes_xyxy - shift, 0, limits)
-    # A box of which little is left would teach the detector to guess.
-    visible = _areas(boxes) / np.maximum(_areas(example.boxes_xyxy), 1)
+    found = example.detections
+    boxes, are_seen = _clip_boxes(example.boxes_xyxy, (left, top), size_wh)
+    found_boxes, are_found = _clip_boxes(found.boxes_xyxy.numpy(), (left, top), size_wh)
     window = replace(
         example,
         photo=_window(example.photo, top, left, height, width, fill=MEAN_COLOUR),
         classes=_window(example.classes, top, left, height, width, fill=IGNORE_INDEX),
         instances=_window(example.instances, top, left, height, width, fill=0),
         boxes_xyxy=boxes,
+        detections=replace(found, boxes_xyxy=torch.from_numpy(found_boxes)),
     )
-    return _keep_boxes(window, np.asarray(visible >= _MIN_VISIBLE))
+    return _keep_boxes(window, are_seen, are_found)
+
+
+def _clip_boxes(
+    boxes_xyxy: NDArray[np.float32], corner_xy: tuple[int, int], size_wh: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return boxes as a window has them, and whether enough of each is in it."""
+    shift = np.array(corner_xy * 2, dtype=np.float32)
+    limits = np.array(size_wh * 2, dtype=np.float32)
+    clipped = np.clip(boxes_xyxy - shift, 0, limits)
+    # A box of which little is left would teach the detector to guess.
+    visible = _areas(clipped) / np.maximum(_areas(boxes_xyxy), 1)
+    return clipped, np.asarray(visible >= _MIN_VISIBLE)
 
 
 def _window(
@@ -83,23 +97,42 @@ def _window(
     return window
 
 
-def _keep_boxes(example: TrainingExample, keep: NDArray[np.bool_]) -> TrainingExample:
+def _are_thick(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
+    sides = np.diff(boxes_xyxy.reshape(-1, 2, 2), axis=1)
+    return np.asarray((sides >= _MIN_SIDE).all(axis=(1, 2)))
+
+
+def _keep_boxes(
+    example: TrainingExample, boxes: NDArray[np.bool_], detections: NDArray[np.bool_]
+) -> TrainingExample:
+    """Return an example with those of its boxes and detections for which a truth is true."""
     return replace(
-        example, boxes_xyxy=example.boxes_xyxy[keep], box_classes=example.box_classes[keep]
+        example,
+        boxes_xyxy=example.boxes_xyxy[boxes],
+        box_classes=example.box_classes[boxes],
+        detections=example.detections.pick(torch.from_numpy(detections)),
     )
 
 
 def _flip(example: TrainingExample) -> TrainingExample:
     width = example.classes.shape[1]
-    boxes = example.boxes_xyxy.copy()
-    boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    found = example.detections
     return replace(
         example,
         photo=np.ascontiguousarray(example.photo[:, ::-1]),
         classes=np.ascontiguousarray(example.classes[:, ::-1]),
         instances=np.ascontiguousarray(example.instances[:, ::-1]),
-        boxes_xyxy=boxes,
+        boxes_xyxy=_flip_boxes(example.boxes_xyxy, width),
+        detections=replace(
+            found, boxes_xyxy=torch.from_numpy(_flip_boxes(found.boxes_xyxy.numpy(), width))
+        ),
     )
+
+
+def _flip_boxes(boxes_xyxy: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    flipped = boxes_xyxy.copy()
+    flipped[:, [0, 2]] = width - flipped[:, [2, 0]]
+    return flipped
 
 
 def _tint(photo: Photo, gain: NDArray[np.float64]) -> Photo:

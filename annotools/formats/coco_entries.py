@@ -207,13 +207,7 @@ def find_box(bbox: Any, size_wh: tuple[int, int]) -> BoxXYXY:
         DatasetError: without the place in the file, for anything else, a box without an area, or
             one outside of its image.
     """
-    # The comparison is false of not-a-number; larger whole numbers may not fit a float.
-    is_usable = isinstance(bbox, list) and all(
-        type(value) in (int, float) and abs(value) <= MAX_PIXELS for value in bbox
-    )
-    if not is_usable or len(bbox) != 4:
-        raise DatasetError("bbox is missing or not four numbers x, y, width, height: give them")
-    x, y, width, height = bbox
+    x, y, width, height = take_bbox(bbox)
     if width <= 0 or height <= 0:
         raise DatasetError("bbox has no area: give width and height above 0")
     (x0, x1), (y0, y1) = (
@@ -223,6 +217,22 @@ def find_box(bbox: Any, size_wh: tuple[int, int]) -> BoxXYXY:
     if x0 >= x1 or y0 >= y1:
         raise DatasetError("bbox has no pixel in its image: correct it")
     return x0, y0, x1, y1
+
+
+def take_bbox(bbox: Any) -> tuple[float, float, float, float]:
+    """Return an entry's `bbox`: x, y, width and height in pixels, with fractions or without.
+
+    Raises:
+        DatasetError: without the place in the file, when it is something else.
+    """
+    # The comparison is false of not-a-number; larger whole numbers may not fit a float.
+    is_usable = isinstance(bbox, list) and all(
+        type(value) in (int, float) and abs(value) <= MAX_PIXELS for value in bbox
+    )
+    if not is_usable or len(bbox) != 4:
+        raise DatasetError("bbox is missing or not four numbers x, y, width, height: give them")
+    x, y, width, height = bbox
+    return x, y, width, height
 
 
 def reaches_out(bbox: Sequence[float], size_wh: tuple[int, int]) -> bool:

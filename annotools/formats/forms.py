@@ -16,6 +16,9 @@ from annotools.formats.json_values import read_json
 Forms = Counter[str]
 """How often something was taken that has an unusual form, by what that is, in words."""
 
+OTHER_IDS = "image_id is text in one file and a number in the other"
+"""The form of an id that is matched with another file's."""
+
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
@@ -45,6 +48,7 @@ def read_coco(path: Path, forms: Forms) -> Any:
             _make_whole(entry, "image_id", forms, keep_text=True)
             _make_whole(entry, "category_id", forms)
             make_number(entry, "score", forms)
+            _straighten_box(entry, forms)
             entry["segmentation"] = _straighten_mask(entry.get("segmentation"), forms)
     return content
 
@@ -161,6 +165,10 @@ def _straighten_object(entry: dict[str, Any], forms: Forms) -> None:
         _make_whole(entry, "iscrowd", forms)
     if "segmentation" in entry:
         entry["segmentation"] = _straighten_mask(entry["segmentation"], forms)
+    _straighten_box(entry, forms)
+
+
+def _straighten_box(entry: dict[str, Any], forms: Forms) -> None:
     bbox = entry.get("bbox")
     if isinstance(bbox, list) and bbox and isinstance(bbox[0], str):
         entry["bbox"] = _make_numbers(bbox, "bbox", forms)

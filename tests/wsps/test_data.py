@@ -6,7 +6,7 @@ import torch
 
 from tests.wsps.rectangles import HEIGHT, WIDTH, example_with_rectangles
 from wsps.data import (
-    Examples,
+    Kept,
     TrainingExample,
     as_tensor,
     collate,
@@ -77,7 +77,8 @@ def test_examples_are_kept_while_there_is_room():
         return example_with_rectangles(number)
 
     example_bytes = HEIGHT * WIDTH * (3 + 1 + 4)
-    examples = Examples([lambda i=i: make(i) for i in range(3)], keep_bytes=2 * example_bytes)
+    makers = [lambda i=i: make(i) for i in range(3)]
+    examples = Kept(makers, lambda _: example_bytes, keep_bytes=2 * example_bytes)
     for _ in range(2):
         assert [len(example.box_classes) for example in examples] == [6, 6, 6]
     assert made == [0, 1, 2, 2]
@@ -91,7 +92,8 @@ def test_examples_are_made_ahead_up_to_the_room():
         return example_with_rectangles(number)
 
     example_bytes = HEIGHT * WIDTH * (3 + 1 + 4)
-    examples = Examples([lambda i=i: make(i) for i in range(9)], keep_bytes=2 * example_bytes)
+    makers = [lambda i=i: make(i) for i in range(9)]
+    examples = Kept(makers, lambda _: example_bytes, keep_bytes=2 * example_bytes)
     examples.keep(threads=1)
     # One that did not fit, and one that was on the way.
     assert made[:3] == [0, 1, 2]

@@ -10,8 +10,8 @@ from annotools.formats import read_dataset
 from annotools.formats.source import Source
 from annotools.scenes.world import SCENE_CATEGORIES
 from wsps.crf.lattice import build_lattice
+from wsps.detections import Detections
 from wsps.inference import predict, predict_images
-from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label

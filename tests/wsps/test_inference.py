@@ -11,8 +11,8 @@ from annotools.errors import RecipeError
 from annotools.label_maps import measure_segments
 from annotools.records import VOID, Photo
 from tests.builders import make_categories
+from wsps.detections import Detections
 from wsps.inference import Prediction, change_recipe, predict, predict_batch
-from wsps.networks.detector import Detections
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import ImageSettings, InstanceSettings, PredictionSettings, Recipe

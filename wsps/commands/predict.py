@@ -15,6 +15,7 @@ from annotools.commands.options import (
     Photos,
     check_answer,
     open_dataset,
+    tell,
     write_answer,
 )
 from annotools.commands.tables import console, count_of, table
@@ -50,6 +51,14 @@ def predict(
         str | None, typer.Option(help="The part of the dataset of --format; val if absent.")
     ] = None,
     photos: Photos = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="A COCO results file with detections in the photos, in place of those of the "
+            "run's own detector; needed where the run was trained with --detections.",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,6 +87,11 @@ def predict(
     manifest.json. Without --images and --format an image's id is the path of its photo below
     PHOTOS, without suffix. A run that was stopped goes on where it was when it is repeated.
 
+    Detections of a file are found by image id. Where ids are paths of photos, a number means the
+    photo of that name, 139 that of 000000000139.jpg. Each has category_id, of a thing that the run
+    knows, bbox (x, y, width, height in pixels of the photo) and score. As with the run's detector,
+    those above its instance.score_threshold count, and at most instance.max_detections of an image.
+
     Where memory is not enough, prediction.tile_side lets the semantic network see a photo in
     overlapping tiles, which leave no seam in a segment; images.max_side reduces the photo for all
     networks.
@@ -89,16 +103,25 @@ def predict(
     annotools predict RUN photos --images val/panoptic.json --out predictions
     annotools predict RUN world.toml --format scenes --split val --out predictions
     annotools predict RUN photos --set prediction.tile_side=512 --out predictions
+    annotools predict RUN photos --images val/panoptic.json --detections boxes-val.json
+      --out predictions
     """  # noqa: D301
     from wsps.inference import predict_images
 
-    check_answer(json_file, out, [run, root, images])
+    check_answer(json_file, out, [run, root, images, detections])
     source = _name_source(root, images, format_name, split, photos)
     source = _limit(source, max_images, allow_missing)
     open_dataset(source, {"--json": json_file})
     found = predict_images(
-        run, source, out, changes=changes or (), overlays=overlays, overwrite=overwrite
+        run,
+        source,
+        out,
+        detections=detections,
+        changes=changes or (),
+        overlays=overlays,
+        overwrite=overwrite,
     )
+    tell(found.remarks)
     _print(found, out, images)
     write_answer(json_file, _answer(found))
 

@@ -12,6 +12,7 @@ from annotools.commands.options import (
     check_answer,
     open_dataset,
     refuse_replacing,
+    tell,
     write_answer,
 )
 from annotools.commands.tables import console, count_of, number, table
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from annotools.formats.source import Source
+    from annotools.records import Dataset
+    from wsps.detections import GivenDetections
+    from wsps.training.board import Board
+
+SHOWN_PHOTOS = 4
+"""Of so many photos TensorBoard gets pictures of predictions."""
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -56,6 +63,14 @@ def train(
             "the same name keep what they learnt.",
         ),
     ] = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="A COCO results file with detections in the photos, from any detector: none is "
+            "trained then, and predict needs detections too.",
+        ),
+    ] = None,
     format_name: FormatIfAny = None,
     split: Annotated[
         str | None, typer.Option(help="The part of the dataset of --format; train if absent.")
@@ -83,6 +98,11 @@ def train(
     end. DIR gets a checkpoint for each stage and manifest.json. A run that was stopped goes on
     where it was when it is repeated.
 
+    Detections of a file are found by image id. Each has category_id, of a thing of the labels, bbox
+    (x, y, width, height in pixels of the photo) and score. Those above instance.score_threshold
+    count, and at most instance.max_detections of an image. Give those of a detector that did not
+    learn from these photos: it would be surer of them than of any others.
+
     [bold]Examples[/bold]
 
     \b
@@ -95,17 +115,24 @@ def train(
       --photos coco/train2017 --recipe resnet50 --out coco-run
     annotools train --labels voc --photos voc/JPEGImages --recipe resnet50
       --start-from coco-run --out voc-run
+    annotools train --labels pseudo --photos photos --detections boxes-train.json --out run
+    torchrun --nproc-per-node 4 --no-python annotools train --labels voc
+      --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
-    from wsps.device import choose_device
+    from annotools.formats.source import open_source
+    from wsps.detections import read_detections
+    from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
     from wsps.recipe_files import read_recipe
     from wsps.training.board import Board
+    from wsps.training.processes import is_main, join_processes
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
 
-    check_answer(json_file, out, [*labels, *photos, recipe, start_from])
+    check_answer(json_file, out, [*labels, *photos, recipe, start_from, detections])
     if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
         raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
+    join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe, changes or ())
     if source is not None:
@@ -113,8 +140,15 @@ def train(
     # Read before training as well as by it, because one wants to know before the first hour.
     label_set = read_label_sets(labels, photos if source is None else ())
     refuse_replacing({"--json": json_file}, label_set.labels)
-    screen, device = console(), choose_device().type
-    screen.print(_describe(label_set.images_by_kind, device), soft_wrap=True)
+    given = None
+    if detections is not None:
+        images, threshold = label_set.labels.images, settings.instance.score_threshold
+        given = read_detections(detections, images, label_set.categories, threshold)
+    device = choose_device().type
+    if is_main():
+        tell(() if given is None else given.remarks)
+        console().print(_describe(label_set.images_by_kind, device), soft_wrap=True)
+    board = Board(tensorboard) if tensorboard is not None and is_main() else None
     train_run(
         labels,
         source or photos,
@@ -122,12 +156,18 @@ def train(
         seed,
         out,
         start=start_from,
-        loaders=_count_loaders(device) if loaders is None else loaders,
-        board=None if tensorboard is None else Board(tensorboard),
+        detections=detections,
+        loaders=count_loaders() if loaders is None else loaders,
+        board=board,
     )
+    if not is_main():
+        return
+    if board is not None:
+        photos_of = label_set.labels if source is None else open_source(source)
+        _show_predictions(board, out, label_set.labels, photos_of, given)
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
-    _print_run(summary["stages"], out)
+    _print_run(summary["stages"], out, are_given=detections is not None)
     write_answer(json_file, {"run": str(out), "device": device, **summary})
 
 
@@ -144,12 +184,25 @@ def _name_source(photos: list[Path], format_name: str | None, split: str | None)
     return None
 
 
-def _count_loaders(device: str) -> int:
-    """Return how many processes make batches: enough that a GPU need not wait for them."""
-    import os
+def _show_predictions(
+    board: "Board",
+    run: Path,
+    labels: "Dataset",
+    photos: "Dataset",
+    given: "GivenDetections | None",
+) -> None:
+    """Write what the run sees in some of the photos that it learnt from."""
+    from wsps.inference import draw_overlay, predict
+    from wsps.training.train import load_model
 
-    # On the CPU they would take the cores that train.
-    return min(8, len(os.sched_getaffinity(0)) - 1) if device == "cuda" else 0
+    model = load_model(run)
+    shown = [image for image in photos.images if image.image_id in labels.image_of]
+    for image in shown[:SHOWN_PHOTOS]:
+        photo = photos.read_photo(image)
+        found = None if given is None else given.of(image.image_id)
+        label = predict(model, photo, image.image_id, found).label
+        picture = draw_overlay(photo, label, model.categories)
+        board.add_picture("predictions", str(image.image_id), 0, picture)
 
 
 def _describe(images: "Mapping[str, int]", device: str) -> str:
@@ -158,7 +211,7 @@ def _describe(images: "Mapping[str, int]", device: str) -> str:
     return f"Training on {count_of(sum(images.values()), 'image')} ({kinds}), on {where}."
 
 
-def _print_run(stages: "Mapping[str, Any]", out: Path) -> None:
+def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> None:
     """Print how each stage ended, where its checkpoint is, and how to predict."""
     rows = []
     for stage, end in stages.items():
@@ -167,6 +220,10 @@ def _print_run(stages: "Mapping[str, Any]", out: Path) -> None:
             rows.append((stage, path, f"{end['steps']:,}", number(end["loss"], digits=3)))
     screen = console()
     screen.print(table(("stage", "checkpoint", "steps", "last loss"), rows, left=2))
-    if len(rows) < len(stages):
-        screen.print("No image's label says what boxes there are: no detector was trained.")
-    screen.print(f"predict with it: annotools predict {out} PHOTOS --out DIR", soft_wrap=True)
+    if stages["instance"] is None:
+        untrained = "instance subnetwork" if are_given else "detector"
+        screen.print(f"No image's label says what boxes there are: no {untrained} was trained.")
+    needed = "--detections FILE.json " if are_given else ""
+    screen.print(
+        f"predict with it: annotools predict {out} PHOTOS {needed}--out DIR", soft_wrap=True
+    )

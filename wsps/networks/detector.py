@@ -3,7 +3,7 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.5 and 4.1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,27 +17,13 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
+from wsps.detections import Detections
 from wsps.networks.backbone import NORM_LAYERS, Backbone, build_backbone, conv_block
 from wsps.networks.image_input import IMAGE_INPUTS, ImageInput, Normalise
 from wsps.recipe import BackboneSettings
 
 _LARGEST_STRIDE = 32
 """Pixels a cell of the coarsest feature map of any backbone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Detections:
-    """Detections of one image, best first.
-
-    `boxes_xyxy` (D, 4) are in pixels, `class_indices` (D,) the dataset's, `scores` (D,) in [0, 1].
-    """
-
-    boxes_xyxy: Tensor
-    class_indices: Tensor
-    scores: Tensor
-
-    def __len__(self) -> int:
-        return len(self.scores)
 
 
 class Detector(nn.Module):

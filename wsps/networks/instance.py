@@ -19,7 +19,7 @@ from torch.nn import functional
 from annotools.categories import CategorySet
 from annotools.errors import name_place
 from wsps.crf.mean_field import build_kernels, infer_labels
-from wsps.networks.detector import Detections
+from wsps.detections import Detections
 from wsps.recipe import PHOTO_SIDE, InstanceSettings
 
 EPSILON = 1e-6

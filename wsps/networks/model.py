@@ -18,20 +18,35 @@ from wsps.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class PanopticModel:
-    """The three networks, on one device, with the recipe and categories that they belong to."""
+    """The three networks, on one device, with the recipe and categories that they belong to.
+
+    Without a detector, detections are given with the photos.
+    """
 
     recipe: Recipe
     categories: CategorySet
     semantic: PSPNet
-    detector: Detector
+    detector: Detector | None
     instance: InstanceSubnetwork
     device: torch.device
 
 
 def build_model(
-    recipe: Recipe, categories: CategorySet, seed: int, device: torch.device
+    recipe: Recipe,
+    categories: CategorySet,
+    seed: int,
+    device: torch.device,
+    *,
+    has_detector: bool = True,
 ) -> PanopticModel:
     """Return the model that training begins with; its random weights come from the seed.
+
+    Args:
+        recipe: of the networks.
+        categories: that they tell apart.
+        seed: of the weights.
+        device: where the networks shall be.
+        has_detector: false where detections are given.
 
     Raises:
         RecipeError: for a backbone that does not exist, or has no place for what the recipe asks
@@ -40,11 +55,15 @@ def build_model(
     # Modules draw their weights from torch's global generator, in the order of building, and on the
     # CPU, so that a GPU begins with the same ones.
     torch.manual_seed(stream_seed(seed, "weights"))
+    semantic = build_segmenter(recipe, len(categories)).to(device)
+    detector = None
+    if has_detector:
+        detector = Detector(recipe.backbone, categories.thing_indices).to(device)
     return PanopticModel(
         recipe=recipe,
         categories=categories,
-        semantic=build_segmenter(recipe, len(categories)).to(device),
-        detector=Detector(recipe.backbone, categories.thing_indices).to(device),
+        semantic=semantic,
+        detector=detector,
         instance=InstanceSubnetwork(categories, recipe.instance).to(device),
         device=device,
     )

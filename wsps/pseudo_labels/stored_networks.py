@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from annotools.files import digest
 from annotools.formats.source import photo_stamp
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.device import autocast, choose_device
+from wsps.device import autocast, choose_device, count_loaders
 from wsps.recipe import Recipe, without_weights
 from wsps.training.checkpoints import (
     NETWORK_FILE,
@@ -62,15 +62,12 @@ def store_classifier(
     """
 
     def train(stored: StoredNetwork) -> "nn.Module":
-        from wsps.pseudo_labels.tags import TaggedPhotos, train_classifier
+        from wsps.pseudo_labels.tags import tagged_photos, train_classifier
         from wsps.training.loop import Running
 
-        weak_of = {weak.image_id: weak for _, weak in tagged}
-        photos = TaggedPhotos(dataset, [image for image, _ in tagged], weak_of)
-        device = choose_device()
-        return train_classifier(
-            photos, dataset.categories, recipe, seed, device, Running(stored=stored)
-        )
+        photos, categories = tagged_photos(dataset, tagged), dataset.categories
+        running = Running(stored=stored, loaders=count_loaders())
+        return train_classifier(photos, categories, recipe, seed, choose_device(), running)
 
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
     # Photos and tags are part of the key: once one has changed, an older network is not taken.
@@ -115,7 +112,8 @@ def store_segmenter(
         if before is not None:
             load_weights(before.path, network)
         groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)
-        train_semantic(network, groups, recipe, seed, round_number, Running(stored=stored))
+        running = Running(stored=stored, loaders=count_loaders())
+        train_semantic(network, groups, recipe, seed, round_number, running)
         return network
 
     used = [getattr(recipe, name) for name in SEGMENTER_TABLES]

@@ -3,8 +3,9 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.data import as_tensor, reduction
+from wsps.data import Kept, as_tensor, reduction
 from wsps.device import autocast
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
@@ -33,41 +34,18 @@ class TaggedPhoto:
     weak: WeakLabel
 
 
-class TaggedPhotos(Sequence[TaggedPhoto]):
-    """Tagged photos that are read when asked for, the first ones kept while they fit in memory.
+def tagged_photos(dataset: Dataset, tagged: Sequence[tuple[Image, WeakLabel]]) -> Kept[TaggedPhoto]:
+    """Return photos with their tags, read when asked for and kept while they fit in memory.
 
     Args:
         dataset: of the images.
-        images: in order.
-        weak_of: the weak label, with crops, of each by image id.
-        keep_bytes: how much may be kept.
+        tagged: images with their weak labels, which have crops.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        images: Sequence[Image],
-        weak_of: Mapping[int | str, WeakLabel],
-        keep_bytes: int = 2**30,
-    ) -> None:
-        self._dataset = dataset
-        self._images = images
-        self._weak_of = weak_of
-        self._kept: dict[int, Photo] = {}
-        self._room = keep_bytes
+    def read(image: Image, weak: WeakLabel) -> TaggedPhoto:
+        return TaggedPhoto(photo=dataset.read_photo(image), weak=weak)
 
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> TaggedPhoto:  # type: ignore[override]
-        image = self._images[index]
-        photo = self._kept.get(index)
-        if photo is None:
-            photo = self._dataset.read_photo(image)
-            if photo.nbytes <= self._room:
-                self._kept[index] = photo
-                self._room -= photo.nbytes
-        return TaggedPhoto(photo=photo, weak=self._weak_of[image.image_id])
+    return Kept([partial(read, *pair) for pair in tagged], lambda one: one.photo.nbytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +119,11 @@ class TaggedBatches:
             for column in range(3)
         )
         return TaggedBatch(names=tuple(names), crops=crops_of, present=present_of, asked=asked_of)
+
+    def keep(self, threads: int) -> None:
+        """Read ahead the photos that fit in memory."""
+        if isinstance(self.photos, Kept):
+            self.photos.keep(threads)
 
 
 def train_classifier(

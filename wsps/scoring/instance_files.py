@@ -1,6 +1,6 @@
 """Read COCO files of masks for scoring: each mask as its file has it, overlaps included."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +20,16 @@ from annotools.formats.coco_instances import (
     read_instance_categories,
 )
 from annotools.formats.coco_masks import find_pixels
-from annotools.formats.forms import Forms, make_number, read_coco, same_ids
+from annotools.formats.coco_results import Listed, group_objects
+from annotools.formats.forms import Forms, make_number, read_coco
 from annotools.formats.instances import give_labels
-from annotools.formats.json_values import entries, take
+from annotools.formats.json_values import entries
 from annotools.formats.photos import read_photo
 from annotools.formats.without_masks import no_label
 from annotools.records import Dataset, Image
 from wsps.evaluation.coco_matching import PredictedMask, RunLengths, TrueMask
 from wsps.evaluation.image_scores import ScoredMask
-from wsps.scoring.remarks import OTHER_IDS, file_remarks
-
-Listed = tuple[str, dict[str, Any]]
-"""An object of a list in a file, after its place for messages."""
+from wsps.scoring.remarks import file_remarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,9 @@ def read_truth(path: Path) -> InstanceTruth:
     return InstanceTruth(
         categories=categories,
         images=images,
-        annotations_of=_group(path, content, "annotations", images, categories, "this file", forms),
+        annotations_of=group_objects(
+            path, content, "annotations", images, categories, "this file", forms
+        ),
         remarks=file_remarks(path, forms),
     )
 
@@ -99,25 +99,6 @@ def read_disjoint_truth(path: Path) -> Dataset:
         remarks=file_remarks(path, forms),
     )
     return give_labels(dataset, instances)
-
-
-def read_results(
-    path: Path, images: Sequence[Image], categories: CategorySet, forms: Forms
-) -> Mapping[int | str, Sequence[Listed]]:
-    """Return the results of each image by its id, in the file's order.
-
-    Args:
-        path: a JSON list of objects with `image_id`, `category_id`, `segmentation` and `score`.
-        images: of the truth.
-        categories: of the truth.
-        forms: counts what had another form.
-
-    Raises:
-        DatasetError: when the file is missing, or a result has an unknown image or category.
-    """
-    # The file is a bare list; as a value of an object, `entries` can name the place of each result.
-    content = {"results": read_coco(path, forms)}
-    return _group(path, content, "results", images, categories, "the truth", forms)
 
 
 def true_mask(annotation: Listed, image: Image, categories: CategorySet) -> TrueMask:
@@ -181,45 +162,6 @@ def _read_images(path: Path, content: Any) -> tuple[Image, ...]:
     if not images:
         raise DatasetError(f"{path}: images is empty: give the truth of some images")
     return in_order(images.values())
-
-
-def _group(
-    path: Path,
-    content: Any,
-    key: str,
-    images: Sequence[Image],
-    categories: CategorySet,
-    known: str,
-    forms: Forms,
-) -> defaultdict[int | str, list[Listed]]:
-    """Return the objects of a list by the image that they are of.
-
-    Args:
-        path: of the file, for messages.
-        content: of the file.
-        key: of the list.
-        images: that the objects may be of.
-        categories: whose things the objects may be of.
-        known: where these images and categories are listed, for messages.
-        forms: counts what had another form.
-
-    Raises:
-        DatasetError: when the list is missing, or an image or category is unknown.
-    """
-    id_of = same_ids(image.image_id for image in images)
-    thing_ids = {c.category_id for c in categories.categories if c.is_thing}
-    of_image: defaultdict[int | str, list[Listed]] = defaultdict(list)
-    for place, entry in entries(path, content, key):
-        given = take_image_id(place, entry, "image_id")
-        category_id = take(place, entry, "category_id", int)
-        if given not in id_of:
-            raise DatasetError(f"{place}: image_id {given!r} is not in {known}: drop it")
-        if category_id not in thing_ids:
-            raise DatasetError(f"{place}: category_id {category_id} is not in {known}: drop it")
-        if id_of[given] != given:
-            forms[OTHER_IDS] += 1
-        of_image[id_of[given]].append((place, entry))
-    return of_image
 
 
 def _find_pixels(place: str, entry: dict[str, Any], image: Image) -> NDArray[np.int64]:

@@ -9,16 +9,15 @@ from pathlib import Path
 from pycocotools import mask as coco_mask
 
 from annotools.categories import CategorySet
+from annotools.formats.coco_results import Listed, read_results
 from annotools.formats.forms import Forms
 from annotools.records import Image
 from wsps.evaluation.coco_matching import match_masks
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, score_masks
 from wsps.scoring.evaluate import score_images
 from wsps.scoring.instance_files import (
-    Listed,
     predicted_mask,
     read_disjoint_truth,
-    read_results,
     read_truth,
     scored_mask,
     true_mask,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_panoptic import PanopticEntry, read_categories, read_entries
-from annotools.formats.forms import Forms, make_number, read_coco, same_ids
+from annotools.formats.forms import OTHER_IDS, Forms, make_number, read_coco, same_ids
 from annotools.formats.json_values import entries
 from annotools.formats.panoptic_png import decode_segment_map
 from annotools.formats.pictures import decode_map, read_png_chunks
@@ -25,7 +25,7 @@ from annotools.label_maps import Runs, find_runs, measure_runs
 from annotools.records import Segment
 from wsps.evaluation.image_scores import KEYS
 from wsps.evaluation.overlaps import RunLabel
-from wsps.scoring.remarks import OTHER_IDS, file_remarks
+from wsps.scoring.remarks import file_remarks
 
 _SEMANTIC_FOLDER = "semantic"
 

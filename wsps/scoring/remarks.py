@@ -4,9 +4,6 @@ from pathlib import Path
 
 from annotools.formats.forms import Forms, form_remarks
 
-OTHER_IDS = "image_id is text in one file and a number in the other"
-"""The form of an id that is matched with the truth's."""
-
 
 def file_remarks(path: Path, forms: Forms) -> tuple[str, ...]:
     """Return `form_remarks` with the whole path, as truth and prediction often share a name."""

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from annotools.errors import AnnotationError, RecipeError
 from annotools.random_streams import stream
-from wsps.data import Batch, TrainingExample, collate
+from wsps.data import Batch, Kept, TrainingExample, collate
 from wsps.recipe import ViewSettings
 from wsps.views import draw_view
 
@@ -62,6 +62,10 @@ class Batches(Protocol[Item_co]):
 
     def __getitem__(self, step: int) -> Item_co: ...
 
+    def keep(self, threads: int) -> None:
+        """Read ahead what fits in memory."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewBatches:
@@ -85,6 +89,12 @@ class ViewBatches:
             rng = stream(self.seed, "augment", self.stage, step, place)
             examples.append(draw_view(self.groups[group][index], self.views, rng))
         return collate(examples)
+
+    def keep(self, threads: int) -> None:
+        """Read ahead the examples that fit in memory."""
+        for group in self.groups:
+            if isinstance(group, Kept):
+                group.keep(threads)
 
 
 def draw(sizes: tuple[int, ...], seed: int, stage: str, number: int) -> tuple[int, int]:
@@ -116,6 +126,8 @@ def load_batches(
         for step in steps:
             yield _moved(batches[step], device)
         return
+    # Forked, loaders share what this process has read.
+    batches.keep(loaders)
     loader = DataLoader(
         _Guarded(batches),
         batch_size=None,
@@ -123,7 +135,6 @@ def load_batches(
         num_workers=min(loaders, len(steps)),
         prefetch_factor=PREFETCHED,
         pin_memory=device.type == "cuda",
-        # Forked, loaders share what this process has decoded already.
         multiprocessing_context="fork",
         worker_init_fn=_begin_loading,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from annotools.errors import DatasetError
 from annotools.files import write_whole
 from wsps.device import choose_device
+from wsps.training.processes import is_main, wait_for_all
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,13 +45,16 @@ class StoredNetwork:
         Raises:
             OSError: when the file cannot be written; the one before is still there then.
         """
-        _write(self.path, self.key, state, progress)
+        if is_main():
+            _write(self.path, self.key, state, progress)
 
 
 def store_weights(
     path: Path, key: str, train: "Callable[[StoredNetwork], nn.Module]"
 ) -> StoredNetwork:
     """Train a network and write it to a file, unless the file has it already.
+
+    Of processes that train together the first one writes, and the others wait for it.
 
     Args:
         path: of the file.
@@ -64,7 +68,10 @@ def store_weights(
     found = _read(path)
     if found is not None and found["key"] == key and found["progress"] is None:
         return stored
-    _write(path, key, train(stored).state_dict(), None)
+    state = train(stored).state_dict()
+    if is_main():
+        _write(path, key, state, None)
+    wait_for_all()
     return stored
 
 

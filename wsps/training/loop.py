@@ -21,11 +21,10 @@ from wsps.recipe import DescentSettings, StageSettings
 from wsps.training.batches import Batches, Item, load_batches
 from wsps.training.board import Board
 from wsps.training.checkpoints import StoredNetwork
-from wsps.training.course import Course
+from wsps.training.course import Course, Watch
 from wsps.training.processes import (
     agree,
     average_gradients,
-    average_statistics,
     count_processes,
     mean_over_processes,
 )
@@ -66,7 +65,7 @@ def descend(
     name: str,
     *,
     groups: Sequence[ParameterGroup] | None = None,
-    watch: Callable[[], Tensor] | None = None,
+    watch: Watch | None = None,
     running: Running | None = None,
 ) -> Course:
     """Minimise a loss for a stage's steps; go on where the stage's file says that it was.
@@ -80,7 +79,7 @@ def descend(
         name: of the stage, for the progress bar and messages.
         groups: parameters with learning rates and weight decays of their own; None for all of the
             network's with the stage's.
-        watch: what to note at each step: (W,).
+        watch: what to note at each step.
         running: what changes no result.
 
     Raises:
@@ -109,11 +108,11 @@ def descend(
             # What networks draw at random, such as a detector's proposals, hangs on the step alone.
             torch.manual_seed(stream_seed(batches.seed, "step", batches.stage, step))
             if watch is not None:
-                notes.watched.append(watch())
+                notes.watched.append(watch.read())
             with name_memory_remedy(remedy):
                 with autocast(device, descent.precision):
                     loss = loss_of(batch)
-                notes.pending.append(_descend_once(optimizer, loss))
+                notes.pending.append(descend_once(optimizer, loss))
             is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == stage.steps
             is_due, is_stopped = time.perf_counter() - saved_at > SAVE_SECONDS, is_interrupted()
             # Processes that train together decide together, and seldom.
@@ -124,7 +123,7 @@ def descend(
             # At these steps alone, whenever the stage is saved: a run that goes on is no other.
             if is_at_check:
                 _note_convergence(notes, stage, step)
-                _show(running.board, batches.stage, stage, notes)
+                _show(running.board, batches.stage, stage, watch, notes)
             if is_due or is_stopped:
                 _save(network, optimizer, running.stored, notes)
                 saved_at = time.perf_counter()
@@ -133,9 +132,8 @@ def descend(
                     f"stopped at step {step + 1} of {stage.steps} of {name}: what is done is kept; "
                     "repeat the command to go on"
                 )
-    average_statistics(network)
     if watch is not None:
-        notes.watched.append(watch())
+        notes.watched.append(watch.read())
     rates = [
         stage.learning_rate * rate(stage.schedule, step, stage.steps, notes.converged_at)
         for step in range(stage.steps)
@@ -143,6 +141,7 @@ def descend(
     return Course(
         losses=tuple(notes.losses),
         rates=tuple(rates),
+        names=() if watch is None else watch.names,
         watched=torch.stack(notes.watched).cpu() if notes.watched else torch.zeros(0, 0),
         seconds=time.perf_counter() - began,
         waiting=notes.waiting,
@@ -198,7 +197,7 @@ def _smaller(batch_size: int) -> str:
     return "reduce views.crop_size_wh by a quarter, or images.max_side"
 
 
-def _descend_once(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+def descend_once(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     """Take a step down a loss; return (2,) the loss and the norm of its gradient."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad()
@@ -217,7 +216,6 @@ def _save(
 ) -> None:
     if stored is None:
         return
-    average_statistics(network)
     progress = {
         "optimizer": optimizer.state_dict(),
         "losses": notes.losses,
@@ -233,7 +231,9 @@ def _note_convergence(notes: _Notes, stage: StageSettings, step: int) -> None:
         notes.converged_at = step + 1
 
 
-def _show(board: Board | None, name: str, stage: StageSettings, notes: _Notes) -> None:
+def _show(
+    board: Board | None, name: str, stage: StageSettings, watch: Watch | None, notes: _Notes
+) -> None:
     """Write what is new of losses, rates, watched values and the seconds spent waiting."""
     if board is None:
         return
@@ -245,9 +245,9 @@ def _show(board: Board | None, name: str, stage: StageSettings, notes: _Notes) -
             for step in steps
         ],
     }
-    if notes.watched:
+    if watch is not None:
         columns = torch.stack(notes.watched[first:]).T.tolist()
-        values |= {f"watched {number}": column for number, column in enumerate(columns)}
+        values |= dict(zip(watch.names, columns, strict=True))
     board.add_steps(name, first, values)
     board.add_steps(name, steps.stop - 1, {"seconds of waiting": [notes.waiting]})
     notes.shown = len(notes.losses)

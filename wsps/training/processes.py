@@ -1,16 +1,17 @@
 """Several processes under `torchrun` train one network, each on its share of every batch.
 
-A process alone is one of one: then nothing here does anything. Batch-normalisation statistics that
-are trained are those of a process's own images, and are averaged when a network is stored.
+A process alone is one of one: then nothing here does anything. Torch is loaded by the functions
+that need it.
 """
 
 import os
 from collections.abc import Iterable, Sequence
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from annotools.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def count_processes() -> int:
@@ -20,7 +21,7 @@ def count_processes() -> int:
 
 def is_main() -> bool:
     """Return whether this process is the one that writes files and talks."""
-    return os.environ.get("RANK", "0") == "0"
+    return _rank() == 0
 
 
 def join_processes() -> None:
@@ -37,7 +38,17 @@ def join_processes() -> None:
         raise RecipeError(
             "several processes need Accelerate: pip install 'annotools[parallel]'"
         ) from error
+    import torch
+
     PartialState(cpu=not torch.cuda.is_available())
+
+
+def wait_for_all() -> None:
+    """Return when all processes are here."""
+    if count_processes() > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
 
 
 def own_places(batch_size: int) -> range:
@@ -49,67 +60,59 @@ def own_places(batch_size: int) -> range:
     count = count_processes()
     if batch_size % count:
         raise RecipeError(
-            f"descent.batch_size {batch_size} is not a multiple of the {count} processes: change it"
+            f"descent.batch_size = {batch_size}: {count} processes cannot share it equally: set "
+            f"{count * -(-batch_size // count)}"
         )
     share = batch_size // count
-    first = int(os.environ.get("RANK", "0")) * share
-    return range(first, first + share)
+    return range(_rank() * share, (_rank() + 1) * share)
 
 
-def mean_over_processes(values: Tensor) -> Tensor:
+def mean_over_processes(values: "Tensor") -> "Tensor":
     """Return the mean of a tensor over the processes; no gradient flows through it."""
     if count_processes() == 1:
         return values
     from accelerate.utils import reduce
 
-    mean: Tensor = reduce(values.detach().to(torch.float32), reduction="mean")
+    mean: Tensor = reduce(values.detach().float(), reduction="mean")
     return mean
+
+
+def sum_with_gradient(values: "Tensor") -> "Tensor":
+    """Return the sum of a tensor over the processes; the gradient of each flows to all."""
+    from torch.distributed.nn import functional
+
+    total: Tensor = functional.all_reduce(values)  # type: ignore[no-untyped-call]
+    return total
 
 
 def agree(flags: Sequence[bool]) -> list[bool]:
     """Return which flags any process has raised."""
     if count_processes() == 1:
         return list(flags)
+    import torch
     from accelerate import PartialState
 
     told = torch.tensor([float(flag) for flag in flags], device=PartialState().device)
     return [share > 0 for share in mean_over_processes(told).tolist()]
 
 
-def wait_for_all() -> None:
-    """Return when all processes are here."""
-    if count_processes() > 1:
-        from accelerate import PartialState
-
-        PartialState().wait_for_everyone()
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+def average_gradients(parameters: "Iterable[nn.Parameter]") -> None:
     """Replace gradients by their mean over the processes, all in one message."""
     if count_processes() == 1:
         return
+    import torch
+
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    # A process whose images have nothing to learn from has no gradient, and still takes part.
-    own = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    _spread(own, [parameter.shape for parameter in trained])
-    for parameter, gradient in zip(trained, own, strict=True):
-        parameter.grad = gradient
+    for parameter in trained:
+        # A process whose images have nothing to learn from has no gradient, and still takes part.
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+    mean = mean_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, part in zip(gradients, torch.split(mean, sizes), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
-@torch.no_grad()
-def average_statistics(network: nn.Module) -> None:
-    """Replace what a network counts, such as running means, by its mean over the processes."""
-    if count_processes() == 1:
-        return
-    counted = [values for values in network.buffers() if values.is_floating_point()]
-    _spread(counted, [values.shape for values in counted])
-
-
-def _spread(tensors: Sequence[Tensor], shapes: Sequence[torch.Size]) -> None:
-    """Overwrite tensors by their means over the processes."""
-    if not tensors:
-        return
-    mean = mean_over_processes(torch.cat([values.flatten() for values in tensors]))
-    parts = torch.split(mean, [shape.numel() for shape in shapes])
-    for values, part in zip(tensors, parts, strict=True):
-        values.copy_(part.view_as(values))
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))

@@ -14,7 +14,7 @@ from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import Recipe
 from wsps.training.batches import Groups, ViewBatches
-from wsps.training.course import Course
+from wsps.training.course import Course, Watch
 from wsps.training.loop import ParameterGroup, Running, descend
 from wsps.training.losses import instance_loss, semantic_loss
 from wsps.training.processes import own_places
@@ -71,14 +71,16 @@ def train_detector(
     batches: ViewBatches,
     running: Running | None = None,
 ) -> Course:
-    """Train the detector on boxes."""
-    model.detector.train()
+    """Train the detector, which the model has, on boxes."""
+    detector = model.detector
+    assert detector is not None
+    detector.train()
 
     def loss_of(batch: Batch) -> Tensor:
-        return model.detector.loss(batch.images, batch.boxes, batch.box_classes)
+        return detector.loss(batch.images, batch.boxes, batch.box_classes)
 
     return descend(
-        model.detector,
+        detector,
         batches,
         loss_of,
         model.recipe.descent,
@@ -95,17 +97,22 @@ def train_instance(
 ) -> Course:
     """Fine-tune semantic network and instance subnetwork end to end, or the latter alone.
 
-    The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1). The
-    subnetwork's own weights are watched.
+    The detector is fixed, and so are the batch-normalisation statistics (sec. 4.1). Without a
+    detector the batches have the detections, above the score threshold. The subnetwork's own
+    weights are watched.
     """
     settings = model.recipe.instance
     model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
 
     def loss_of(batch: Batch) -> Tensor:
         semantic = model.semantic(batch.images).float().softmax(dim=1)
-        detected = model.detector.detect(
-            batch.images, settings.score_threshold, settings.max_detections
-        )
+        if model.detector is None:
+            best = slice(settings.max_detections)
+            detected = [found.pick(best) for found in batch.detections]
+        else:
+            detected = model.detector.detect(
+                batch.images, settings.score_threshold, settings.max_detections
+            )
         marginals = model.instance(
             semantic, batch.images, batch.photo_sides, detected, settings.iterations
         )
@@ -117,6 +124,8 @@ def train_instance(
         # Decay would pull the weights to an arbitrary value: that of a softplus at 0.
         "weight_decay": 0.0,
     }
+    names = tuple(name for name, _ in model.instance.named_parameters())
+    watch = Watch(names=names, read=model.instance.weights)
     semantics: ParameterGroup = {"params": list(model.semantic.parameters())}
     return descend(
         end_to_end(model),
@@ -126,7 +135,7 @@ def train_instance(
         settings,
         "instance",
         groups=[semantics, own] if settings.end_to_end else [own],
-        watch=model.instance.weights,
+        watch=watch,
         running=running,
     )
 

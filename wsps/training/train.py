@@ -6,6 +6,8 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,14 @@ from annotools.work_folder import (
     start_folder,
     write_manifest,
 )
+from wsps.data import Examples
+from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
+from wsps.networks.batch_norm import share_statistics
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import Recipe, without_weights
+from wsps.training.batches import Groups
 from wsps.training.board import Board
 from wsps.training.checkpoints import (
     NETWORK_FILE,
@@ -40,6 +46,7 @@ from wsps.training.checkpoints import (
 )
 from wsps.training.course import Course, write_course
 from wsps.training.loop import Running
+from wsps.training.processes import is_main, join_processes, wait_for_all
 from wsps.training.stages import (
     end_to_end,
     train_detector,
@@ -53,6 +60,9 @@ WRITTEN_BY = "annotools train"
 
 STAGES = ("semantic", "detector", "instance")
 
+GIVEN = "detections"
+"""What the manifest of a run has that was trained on given detections, and has no detector."""
+
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
@@ -65,6 +75,7 @@ def train(
     out: Path,
     *,
     start: Path | None = None,
+    detections: Path | None = None,
     loaders: int = 0,
     board: Board | None = None,
 ) -> None:
@@ -81,6 +92,8 @@ def train(
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
         start: a finished run whose networks are trained further, as `take_over` takes them.
+        detections: a COCO results file with detections in the photos, as `read_detections` takes
+            it: no detector is trained then, and whoever predicts gives detections too.
         loaders: processes that make batches; they change no result.
         board: shows the training; None for none.
 
@@ -91,77 +104,143 @@ def train(
             from, or training diverges.
         OSError: when a file cannot be written.
     """
+    join_processes()
     label_set = read_label_sets(labels, () if isinstance(photos, Source) else photos)
     if not label_set.labels.images:
         raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
-    model = build_model(recipe, label_set.categories, seed, choose_device())
-    setup = name_run(labels, label_set, recipe, seed, start)
+    model = build_model(
+        recipe, label_set.categories, seed, choose_device(), has_detector=detections is None
+    )
+    networks = (model.semantic, model.detector)
+    share_statistics(*(network for network in networks if network is not None))
+    setup = name_run(labels, label_set, recipe, seed, start, detections)
     began = None if start is None else _start_from(model, start)
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
-    groups = read_examples(label_set, photo_set, recipe.images.max_side)
+    given = _read_detections(detections, label_set, recipe)
+    groups = read_examples(label_set, photo_set, recipe.images.max_side, given)
     files = [f"{stage}.{suffix}" for stage in STAGES for suffix in ("pt", "csv")]
-    start_folder(out, WRITTEN_BY, setup, files)
-    key = digest(setup)
+    if is_main():
+        start_folder(out, WRITTEN_BY, setup, files)
+    wait_for_all()
+    number, network = _round_of(labels)
+    training = _Training(
+        model=model,
+        groups=groups,
+        seed=seed,
+        out=out,
+        key=digest(setup),
+        round_number=number,
+        network=network if start is None else None,
+        has_detector=began is not None and "detector" in began["taken"],
+        loaders=loaders,
+        board=board,
+    )
+    _train_stages(training)
+    if is_main():
+        # How the model predicts is no part of what it learnt: it may change without a new training.
+        found = {
+            "prediction": as_table(recipe.prediction),
+            "images": label_set.images_by_kind,
+            "began": began,
+            "stages": {stage: read_done(out, stage, training.key) for stage in STAGES},
+        }
+        finish_folder(out, WRITTEN_BY)
+        write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
+    wait_for_all()
 
-    def running(stored: StoredNetwork) -> Running:
-        return Running(stored=stored, loaders=loaders, board=board)
 
-    def semantic(stored: StoredNetwork) -> nn.Module:
-        number, network = _round_of(labels)
-        if network is not None and start is None:
-            load_weights(network, model.semantic)
-        course = train_semantic(model.semantic, groups, recipe, seed, number, running(stored))
-        _note_course(out, "semantic", key, course)
-        return model.semantic
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """What the stages of a run share.
 
-    def detector(stored: StoredNetwork) -> nn.Module:
-        # Learning to detect from nothing takes many more steps than a small study has.
-        if began is None or "detector" not in began["taken"]:
-            model.detector.start_from(model.semantic.trunk.backbone)
-        batches = view_batches(boxed, recipe, seed, "detector")
-        _note_course(out, "detector", key, train_detector(model, batches, running(stored)))
-        return model.detector
+    `network` is the file of the semantic network that the labels' round goes on with, None for
+    none; `has_detector` says that the detector goes on from another run. `key` names the setup.
+    """
 
-    def instance(stored: StoredNetwork) -> nn.Module:
-        batches = view_batches(boxed, recipe, seed, "instance")
-        course = train_instance(model, batches, running(stored))
-        names = [name for name, _ in model.instance.named_parameters()]
-        _note_course(out, "instance", key, course, names)
-        return end_to_end(model)
+    model: PanopticModel
+    groups: Sequence[Examples]
+    seed: int
+    out: Path
+    key: str
+    round_number: int
+    network: Path | None
+    has_detector: bool
+    loaders: int
+    board: Board | None
 
-    store_weights(out / SEMANTIC_FILE, key, semantic)
+    def running(self, stored: StoredNetwork) -> Running:
+        """Return how a stage with this file runs."""
+        return Running(stored=stored, loaders=self.loaders, board=self.board)
+
+
+def _train_stages(training: _Training) -> None:
+    """Train what the folder does not have yet, one stage after the other."""
+    model, out, key = training.model, training.out, training.key
+    store_weights(out / SEMANTIC_FILE, key, partial(_train_semantic, training))
     # Loaded even where it was just trained, so that the next stage begins alike in a run that was
     # stopped and in one that was not.
     load_weights(out / SEMANTIC_FILE, model.semantic)
-    boxed = [group for group in groups if group[0].has_boxes]
+    boxed = [group for group in training.groups if group[0].has_boxes]
     if boxed:
-        store_weights(out / DETECTOR_FILE, key, detector)
-        load_weights(out / DETECTOR_FILE, model.detector)
-        store_weights(out / INSTANCE_FILE, key, instance)
-    finish_folder(out, WRITTEN_BY)
-    # How the model predicts is no part of what it learnt: it may change without a new training.
-    found = {
-        "prediction": as_table(recipe.prediction),
-        "images": label_set.images_by_kind,
-        "began": began,
-        "stages": {stage: read_done(out, stage, key) for stage in STAGES},
-    }
-    write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
+        if model.detector is not None:
+            store_weights(out / DETECTOR_FILE, key, partial(_train_detector, training, boxed))
+            load_weights(out / DETECTOR_FILE, model.detector)
+        store_weights(out / INSTANCE_FILE, key, partial(_train_instance, training, boxed))
+
+
+def _train_semantic(training: _Training, stored: StoredNetwork) -> nn.Module:
+    model, number = training.model, training.round_number
+    if training.network is not None:
+        load_weights(training.network, model.semantic)
+    course = train_semantic(
+        model.semantic,
+        training.groups,
+        model.recipe,
+        training.seed,
+        number,
+        training.running(stored),
+    )
+    _note_course(training, "semantic", course)
+    return model.semantic
+
+
+def _train_detector(training: _Training, boxed: Groups, stored: StoredNetwork) -> nn.Module:
+    model = training.model
+    assert model.detector is not None
+    # Learning to detect from nothing takes many more steps than a small study has.
+    if not training.has_detector:
+        model.detector.start_from(model.semantic.trunk.backbone)
+    batches = view_batches(boxed, model.recipe, training.seed, "detector")
+    _note_course(training, "detector", train_detector(model, batches, training.running(stored)))
+    return model.detector
+
+
+def _train_instance(training: _Training, boxed: Groups, stored: StoredNetwork) -> nn.Module:
+    model = training.model
+    batches = view_batches(boxed, model.recipe, training.seed, "instance")
+    course = train_instance(model, batches, training.running(stored))
+    _note_course(training, "instance", course)
+    return end_to_end(model)
 
 
 def load_model(run: Path) -> PanopticModel:
     """Return the trained model of a folder that `train` wrote, on `choose_device()`.
 
+    A model that was trained on given detections has no detector.
+
     Raises:
         DatasetError: when the folder has no finished model.
     """
-    recipe, categories, seed = _read_run(run)
+    recipe, categories, seed, has_detector = _read_run(run)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
-    model = build_model(without_weights(recipe), categories, seed, choose_device())
+    model = build_model(
+        without_weights(recipe), categories, seed, choose_device(), has_detector=has_detector
+    )
     load_weights(run / SEMANTIC_FILE, model.semantic)
     if (run / INSTANCE_FILE).is_file():
-        load_weights(run / DETECTOR_FILE, model.detector)
+        if model.detector is not None:
+            load_weights(run / DETECTOR_FILE, model.detector)
         load_weights(run / INSTANCE_FILE, end_to_end(model))
     return model
 
@@ -183,6 +262,7 @@ def name_run(
     recipe: Recipe,
     seed: int,
     start: Path | None = None,
+    detections: Path | None = None,
 ) -> dict[str, Any]:
     """Return all that the checkpoints of a run depend on, as JSON can hold it."""
     used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
@@ -194,8 +274,12 @@ def name_run(
         "seed": seed,
         "version of annotools": version("annotools"),
     }
-    # The manifest of a run names its training, and so its weights.
-    return named if start is None else {**named, "start": _digest_run(start)}
+    if start is not None:
+        # The manifest of a run names its training, and so its weights.
+        named["start"] = _digest_run(start)
+    if detections is not None:
+        named[GIVEN] = hash_detections(detections)
+    return named
 
 
 def _digest_run(run: Path) -> str:
@@ -205,14 +289,26 @@ def _digest_run(run: Path) -> str:
 def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
     """Give a model the weights of a finished run; return what the manifest says of that."""
     other = load_model(start)
-    has_detector = (start / INSTANCE_FILE).is_file()
-    networks = ("semantic", "detector", "instance") if has_detector else ("semantic",)
+    networks = ["semantic"]
+    if (start / INSTANCE_FILE).is_file():
+        are_there = model.detector is not None and other.detector is not None
+        networks += ["detector", "instance"] if are_there else ["instance"]
     taken = take_over(model, other, networks, start)
     return {"run": str(start), "manifest": _digest_run(start), "taken": taken}
 
 
-def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
-    """Return the recipe, the categories and the seed of a finished run.
+def _read_detections(
+    path: Path | None, label_set: LabelSet, recipe: Recipe
+) -> GivenDetections | None:
+    """Return the detections of a file in the labelled images, None without a file."""
+    if path is None:
+        return None
+    images, categories = label_set.labels.images, label_set.categories
+    return read_detections(path, images, categories, recipe.instance.score_threshold)
+
+
+def _read_run(run: Path) -> tuple[Recipe, CategorySet, int, bool]:
+    """Return the recipe, the categories and the seed of a finished run, and if it has a detector.
 
     Raises:
         DatasetError: when the folder has no manifest of a run that this version can use.
@@ -230,7 +326,8 @@ def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
         if not all(isinstance(table, dict) for table in tables):
             raise RecipeError(f"{path}: recipe or prediction is missing or no table")
         table = {**content["recipe"], "prediction": content["prediction"]}
-        return read_settings(Recipe, without_nulls(table), where=str(path)), categories, seed
+        recipe = read_settings(Recipe, without_nulls(table), where=str(path))
+        return recipe, categories, seed, GIVEN not in content
     except AnnotationError as error:
         raise DatasetError(
             f"{error} (trained by annotools {content.get('version of annotools')}, this is "
@@ -238,13 +335,13 @@ def _read_run(run: Path) -> tuple[Recipe, CategorySet, int]:
         ) from error
 
 
-def _note_course(
-    out: Path, stage: str, key: str, course: Course, names: Sequence[str] = ()
-) -> None:
+def _note_course(training: _Training, stage: str, course: Course) -> None:
     """Write how a stage went, and remember how it ended for the manifest of a run stopped later."""
-    write_course(out / f"{stage}.csv", course, names)
-    losses = course.losses
-    mark_done(out, stage, key, {"steps": len(losses), "loss": losses[-1] if losses else None})
+    if not is_main():
+        return
+    write_course(training.out / f"{stage}.csv", course)
+    end = {"steps": len(course.losses), "loss": course.losses[-1] if course.losses else None}
+    mark_done(training.out, stage, training.key, end)
 
 
 def _round_of(labels: Sequence[Path]) -> tuple[int, Path | None]:

@@ -30,7 +30,12 @@ from wsps.pseudo_labels import label_images, label_store
 from wsps.pseudo_labels.boxes import label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
 from wsps.pseudo_labels.refine import merge_with_boxes
-from wsps.pseudo_labels.tags import TaggedPhotos, label_from_tags, see_classes, train_classifier
+from wsps.pseudo_labels.tags import (
+    label_from_tags,
+    see_classes,
+    tagged_photos,
+    train_classifier,
+)
 from wsps.recipe import DescentSettings, Recipe, StageSettings
 
 
@@ -47,15 +52,15 @@ def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
     content = run_well(world, "boxes+tags", out, *QUICK, "--val-split", "val", "--seed", 3)
     dataset = read_dataset("scenes", world, "train")
     categories = dataset.categories
-    weak_of = {
-        image.image_id: weaken(dataset.read_label(image), categories, "boxes+tags", (32, 32))
+    tagged = [
+        (image, weaken(dataset.read_label(image), categories, "boxes+tags", (32, 32)))
         for image in dataset.images
-    }
+    ]
     recipe = Recipe(
         descent=DescentSettings(batch_size=2),
         classifier=StageSettings(steps=2, learning_rate=3e-3),
     )
-    photos, cpu = TaggedPhotos(dataset, dataset.images, weak_of), torch.device("cpu")
+    photos, cpu = tagged_photos(dataset, tagged), torch.device("cpu")
     classifier = train_classifier(photos, categories, recipe, 3, cpu)
     for image, photo in zip(dataset.images, photos, strict=True):
         from_boxes = label_from_boxes(photo.photo, photo.weak.boxes, categories)

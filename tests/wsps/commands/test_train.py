@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
 from annotools.errors import AnnotationError, DatasetError, RecipeError
@@ -214,7 +215,12 @@ def test_loaders_change_no_result_and_tensorboard_is_written_elsewhere(tmp_path:
     run_well(*place, "--out", tmp_path / "a")
     board = tmp_path / "board"
     run_well(*place, "--out", tmp_path / "b", "--loaders", 2, "--tensorboard", board)
-    assert any(board.iterdir())
+    shown = EventAccumulator(str(board)).Reload()
+    for stage in ("semantic", "detector", "instance"):
+        assert len(shown.Scalars(f"{stage}/loss")) == len(shown.Scalars(f"{stage}/learning rate"))
+        assert shown.Scalars(f"{stage}/seconds of waiting")[0].value >= 0
+    assert shown.Scalars("instance/bilateral_weight")[0].value == 4
+    assert shown.Tags()["images"] == ["predictions/a", "predictions/b"]
     manifests = [read_json(tmp_path / name / "manifest.json") for name in "ab"]
     assert manifests[0] == manifests[1]
     inside = tmp_path / "c/board"

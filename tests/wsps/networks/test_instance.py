@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from annotools.categories import Category, CategorySet
-from wsps.networks.detector import Detections
+from wsps.detections import Detections
 from wsps.networks.instance import (
     NO_LABEL,
     InstanceMarginals,

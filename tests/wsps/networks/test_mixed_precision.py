@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.builders import make_categories
+from wsps.detections import Detections
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
-from wsps.networks.detector import Detections, Detector
+from wsps.networks.detector import Detector
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import BackboneSettings, InstanceSettings

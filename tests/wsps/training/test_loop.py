@@ -14,7 +14,7 @@ from annotools.errors import RecipeError, StoppedError
 from wsps.recipe import DescentSettings, StageSettings
 from wsps.training import loop
 from wsps.training.checkpoints import StoredNetwork
-from wsps.training.course import Course
+from wsps.training.course import Course, Watch
 from wsps.training.loop import Running, descend
 
 STAGE = StageSettings(steps=100, learning_rate=0.1)
@@ -40,6 +40,9 @@ class Steps:
 
     def __getitem__(self, step: int) -> Step:
         return Step(number=step, names=(f"image {step}",))
+
+    def keep(self, threads: int) -> None:
+        pass
 
 
 class Weight(nn.Module):
@@ -254,7 +257,7 @@ def test_what_is_watched_is_noted_before_each_step_and_after_the_last():
         PLAIN,
         stage,
         "toy",
-        watch=lambda: weight.value.detach().clone()[None],
+        watch=Watch(names=("value",), read=lambda: weight.value.detach().clone()[None]),
     )
     assert course.watched.flatten().tolist() == pytest.approx([0, -1, -2], abs=1e-5)
     assert math.isfinite(course.seconds)
