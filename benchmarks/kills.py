@@ -44,7 +44,7 @@ PATIENCE = 300.0
 """Seconds after which a run that says nothing is given up."""
 
 WRAPPER = """
-import os, sys
+import os, pathlib, sys, time
 import wsps.training.loop as loop
 log, seconds, *sys.argv[1:] = sys.argv[1:]
 loop.SAVE_SECONDS = float(seconds)
@@ -54,10 +54,17 @@ def note(seed, word, stage, step):
     os.write(steps, f"{stage} {step}\\n".encode())
     return seed_of_step(seed, word, stage, step)
 loop.stream_seed = note
+def write_slowly(path, content):
+    with path.open("wb", buffering=0) as file:
+        file.write(content[: len(content) // 2])
+        time.sleep(0.02)
+        file.write(content[len(content) // 2 :])
+pathlib.Path.write_bytes = write_slowly
 from studies.cli import main
 main()
 """
-"""The command itself, with other seconds between checkpoints and a file of the steps begun."""
+"""The command itself, with other seconds between checkpoints, a disk so slow that a kill finds a
+file half written, and a note of each step that begins."""
 
 
 @dataclass
@@ -90,7 +97,8 @@ def measure(
     loaders: Annotated[int, typer.Option(min=0, help="Of `annotools train`.")] = 0,
 ) -> None:
     """Print what became of each stage."""
-    typer.echo(f"{describe_machine()}; {kills} kills a stage, seed {seed}, {loaders} loaders\n")
+    machine = describe_machine(("annotools", "torch"))
+    typer.echo(f"{machine} {kills} kills a stage, seed {seed}, {loaders} loaders\n")
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from annotools.errors import AnnotationError
 from studies.cli import app
 
 pytestmark = pytest.mark.slow
@@ -30,6 +32,12 @@ def annotools(command: str, *arguments: object) -> str:
     done = CliRunner().invoke(app, [command, *map(str, arguments)])
     assert done.exit_code == 0, done.output + repr(done.exception)
     return done.stdout
+
+
+def error_of(command: str, *arguments: object) -> str:
+    error = CliRunner().invoke(app, [command, *map(str, arguments)]).exception
+    assert isinstance(error, AnnotationError)
+    return str(error)
 
 
 def table_of(folder: Path, command: str, *arguments: object) -> Any:
@@ -110,6 +118,43 @@ def test_the_counts_of_all_commands_agree(folder: Path) -> None:
     sheet = folder / "sheet.png"
     annotools("draw", out, "--format", "coco-panoptic", "--out", sheet)
     assert cv2.imread(str(sheet)) is not None
+
+
+def test_what_a_new_user_gets_wrong_is_told_with_its_remedy(folder: Path) -> None:
+    labels, world, run = convert(folder, "train"), folder / "world.toml", folder / "run"
+    wanted = f"{world}: is a file: give the folder of the photos, or of a dataset its --format"
+    place = ("--labels", labels, "--out", run, *QUICK)
+    assert error_of("train", *place, "--photos", world) == wanted
+    assert not run.exists()
+    steps = ("--set", "semantic.steps=1", "--set", "detector.steps=0", "--set", "instance.steps=0")
+    scenes = ("--photos", world, "--format", "scenes")
+    annotools("train", *place, *scenes, *steps)
+    told = error_of("train", *place, *scenes)
+    assert told.startswith(f"{run}: holds work of annotools train with different recipe.semantic: ")
+    assert error_of("predict", run, world, "--out", folder / "p") == wanted
+
+    # Photos of a folder have ids of their own, with which nothing can be scored.
+    photos, truth, out = folder / "photos", convert(folder, "val"), folder / "predictions"
+    photos.mkdir()
+    for number in (0, 1):
+        shown = np.zeros((64, 64, 3), dtype=np.uint8)
+        assert cv2.imwrite(str(photos / f"val_00000{number}.png"), shown)
+    truth_file, prediction = truth / "panoptic.json", out / "panoptic.json"
+    said = annotools("predict", run, photos, "--out", out)
+    assert said.splitlines()[-1] == (
+        "to score it, predict with --images TRUTH/panoptic.json, whose ids it has then"
+    )
+    assert error_of("evaluate", "--prediction", prediction, "--truth", truth_file) == (
+        f"{prediction}: image 0 has no prediction (images without one: 2 of 2, and its image "
+        f"'val_000000' is not in the truth): predict every image of {truth_file}"
+    )
+    given = ("--images", truth_file, "--out", out, "--overwrite")
+    said = annotools("predict", run, photos, *given)
+    scoring = f"evaluate --prediction {prediction} --truth {truth_file}"
+    assert said.splitlines()[-1] == f"score it: annotools {scoring}"
+    assert annotools(*scoring.split()).startswith("2 images")
+    told = error_of("evaluate", "--prediction", out, "--truth", truth_file)
+    assert told == f"{out}: is a folder: give its list, {prediction}"
 
 
 def test_training_goes_on_with_pseudo_labels_and_full_ones_of_another_run(folder: Path) -> None:
