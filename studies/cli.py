@@ -12,6 +12,9 @@ from studies.commands import break_even, demo, study
 TRAIN_PACKAGES = ("higra", "pydensecrf", "torch", "torchvision")
 """What the extra `train` of pyproject.toml installs, by the names that are imported."""
 
+INTERRUPTED = 130
+"""The status with which Typer ends a command that the user interrupts, as shells know it."""
+
 app = typer.Typer(
     name="annotools",
     rich_markup_mode="rich",
@@ -45,6 +48,11 @@ def main() -> None:
             f"this command needs packages that are not installed ({missing}): "
             "pip install 'annotools[train]'"
         )
+    except SystemExit as end:
+        # Typer says nothing then.
+        if end.code != INTERRUPTED:
+            raise
+        _fail("stopped: repeat the command to go on")
 
 
 def _show_version(asked: bool) -> None:

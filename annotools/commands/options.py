@@ -196,6 +196,20 @@ def check_answer(json_file: Path | None, out: Path, inputs: Iterable[Path | str 
         raise typer.BadParameter(f"--json {json_file}: lies in {out}: give a file elsewhere")
 
 
+def refuse_file(place: Path) -> None:
+    """Make sure that what is given as a folder of photos, without a format, is no file.
+
+    Raises:
+        DatasetError: when it is one.
+    """
+    from annotools.errors import DatasetError
+
+    if place.is_file():
+        raise DatasetError(
+            f"{place}: is a file: give the folder of the photos, or of a dataset its --format"
+        )
+
+
 def refuse_replacing(outputs: Mapping[str, Path | None], dataset: "Dataset") -> None:
     """Make sure that no file to write is one of a dataset.
 

@@ -282,3 +282,17 @@ def test_help_of_every_command_has_examples(command: list[str]) -> None:
     done = invoke(*command, "--help")
     assert "Examples" in done.stdout
     assert f"annotools {' '.join(command)}" in done.stdout.split("Examples")[1]
+
+
+def test_an_interrupt_is_told_in_one_line(
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studies.runner.run_study", interrupt)
+    assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "run") == 1
+    assert capsys.readouterr().err == "error: stopped: repeat the command to go on\n"

@@ -197,6 +197,7 @@ def evaluate(
         results = [path for path, _ in predictions]
         evaluation = _evaluate_results(truth, split, results, settings)
     else:
+        _refuse_folders((truth, *(path for path, _ in predictions)))
         tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
         evaluation = evaluate_predictions(tasks, settings)
     tell(evaluation.remarks)
@@ -208,6 +209,16 @@ def _is_one_of(settings: "ScoringSettings", possible: tuple[str, ...]) -> bool:
     """Return whether at most one metric is asked for, a possible one, by detection score."""
     is_one = len(settings.metrics) <= 1 and set(settings.metrics) <= set(possible)
     return is_one and settings.ranking == "detection"
+
+
+def _refuse_folders(lists: "Sequence[Path]") -> None:
+    """Refuse the folder of a label set where its list is asked for."""
+    from annotools.errors import DatasetError
+    from annotools.formats.panoptic_folder import LABELS_FILE
+
+    for path in lists:
+        if path.is_dir():
+            raise DatasetError(f"{path}: is a folder: give its list, {path / LABELS_FILE}")
 
 
 def _evaluate_results(

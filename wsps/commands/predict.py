@@ -15,6 +15,7 @@ from annotools.commands.options import (
     Photos,
     check_answer,
     open_dataset,
+    refuse_file,
     tell,
     write_answer,
 )
@@ -122,7 +123,7 @@ def predict(
         overwrite=overwrite,
     )
     tell(found.remarks)
-    _print(found, out, images)
+    _print(found, out, images, has_own_ids=images is None and format_name is None)
     write_answer(json_file, _answer(found))
 
 
@@ -144,6 +145,7 @@ def _name_source(
     for option, value in (("--split", split), ("--photos", photos)):
         if value is not None:
             raise typer.BadParameter(f"{option}: is of a dataset: give its --format")
+    refuse_file(root)
     if images is None:
         return Source(format_name=PHOTOS_ALONE, root=root, split="")
     return Source(format_name=PHOTOS_ALONE, root=images, split="", photos=root)
@@ -155,7 +157,7 @@ def _limit(source: "Source", max_images: int | None, allow_missing: bool) -> "So
     return replace(source, max_images=max_images, allow_missing=allow_missing)
 
 
-def _print(found: "PredictedImages", out: Path, images: Path | None) -> None:
+def _print(found: "PredictedImages", out: Path, images: Path | None, *, has_own_ids: bool) -> None:
     screen = console()
     rows = (
         (
@@ -173,10 +175,10 @@ def _print(found: "PredictedImages", out: Path, images: Path | None) -> None:
         lines.append(f"{found.num_resumed:,} were done by an earlier run.")
     labels = out / "panoptic.json"
     truth = "TRUTH/panoptic.json" if images is None else images
-    lines += [
-        str(labels),
-        f"score it: annotools evaluate --prediction {labels} --truth {truth}",
-    ]
+    scoring = f"score it: annotools evaluate --prediction {labels} --truth {truth}"
+    if has_own_ids:
+        scoring = f"to score it, predict with --images {truth}, whose ids it has then"
+    lines += [str(labels), scoring]
     for line in lines:
         screen.print(line, soft_wrap=True)
 

@@ -11,6 +11,7 @@ from annotools.commands.options import (
     OutFolder,
     check_answer,
     open_dataset,
+    refuse_file,
     refuse_replacing,
     tell,
     write_answer,
@@ -181,6 +182,8 @@ def _name_source(photos: list[Path], format_name: str | None, split: str | None)
         return Source(format_name=format_name, root=photos[0], split=split or "train")
     if split is not None:
         raise typer.BadParameter("--split: is of a dataset: give its --format")
+    for place in photos:
+        refuse_file(place)
     return None
 
 

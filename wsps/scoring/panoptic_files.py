@@ -225,9 +225,11 @@ def _pair(
     if num_other := sum(id_of.get(p.image_id, p.image_id) != p.image_id for p in predicted):
         forms[OTHER_IDS] += num_other
     if missing := [image_id for image_id in true_ids if image_id not in numbers]:
+        others = [image_id for image_id in numbers if image_id not in true_ids]
+        instead = f", and its image {others[0]!r} is not in the truth" if others else ""
         raise DatasetError(
             f"{prediction}: image {missing[0]!r} has no prediction (images without one: "
-            f"{len(missing)} of {len(true_ids)}): predict {wanted}"
+            f"{len(missing)} of {len(true_ids)}{instead}): predict {wanted}"
         )
     images = tuple(
         ImageToScore(

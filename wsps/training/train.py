@@ -121,7 +121,9 @@ def train(
     groups = read_examples(label_set, photo_set, recipe.images.max_side, given)
     files = [f"{stage}.{suffix}" for stage in STAGES for suffix in ("pt", "csv")]
     if is_main():
-        start_folder(out, WRITTEN_BY, setup, files)
+        # By table, so that the one that differs is named where the folder has another recipe.
+        tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}
+        start_folder(out, WRITTEN_BY, {**setup, "recipe": sorted(tables)} | tables, files)
     wait_for_all()
     number, network = _round_of(labels)
     training = _Training(
