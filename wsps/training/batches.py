@@ -5,6 +5,7 @@ place in the batch. So results depend neither on the number of processes that lo
 whether a run was stopped in between.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -177,3 +178,6 @@ class _Guarded(Dataset[object]):
 def _begin_loading(_: int) -> None:
     # Its pool of threads does not survive a fork.
     cv2.setNumThreads(0)
+    # An interrupt is for the process that trains, whose handlers are not for this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

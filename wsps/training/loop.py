@@ -186,7 +186,7 @@ def _begin(
     progress = found["progress"]
     optimizer.load_state_dict(progress["optimizer"])
     device = next(network.parameters()).device
-    watched = [values.to(device) for values in progress["watched"]]
+    watched = list(progress["watched"].to(device))
     return _Notes(losses=progress["losses"], watched=watched, converged_at=progress["converged_at"])
 
 
@@ -219,7 +219,8 @@ def _save(
     progress = {
         "optimizer": optimizer.state_dict(),
         "losses": notes.losses,
-        "watched": [values.cpu() for values in notes.watched],
+        # One tensor: a file of many small ones would take minutes to write.
+        "watched": torch.stack(notes.watched).cpu() if notes.watched else torch.zeros(0, 0),
         "converged_at": notes.converged_at,
     }
     stored.write_progress(network.state_dict(), progress)
