@@ -33,12 +33,12 @@ from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
 from wsps.evaluation.rates import measure
-from wsps.inference import predict
 from wsps.label_sets import read_examples, read_label_set
 from wsps.networks import instance
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel
+from wsps.prediction import predict
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import InstanceSettings, decide_completeness

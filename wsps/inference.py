@@ -1,4 +1,4 @@
-"""Predict the panoptic segmentation of photos with a trained model.
+"""Segment the photos of a source with a trained model: a folder in, a label set out.
 
 While the networks see photos, threads read the next ones and write what was found in the last.
 
@@ -13,13 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from annotools.categories import CategorySet
-from annotools.drawing.labels import draw_label, encode_jpeg, readable_factor
+from annotools.drawing.labels import encode_jpeg
 from annotools.errors import DatasetError, RecipeError, name_place
 from annotools.files import digest, write_whole
 from annotools.formats.json_values import read_json
@@ -35,7 +30,6 @@ from annotools.formats.panoptic_folder import (
 from annotools.formats.photo_folder import PHOTOS_ALONE
 from annotools.formats.source import Source, open_source, photo_stamp
 from annotools.formats.weak_json import Entry
-from annotools.label_maps import build_label
 from annotools.parallel import available_processors, map_ahead
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image, Photo
@@ -49,14 +43,10 @@ from annotools.work_folder import (
     start_folder,
     write_manifest,
 )
-from wsps.data import as_tensor, reduce_photo, resize_map
-from wsps.detections import Detections, GivenDetections, hash_detections, read_detections
-from wsps.device import autocast
-from wsps.memory import name_memory_remedy
-from wsps.networks.instance import InstanceLabels
+from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.networks.model import PanopticModel
-from wsps.recipe import MIN_TILE_SIDE, ImageSettings, PredictionSettings, Recipe
-from wsps.tiles import blend_tiles
+from wsps.prediction import Prediction, draw_overlay, predict_batch
+from wsps.recipe import ImageSettings, PredictionSettings, Recipe
 from wsps.training.train import load_model
 
 WRITTEN_BY = "annotools predict"
@@ -66,20 +56,6 @@ BATCH_PIXELS = 2**19
 many as one photo of Cityscapes at half its size."""
 
 _MAX_THREADS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A panoptic prediction at the photo's own size.
-
-    `label` has a segment for every pixel; `scores` gives each segment's score in [0, 1]: the
-    detection's for a thing, the mean class probability over the segment for stuff;
-    `semantic_classes` (H, W) are the semantic network's own class indices.
-    """
-
-    label: FullLabel
-    scores: Mapping[int, float]
-    semantic_classes: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,167 +329,3 @@ def _count(categories: CategorySet, entries: Sequence[Entry], num_resumed: int) 
         segments={category_id: segments[category_id] for category_id in order},
         images_with={category_id: images_with[category_id] for category_id in order},
     )
-
-
-def predict(
-    model: PanopticModel, photo: Photo, image_id: int | str, given: Detections | None = None
-) -> Prediction:
-    """Predict the panoptic segmentation of one photo.
-
-    Args:
-        model: trained.
-        photo: (H, W, 3) RGB of any size.
-        image_id: that the prediction shall carry.
-        given: detections in the photo, as `predict_batch` takes them.
-
-    Raises:
-        RecipeError: where memory is not enough; it says what to lower.
-    """
-    (prediction,) = predict_batch(model, [photo], [image_id], None if given is None else [given])
-    return prediction
-
-
-def draw_overlay(photo: Photo, label: FullLabel, categories: CategorySet) -> Photo:
-    """Return a photo with the segments of its label over it, enlarged until names can be read."""
-    factor = readable_factor(photo.shape[1])
-    return draw_label(photo, label, categories, ["segments"], factor=factor)
-
-
-@torch.no_grad()
-def predict_batch(
-    model: PanopticModel,
-    photos: Sequence[Photo],
-    image_ids: Sequence[int | str],
-    given: Sequence[Detections] | None = None,
-) -> list[Prediction]:
-    """Predict the panoptic segmentation of photos of one size, all at once.
-
-    Memory holds, beside the networks, the probabilities of all classes and the beliefs in all
-    labels at each pixel. `prediction.tile_side` bounds what the semantic network needs in addition.
-
-    Args:
-        model: trained.
-        photos: (H, W, 3) RGB, at least one.
-        image_ids: that the predictions shall carry.
-        given: detections in each photo, above the score threshold, on the CPU; None lets the
-            model's detector find them, which it then has.
-
-    Raises:
-        RecipeError: where memory is not enough; it says what to lower.
-    """
-    recipe = model.recipe
-    reduced = [as_tensor(reduce_photo(photo, recipe.images.max_side)) for photo in photos]
-    images = torch.stack(reduced).to(model.device)  # (B, 3, h, w)
-    semantic = _see_classes(model, images)
-    if given is None:
-        detections = _detect(model, images)
-    else:
-        height, width = photos[0].shape[:2]
-        scale = images.shape[3] / width, images.shape[2] / height
-        detections = [_take_given(model, found, scale) for found in given]
-    longer = max(images.shape[2:])
-    sides = torch.tensor([longer] * len(photos), device=model.device)
-    with name_memory_remedy(_reduce_photos(longer)):
-        marginals = model.instance(
-            semantic, images, sides, detections, recipe.prediction.iterations
-        )
-        label_maps = _most_probable(marginals.log_q, marginals.labels.is_label)  # (B, h, w)
-        scores = _score_labels(label_maps, marginals.labels, semantic)
-        classes = semantic.argmax(dim=1).to(torch.uint8).cpu().numpy()
-    class_indices = marginals.labels.class_indices.tolist()
-    predictions = []
-    for number, labels in enumerate(label_maps.cpu().numpy()):
-        size_wh = (photos[number].shape[1], photos[number].shape[0])
-        # Segment id 0 is void in the format, so that the first label gets the id 1, and none 0.
-        segment_map = resize_map(labels + 1, size_wh).astype(np.int32)
-        category_of = {
-            label + 1: model.categories.categories[class_index].category_id
-            for label, class_index in enumerate(class_indices[number])
-        }
-        predictions.append(
-            Prediction(
-                label=build_label(image_ids[number], segment_map, category_of),
-                scores={i + 1: scores[number][i] for i in np.unique(labels).tolist() if i >= 0},
-                semantic_classes=resize_map(classes[number], size_wh).astype(np.uint8),
-            )
-        )
-    return predictions
-
-
-def _see_classes(model: PanopticModel, images: Tensor) -> Tensor:
-    """Return (B, K, h, w) class probabilities of (B, 3, h, w) images.
-
-    The semantic network runs here and nowhere else in a prediction.
-    """
-    recipe, settings = model.recipe, model.recipe.prediction
-    model.semantic.eval()
-
-    def class_probabilities(part: Tensor) -> Tensor:
-        logits: Tensor = model.semantic(part)
-        return logits.float().softmax(dim=1)
-
-    longer = max(images.shape[2:])
-    side = longer if settings.tile_side is None else min(longer, settings.tile_side)
-    remedy = _reduce_photos(longer)
-    if side // 2 >= MIN_TILE_SIDE:
-        remedy = f"set prediction.tile_side = {side // 2}, or {remedy.removeprefix('set ')}"
-    with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
-        return blend_tiles(class_probabilities, images, settings.tile_side, settings.tile_overlap)
-
-
-def _detect(model: PanopticModel, images: Tensor) -> list[Detections]:
-    """Return the detections of the model's detector in (B, 3, h, w) images.
-
-    The detector runs here and nowhere else in a prediction. It sees whole images: a box that a tile
-    cuts would stand beside the whole one.
-    """
-    assert model.detector is not None
-    recipe, remedy = model.recipe, _reduce_photos(max(images.shape[2:]))
-    with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
-        return model.detector.detect(
-            images, recipe.instance.score_threshold, recipe.instance.max_detections
-        )
-
-
-def _take_given(
-    model: PanopticModel, given: Detections, scale_xy: tuple[float, float]
-) -> Detections:
-    """Return the best detections of a photo, on the model's device, as in the reduced photo."""
-    best = given.pick(slice(model.recipe.instance.max_detections))
-    boxes_xyxy = best.boxes_xyxy * torch.tensor(scale_xy * 2)
-    return replace(best, boxes_xyxy=boxes_xyxy).to(model.device)
-
-
-def _reduce_photos(longer: int) -> str:
-    """Return what to do where the whole image, of this longer side in pixels, is too much."""
-    return f"set images.max_side = {longer // 2}"
-
-
-def _most_probable(log_q: Tensor, is_label: Tensor) -> Tensor:
-    """Return the best of L labels at each pixel, -1 where there is no label at all: (B, H, W).
-
-    Args:
-        log_q: (B, L, H, W) beliefs.
-        is_label: (B, L), false of what only fills up a list.
-    """
-    if log_q.shape[1] == 0:
-        return log_q.new_full((len(log_q), *log_q.shape[2:]), -1, dtype=torch.int64)
-    best = log_q.argmax(dim=1)
-    # Where one is a label, what is none has no belief at all.
-    return best.masked_fill(~is_label.any(dim=1)[:, None, None], -1)
-
-
-def _score_labels(
-    label_maps: Tensor, labels: InstanceLabels, semantic: Tensor
-) -> list[list[float]]:
-    """Return the score of each label of each image; that of stuff without a pixel means nothing."""
-    scores = labels.scores.double()
-    for number, is_stuff in enumerate((labels.is_label & ~labels.is_thing).tolist()):
-        for label in np.flatnonzero(is_stuff).tolist():
-            is_here = label_maps[number] == label
-            probability = semantic[number, labels.class_indices[number, label]].double()
-            mean = (probability * is_here).sum() / is_here.sum().clamp(min=1)
-            # In single precision the mean of many ones can pass 1.
-            scores[number, label] = mean.clamp(max=1.0)
-    found: list[list[float]] = scores.tolist()
-    return found

@@ -11,8 +11,9 @@ from annotools.formats.source import Source
 from annotools.scenes.world import SCENE_CATEGORIES
 from wsps.crf.lattice import build_lattice
 from wsps.detections import Detections
-from wsps.inference import predict, predict_images
+from wsps.inference import predict_images
 from wsps.networks.instance import InstanceSubnetwork
+from wsps.prediction import predict
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.pseudo_labels.stored_networks import class_probabilities

@@ -12,9 +12,10 @@ from annotools.label_maps import measure_segments
 from annotools.records import VOID, Photo
 from tests.builders import make_categories
 from wsps.detections import Detections
-from wsps.inference import Prediction, change_recipe, predict, predict_batch
+from wsps.inference import change_recipe
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel, build_model
+from wsps.prediction import Prediction, predict, predict_batch
 from wsps.recipe import ImageSettings, InstanceSettings, PredictionSettings, Recipe
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20

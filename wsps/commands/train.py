@@ -195,7 +195,7 @@ def _show_predictions(
     given: "GivenDetections | None",
 ) -> None:
     """Write what the run sees in some of the photos that it learnt from."""
-    from wsps.inference import draw_overlay, predict
+    from wsps.prediction import draw_overlay, predict
     from wsps.training.train import load_model
 
     model = load_model(run)

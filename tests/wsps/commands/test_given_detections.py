@@ -19,9 +19,9 @@ from annotools.weak_labels.weaken import weaken
 from tests.wsps.pseudo_label_runs import make_world
 from wsps.commands import predict, train
 from wsps.detections import Detections
-from wsps.inference import predict_batch
 from wsps.label_sets import make_example
 from wsps.networks.model import PanopticModel, build_model
+from wsps.prediction import predict_batch
 from wsps.recipe import DescentSettings, InstanceSettings, Recipe, ViewSettings
 from wsps.training.stages import train_instance, view_batches
 from wsps.training.train import load_model

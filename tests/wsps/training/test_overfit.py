@@ -9,7 +9,7 @@ from annotools.formats.source import Source, open_source
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps
 from wsps.evaluation.rates import measure
-from wsps.inference import predict
+from wsps.prediction import predict
 from wsps.recipe_files import read_recipe
 from wsps.training.train import load_model, train
 
