@@ -1,5 +1,6 @@
 """Choose where networks run, and in what precision; torch is loaded where it is needed."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from annotools.parallel import available_processors
@@ -33,12 +34,23 @@ def autocast(device: "torch.device", precision: str) -> "torch.autocast":
 
     Args:
         device: where they run.
-        precision: `float32`, `bfloat16`, or `auto` for the latter on a GPU.
+        precision: `float32`, `bfloat16`, or `auto` for the latter where the device has units for it.
     """
     import torch
 
-    is_half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    is_half = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)
+
+
+@lru_cache
+def _has_bfloat16(device: "torch.device") -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Older versions of torch cannot tell; a processor without such units would be slower.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16"))
 
 
 def has_gpu() -> bool:

@@ -62,7 +62,9 @@ def read_json(path: Path, others: str) -> Any:
         ) from error
     # Lists nested too deep exhaust Python's recursion, whatever else is right with the file.
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not valid JSON ({error}): download it again") from error
+        raise DatasetError(
+            f"{path}: not valid JSON ({error}): give another file, or download it again"
+        ) from error
     finally:
         if is_collecting:
             gc.enable()

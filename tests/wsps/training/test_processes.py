@@ -44,6 +44,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path):
     for change in (
         "views.crop_size_wh=[64,64]",
         "descent.batch_size=4",
+        "descent.precision=float32",
         "semantic.steps=6",
         # Its proposals are drawn for each process by itself.
         "detector.steps=0",

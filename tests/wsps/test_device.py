@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from wsps import device
+from wsps.device import autocast, count_loaders
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _ask_again():
+    device._has_bfloat16.cache_clear()
+    yield
+    device._has_bfloat16.cache_clear()
+
+
+def computes_in(precision: str) -> torch.dtype:
+    layer = torch.nn.Linear(2, 2)
+    with autocast(CPU, precision):
+        found: torch.Tensor = layer(torch.ones(1, 2))
+    return found.dtype
+
+
+@pytest.mark.parametrize("has_units", [True, False])
+def test_a_processor_computes_in_bfloat16_where_it_has_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, has_units: bool
+):
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_units}, raising=False
+    )
+    assert computes_in("auto") == (torch.bfloat16 if has_units else torch.float32)
+    assert computes_in("float32") == torch.float32
+    assert computes_in("bfloat16") == torch.bfloat16
+
+
+def test_a_version_of_torch_that_cannot_tell_computes_in_float32(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert computes_in("auto") == torch.float32
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_on_a_cpu_no_process_loads_batches():
+    assert count_loaders() == 0
