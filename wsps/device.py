@@ -1,7 +1,7 @@
 """Choose where networks run, and in what precision; torch is loaded where it is needed."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from annotools.parallel import available_processors
 
@@ -34,7 +34,7 @@ def autocast(device: "torch.device", precision: str) -> "torch.autocast":
 
     Args:
         device: where they run.
-        precision: `float32`, `bfloat16`, or `auto` for the latter where the device has units for it.
+        precision: `float32`, `bfloat16`, or `auto` for the latter where the device has units.
     """
     import torch
 
@@ -47,10 +47,10 @@ def _has_bfloat16(device: "torch.device") -> bool:
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older versions of torch cannot tell; a processor without such units would be slower.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16"))
+    can: Any = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(can.get("amx_bf16"))
 
 
 def has_gpu() -> bool:

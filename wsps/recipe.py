@@ -91,8 +91,8 @@ class DescentSettings:
     weight_decay: float = 5e-4
     precision: str = "auto"
     """In what the networks compute: `float32`, or `bfloat16`, in which devices with units for it
-    are faster: GPUs, and processors with AMX; `auto` is the latter on these. Weights and losses have
-    single precision in each case."""
+    are faster: GPUs, and processors with AMX; `auto` is the latter on these. Weights and losses
+    have single precision in each case."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.weight_decay < math.inf:
