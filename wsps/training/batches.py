@@ -6,6 +6,7 @@ whether a run was stopped in between.
 """
 
 import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -139,8 +140,13 @@ def load_batches(
         multiprocessing_context="fork",
         worker_init_fn=_begin_loading,
     )
+    with warnings.catch_warnings():
+        # Python 3.12 warns of what else runs in this process. Loaders use none of it: they read and
+        # cut arrays.
+        warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+        running = iter(loader)
     try:
-        for loaded in loader:
+        for loaded in running:
             if isinstance(loaded, Exception):
                 raise loaded
             yield _moved(loaded, device)
