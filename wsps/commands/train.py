@@ -124,9 +124,9 @@ def train(
     from wsps.detections import read_detections
     from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
+    from wsps.processes import is_main, join_processes
     from wsps.recipe_files import read_recipe
     from wsps.training.board import Board
-    from wsps.training.processes import is_main, join_processes
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
 

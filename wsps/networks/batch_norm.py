@@ -6,7 +6,7 @@ Source: Ioffe and Szegedy, Batch Normalization, ICML 2015.
 import torch
 from torch import Tensor, nn
 
-from wsps.training.processes import count_processes, sum_with_gradient
+from wsps.processes import count_processes, sum_with_gradient
 
 
 class SharedBatchNorm(nn.BatchNorm2d):

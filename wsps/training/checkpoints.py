@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from annotools.errors import DatasetError
 from annotools.files import write_whole
 from wsps.device import choose_device
-from wsps.training.processes import is_main, wait_for_all
+from wsps.processes import is_main, wait_for_all
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,17 +17,17 @@ from annotools.progress import track
 from annotools.random_streams import stream_seed
 from wsps.device import autocast
 from wsps.memory import name_memory_remedy
-from wsps.recipe import DescentSettings, StageSettings
-from wsps.training.batches import Batches, Item, load_batches
-from wsps.training.board import Board
-from wsps.training.checkpoints import StoredNetwork
-from wsps.training.course import Course, Watch
-from wsps.training.processes import (
+from wsps.processes import (
     agree,
     average_gradients,
     count_processes,
     mean_over_processes,
 )
+from wsps.recipe import DescentSettings, StageSettings
+from wsps.training.batches import Batches, Item, load_batches
+from wsps.training.board import Board
+from wsps.training.checkpoints import StoredNetwork
+from wsps.training.course import Course, Watch
 from wsps.training.schedules import has_converged, rate
 
 ParameterGroup = dict[str, Any]

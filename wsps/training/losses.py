@@ -5,8 +5,8 @@ from torch.nn import functional
 
 from annotools.categories import IGNORE_INDEX
 from wsps.networks.instance import InstanceMarginals
+from wsps.processes import mean_over_processes
 from wsps.training.matching import UNMATCHED, match_labels
-from wsps.training.processes import mean_over_processes
 
 
 def semantic_loss(logits: Tensor, classes: Tensor) -> Tensor:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from wsps.data import Batch
 from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
+from wsps.processes import own_places
 from wsps.recipe import Recipe
 from wsps.training.batches import Groups, ViewBatches
 from wsps.training.course import Course, Watch
 from wsps.training.loop import ParameterGroup, Running, descend
 from wsps.training.losses import instance_loss, semantic_loss
-from wsps.training.processes import own_places
 
 
 def train_semantic(

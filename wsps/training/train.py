@@ -35,6 +35,7 @@ from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
 from wsps.networks.batch_norm import share_statistics
 from wsps.networks.model import PanopticModel, build_model
+from wsps.processes import is_main, join_processes, wait_for_all
 from wsps.recipe import Recipe, without_weights
 from wsps.training.batches import Groups
 from wsps.training.board import Board
@@ -46,7 +47,6 @@ from wsps.training.checkpoints import (
 )
 from wsps.training.course import Course, write_course
 from wsps.training.loop import Running
-from wsps.training.processes import is_main, join_processes, wait_for_all
 from wsps.training.stages import (
     end_to_end,
     train_detector,

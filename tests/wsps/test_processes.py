@@ -9,7 +9,7 @@ import torch
 from annotools.errors import RecipeError
 from annotools.formats.source import Source
 from tests.wsps.training.test_train import write_labels
-from wsps.training import processes
+from wsps import processes
 
 
 def test_a_process_alone_does_nothing(monkeypatch: pytest.MonkeyPatch):
