@@ -217,7 +217,7 @@ def test_a_link_goes_on_where_it_does_not_use_the_setting(
     segmenters = counted(monkeypatch, stages, "train_semantic")
     trained = [counted(monkeypatch, training, f"train_{s}") for s in ("semantic", "detector")]
     trained.append(counted(monkeypatch, training, "train_instance"))
-    predicted = counted(monkeypatch, inference, "predict")
+    predicted = counted(monkeypatch, inference, "predict_batch")
 
     def is_refused(name: str, link: Callable[..., Any], *arguments: Any) -> bool:
         """Whether a finished folder is refused; else the link goes on with it."""

@@ -30,7 +30,8 @@ def test_one_scene_is_learnt_by_heart(tmp_path: Path) -> None:
     labels, categories = tmp_path / "labels", dataset.categories
     write_label_set(labels, categories, [(image, write_label(labels, "a", image, truth))])
     steps = ("semantic.steps=200", "detector.steps=260", "instance.steps=30")
-    recipe = read_recipe("small", (*FIXED_VIEW, *steps, "descent.batch_size=1"))
+    descent = ("descent.batch_size=1", "descent.precision=float32")
+    recipe = read_recipe("small", (*FIXED_VIEW, *steps, *descent))
     train([labels], photos, recipe, 0, tmp_path / "run")
     found = predict(load_model(tmp_path / "run"), dataset.read_photo(image), image.image_id)
     overlaps = measure_overlaps(truth, found.label, categories)
