@@ -77,14 +77,6 @@ def mean_over_processes(values: "Tensor") -> "Tensor":
     return mean
 
 
-def sum_with_gradient(values: "Tensor") -> "Tensor":
-    """Return the sum of a tensor over the processes; the gradient of each flows to all."""
-    from torch.distributed.nn import functional
-
-    total: Tensor = functional.all_reduce(values)  # type: ignore[no-untyped-call]
-    return total
-
-
 def agree(flags: Sequence[bool]) -> list[bool]:
     """Return which flags any process has raised."""
     if count_processes() == 1:

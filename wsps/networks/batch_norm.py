@@ -3,10 +3,12 @@
 Source: Ioffe and Szegedy, Batch Normalization, ICML 2015.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from wsps.processes import count_processes, sum_with_gradient
+from wsps.processes import count_processes, mean_over_processes
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -22,7 +24,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(images)
         features = images.float()
         moments = torch.stack([features.mean(dim=(0, 2, 3)), features.square().mean(dim=(0, 2, 3))])
-        mean, square = sum_with_gradient(moments) / count_processes()
+        shared: Tensor = _Mean.apply(moments)
+        mean, square = shared
         variance = square - mean.square()
         self._count(mean.detach(), variance.detach(), count_processes() * features[:, 0].numel())
         scale = self.weight * torch.rsqrt(variance + self.eps)
@@ -36,6 +39,19 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.get_buffer("num_batches_tracked").add_(1)
         self.get_buffer("running_mean").lerp_(mean, momentum)
         self.get_buffer("running_var").lerp_(variance * values / max(1, values - 1), momentum)
+
+
+class _Mean(torch.autograd.Function):
+    """The mean of a tensor over the processes; the gradient of each flows to all."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        return mean_over_processes(values)
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        # Each process's loss is its own, and these are averaged: so are what they ask for here.
+        return mean_over_processes(gradients[0])
 
 
 def share_statistics(*networks: nn.Module) -> None:

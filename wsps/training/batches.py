@@ -130,20 +130,21 @@ def load_batches(
         return
     # Forked, loaders share what this process has read.
     batches.keep(loaders)
-    loader = DataLoader(
-        _Guarded(batches),
-        batch_size=None,
-        sampler=steps,
-        num_workers=min(loaders, len(steps)),
-        prefetch_factor=PREFETCHED,
-        pin_memory=device.type == "cuda",
-        multiprocessing_context="fork",
-        worker_init_fn=_begin_loading,
-    )
     with warnings.catch_warnings():
-        # Python 3.12 warns of what else runs in this process. Loaders use none of it: they read and
-        # cut arrays.
+        # Python 3.12 warns of what else runs in this process, of which loaders use nothing: they
+        # read and cut arrays. Torch warns of more loaders than processors.
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        loader = DataLoader(
+            _Guarded(batches),
+            batch_size=None,
+            sampler=steps,
+            num_workers=min(loaders, len(steps)),
+            prefetch_factor=PREFETCHED,
+            pin_memory=device.type == "cuda",
+            multiprocessing_context="fork",
+            worker_init_fn=_begin_loading,
+        )
         running = iter(loader)
     try:
         for loaded in running:
