@@ -42,8 +42,9 @@ def run_parallel(
         initializer=_prepare_worker,
         initargs=(threads,),
     ) as pool:
-        futures = [pool.submit(function, item) for item in items]
         try:
+            # The first worker may be at work before the last item is on its way.
+            futures = [pool.submit(function, item) for item in items]
             for future in as_completed(futures):
                 yield future.result()
         except KeyboardInterrupt:

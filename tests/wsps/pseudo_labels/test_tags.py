@@ -141,7 +141,7 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
     )
     photo = TaggedPhoto(photo=np.full((32, 32, 3), 90, dtype=np.uint8), weak=weak)
     recipe = Recipe(
-        descent=DescentSettings(batch_size=2),
+        descent=DescentSettings(batch_size=2, precision="float32"),
         classifier=StageSettings(steps=20, learning_rate=3e-3),
     )
     classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
