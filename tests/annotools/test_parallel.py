@@ -65,6 +65,9 @@ def test_nothing_to_do_is_no_error():
 
 
 INTERRUPTED = """
+import signal
+# A job in the background of a script is born deaf to interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from annotools.parallel import run_parallel
 from tests.annotools.test_parallel import sleep_long
 if __name__ == "__main__":
