@@ -132,6 +132,22 @@ def check_apart(out: Path, root: Path, source_files: Iterable[Path]) -> None:
             raise DatasetError(f"{out}: holds {path} of the source: give --out another folder")
 
 
+def check_outside(option: str, place: Path, folders: Iterable[Path]) -> None:
+    """Make sure that nothing is written into a folder that is read.
+
+    Args:
+        option: that names the place, for the message.
+        place: file or folder to write.
+        folders: that are read; what is no folder is left to others.
+
+    Raises:
+        DatasetError: when the place is one of them, or lies in one.
+    """
+    for folder in folders:
+        if folder.is_dir() and place.resolve().is_relative_to(folder.resolve()):
+            raise DatasetError(f"{place}: lies in {folder}, which is read: give {option} elsewhere")
+
+
 def mark_done(out: Path, item: str, key: str, result: Any) -> None:
     """Remember from what an item was made and what came of it; its files are there by then.
 

@@ -37,6 +37,7 @@ from annotools.settings import as_table, read_settings, set_by_path
 from annotools.work_folder import (
     MANIFEST_FILE,
     check_apart,
+    check_outside,
     finish_folder,
     mark_done,
     read_done,
@@ -146,7 +147,7 @@ def predict_images(
     model = replace(model, recipe=change_recipe(model.recipe, changes))
     given = _read_detections(run, model, dataset, detections)
     images = dataset.images[: source.max_images]
-    _check_apart(out, source, dataset, detections)
+    _check_apart(run, out, source, dataset, detections)
     names = name_images(images, out)
     listed = list(zip(images, names, strict=True))
     # The order counts as well: a class index is a place in it.
@@ -231,13 +232,16 @@ def _read_detections(
     return read_detections(path, dataset.images, model.categories, threshold)
 
 
-def _check_apart(out: Path, source: Source, dataset: Dataset, detections: Path | None) -> None:
+def _check_apart(
+    run: Path, out: Path, source: Source, dataset: Dataset, detections: Path | None
+) -> None:
     given = () if detections is None else (detections,)
     check_apart(out, source.root, (*dataset.source_files, *given))
-    # What is written there would be photos of the next run.
-    is_folder = source.format_name == PHOTOS_ALONE and source.root.is_dir()
-    if is_folder and out.resolve().is_relative_to(source.root.resolve()):
-        raise DatasetError(f"{out}: lies in {source.root}: give --out a folder elsewhere")
+    read = [run]
+    if source.format_name == PHOTOS_ALONE:
+        # What is written there would be photos of the next run, or lie in the label set of a list.
+        read.append(source.root if source.root.is_dir() else source.root.parent)
+    check_outside("--out", out, read)
 
 
 def _overlay_file(name: str) -> str:

@@ -107,9 +107,12 @@ def predict(
     annotools predict RUN photos --images val/panoptic.json --detections boxes-val.json
       --out predictions
     """  # noqa: D301
+    from annotools.work_folder import check_outside
     from wsps.inference import predict_images
 
     check_answer(json_file, out, [run, root, images, detections])
+    if json_file is not None:
+        check_outside("--json", json_file, [run])
     source = _name_source(root, images, format_name, split, photos)
     source = _limit(source, max_images, allow_missing)
     open_dataset(source, {"--json": json_file})

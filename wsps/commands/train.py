@@ -121,6 +121,7 @@ def train(
       --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
     from annotools.formats.source import open_source
+    from annotools.work_folder import check_outside
     from wsps.detections import read_detections
     from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
@@ -133,6 +134,10 @@ def train(
     check_answer(json_file, out, [*labels, *photos, recipe, start_from, detections])
     if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
         raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
+    read = [*labels, *([] if start_from is None else [start_from])]
+    for option, place in (("--json", json_file), ("--tensorboard", tensorboard)):
+        if place is not None:
+            check_outside(option, place, read)
     join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe, changes or ())

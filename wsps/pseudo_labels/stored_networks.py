@@ -110,7 +110,7 @@ def store_segmenter(
         # Built as in `train`, so that one seed gives the same first weights in both.
         network = build_model(recipe, dataset.categories, seed, choose_device()).semantic
         if before is not None:
-            load_weights(before.path, network)
+            load_weights(before.path, network, before.key)
         groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)
         running = Running(stored=stored, loaders=count_loaders())
         train_semantic(network, groups, recipe, seed, round_number, running)
@@ -153,7 +153,7 @@ def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> 
     from wsps.networks.classifier import CropClassifier
 
     backbone = build_backbone(without_weights(recipe).backbone)
-    return load_weights(stored.path, CropClassifier(backbone, num_classes))
+    return load_weights(stored.path, CropClassifier(backbone, num_classes), stored.key)
 
 
 @lru_cache(maxsize=1)
@@ -161,4 +161,5 @@ def load_segmenter(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "
     """Return the network of a round in evaluation mode, loaded once in every process."""
     from wsps.networks.model import build_segmenter
 
-    return load_weights(stored.path, build_segmenter(without_weights(recipe), num_classes))
+    network = build_segmenter(without_weights(recipe), num_classes)
+    return load_weights(stored.path, network, stored.key)

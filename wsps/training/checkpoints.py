@@ -75,15 +75,25 @@ def store_weights(
     return stored
 
 
-def load_weights(path: Path, network: "Network") -> "Network":
+def load_weights(path: Path, network: "Network", key: str | None) -> "Network":
     """Return the network with the weights of a file, in evaluation mode, on `choose_device()`.
 
+    Args:
+        path: of the file.
+        network: of the same layers.
+        key: of what the network has to be trained from, None where nobody knows it.
+
     Raises:
-        DatasetError: when the file is missing or damaged, or has another network.
+        DatasetError: when the file is missing, damaged or not finished, or has another network.
     """
     content = _read(path)
     if content is None:
-        raise DatasetError(f"{path}: missing, damaged or not a network of annotools: train again")
+        state = "damaged, or not a network of annotools" if path.is_file() else "missing"
+        raise DatasetError(f"{path}: {state}: repeat its training, which makes what is not whole")
+    if key is not None and content["key"] != key:
+        raise DatasetError(
+            f"{path}: is of another training than what stands beside it: take both from one run"
+        )
     if content["progress"] is not None:
         raise DatasetError(f"{path}: its training was stopped: repeat it to go on")
     try:

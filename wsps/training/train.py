@@ -63,6 +63,12 @@ STAGES = ("semantic", "detector", "instance")
 GIVEN = "detections"
 """What the manifest of a run has that was trained on given detections, and has no detector."""
 
+SETUP_KEYS = (
+    *("labels", "round", "recipe", "categories", "seed", "version of annotools", "start"),
+    GIVEN,
+)
+"""What of a manifest names the training: its digest is the key of the checkpoints."""
+
 SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
 """Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
@@ -182,19 +188,19 @@ def _train_stages(training: _Training) -> None:
     store_weights(out / SEMANTIC_FILE, key, partial(_train_semantic, training))
     # Loaded even where it was just trained, so that the next stage begins alike in a run that was
     # stopped and in one that was not.
-    load_weights(out / SEMANTIC_FILE, model.semantic)
+    load_weights(out / SEMANTIC_FILE, model.semantic, key)
     boxed = [group for group in training.groups if group[0].has_boxes]
     if boxed:
         if model.detector is not None:
             store_weights(out / DETECTOR_FILE, key, partial(_train_detector, training, boxed))
-            load_weights(out / DETECTOR_FILE, model.detector)
+            load_weights(out / DETECTOR_FILE, model.detector, key)
         store_weights(out / INSTANCE_FILE, key, partial(_train_instance, training, boxed))
 
 
 def _train_semantic(training: _Training, stored: StoredNetwork) -> nn.Module:
     model, number = training.model, training.round_number
     if training.network is not None:
-        load_weights(training.network, model.semantic)
+        load_weights(training.network, model.semantic, key=None)
     course = train_semantic(
         model.semantic,
         training.groups,
@@ -234,16 +240,20 @@ def load_model(run: Path) -> PanopticModel:
     Raises:
         DatasetError: when the folder has no finished model.
     """
-    recipe, categories, seed, has_detector = _read_run(run)
+    stored = _read_run(run)
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
     model = build_model(
-        without_weights(recipe), categories, seed, choose_device(), has_detector=has_detector
+        without_weights(stored.recipe),
+        stored.categories,
+        stored.seed,
+        choose_device(),
+        has_detector=stored.has_detector,
     )
-    load_weights(run / SEMANTIC_FILE, model.semantic)
+    load_weights(run / SEMANTIC_FILE, model.semantic, stored.key)
     if (run / INSTANCE_FILE).is_file():
         if model.detector is not None:
-            load_weights(run / DETECTOR_FILE, model.detector)
-        load_weights(run / INSTANCE_FILE, end_to_end(model))
+            load_weights(run / DETECTOR_FILE, model.detector, stored.key)
+        load_weights(run / INSTANCE_FILE, end_to_end(model), stored.key)
     return model
 
 
@@ -281,6 +291,7 @@ def name_run(
         named["start"] = _digest_run(start)
     if detections is not None:
         named[GIVEN] = hash_detections(detections)
+    assert set(named) <= set(SETUP_KEYS)
     return named
 
 
@@ -309,8 +320,19 @@ def _read_detections(
     return read_detections(path, images, categories, recipe.instance.score_threshold)
 
 
-def _read_run(run: Path) -> tuple[Recipe, CategorySet, int, bool]:
-    """Return the recipe, the categories and the seed of a finished run, and if it has a detector.
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What the manifest of a finished run says; `key` is that of its checkpoints."""
+
+    recipe: Recipe
+    categories: CategorySet
+    seed: int
+    has_detector: bool
+    key: str
+
+
+def _read_run(run: Path) -> _Run:
+    """Return what the manifest of a finished run says.
 
     Raises:
         DatasetError: when the folder has no manifest of a run that this version can use.
@@ -329,7 +351,15 @@ def _read_run(run: Path) -> tuple[Recipe, CategorySet, int, bool]:
             raise RecipeError(f"{path}: recipe or prediction is missing or no table")
         table = {**content["recipe"], "prediction": content["prediction"]}
         recipe = read_settings(Recipe, without_nulls(table), where=str(path))
-        return recipe, categories, seed, GIVEN not in content
+        # A table that was changed by hand has another digest than the checkpoints.
+        setup = {name: content[name] for name in SETUP_KEYS if name in content}
+        return _Run(
+            recipe=recipe,
+            categories=categories,
+            seed=seed,
+            has_detector=GIVEN not in content,
+            key=digest(setup),
+        )
     except AnnotationError as error:
         raise DatasetError(
             f"{error} (trained by annotools {content.get('version of annotools')}, this is "

@@ -19,7 +19,7 @@ def test_a_network_is_trained_once_for_its_key(tmp_path: Path) -> None:
         return trained[-1]
 
     def stored_weight() -> list[float]:
-        return load_weights(path, nn.BatchNorm1d(2)).weight.tolist()
+        return load_weights(path, nn.BatchNorm1d(2), None).weight.tolist()
 
     store_weights(path, "key", train)
     store_weights(path, "key", train)
@@ -43,7 +43,7 @@ def test_a_network_is_trained_once_for_its_key(tmp_path: Path) -> None:
 def test_a_network_is_loaded_for_use(tmp_path: Path) -> None:
     path = tmp_path / "network.pt"
     store_weights(path, "key", lambda _: nn.BatchNorm1d(2).train())
-    loaded = load_weights(path, nn.BatchNorm1d(2))
+    loaded = load_weights(path, nn.BatchNorm1d(2), "key")
     assert not loaded.training
     assert loaded.weight.device.type == choose_device().type
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -60,7 +60,7 @@ def test_an_unfinished_stage_is_kept_until_it_is_finished(tmp_path: Path) -> Non
     assert found["progress"]["losses"] == [0.1 + 0.2]
     assert StoredNetwork(path=stored.path, key="another").read_progress() is None
     with pytest.raises(DatasetError, match="its training was stopped: repeat it"):
-        load_weights(stored.path, network)
+        load_weights(stored.path, network, "key")
     calls = []
 
     def train(file: StoredNetwork) -> nn.Module:
@@ -97,8 +97,13 @@ def test_a_file_that_cannot_be_written_leaves_the_last_one(
 
 def test_a_file_of_another_network_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "network.pt"
-    with pytest.raises(DatasetError, match=r"network\.pt: missing, damaged or not a network"):
-        load_weights(path, nn.BatchNorm1d(2))
+    with pytest.raises(DatasetError, match=r"network\.pt: missing: repeat its training"):
+        load_weights(path, nn.BatchNorm1d(2), "key")
+    path.write_bytes(b"not of torch")
+    with pytest.raises(DatasetError, match=r"network\.pt: damaged, or not a network of annotools"):
+        load_weights(path, nn.BatchNorm1d(2), "key")
     store_weights(path, "key", lambda _: nn.BatchNorm1d(2))
     with pytest.raises(DatasetError, match=r"network\.pt: has another network"):
-        load_weights(path, nn.BatchNorm1d(3))
+        load_weights(path, nn.BatchNorm1d(3), "key")
+    with pytest.raises(DatasetError, match=r"network\.pt: is of another training than what stands"):
+        load_weights(path, nn.BatchNorm1d(2), "another")

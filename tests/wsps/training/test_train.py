@@ -258,3 +258,22 @@ def test_a_manifest_that_does_not_fit_is_refused_in_one_line(
     assert message in text
     assert "trained by annotools 9.9, this is " in text
     assert "\n" not in text
+
+
+def test_a_checkpoint_of_another_run_and_a_manifest_changed_by_hand_are_refused(
+    photos: Source, tmp_path: Path
+) -> None:
+    labels = write_labels(tmp_path / "labels", photos, {0: "full"})
+    for seed in (0, 1):
+        train([labels], photos, RECIPE, seed, tmp_path / f"run{seed}")
+    run, other = tmp_path / "run0", tmp_path / "run1"
+    load_model(run)
+    whole = (run / "instance.pt").read_bytes()
+    (run / "instance.pt").write_bytes((other / "instance.pt").read_bytes())
+    with pytest.raises(DatasetError, match=r"instance\.pt: is of another training"):
+        load_model(run)
+    (run / "instance.pt").write_bytes(whole)
+    manifest = (run / "manifest.json").read_text()
+    (run / "manifest.json").write_text(manifest.replace('"car"', '"cart"'))
+    with pytest.raises(DatasetError, match=r"semantic\.pt: is of another training"):
+        load_model(run)
