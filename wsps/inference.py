@@ -147,6 +147,8 @@ def predict_images(
     model = replace(model, recipe=change_recipe(model.recipe, changes))
     given = _read_detections(run, model, dataset, detections)
     images = dataset.images[: source.max_images]
+    if not images:
+        raise DatasetError(f"{source.root}: no photo is there to predict: check the path")
     _check_apart(run, out, source, dataset, detections)
     names = name_images(images, out)
     listed = list(zip(images, names, strict=True))
@@ -183,7 +185,8 @@ def predict_images(
     entries = [entry for entry, _ in done]
     write_label_set(out, model.categories, zip(images, entries, strict=True))
     finish_folder(out, WRITTEN_BY)
-    write_manifest(out, WRITTEN_BY, ("annotools", "torch"), setup, {"images": len(images)})
+    counts = {"images": len(images), "left_out": [drop.place for drop in dataset.drops]}
+    write_manifest(out, WRITTEN_BY, ("annotools", "torch"), setup, counts)
     found = _count(model.categories, entries, num_resumed=sum(is_old for _, is_old in done))
     return found if given is None else replace(found, remarks=given.remarks)
 
@@ -238,9 +241,12 @@ def _check_apart(
     given = () if detections is None else (detections,)
     check_apart(out, source.root, (*dataset.source_files, *given))
     read = [run]
+    # What is written there would be photos of the next run.
     if source.format_name == PHOTOS_ALONE:
-        # What is written there would be photos of the next run, or lie in the label set of a list.
-        read.append(source.root if source.root.is_dir() else source.root.parent)
+        read.append(source.root if source.photos is None else source.photos)
+    # The list may be that of a label set.
+    if (source.root.parent / MANIFEST_FILE).is_file():
+        read.append(source.root.parent)
     check_outside("--out", out, read)
 
 

@@ -58,6 +58,9 @@ class LabelSet:
 def read_label_sets(folders: Sequence[Path], photos: Sequence[Path] = ()) -> LabelSet:
     """Read the labels of several folders as those of one; each image has a label in one of them.
 
+    Where folders have the photos and one id means two images, as ids of two COCO lists do, those
+    of the second set become texts, `2/ID`, and so on.
+
     Args:
         folders: at least one; each as `read_label_set` takes it.
         photos: a folder that has the photos of all by their file name, or a folder for each; none
@@ -77,6 +80,8 @@ def read_label_sets(folders: Sequence[Path], photos: Sequence[Path] = ()) -> Lab
     first = sets[0]
     if len(sets) == 1:
         return first
+    if photos:
+        sets = _tell_apart(sets)
     set_of: dict[int | str, tuple[Path, LabelSet]] = {}
     folder_of: dict[str, tuple[Path, int | str]] = {}
     for folder, one in zip(folders, sets, strict=True):
@@ -117,8 +122,12 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
     """
     if not folder.exists():
         raise DatasetError(f"{folder}: no such folder or list of labels: check --labels")
-    # A label set has no folder of this name: without `photos` its images have no path.
-    labels = coco_panoptic.read(folder, split="photos", photos=photos)
+    try:
+        # A label set has no folder of this name: without `photos` its images have no path.
+        labels = coco_panoptic.read(folder, split="photos", photos=photos)
+    except DatasetError:
+        _refuse_instances(folder)
+        raise
     kind_of = dict.fromkeys((image.image_id for image in labels.images), "full")
     manifest = labels.source_files[0].with_name(MANIFEST_FILE)
     content = read_json(manifest, "*.json") if manifest.is_file() else None
@@ -184,10 +193,28 @@ def read_examples(
     ]
 
 
+def _refuse_instances(path: Path) -> None:
+    """Refuse a list of instances, which is what COCO's best known files are.
+
+    Raises:
+        DatasetError: when its annotations are objects and not images with segments.
+    """
+    if not path.is_file():
+        return
+    content = read_json(path, "*.json")
+    listed = content.get("annotations") if isinstance(content, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if isinstance(first, dict) and "segments_info" not in first and "bbox" in first:
+        raise DatasetError(
+            f"{path}: lists instances: `annotools convert ROOT --format coco-instances --to full` "
+            "makes a label set of them"
+        )
+
+
 def make_example(
     photo: Photo, label: FullLabel, boxes: Sequence[Box] | None, categories: CategorySet
 ) -> TrainingExample:
-    """Return a label as a training example.
+    """Return a label as a training example, named by the id of its image.
 
     A group's box holds several objects, and torchvision's detector cannot ignore a region, so it
     is no target.
@@ -227,7 +254,8 @@ def _read_example(
     else:
         boxes = weaken(label, categories, "boxes", None).boxes
     photo = photos.read_photo(image)
-    example = make_example(photo, label, boxes, categories)
+    # Messages name the photo's file, which a user finds sooner than an id.
+    example = replace(make_example(photo, label, boxes, categories), name=image.file_name)
     if detections is not None:
         example = replace(example, detections=detections.of(image.image_id))
     return reduce_example(example, max_side)
@@ -235,6 +263,39 @@ def _read_example(
 
 def _read_joined(dataset_of: Mapping[int | str, Dataset], image: Image) -> FullLabel:
     return dataset_of[image.image_id].read_label(image)
+
+
+def _tell_apart(sets: Sequence[LabelSet]) -> list[LabelSet]:
+    """Return the sets, with ids of their own where one has the id of another image before."""
+    apart: list[LabelSet] = []
+    name_of: dict[int | str, str] = {}
+    for number, one in enumerate(sets, start=1):
+        images = one.labels.images
+        if any(name_of.get(i.image_id, i.file_name) != i.file_name for i in images):
+            one = _renumber(one, number)
+        apart.append(one)
+        name_of |= {image.image_id: image.file_name for image in one.labels.images}
+    return apart
+
+
+def _renumber(label_set: LabelSet, number: int) -> LabelSet:
+    """Return a set whose ids begin with its number among the sets."""
+    own = {f"{number}/{image.image_id}": image for image in label_set.labels.images}
+
+    def read_label(image: Image) -> FullLabel:
+        label = label_set.labels.read_label(own[str(image.image_id)])
+        return replace(label, image_id=image.image_id)
+
+    images = tuple(replace(image, image_id=image_id) for image_id, image in own.items())
+    return LabelSet(
+        labels=replace(label_set.labels, images=images, read_label=read_label),
+        kind_of={new: label_set.kind_of[image.image_id] for new, image in own.items()},
+        boxes_of={
+            new: label_set.boxes_of[image.image_id]
+            for new, image in own.items()
+            if image.image_id in label_set.boxes_of
+        },
+    )
 
 
 def _check_categories(first: Path, wanted: CategorySet, folder: Path, found: CategorySet) -> None:

@@ -196,6 +196,28 @@ def check_answer(json_file: Path | None, out: Path, inputs: Iterable[Path | str 
         raise typer.BadParameter(f"--json {json_file}: lies in {out}: give a file elsewhere")
 
 
+def refuse_inside(outputs: Mapping[str, Path | None], folders: Iterable[Path | None]) -> None:
+    """Make sure that nothing is written into folders that a command reads.
+
+    Args:
+        outputs: files and folders by the option that names them; None where it is not given.
+        folders: of models and label sets; None where it is not given.
+
+    Raises:
+        typer.BadParameter: when an output lies in one of them.
+    """
+    from annotools.errors import DatasetError
+    from annotools.work_folder import check_outside
+
+    read = [folder for folder in folders if folder is not None]
+    for option, place in outputs.items():
+        if place is not None:
+            try:
+                check_outside(option, place, read)
+            except DatasetError as error:
+                raise typer.BadParameter(str(error)) from error
+
+
 def refuse_file(place: Path) -> None:
     """Make sure that what is given as a folder of photos, without a format, is no file.
 

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -187,3 +188,20 @@ def test_a_photo_of_another_image_is_no_photo_of_a_label(tmp_path: Path):
     other = make_dataset({"z.png": STREET}, CATEGORIES)
     with pytest.raises(DatasetError, match=r"its image 2 is z\.png, not b\.png of 4 x 2 pixels"):
         read_examples(read_label_set(tmp_path), other, None)
+
+
+def test_ids_that_two_lists_share_are_told_apart_where_folders_have_the_photos(tmp_path: Path):
+    for name, label in (("a", STREET), ("b", STREET)):
+        write_set(tmp_path / name, {f"{name}.png": label})
+        (tmp_path / f"photos-{name}").mkdir()
+        cv2.imwrite(str(tmp_path / f"photos-{name}" / f"{name}.png"), PHOTO)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    photos = [tmp_path / "photos-a", tmp_path / "photos-b"]
+    joined = read_label_sets(folders, photos)
+    first, second = joined.labels.images
+    assert (first.file_name, second.file_name) == ("a.png", "b.png")
+    assert second.image_id == f"2/{first.image_id}"
+    assert joined.labels.read_label(second).image_id == second.image_id
+    assert joined.images_by_kind == {"full": 2}
+    with pytest.raises(DatasetError, match="give each image an id of its own"):
+        read_label_sets(folders)

@@ -16,6 +16,7 @@ from annotools.commands.options import (
     check_answer,
     open_dataset,
     refuse_file,
+    refuse_inside,
     tell,
     write_answer,
 )
@@ -107,15 +108,15 @@ def predict(
     annotools predict RUN photos --images val/panoptic.json --detections boxes-val.json
       --out predictions
     """  # noqa: D301
-    from annotools.work_folder import check_outside
+    from annotools.drops import drop_lines, follow_labels
     from wsps.inference import predict_images
 
     check_answer(json_file, out, [run, root, images, detections])
-    if json_file is not None:
-        check_outside("--json", json_file, [run])
+    refuse_inside({"--json": json_file}, [run])
     source = _name_source(root, images, format_name, split, photos)
     source = _limit(source, max_images, allow_missing)
-    open_dataset(source, {"--json": json_file})
+    _, left_out = follow_labels(open_dataset(source, {"--json": json_file}))
+    tell(drop_lines(left_out.groups))
     found = predict_images(
         run,
         source,
@@ -126,8 +127,8 @@ def predict(
         overwrite=overwrite,
     )
     tell(found.remarks)
-    _print(found, out, images, has_own_ids=images is None and format_name is None)
-    write_answer(json_file, _answer(found))
+    _print(found, out, _find_truth(images), format_name is None and images is None)
+    write_answer(json_file, {**_answer(found), "drops": left_out.groups})
 
 
 def _name_source(
@@ -160,7 +161,18 @@ def _limit(source: "Source", max_images: int | None, allow_missing: bool) -> "So
     return replace(source, max_images=max_images, allow_missing=allow_missing)
 
 
-def _print(found: "PredictedImages", out: Path, images: Path | None, *, has_own_ids: bool) -> None:
+def _find_truth(images: Path | None) -> str | None:
+    """Return which list `evaluate` can score with, None where a list has no panoptic labels."""
+    from annotools.formats.json_values import read_json
+
+    if images is None:
+        return "TRUTH/panoptic.json"
+    listed = read_json(images, "*.json").get("annotations") or [None]
+    is_panoptic = isinstance(listed[0], dict) and "segments_info" in listed[0]
+    return str(images) if is_panoptic else None
+
+
+def _print(found: "PredictedImages", out: Path, truth: str | None, has_own_ids: bool) -> None:
     screen = console()
     rows = (
         (
@@ -177,11 +189,11 @@ def _print(found: "PredictedImages", out: Path, images: Path | None, *, has_own_
     if found.num_resumed:
         lines.append(f"{found.num_resumed:,} were done by an earlier run.")
     labels = out / "panoptic.json"
-    truth = "TRUTH/panoptic.json" if images is None else images
-    scoring = f"score it: annotools evaluate --prediction {labels} --truth {truth}"
+    lines.append(str(labels))
     if has_own_ids:
-        scoring = f"to score it, predict with --images {truth}, whose ids it has then"
-    lines += [str(labels), scoring]
+        lines.append(f"to score it, predict with --images {truth}, whose ids it has then")
+    elif truth is not None:
+        lines.append(f"score it: annotools evaluate --prediction {labels} --truth {truth}")
     for line in lines:
         screen.print(line, soft_wrap=True)
 

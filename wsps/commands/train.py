@@ -12,6 +12,7 @@ from annotools.commands.options import (
     check_answer,
     open_dataset,
     refuse_file,
+    refuse_inside,
     refuse_replacing,
     tell,
     write_answer,
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
     from annotools.records import Dataset
     from wsps.detections import GivenDetections
     from wsps.training.board import Board
+
+ROUNDS_ELSEWHERE = (
+    "refinement.rounds makes labels, with `annotools pseudo-label --rounds`; train learns from the "
+    "labels that it is given"
+)
+
+NOTHING_TO_LEARN = {
+    "semantic": "no pixel of their crops has a label",
+    "detector": "no crop has a box",
+    "instance": "no detection fits an instance of the labels; more detector.steps may find some, "
+    "or a lower instance.score_threshold",
+}
+"""Why a step of a stage has no loss."""
 
 SHOWN_PHOTOS = 4
 """Of so many photos TensorBoard gets pictures of predictions."""
@@ -121,7 +135,6 @@ def train(
       --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
     from annotools.formats.source import open_source
-    from annotools.work_folder import check_outside
     from wsps.detections import read_detections
     from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
@@ -134,13 +147,12 @@ def train(
     check_answer(json_file, out, [*labels, *photos, recipe, start_from, detections])
     if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
         raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
-    read = [*labels, *([] if start_from is None else [start_from])]
-    for option, place in (("--json", json_file), ("--tensorboard", tensorboard)):
-        if place is not None:
-            check_outside(option, place, read)
+    refuse_inside({"--json": json_file, "--tensorboard": tensorboard}, [*labels, start_from])
     join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe, changes or ())
+    if settings.refinement.rounds > 0 and is_main():
+        tell([ROUNDS_ELSEWHERE])
     if source is not None:
         open_dataset(source, {"--json": json_file})
     # Read before training as well as by it, because one wants to know before the first hour.
@@ -231,6 +243,12 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
     if stages["instance"] is None:
         untrained = "instance subnetwork" if are_given else "detector"
         screen.print(f"No image's label says what boxes there are: no {untrained} was trained.")
+    tell(
+        f"{stage}: {end['steps_without_loss']:,} of {end['steps']:,} steps had nothing to learn "
+        f"from: {NOTHING_TO_LEARN[stage]}"
+        for stage, end in stages.items()
+        if end is not None and end["steps_without_loss"]
+    )
     needed = "--detections FILE.json " if are_given else ""
     screen.print(
         f"predict with it: annotools predict {out} PHOTOS {needed}--out DIR", soft_wrap=True

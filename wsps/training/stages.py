@@ -61,7 +61,7 @@ def train_semantic(
         loss_of,
         recipe.descent,
         replace(settings, learning_rate=slower),
-        f"semantic on labels of round {round_number}",
+        "semantic" if round_number == 0 else f"semantic, round {round_number}",
         running=running,
     )
 

@@ -23,6 +23,7 @@ from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import (
     MANIFEST_FILE,
+    check_outside,
     finish_folder,
     mark_done,
     read_done,
@@ -111,7 +112,9 @@ def train(
         OSError: when a file cannot be written.
     """
     join_processes()
-    label_set = read_label_sets(labels, () if isinstance(photos, Source) else photos)
+    folders = () if isinstance(photos, Source) else photos
+    check_outside("--out", out, [*labels, *folders, *([] if start is None else [start])])
+    label_set = read_label_sets(labels, folders)
     if not label_set.labels.images:
         raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
@@ -262,7 +265,8 @@ def read_summary(run: Path) -> dict[str, Any]:
 
     Returns:
         `images` by label kind, `began` (the run that it started from, or None), and for each stage
-        its number of `steps` and its last `loss`, or None where it had nothing to learn from.
+        its number of `steps`, its last `loss` and its `steps_without_loss`, which had nothing to
+        learn from, or None where there was nothing at all.
     """
     content = read_json(run / MANIFEST_FILE, "*.json")
     return {key: content[key] for key in ("images", "began", "stages")}
@@ -372,7 +376,13 @@ def _note_course(training: _Training, stage: str, course: Course) -> None:
     if not is_main():
         return
     write_course(training.out / f"{stage}.csv", course)
-    end = {"steps": len(course.losses), "loss": course.losses[-1] if course.losses else None}
+    losses = course.losses
+    end = {
+        "steps": len(losses),
+        "loss": losses[-1] if losses else None,
+        # A loss is exactly 0 where there was nothing to learn from.
+        "steps_without_loss": sum(loss == 0 for loss in losses),
+    }
     mark_done(training.out, stage, training.key, end)
 
 

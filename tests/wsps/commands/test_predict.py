@@ -214,7 +214,7 @@ def test_what_is_wrong_with_photos_is_one_line(trained: Path, tmp_path: Path) ->
     path.unlink()
     run_well(trained, photos, tmp_path / "others")
     inside = refusal(trained, photos, photos / "out")
-    assert inside == f"{photos / 'out'}: lies in {photos}: give --out a folder elsewhere"
+    assert inside == f"{photos / 'out'}: lies in {photos}, which is read: give --out elsewhere"
     assert not (photos / "out").exists()
     assert "no such folder" in refusal(trained, tmp_path / "none", out)
 
@@ -244,3 +244,43 @@ def test_another_dataset_is_refused(trained: Path, tmp_path: Path) -> None:
     source = Source(format_name="coco-panoptic", root=truth, split="photos")
     with pytest.raises(AnnotationError, match="was trained for other categories than"):
         predict_images(trained / "run", source, tmp_path / "out")
+
+
+def test_a_table_never_replaces_the_model(trained: Path, tmp_path: Path) -> None:
+    manifest = trained / "run/manifest.json"
+    before = manifest.read_bytes()
+    for arguments in (("--json", manifest), ("--json", trained / "run/new.json")):
+        done = run(trained, trained / "photos", tmp_path / "out", *arguments)
+        assert done.exit_code == 2
+        assert not (trained / "run/new.json").exists()
+    inside = run(trained, trained / "photos", trained / "run/out")
+    assert "which is read: give --out elsewhere" in str(inside.exception)
+    listed = ("--images", trained / "truth/panoptic.json")
+    in_labels = run(trained, trained / "photos", trained / "truth/out", *listed)
+    assert "which is read: give --out elsewhere" in str(in_labels.exception)
+    assert manifest.read_bytes() == before
+
+
+def test_photos_that_are_left_out_are_told(trained: Path, tmp_path: Path) -> None:
+    photos, listed = tmp_path / "photos", tmp_path / "list.json"
+    photos.mkdir()
+    names = sorted(path.name for path in (trained / "photos").iterdir())
+    (photos / names[0]).write_bytes((trained / "photos" / names[0]).read_bytes())
+    images = [
+        {"id": number, "file_name": name, "width": 64, "height": 64}
+        for number, name in enumerate(names[:2])
+    ]
+    listed.write_text(json.dumps({"images": images, "annotations": [{"bbox": [0, 0, 1, 1]}]}))
+    out, table = tmp_path / "out", tmp_path / "table.json"
+    given = ("--images", listed, "--allow-missing", "--json", table)
+    done = run(trained, photos, out, *given)
+    assert done.exit_code == 0, done.output
+    assert names[1] in done.stderr
+    assert "score it" not in done.stdout  # The list has no panoptic labels to score with.
+    assert json.loads(table.read_text())["drops"][0]["count"] == 1
+    (left_out,) = json.loads((out / "manifest.json").read_text())["left_out"]
+    assert names[1] in left_out
+    (photos / names[0]).unlink()
+    nothing = run(trained, photos, tmp_path / "nothing", *given)
+    assert "no photo" in str(nothing.exception)
+    assert not (tmp_path / "nothing").exists()

@@ -204,7 +204,7 @@ def test_no_output_replaces_what_is_read(tmp_path: Path) -> None:
         done = run(*place, "--out", out, "--json", table)
         assert done.exit_code == 2, table
     for folder in (street, photos):
-        assert "is not empty: give another folder" in str(error_of(*place, "--out", folder))
+        assert "which is read: give --out elsewhere" in str(error_of(*place, "--out", folder))
     assert (street / "panoptic.json").read_bytes() == content
     assert not out.exists()
 
@@ -234,3 +234,51 @@ def test_a_split_without_a_format_is_a_usage_error(tmp_path: Path) -> None:
     done = run(*place, "--out", tmp_path / "run", "--split", "val")
     assert done.exit_code == 2
     assert "give its --format" in " ".join(done.output.split())
+
+
+@pytest.mark.usefixtures("street")
+def test_nothing_is_written_into_what_is_read(tmp_path: Path) -> None:
+    labels, photos = tmp_path / "street", tmp_path / "photos"
+    place = ("--labels", labels, "--photos", photos)
+    start = tmp_path / "start"
+    run_well(*place, "--out", start)
+    manifest = (start / "manifest.json").read_bytes()
+    for arguments in (
+        ("--out", labels / "run"),
+        ("--out", photos / "run"),
+        ("--out", start / "run", "--start-from", start),
+    ):
+        assert "which is read: give --out" in str(error_of(*place, *arguments))
+    for arguments in (
+        ("--start-from", start, "--json", start / "manifest.json"),
+        ("--tensorboard", labels / "board"),
+    ):
+        done = run(*place, "--out", tmp_path / "run", *arguments)
+        assert done.exit_code == 2
+        assert "is read: give --" in done.output
+    assert (start / "manifest.json").read_bytes() == manifest
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("street")
+def test_steps_without_anything_to_learn_and_rounds_are_told(tmp_path: Path) -> None:
+    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
+    sure = ("--set", "instance.score_threshold=1.0", "--set", "refinement.rounds=1")
+    done = run(*place, "--out", tmp_path / "run", *sure)
+    assert done.exit_code == 0
+    assert "note: refinement.rounds makes labels, with `annotools pseudo-label" in done.stderr
+    stages = read_json(tmp_path / "run/manifest.json")["stages"]
+    assert stages["semantic"]["steps_without_loss"] == 0
+    assert "note: semantic" not in done.stderr
+
+
+def test_a_list_of_instances_says_what_makes_labels_of_it(tmp_path: Path) -> None:
+    instances = tmp_path / "instances.json"
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 4, "height": 4}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}],
+    }
+    instances.write_text(json.dumps(content))
+    place = ("--labels", instances, "--photos", tmp_path, "--out", tmp_path / "run")
+    assert "lists instances: `annotools convert ROOT" in str(error_of(*place))
