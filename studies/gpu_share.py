@@ -23,8 +23,8 @@ def trials_on_gpu(recipe: Recipe, trials: int, processors: int) -> int:
 
     As many as its free memory holds, each with two processors, which read and label beside it. A
     trial is taken to need `FIXED_GIB`, and for each 521 x 521 pixels of a training batch what its
-    backbone needs. These are estimates, above what was seen: too few trials at once cost time, one
-    too many ends a study.
+    backbone needs. These are estimates by the size of the features, on the high side: too few
+    trials at once cost time, one too many ends a study.
 
     Args:
         recipe: of the trials.

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Photo
 from wsps.data import Scalar, TrainingExample, resize_example
+from wsps.networks.image_input import IMAGE_INPUTS
 from wsps.recipe import ViewSettings
 
-MEAN_COLOUR = (124, 116, 104)
-"""ImageNet's, RGB of 0 to 255, which networks normalise to 0, as in their own padding."""
+MEAN_COLOUR = tuple(round(value) for value in IMAGE_INPUTS["torchvision"].mean)
+"""RGB of 0 to 255, which networks normalise to 0, as in their own padding."""
 
 _MIN_VISIBLE = 0.3
 """A box is no training target for the detector, and no detection, where a view shows less than this
