@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,22 @@ class TrialResult:
     digest: str
     """Names dataset, recipe and prices."""
     code_version: str
+    student: str = "li2018"
+    """The segmenter that was trained."""
+    weights: str = "none"
+    """What its backbone started from: the name of weights, or of a file with its digest."""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """Of training, by stage."""
+    converged: bool | None = None
+    """Whether the loss of every stage was flat before its steps ran out; None where the recipe
+    fixes their number, or an older version wrote the row."""
+    trivial_pq: float | None = None
+    """PQ of a prediction that is the most frequent class of the training labels everywhere."""
+    trivial_miou: float | None = None
+    """Its mIoU."""
+    filled_pq: float | None = None
+    """PQ of the trial's own boxes of things filled with their class, over the most frequent
+    stuff."""
 
 
 def write_result(result: TrialResult, path: Path) -> None:

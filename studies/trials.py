@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from annotools.errors import DatasetError
 from annotools.formats.source import Source, open_source
@@ -95,7 +96,8 @@ def run_trial(trial: Trial) -> TrialResult:
     scored = settings.val_source
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
-    scores = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
+    found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
+    scores: dict[str, Any] = dict(found)
     kinds = list(trial.kind_of.values())
     result = TrialResult(
         study=study.name,

@@ -15,7 +15,7 @@ TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
 """Label kinds that the segmenter can learn from."""
 
 OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("cosine", "constant", "converged")
+SCHEDULES = ("cosine", "constant", "converged", "flat")
 PRECISIONS = ("auto", "float32", "bfloat16")
 BATCH_NORMS = ("trained", "frozen")
 INPUTS = ("torchvision", "caffe")
@@ -46,8 +46,13 @@ class ViewSettings:
     """Pixels of a training crop."""
     scale_range: tuple[float, float] = (0.8, 1.25)
     """Random enlargement of training images."""
+    per_photo: int | None = None
+    """How many views of a photo there are, which come again in turn; when absent each is a new one.
+    The features that a frozen backbone sees in them are computed once."""
 
     def __post_init__(self) -> None:
+        if self.per_photo is not None and self.per_photo < 1:
+            raise RecipeError("per_photo must be at least 1")
         if min(self.crop_size_wh) < 16:
             raise RecipeError("crop_size_wh must be at least 16 x 16")
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
@@ -59,7 +64,8 @@ class BackboneSettings:
     """The network that classifier, segmenter and detector start from."""
 
     name: str = "small"
-    """`small`, `resnet18`, `resnet50` or `resnet101`."""
+    """`small`, `resnet18`, `resnet50`, `resnet101`, `thin-resnet50`, or `timm:NAME` of a network
+    that timm has, where it is installed."""
     weights: str | None = None
     """Weights to start from: the path of a state dict, or the name of torchvision's, such as
     `IMAGENET1K_V2`; random initialisation when absent."""
@@ -69,13 +75,17 @@ class BackboneSettings:
     batch_norm: str = "trained"
     """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo. The
     layers that are put on the backbone, which no weights know, have trained ones."""
-    input: str = "torchvision"
-    """The colours that the weights expect: RGB by ImageNet's mean and deviation, or those of
-    `caffe`: BGR of 0 to 255 less their mean."""
+    input: str | None = None
+    """The colours that the weights expect: `torchvision` for RGB by ImageNet's mean and deviation,
+    `caffe` for BGR of 0 to 255 less their mean; those of the network's own when absent."""
+    frozen: bool = False
+    """Whether the backbone stays as its weights have it, so that its features of a view or a photo
+    need be computed only once: with `views.per_photo` training takes seconds on a CPU."""
 
     def __post_init__(self) -> None:
         _check_choice("batch_norm", self.batch_norm, BATCH_NORMS)
-        _check_choice("input", self.input, INPUTS)
+        if self.input is not None:
+            _check_choice("input", self.input, INPUTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +121,8 @@ class StageSettings:
     learning_rate: float
     schedule: str = "cosine"
     """`cosine` rises for a tenth of the steps and falls to 0; `constant` stays; `converged` stays
-    until the loss no longer falls, and goes on with a tenth, as in the paper, sec. B.1."""
+    until the loss no longer falls, and goes on with a tenth, as in the paper, sec. B.1; `flat`
+    stays until the loss no longer falls, then falls to 0 and ends, after `steps` at the latest."""
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not 0 < self.learning_rate < math.inf:

@@ -79,6 +79,7 @@ RECIPE = Recipe(
 )
 OTHER_VALUES = {
     "images.max_side": 48,
+    "views.per_photo": 4,
     "backbone.name": "resnet50",
     "backbone.weights": "weights.pt",
     "backbone.output_stride": 16,

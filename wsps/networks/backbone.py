@@ -6,7 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from annotools.errors import RecipeError
-from wsps.networks.image_input import IMAGE_INPUTS, ImageInput, Normalise
+from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.networks.pretrained import read_pretrained
 from wsps.recipe import BackboneSettings
 
@@ -117,7 +117,7 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
         raise RecipeError(
             f"backbone.output_stride = {stride}: {name} has {' or '.join(map(str, strides))}"
         )
-    norm_layer, image_input = NORM_LAYERS[settings.batch_norm], IMAGE_INPUTS[settings.input]
+    norm_layer, image_input = NORM_LAYERS[settings.batch_norm], find_input(settings)
     if name == "small":
         backbone = _small(norm_layer, image_input)
     else:

@@ -19,7 +19,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from wsps.detections import Detections
 from wsps.networks.backbone import NORM_LAYERS, Backbone, build_backbone, conv_block
-from wsps.networks.image_input import IMAGE_INPUTS, ImageInput, Normalise
+from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.recipe import BackboneSettings
 
 _LARGEST_STRIDE = 32
@@ -55,7 +55,7 @@ class Detector(nn.Module):
                 num_classes=num_classes,
             )
         )
-        self.network.transform = _NormaliseAndPad(IMAGE_INPUTS[backbone.input])
+        self.network.transform = _NormaliseAndPad(find_input(backbone))
         # torchvision makes anchors of the type of the maps, and boxes of that of the heads' output:
         # bfloat16, which autocast gives, does not tell the pixels above 256 apart.
         for module in (

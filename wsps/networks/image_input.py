@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from wsps.recipe import BackboneSettings
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
@@ -31,6 +33,15 @@ IMAGE_INPUTS = {
     "caffe": ImageInput(mean=(123.0, 117.0, 104.0), deviation=(1.0, 1.0, 1.0), is_bgr=True),
 }
 """By the name that `BackboneSettings.input` gives: one of `wsps.recipe.INPUTS`."""
+
+OWN_INPUTS = {"thin-resnet50": "caffe"}
+"""The input of backbones, by name, where it is not torchvision's."""
+
+
+def find_input(settings: BackboneSettings) -> ImageInput:
+    """Return what a backbone expects: what its recipe says, else what is its own."""
+    name = settings.input or OWN_INPUTS.get(settings.name, "torchvision")
+    return IMAGE_INPUTS[name]
 
 
 class Normalise(nn.Module):

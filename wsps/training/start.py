@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from annotools.categories import CategorySet
 from annotools.errors import RecipeError
+from wsps.networks.image_input import find_input
 from wsps.networks.model import PanopticModel
+from wsps.recipe import BackboneSettings
 
 Rows = Sequence[tuple[int, int]]
 """Pairs of a row of the new layer and the row of the old one that goes there."""
@@ -36,10 +38,10 @@ def take_over(
         RecipeError: when the run has another backbone, or one that expects other colours.
     """
     old, new = other.recipe.backbone, model.recipe.backbone
-    if (old.name, old.input) != (new.name, new.input):
+    if old.name != new.name or find_input(old) != find_input(new):
         raise RecipeError(
-            f"{run}: was trained with the backbone {old.name} for colours of {old.input}, and the "
-            f"recipe has {new.name} for {new.input}: start from a run with the same"
+            f"{run}: was trained with the backbone {old.name} for {_colours(old)}, and the recipe "
+            f"has {new.name} for {_colours(new)}: start from a run with the same"
         )
     classes = _shared(model.categories, other.categories, things_only=False)
     # The detector numbers the things from 1, and its 0 is the background.
@@ -60,6 +62,10 @@ def take_over(
         name: _take_tensors(getattr(model, name), getattr(other, name), rows_of[name])
         for name in networks
     }
+
+
+def _colours(backbone: BackboneSettings) -> str:
+    return f"colours of {backbone.input or 'its own'}"
 
 
 def _shared(wanted: CategorySet, known: CategorySet, *, things_only: bool) -> Rows:

@@ -132,7 +132,7 @@ def test_networks_that_the_run_did_not_train_stay(
 def test_another_backbone_is_refused(models: tuple[PanopticModel, PanopticModel]) -> None:
     model, other = models
     for settings, message in (
-        (BackboneSettings(name="resnet50"), "resnet50 for colours of torchvision, and the recipe"),
+        (BackboneSettings(name="resnet50"), "resnet50 for colours of its own, and the recipe"),
         (BackboneSettings(input="caffe"), "small for colours of caffe, and the recipe has small"),
     ):
         recipe = replace(other.recipe, backbone=settings)
