@@ -12,7 +12,10 @@ from studies.study import Study
 STUDY_FILE = "study.json"
 REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
 
-OWN_FOLDERS = ("trials", "box_labels", STATE_FOLDER)
+FEATURES_FOLDER = "features"
+"""Where trials share what a frozen backbone sees; it goes when all are finished."""
+
+OWN_FOLDERS = ("trials", "box_labels", FEATURES_FOLDER, STATE_FOLDER)
 """Folders in which everything is written by the study."""
 
 SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "recipe")

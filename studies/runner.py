@@ -1,5 +1,6 @@
 """Run the trials of a study: what is done is kept, the rest runs."""
 
+import shutil
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -12,7 +13,7 @@ from annotools.formats.source import open_source
 from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
 from annotools.records import TAGGED_KINDS, Image
-from studies.folder import start_study
+from studies.folder import FEATURES_FOLDER, start_study
 from studies.gpu_share import trials_on_gpu
 from studies.results import TrialResult, read_result
 from studies.study import Study, take_allocation
@@ -54,6 +55,8 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
             f"{folder}: a worker process died, most often for lack of memory; run again with "
             "fewer --workers, finished trials are kept"
         ) from error
+    # Large, and of no use once every trial has its row.
+    shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
     # Rows of earlier runs and of this one are read alike, in the order of the plan.
     return [read_result(trial.result_path) for trial in trials]
 

@@ -18,6 +18,7 @@ from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
+from studies.folder import FEATURES_FOLDER
 from studies.results import TrialResult, write_result
 from studies.study import Study
 from wsps.device import count_loaders, has_gpu
@@ -68,7 +69,13 @@ class Trial:
             annotator=None if study.annotator is None else read_annotator(study.annotator),
             seed=self.seed,
             box_labels=self.study_folder / "box_labels",
+            features=self.features,
         )
+
+    @property
+    def features(self) -> Path:
+        """Where the trials of the study keep what a frozen backbone sees."""
+        return self.study_folder / FEATURES_FOLDER
 
     @property
     def result_path(self) -> Path:
@@ -92,7 +99,15 @@ def run_trial(trial: Trial) -> TrialResult:
     request = trial.request
     # On a CPU networks use the whole share of the processors themselves.
     pseudo_label(request, labels, workers=available_processors() if has_gpu() else 1)
-    train([labels], request.source, request.recipe, trial.seed, run, loaders=count_loaders())
+    train(
+        [labels],
+        request.source,
+        request.recipe,
+        trial.seed,
+        run,
+        loaders=count_loaders(),
+        features=trial.features,
+    )
     scored = settings.val_source
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories

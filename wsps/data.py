@@ -49,7 +49,7 @@ class Batch:
     in pixels, of the photo that each is a part of; `classes` and `instances` (B, H, W); for each
     image `boxes` (N, 4), `box_classes` (N,) and the `detections` that were given. Photos and maps
     are small integers until `on_device` makes them what networks and losses take: float32 and
-    int64.
+    int64. `pixels` name the images by their content where they come again; empty where not.
     """
 
     names: tuple[str, ...]
@@ -60,6 +60,7 @@ class Batch:
     boxes: list[Tensor]
     box_classes: list[Tensor]
     detections: list[Detections]
+    pixels: tuple[str, ...] = ()
 
     def on_device(self, device: torch.device) -> "Batch":
         """Return the batch on a device, ready for networks."""
@@ -76,6 +77,7 @@ class Batch:
             boxes=[move(boxes) for boxes in self.boxes],
             box_classes=[move(classes) for classes in self.box_classes],
             detections=[found.to(device) for found in self.detections],
+            pixels=self.pixels,
         )
 
     def pin_memory(self) -> "Batch":

@@ -18,6 +18,7 @@ from annotools.records import FullLabel, Photo
 from wsps.data import as_tensor, reduce_photo, resize_map
 from wsps.detections import Detections
 from wsps.device import autocast
+from wsps.features import see_frozen
 from wsps.memory import name_memory_remedy
 from wsps.networks.instance import InstanceLabels
 from wsps.networks.model import PanopticModel
@@ -88,9 +89,10 @@ def predict_batch(
     recipe = model.recipe
     reduced = [as_tensor(reduce_photo(photo, recipe.images.max_side)) for photo in photos]
     images = torch.stack(reduced).to(model.device)  # (B, 3, h, w)
-    semantic = _see_classes(model, images)
+    features = _see_features(model, images)
+    semantic = _see_classes(model, images, features)
     if given is None:
-        detections = _detect(model, images)
+        detections = _detect(model, images, features)
     else:
         height, width = photos[0].shape[:2]
         scale = images.shape[3] / width, images.shape[2] / height
@@ -124,7 +126,16 @@ def predict_batch(
     return predictions
 
 
-def _see_classes(model: PanopticModel, images: Tensor) -> Tensor:
+def _see_features(model: PanopticModel, images: Tensor) -> Tensor | None:
+    """Return what a frozen backbone sees in (B, 3, h, w) images, for both networks; else None."""
+    if not model.recipe.backbone.frozen:
+        return None
+    remedy = _reduce_photos(max(images.shape[2:]))
+    with name_memory_remedy(remedy), autocast(model.device, model.recipe.descent.precision):
+        return see_frozen(model.semantic.trunk.backbone, images)
+
+
+def _see_classes(model: PanopticModel, images: Tensor, features: Tensor | None) -> Tensor:
     """Return (B, K, h, w) class probabilities of (B, 3, h, w) images.
 
     The semantic network runs here and nowhere else in a prediction.
@@ -133,7 +144,9 @@ def _see_classes(model: PanopticModel, images: Tensor) -> Tensor:
     model.semantic.eval()
 
     def class_probabilities(part: Tensor) -> Tensor:
-        logits: Tensor = model.semantic(part)
+        # A tile has features of its own.
+        is_whole = part.shape == images.shape
+        logits: Tensor = model.semantic(part, features if is_whole else None)
         return logits.float().softmax(dim=1)
 
     longer = max(images.shape[2:])
@@ -145,7 +158,7 @@ def _see_classes(model: PanopticModel, images: Tensor) -> Tensor:
         return blend_tiles(class_probabilities, images, settings.tile_side, settings.tile_overlap)
 
 
-def _detect(model: PanopticModel, images: Tensor) -> list[Detections]:
+def _detect(model: PanopticModel, images: Tensor, features: Tensor | None) -> list[Detections]:
     """Return the detections of the model's detector in (B, 3, h, w) images.
 
     The detector runs here and nowhere else in a prediction. It sees whole images: a box that a tile
@@ -155,7 +168,7 @@ def _detect(model: PanopticModel, images: Tensor) -> list[Detections]:
     recipe, remedy = model.recipe, _reduce_photos(max(images.shape[2:]))
     with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
         return model.detector.detect(
-            images, recipe.instance.score_threshold, recipe.instance.max_detections
+            images, recipe.instance.score_threshold, recipe.instance.max_detections, features
         )
 
 

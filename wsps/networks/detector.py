@@ -23,16 +23,19 @@ from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.recipe import BackboneSettings
 
 _LARGEST_STRIDE = 32
-"""Pixels a cell of the coarsest feature map of any backbone."""
+"""Pixels a cell of the coarsest feature map of the backbones with levels of their own."""
+
+_OWN_LEVELS = ("small", "resnet18", "resnet50", "resnet101")
 
 
 class Detector(nn.Module):
     """Faster R-CNN over the things of a dataset.
 
     Args:
-        backbone: `small` gives one feature level of stride 8 and slim heads, a ResNet gives
-            torchvision's feature pyramid, whose strides are its own. Its weights are not read:
-            `start_from` gives better ones.
+        backbone: `small` gives one feature level of stride 8 and slim heads, torchvision's ResNets
+            give its feature pyramid, whose strides are its own. Others, and frozen ones, give a
+            pyramid made of their one map; of a frozen one the features are given with the images.
+            Its weights are not read: `start_from` gives better ones.
         thing_indices: class indices of the dataset's things; the network numbers them from 1.
     """
 
@@ -40,22 +43,23 @@ class Detector(nn.Module):
         super().__init__()
         self.register_buffer("thing_indices", torch.tensor(thing_indices, dtype=torch.int64))
         num_classes = len(thing_indices) + 1
-        norm_layer = NORM_LAYERS[backbone.batch_norm]
-        self._is_small = backbone.name == "small"
-        self.network = (
-            _small_network(replace(backbone, weights=None), num_classes)
-            if self._is_small
-            else FasterRCNN(
-                resnet_fpn_backbone(
-                    backbone_name=backbone.name,
-                    weights=None,
-                    norm_layer=norm_layer,
-                    trainable_layers=5,
-                ),
-                num_classes=num_classes,
+        self._is_frozen = backbone.frozen
+        self._body, cell = "0", _LARGEST_STRIDE
+        if backbone.frozen or backbone.name not in _OWN_LEVELS:
+            self.network = _pyramid_network(replace(backbone, weights=None), num_classes)
+            cell = self.network.backbone[-1].coarsest_stride
+        elif backbone.name == "small":
+            self.network = _small_network(replace(backbone, weights=None), num_classes)
+        else:
+            self._body = "body"
+            levels = resnet_fpn_backbone(
+                backbone_name=backbone.name,
+                weights=None,
+                norm_layer=NORM_LAYERS[backbone.batch_norm],
+                trainable_layers=5,
             )
-        )
-        self.network.transform = _NormaliseAndPad(find_input(backbone))
+            self.network = FasterRCNN(levels, num_classes=num_classes)
+        self.network.transform = _NormaliseAndPad(find_input(backbone), cell)
         # torchvision makes anchors of the type of the maps, and boxes of that of the heads' output:
         # bfloat16, which autocast gives, does not tell the pixels above 256 apart.
         for module in (
@@ -68,32 +72,45 @@ class Detector(nn.Module):
     def start_from(self, backbone: Backbone) -> None:
         """Take over the weights of a trained backbone of the same name.
 
-        Learning to detect from nothing takes many more steps than a small study has.
+        Learning to detect from nothing takes many more steps than a small study has. On a frozen
+        backbone the detector has none of its own.
         """
-        state = backbone.layers.state_dict()
+        if self._is_frozen:
+            return
         # A ResNet's weights fit though the segmenter's is dilated: dilation changes no shape.
-        body = self.network.backbone[0] if self._is_small else self.network.backbone.body
-        body.load_state_dict(state)
+        body = self.network.backbone.get_submodule(self._body)
+        body.load_state_dict(backbone.layers.state_dict())
 
-    def loss(self, images: Tensor, boxes: list[Tensor], class_indices: list[Tensor]) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        boxes: list[Tensor],
+        class_indices: list[Tensor],
+        features: Tensor | None = None,
+    ) -> Tensor:
         """Return the sum of Faster R-CNN's four losses.
 
         Args:
             images: (B, 3, H, W) RGB of 0 to 255.
             boxes: for each image (N, 4) xyxy in pixels; N may be 0.
             class_indices: for each image (N,) class indices of things.
+            features: (B, C, h, w) that the frozen backbone gives of them; None where it learns.
         """
         targets = [
             # Thing indices rise, so a search finds their places; torchvision's 0 is background.
             {"boxes": b, "labels": torch.searchsorted(self._things(), c) + 1}
             for b, c in zip(boxes, class_indices, strict=True)
         ]
-        losses: dict[str, Tensor] = self.network(list(images), targets)
+        losses: dict[str, Tensor] = self._run(images, targets, features)
         return torch.stack(list(losses.values())).sum()
 
     @torch.no_grad()
     def detect(
-        self, images: Tensor, score_threshold: float, max_detections: int
+        self,
+        images: Tensor,
+        score_threshold: float,
+        max_detections: int,
+        features: Tensor | None = None,
     ) -> list[Detections]:
         """Return the best detections above a score, of each of (B, 3, H, W) RGB images."""
         # torchvision asks for both limits when it builds a network; its heads read them each time.
@@ -102,7 +119,7 @@ class Detector(nn.Module):
         # torchvision's network gives detections in evaluation mode only.
         was_training = self.training
         self.eval()
-        results: list[dict[str, Tensor]] = self.network(list(images))
+        results: list[dict[str, Tensor]] = self._run(images, None, features)
         if was_training:
             self.train()
         return [
@@ -113,6 +130,21 @@ class Detector(nn.Module):
             )
             for result in results
         ]
+
+    def _run(self, images: Tensor, targets: Any, features: Tensor | None) -> Any:
+        """Return what torchvision's network does: losses in training, else detections."""
+        if features is None:
+            return self.network(list(images), targets)
+        # Its parts one by one, without the backbone that is frozen.
+        levels = self.network.backbone(features)
+        height, width = next(iter(levels.values())).shape[-2:]
+        stride = self.network.backbone[-1].finest_stride
+        # Anchors lie by the size of the images, whole cells of all levels; no pixel is looked at.
+        cells = images.new_zeros(()).expand(len(images), 3, stride * height, stride * width)
+        placed = ImageList(cells, [(images.shape[2], images.shape[3])] * len(images))
+        proposals, losses = self.network.rpn(placed, levels, targets)
+        found, more = self.network.roi_heads(levels, proposals, placed.image_sizes, targets)
+        return losses | more if self.training else found
 
     def _things(self) -> Tensor:
         return self.get_buffer("thing_indices")
@@ -134,9 +166,10 @@ class _NormaliseAndPad(nn.Module):
     of the anchors depend.
     """
 
-    def __init__(self, image_input: ImageInput) -> None:
+    def __init__(self, image_input: ImageInput, cell: int) -> None:
         super().__init__()
         self.normalise = Normalise(image_input)
+        self.cell = cell
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None
@@ -144,7 +177,7 @@ class _NormaliseAndPad(nn.Module):
         batch = self.normalise(torch.stack(images))
         height, width = batch.shape[-2:]
         # Only the right and the lower side grow, so that boxes keep their coordinates.
-        padding = (0, -width % _LARGEST_STRIDE, 0, -height % _LARGEST_STRIDE)
+        padding = (0, -width % self.cell, 0, -height % self.cell)
         sizes_hw = [(height, width)] * len(images)
         return ImageList(functional.pad(batch, padding), sizes_hw), targets
 
@@ -175,4 +208,72 @@ def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=roi_size, sampling_ratio=1),
         box_head=TwoMLPHead(64 * roi_size**2, 128),
         box_predictor=FastRCNNPredictor(128, num_classes),
+    )
+
+
+PYRAMID_CHANNELS = 128
+
+LEVEL_SIZES = (1.5, 3.0, 6.0)
+"""Sides of the anchors of a level, in its strides: from one level to the next they overlap."""
+
+
+class _Pyramid(nn.Module):
+    """Four levels from one feature map: twice as fine, as it is, and twice and four times coarser.
+
+    Source: Li, Mao, Girshick, He, Exploring Plain Vision Transformer Backbones for Object
+    Detection, ECCV 2022, sec. 3, where the last map of the backbone gives all levels.
+    """
+
+    def __init__(self, in_channels: int, stride: int) -> None:
+        super().__init__()
+        self.finest_stride, self.coarsest_stride = stride // 2, stride * 4
+        self.reduce = nn.Sequential(
+            nn.Conv2d(in_channels, PYRAMID_CHANNELS, kernel_size=1, bias=False),
+            nn.BatchNorm2d(PYRAMID_CHANNELS),
+            nn.ReLU(inplace=True),
+        )
+        self.finer = nn.ConvTranspose2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 2, stride=2)
+        self.levels = nn.ModuleList(
+            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS) for _ in range(4)
+        )
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """Return the maps of the levels, the finest first, of (B, C, h, w) features."""
+        reduced = self.reduce(features)
+        # To whole cells of the coarsest level, on which the places of the anchors depend.
+        height, width = reduced.shape[-2:]
+        reduced = functional.pad(reduced, (0, -width % 4, 0, -height % 4))
+        half = functional.max_pool2d(reduced, 2)
+        maps = [self.finer(reduced), reduced, half, functional.max_pool2d(half, 2)]
+        return {
+            str(n): level(m) for n, (level, m) in enumerate(zip(self.levels, maps, strict=True))
+        }
+
+
+def _pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
+    """Return a detector on a pyramid of one map, whose backbone is left out where it is frozen."""
+    own = build_backbone(backbone)
+    pyramid = _Pyramid(own.out_channels, own.stride)
+    features: Any = (
+        nn.Sequential(pyramid) if backbone.frozen else nn.Sequential(own.layers, pyramid)
+    )
+    features.out_channels = PYRAMID_CHANNELS
+    strides = [pyramid.finest_stride * 2**level for level in range(4)]
+    sizes = tuple(tuple(round(s * side) for side in LEVEL_SIZES) for s in strides)
+    ratios = (0.5, 1.0, 2.0)
+    anchors = AnchorGenerator(sizes=sizes, aspect_ratios=(ratios,) * len(sizes))
+    return FasterRCNN(
+        features,
+        num_classes=None,
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(PYRAMID_CHANNELS, anchors.num_anchors_per_location()[0]),
+        rpn_pre_nms_top_n_train=600,
+        rpn_pre_nms_top_n_test=600,
+        rpn_post_nms_top_n_train=400,
+        rpn_post_nms_top_n_test=400,
+        rpn_batch_size_per_image=128,
+        box_batch_size_per_image=128,
+        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2),
+        box_head=TwoMLPHead(PYRAMID_CHANNELS * 7**2, 256),
+        box_predictor=FastRCNNPredictor(256, num_classes),
     )

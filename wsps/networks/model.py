@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from annotools.categories import CategorySet
+from annotools.errors import RecipeError
 from annotools.random_streams import stream_seed
 from wsps.networks.backbone import build_backbone
 from wsps.networks.detector import Detector
@@ -76,4 +77,9 @@ def build_segmenter(recipe: Recipe, num_classes: int) -> PSPNet:
         RecipeError: as `build_model`.
     """
     auxiliary = recipe.semantic.auxiliary_weight > 0
+    if auxiliary and recipe.backbone.frozen:
+        raise RecipeError(
+            "semantic.auxiliary_weight is above 0, but a frozen backbone learns nothing from its "
+            "loss: set it to 0"
+        )
     return PSPNet(build_backbone(recipe.backbone), num_classes, auxiliary)

@@ -39,9 +39,14 @@ class PSPTrunk(nn.Module):
         self.out_channels = max(64, channels // 4)
         self.last = conv_block(channels + branch * len(PYRAMID_BINS), self.out_channels)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (B, C', h, w) features of (B, 3, H, W) images."""
-        return self.pool(self.backbone(images))
+    def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:
+        """Return (B, C', h, w) features of (B, 3, H, W) images.
+
+        Args:
+            images: RGB of 0 to 255.
+            features: (B, C, h, w) that the backbone gives of them, None where they are not there.
+        """
+        return self.pool(self.backbone(images) if features is None else features)
 
     def pool(self, features: Tensor) -> Tensor:
         """Return the (B, C', h, w) features of the backbone's (B, C, h, w)."""
@@ -61,6 +66,9 @@ class PSPNet(nn.Module):
         num_classes: K.
         auxiliary: whether there is a second classifier, on the features that the backbone's last
             stage is given; its loss helps training alone (Zhao et al. 2017, sec. 3.3).
+
+    Features that the backbone gives of the images may be given beside them, where they are there
+    already.
 
     Raises:
         RecipeError: for an auxiliary classifier on a backbone without stages.
@@ -83,14 +91,19 @@ class PSPNet(nn.Module):
                 conv_block(channels, hidden), nn.Conv2d(hidden, num_classes, kernel_size=1)
             )
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:
         """Return (B, K, H, W) logits of (B, 3, H, W) images."""
-        return self._logits(self.classify, self.trunk(images), images)
+        return self._logits(self.classify, self.trunk(images, features), images)
 
-    def both_logits(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits and those of the auxiliary classifier, None where there is none."""
+    def both_logits(
+        self, images: Tensor, features: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the logits and those of the auxiliary classifier, None where there is none.
+
+        The auxiliary one needs what the last stage is given, and so the whole backbone.
+        """
         if self.auxiliary is None:
-            return self(images), None
+            return self(images, features), None
         features, middle = self.trunk.backbone.with_middle(images)
         logits = self._logits(self.classify, self.trunk.pool(features), images)
         return logits, self._logits(self.auxiliary, middle, images)

@@ -24,8 +24,9 @@ class LabelRequest:
     id; `origin` says in the manifest where that came from. `annotator` makes the mistakes, None
     for none. `seed` is that of mistakes and training. The tags of `held_out_split` measure the
     classifier, None for none. In `box_labels` labels from boxes are kept for others to use, None
-    for nowhere. `truth` has full labels that measure the result, None where nobody has them or
-    wants to know. `with_maps` asks for class and instance maps as files of their own.
+    for nowhere; in `features` what a frozen backbone sees, None for no longer than a run lasts.
+    `truth` has full labels that measure the result, None where nobody has them or wants to know.
+    `with_maps` asks for class and instance maps as files of their own.
     """
 
     source: Source
@@ -36,6 +37,7 @@ class LabelRequest:
     seed: int = 0
     held_out_split: str | None = None
     box_labels: Path | None = None
+    features: Path | None = None
     truth: Source | None = None
     with_maps: bool = False
 

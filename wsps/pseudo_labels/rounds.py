@@ -8,6 +8,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4.
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ from wsps.pseudo_labels.stored_networks import (
     store_classifier,
     store_segmenter,
 )
-from wsps.training.checkpoints import NETWORK_FILE, StoredNetwork
+from wsps.training.checkpoints import FEATURES_FOLDER, NETWORK_FILE, StoredNetwork
 
 WRITTEN_BY = "annotools pseudo-label"
 QUALITY_FILE = "quality.json"
@@ -142,9 +143,11 @@ def pseudo_label(
             labeller.round_number,
             # In round 0 the network is the classifier of tags, with which no segmenter can go on.
             before=None if number == 1 else labeller.network,
+            features=request.features or out / STATE_FOLDER / FEATURES_FOLDER,
         )
         labeller = replace(labeller, round_number=number, network=network)
         made.append(_label_all(labeller, dataset, tasks, workers))
+    shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
     truth = None if request.truth is None else open_source(request.truth)
     result = LabelledSplit(
         images=count_images(request, dataset, tasks),

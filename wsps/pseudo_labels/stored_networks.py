@@ -83,6 +83,7 @@ def store_segmenter(
     seed: int,
     round_number: int,
     before: StoredNetwork | None,
+    features: Path,
 ) -> StoredNetwork:
     """Return the network that the labels of a round train, unless their folder has it.
 
@@ -94,6 +95,7 @@ def store_segmenter(
         seed: of weights, order and augmentation.
         round_number: of the labels, from 0.
         before: the network of the round before, which goes on learning; None before the first.
+        features: a folder that keeps what a frozen backbone sees.
 
     Raises:
         DatasetError: when a photo or a label cannot be read.
@@ -112,7 +114,7 @@ def store_segmenter(
         if before is not None:
             load_weights(before.path, network, before.key)
         groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)
-        running = Running(stored=stored, loaders=count_loaders())
+        running = Running(stored=stored, loaders=count_loaders(), features=features)
         train_semantic(network, groups, recipe, seed, round_number, running)
         return network
 

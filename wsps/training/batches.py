@@ -8,7 +8,7 @@ whether a run was stopped in between.
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from annotools.errors import AnnotationError, RecipeError
 from annotools.random_streams import stream
 from wsps.data import Batch, Kept, TrainingExample, collate
+from wsps.features import name_pixels
 from wsps.recipe import ViewSettings
 from wsps.views import draw_view
 
@@ -87,10 +88,19 @@ class ViewBatches:
         sizes = tuple(len(group) for group in self.groups)
         examples = []
         for place in self.places:
-            group, index = draw(sizes, self.seed, self.stage, step * self.batch_size + place)
+            number = step * self.batch_size + place
+            group, index = draw(sizes, self.seed, self.stage, number)
+            example = self.groups[group][index]
             rng = stream(self.seed, "augment", self.stage, step, place)
-            examples.append(draw_view(self.groups[group][index], self.views, rng))
-        return collate(examples)
+            if self.views.per_photo is not None:
+                visit = number // len(sizes) // sizes[group]
+                # Neither seed nor stage: trials and stages that have a photo share its views.
+                rng = stream(0, "view", example.name, visit % self.views.per_photo)
+            examples.append(draw_view(example, self.views, rng))
+        batch = collate(examples)
+        if self.views.per_photo is None:
+            return batch
+        return replace(batch, pixels=tuple(name_pixels(example.photo) for example in examples))
 
     def keep(self, threads: int) -> None:
         """Read ahead the examples that fit in memory."""

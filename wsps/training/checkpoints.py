@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 NETWORK_FILE = "network.pt"
 """The semantic network that the labels of a round trained, in the folder of the round."""
 
+FEATURES_FOLDER = "features"
+"""Where what a frozen backbone sees is kept while networks are trained, by `wsps.features`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredNetwork:

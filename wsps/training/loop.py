@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,12 +49,14 @@ class Running:
     """How a stage runs, which changes no result.
 
     `stored` is the file that keeps the stage while it is not finished, `loaders` are processes that
-    make batches, and `board` shows the training; None for none.
+    make batches, and `board` shows the training; None for none. In the folder `features` is kept
+    what a frozen backbone sees; None sees it again at each step.
     """
 
     stored: StoredNetwork | None = None
     loaders: int = 0
     board: Board | None = None
+    features: Path | None = None
 
 
 def descend(

@@ -5,6 +5,7 @@ A run that was stopped goes on with the stage that it was in.
 Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from annotools.formats.source import Source, open_source
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import (
     MANIFEST_FILE,
+    STATE_FOLDER,
     check_outside,
     finish_folder,
     mark_done,
@@ -41,6 +43,7 @@ from wsps.recipe import Recipe, without_weights
 from wsps.training.batches import Groups
 from wsps.training.board import Board
 from wsps.training.checkpoints import (
+    FEATURES_FOLDER,
     NETWORK_FILE,
     StoredNetwork,
     load_weights,
@@ -85,6 +88,7 @@ def train(
     detections: Path | None = None,
     loaders: int = 0,
     board: Board | None = None,
+    features: Path | None = None,
 ) -> None:
     """Train a model on the labels of folders and write its checkpoints to another.
 
@@ -103,6 +107,8 @@ def train(
             it: no detector is trained then, and whoever predicts gives detections too.
         loaders: processes that make batches; they change no result.
         board: shows the training; None for none.
+        features: a folder that keeps what a frozen backbone sees, for other runs as well; None for
+            one of its own, which goes when the run is finished.
 
     Raises:
         DatasetError: when a label, a photo or the run to start from cannot be read, there is no
@@ -146,9 +152,11 @@ def train(
         has_detector=began is not None and "detector" in began["taken"],
         loaders=loaders,
         board=board,
+        features=out / STATE_FOLDER / FEATURES_FOLDER if features is None else features,
     )
     _train_stages(training)
     if is_main():
+        shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
         # How the model predicts is no part of what it learnt: it may change without a new training.
         found = {
             "prediction": as_table(recipe.prediction),
@@ -179,10 +187,13 @@ class _Training:
     has_detector: bool
     loaders: int
     board: Board | None
+    features: Path
 
     def running(self, stored: StoredNetwork) -> Running:
         """Return how a stage with this file runs."""
-        return Running(stored=stored, loaders=self.loaders, board=self.board)
+        return Running(
+            stored=stored, loaders=self.loaders, board=self.board, features=self.features
+        )
 
 
 def _train_stages(training: _Training) -> None:

@@ -1,0 +1,101 @@
+"""Keep what a frozen backbone sees in pictures: it is computed once, though many steps ask.
+
+A picture is known by its pixels, so that trials that learn from the same views share the files.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from annotools.files import digest, write_whole
+from annotools.records import Photo
+from wsps.networks.backbone import Backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptFeatures:
+    """A folder with one file a picture; several processes may use it at the same time.
+
+    `backbone` is frozen, and `key` names its weights and how it computes.
+    """
+
+    backbone: Backbone
+    folder: Path
+    key: str
+
+    def see(self, images: Tensor, pixels: Sequence[str]) -> Tensor:
+        """Return the features of pictures, (B, C, h, w) float32, from the folder where it has them.
+
+        Args:
+            images: (B, 3, H, W) RGB of 0 to 255.
+            pixels: what `name_pixels` gives of each.
+
+        Raises:
+            OSError: when a file cannot be written.
+        """
+        stride = self.backbone.stride
+        height, width = (-(-side // stride) for side in images.shape[2:])
+        shape = self.backbone.out_channels, height, width
+        found = []
+        for image, name in zip(images, pixels, strict=True):
+            path = self.folder / f"{digest(self.key, name)[:32]}.npy"
+            features = _read(path, shape)
+            if features is None:
+                # Alone: what it sees in a picture must not depend on those beside it.
+                features = see_frozen(self.backbone, image[None])[0].half().cpu().numpy()
+                write_whole(path, _encode(features))
+            found.append(torch.from_numpy(features).float())
+        return torch.stack(found).to(images.device)
+
+
+@torch.no_grad()
+def see_frozen(backbone: Backbone, images: Tensor) -> Tensor:
+    """Return the (B, C, h, w) features of (B, 3, H, W) images; no gradient flows to a backbone."""
+    features: Tensor = backbone.eval()(images)
+    return features.float()
+
+
+def keep_features(backbone: Backbone, folder: Path, precision: str) -> KeptFeatures:
+    """Return the features of a frozen backbone in a folder, which may have those of others too.
+
+    Args:
+        backbone: with its weights.
+        folder: made where it does not exist.
+        precision: in which the backbone computes.
+    """
+    total = hashlib.sha256()
+    for name, values in backbone.state_dict().items():
+        total.update(f"{name}{tuple(values.shape)}".encode())
+        total.update(values.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    # Of the layers themselves their text: it has the strides and dilations.
+    key = digest(total.hexdigest(), str(backbone), precision)
+    return KeptFeatures(backbone=backbone, folder=folder, key=key)
+
+
+def name_pixels(photo: Photo) -> str:
+    """Return a name of an (H, W, 3) picture that equal ones share."""
+    return f"{photo.shape} {hashlib.sha256(photo.tobytes()).hexdigest()}"
+
+
+def _encode(features: NDArray[np.float16]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, features)
+    return buffer.getvalue()
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
+    """Return the features of a file, None for a missing or damaged one."""
+    try:
+        features = np.load(path)
+    # What is no such file is an error of any sort, and is made again.
+    except Exception:
+        return None
+    is_whole = isinstance(features, np.ndarray) and features.dtype == np.float16
+    return features if is_whole and features.shape == shape else None
