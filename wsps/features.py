@@ -40,13 +40,10 @@ class KeptFeatures:
         Raises:
             OSError: when a file cannot be written.
         """
-        stride = self.backbone.stride
-        height, width = (-(-side // stride) for side in images.shape[2:])
-        shape = self.backbone.out_channels, height, width
         found = []
         for image, name in zip(images, pixels, strict=True):
             path = self.folder / f"{digest(self.key, name)[:32]}.npy"
-            features = _read(path, shape)
+            features = _read(path, self.backbone.out_channels)
             if features is None:
                 # Alone: what it sees in a picture must not depend on those beside it.
                 features = see_frozen(self.backbone, image[None])[0].half().cpu().numpy()
@@ -90,7 +87,7 @@ def _encode(features: NDArray[np.float16]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
+def _read(path: Path, channels: int) -> NDArray[np.float16] | None:
     """Return the features of a file, None for a missing or damaged one."""
     try:
         features = np.load(path)
@@ -98,4 +95,4 @@ def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
     except Exception:
         return None
     is_whole = isinstance(features, np.ndarray) and features.dtype == np.float16
-    return features if is_whole and features.shape == shape else None
+    return features if is_whole and features.shape[:1] == (channels,) else None
