@@ -19,6 +19,8 @@ from studies.results import TrialResult, read_result
 from studies.study import Study, take_allocation
 from studies.trials import Trial, remove_links, run_trial
 from wsps.device import has_gpu
+from wsps.networks.backbone import check_backbone
+from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels.label_images import ImageLabeller
 from wsps.pseudo_labels.request import LabelTask, is_boxed, make_tasks
 from wsps.pseudo_labels.rounds import keep_box_labels
@@ -36,10 +38,12 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
             `trials_on_gpu` finds room for.
 
     Raises:
-        RecipeError: when the folder has a result of other settings, or a budget buys no image;
-            nothing has run then.
+        RecipeError: when the folder has a result of other settings, a budget buys no image, or the
+            backbone's weights cannot be had; nothing has run then.
         DatasetError: when the folder belongs to another study, or the dataset cannot be read.
     """
+    # A download that fails is told before the first image is read, and not by every trial.
+    check_backbone(study.recipe.backbone)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
     start_study(study, folder)
@@ -145,7 +149,10 @@ def _is_finished(trial: Trial) -> bool:
     """Return whether the trial's result is there, made with the same settings."""
     if not trial.result_path.is_file():
         return False
-    if read_result(trial.result_path).digest != trial.study.digest(trial.mix):
+    row, study = read_result(trial.result_path), trial.study
+    # A file of weights may have been replaced under its name.
+    made_with = (row.digest, row.weights)
+    if made_with != (study.digest(trial.mix), describe_weights(study.recipe.backbone)):
         raise RecipeError(
             f"{trial.result_path}: made with other settings; delete it or use another --out"
         )

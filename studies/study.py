@@ -24,7 +24,7 @@ from annotools.settings import (
 from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.recipe import TRAINABLE_KINDS, Recipe
-from wsps.recipe_files import complete_recipe, place_weights
+from wsps.recipe_files import complete_recipe, place_weights, recipe_of_study
 
 DIGEST_VERSION = 2
 """Raised whenever the same study would give other rows: older ones are not taken for them."""
@@ -159,7 +159,7 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
 
     Relative paths of dataset, order, allocation, annotator, times and the recipe's weights start at
     the file's folder, or at the working directory where they are given as a change. The recipe may
-    inherit from another one.
+    inherit from another one, and does from `default_recipe` where it names none.
 
     Args:
         path: of the file.
@@ -178,7 +178,9 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     table = {**table, "recipe": place_weights(table.get("recipe", {}), path.parent)}
     for change in changes:
         table = set_by_path(table, change)
-    table["recipe"] = complete_recipe(table["recipe"], path)
+    # A stored study has all settings.
+    own = table["recipe"] if is_stored else recipe_of_study(table)
+    table["recipe"] = complete_recipe(own, path)
     study = read_settings(Study, table, where=str(path))
 
     def place(setting: str, given: Path) -> Path:

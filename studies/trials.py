@@ -25,6 +25,7 @@ from wsps.device import count_loaders, has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.overlaps import RunLabel, to_runs
 from wsps.inference import predict_images
+from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import decide_completeness
@@ -125,6 +126,7 @@ def run_trial(trial: Trial) -> TrialResult:
         seconds=time.perf_counter() - started,
         digest=study.digest(trial.mix),
         code_version=version("annotools"),
+        weights=describe_weights(study.recipe.backbone),
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)

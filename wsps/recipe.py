@@ -67,11 +67,13 @@ class BackboneSettings:
     """`small`, `resnet18`, `resnet50`, `resnet101`, `thin-resnet50`, or `timm:NAME` of a network
     that timm has, where it is installed."""
     weights: str | None = None
-    """Weights to start from: the path of a state dict, or the name of torchvision's, such as
-    `IMAGENET1K_V2`; random initialisation when absent."""
+    """Weights to start from: the path of a state dict, the name of torchvision's, such as
+    `IMAGENET1K_V2`, or `pretrained` for timm's own; random initialisation when absent. They have
+    seen classes of photos or photos alone: masks or boxes would leak the answer of a study."""
     output_stride: int | None = None
     """Pixels a cell of the feature map of classifier and segmenter: 8 or 16 for a ResNet, where 8
-    is the paper's and 16 takes a quarter of the time; when absent 8, and 4 for `small`."""
+    is the paper's and 16 takes a quarter of the time. When absent 8 for torchvision's, 4 for
+    `small`, and 16 for `thin-resnet50` and for those of timm that have it."""
     batch_norm: str = "trained"
     """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo. The
     layers that are put on the backbone, which no weights know, have trained ones."""

@@ -1,7 +1,8 @@
 """Recipes are TOML files: shipped ones, known by their name, a user's own, and those of studies.
 
 A recipe may begin with `inherit = "small"`, a name or the path of a file, and then says only what
-it changes. A study's TOML has its recipe in the table `recipe`, which may inherit as well.
+it changes. A study's TOML has its recipe in the table `recipe`, which may inherit as well, and
+inherits the default of its dataset's format where it does not say from what.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,28 @@ def read_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe
     named = str(path) if is_own_file(name_or_path) else f"recipe {name_or_path}"
     where = f"{named} with --set" if changes else named
     return read_settings(Recipe, complete_recipe(table, path), where=where)
+
+
+def default_recipe(format_name: str | None) -> str:
+    """Return the shipped recipe of whoever names none.
+
+    Args:
+        format_name: of the dataset; None for photos in a folder. Photos start from pretrained
+            features; the built-in world of scenes needs none.
+    """
+    return "small" if format_name == "scenes" else "frozen"
+
+
+def recipe_of_study(table: Mapping[str, Any]) -> Any:
+    """Return the recipe of a study's table, which inherits the default of its dataset's format.
+
+    A study that has no recipe, or one that does not say what it inherits, begins with that.
+    """
+    own, dataset = table.get("recipe", {}), table.get("dataset")
+    if not isinstance(own, Mapping) or "inherit" in own:
+        return own
+    format_name = dataset.get("format") if isinstance(dataset, Mapping) else None
+    return {"inherit": default_recipe(format_name), **own}
 
 
 def complete_recipe(table: Any, path: Path) -> Any:
@@ -88,10 +111,10 @@ def _find_recipe(name_or_path: str | Path) -> Path:
 
 
 def _read_own(path: Path) -> dict[str, Any]:
-    """Return what a file itself says of a recipe; a study without a recipe says nothing."""
+    """Return what a file itself says of a recipe, or what a study begins with."""
     table = read_toml(path)
     is_study = not {"recipe", "dataset"}.isdisjoint(table)
-    own = place_weights(table.get("recipe", {}) if is_study else table, path.parent)
+    own = place_weights(recipe_of_study(table) if is_study else table, path.parent)
     if not isinstance(own, dict):
         raise RecipeError(f"{path}: recipe is not a table: correct it")
     return own

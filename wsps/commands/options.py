@@ -5,12 +5,13 @@ from typing import Annotated
 import typer
 
 RecipeFile = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--recipe",
         metavar="NAME|FILE.toml",
-        help="How to train: small, demo, resnet50, li2018-voc, li2018-cityscapes, or a file of "
-        "your own, which may be a study: its \\[recipe] is used.",
+        help="How to train: frozen, small, demo, resnet50, li2018-voc, li2018-cityscapes, or a "
+        "file of your own, which may be a study: its \\[recipe] is used. If absent frozen for "
+        "photos, from pretrained weights, and small for --format scenes.",
     ),
 ]
 RecipeChanges = Annotated[

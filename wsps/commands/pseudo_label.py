@@ -79,7 +79,7 @@ def pseudo_label(
         typer.Option(help="Measure the classifier of tags on this split as well."),
     ] = None,
     crops: Crops = None,
-    recipe_file: RecipeFile = "small",
+    recipe_file: RecipeFile = None,
     changes: RecipeChanges = None,
     rounds: Annotated[
         int | None,
@@ -150,6 +150,7 @@ def pseudo_label(
     from annotools.weak_labels.annotators import read_annotator
     from wsps.pseudo_labels import rounds as made_in
     from wsps.pseudo_labels.request import LabelRequest, kinds_of_allocation, kinds_of_given
+    from wsps.recipe_files import default_recipe
 
     read = [root, labels, recipe_file, boxes, tags, annotator, truth]
     check_answer(json_file, out, read)
@@ -172,7 +173,8 @@ def pseudo_label(
     measured_by = _find_truth(truth, source, dataset)
     if measured_by is not None:
         open_dataset(measured_by, {"--json": json_file})
-    recipe = _read_recipe(recipe_file, changes or (), crops, chosen, dataset)
+    named = recipe_file or default_recipe(format_name)
+    recipe = _read_recipe(named, changes or (), crops, chosen, dataset)
     recipe = _replace_rounds(recipe, rounds)
     if chosen is None:
         kinds: str | Mapping[int | str, str] = kinds_of_given(dataset)

@@ -67,7 +67,7 @@ def train(
         ),
     ],
     out: OutFolder,
-    recipe: RecipeFile = "small",
+    recipe: RecipeFile = None,
     changes: RecipeChanges = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
     start_from: Annotated[
@@ -138,8 +138,9 @@ def train(
     from wsps.detections import read_detections
     from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
+    from wsps.networks.backbone import check_backbone
     from wsps.processes import is_main, join_processes
-    from wsps.recipe_files import read_recipe
+    from wsps.recipe_files import default_recipe, read_recipe
     from wsps.training.board import Board
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
@@ -150,7 +151,8 @@ def train(
     refuse_inside({"--json": json_file, "--tensorboard": tensorboard}, [*labels, start_from])
     join_processes()
     source = _name_source(photos, format_name, split)
-    settings = read_recipe(recipe, changes or ())
+    settings = read_recipe(recipe or default_recipe(format_name), changes or ())
+    check_backbone(settings.backbone)
     if settings.refinement.rounds > 0 and is_main():
         tell([ROUNDS_ELSEWHERE])
     if source is not None:

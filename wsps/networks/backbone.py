@@ -6,8 +6,11 @@ import torchvision
 from torch import Tensor, nn
 
 from annotools.errors import RecipeError
+from wsps.networks import timm_networks
 from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.networks.pretrained import read_pretrained
+from wsps.networks.thin_resnet import OUT_CHANNELS, thin_resnet50
+from wsps.networks.weights import PRETRAINED, is_timm
 from wsps.recipe import BackboneSettings
 
 OUTPUT_STRIDES = {
@@ -15,9 +18,11 @@ OUTPUT_STRIDES = {
     "resnet18": (8, 16),
     "resnet50": (8, 16),
     "resnet101": (8, 16),
+    "thin-resnet50": (16, 8, 32),
 }
 """The backbones by name, and the output strides of each, the usual one first. The paper's is
-ResNet-101 with 8 (Li, Arnab, Torr 2018, sec. 4.1; Zhao et al. 2017, sec. 3.3)."""
+ResNet-101 with 8 (Li, Arnab, Torr 2018, sec. 4.1; Zhao et al. 2017, sec. 3.3). Beside these there
+are those of timm, named as `timm:resnet18`."""
 
 NormLayer = Callable[[int], nn.Module]
 """Gives the batch normalisation of a number of channels."""
@@ -48,7 +53,7 @@ class Backbone(nn.Module):
     """A feature extractor that knows what it gives: (B, 3, H, W) -> (B, C, H / s, W / s).
 
     `out_channels` is C and `stride` is s; `middle_channels` are those of the last stage but one,
-    None where there are no stages.
+    None where there are no stages. `is_frozen` says that it stays as it is, in training too.
     """
 
     def __init__(
@@ -65,6 +70,17 @@ class Backbone(nn.Module):
         self.out_channels = out_channels
         self.stride = stride
         self.middle_channels = middle_channels
+        self.is_frozen = False
+
+    def freeze(self) -> None:
+        """Let no training change anything: neither weights nor the statistics of batches."""
+        self.is_frozen = True
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set the mode, which is that of evaluation for a frozen one."""
+        return super().train(mode and not self.is_frozen)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of (B, 3, H, W) RGB images of 0 to 255."""
@@ -104,13 +120,44 @@ def conv_block(
 def build_backbone(settings: BackboneSettings) -> Backbone:
     """Return the backbone of a recipe, with its pretrained weights where it names some.
 
+    A frozen one may have random weights, which some compare pretrained ones with.
+
     Raises:
         RecipeError: for an unknown name, an output stride that the network does not have, or
-            weights that cannot be had or do not fit.
+            weights that cannot be had, do not fit or are known to have seen masks or boxes.
     """
+    name, weights = settings.name, settings.weights
+    if is_timm(name):
+        layers, channels, stride = timm_networks.build_layers(settings)
+        backbone = Backbone(layers, channels, stride, find_input(settings))
+        file_key: Callable[[str], str] = timm_networks.file_key
+    else:
+        backbone, file_key = _build_own(settings), str
+    if weights is not None and not (is_timm(name) and weights == PRETRAINED):
+        wanted = backbone.layers.state_dict()
+        backbone.layers.load_state_dict(read_pretrained(name, weights, wanted, file_key))
+    if settings.frozen:
+        backbone.freeze()
+    return backbone
+
+
+def check_backbone(settings: BackboneSettings) -> None:
+    """Make sure, before any work, that the backbone and its weights can be had.
+
+    Weights that torchvision or timm have to download are in their cache then.
+
+    Raises:
+        RecipeError: as `build_backbone`.
+    """
+    # Whether weights fit is known when they are in the network, and that is a matter of seconds.
+    build_backbone(settings)
+
+
+def _build_own(settings: BackboneSettings) -> Backbone:
     name = settings.name
     if name not in OUTPUT_STRIDES:
-        raise RecipeError(f"unknown backbone {name!r}: use {', '.join(OUTPUT_STRIDES)}")
+        known = ", ".join(OUTPUT_STRIDES)
+        raise RecipeError(f"unknown backbone {name!r}: use {known}, or timm:NAME")
     strides = OUTPUT_STRIDES[name]
     stride = strides[0] if settings.output_stride is None else settings.output_stride
     if stride not in strides:
@@ -119,13 +166,13 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
         )
     norm_layer, image_input = NORM_LAYERS[settings.batch_norm], find_input(settings)
     if name == "small":
-        backbone = _small(norm_layer, image_input)
+        return _small(norm_layer, image_input)
+    if name == "thin-resnet50":
+        layers, channels = thin_resnet50(), OUT_CHANNELS
     else:
-        backbone = _resnet(name, stride, norm_layer, image_input)
-    if settings.weights is not None:
-        wanted = backbone.layers.state_dict()
-        backbone.layers.load_state_dict(read_pretrained(name, settings.weights, wanted))
-    return backbone
+        layers, channels = _torchvision_layers(name, norm_layer)
+    _dilate_stages(layers, stride)
+    return Backbone(layers, channels, stride, image_input, middle_channels=channels // 2)
 
 
 def _small(norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
@@ -142,21 +189,25 @@ def _small(norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
     return Backbone(layers, out_channels=64, stride=4, image_input=image_input)
 
 
-def _resnet(name: str, stride: int, norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
-    """Return torchvision's ResNet of a name, dilated from its own stride of 32 to another one."""
+def _torchvision_layers(name: str, norm_layer: NormLayer) -> tuple[nn.Sequential, int]:
+    """Return torchvision's ResNet of a name without its classifier, and its channels."""
     network = torchvision.models.get_model(name, weights=None, norm_layer=norm_layer)
     layers = nn.Sequential()
     for child_name, child in network.named_children():
         if child_name not in ("avgpool", "fc"):
             layers.add_module(child_name, child)
+    channels: int = network.fc.in_features
+    return layers, channels
+
+
+def _dilate_stages(layers: nn.Sequential, stride: int) -> None:
+    """Bring a ResNet from its own stride of 32 to another one."""
     dilation = 1
     # Stage 3 would bring the stride to 16 and stage 4 to 32.
     for stage, its_stride in (("layer3", 16), ("layer4", 32)):
         if its_stride > stride:
             _dilate(layers.get_submodule(stage), dilation, 2 * dilation)
             dilation *= 2
-    channels: int = network.fc.in_features
-    return Backbone(layers, channels, stride, image_input, middle_channels=channels // 2)
 
 
 def _dilate(stage: nn.Module, before: int, after: int) -> None:

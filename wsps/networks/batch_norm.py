@@ -63,8 +63,8 @@ def share_statistics(*networks: nn.Module) -> None:
         return
     for network in networks:
         for name, child in network.named_children():
-            # A subclass is one whose statistics are frozen.
-            if type(child) is not nn.BatchNorm2d:
+            # A subclass is one whose statistics are frozen, and so are those of a frozen backbone.
+            if type(child) is not nn.BatchNorm2d or not child.weight.requires_grad:
                 share_statistics(child)
                 continue
             shared = SharedBatchNorm(child.num_features, eps=child.eps, momentum=child.momentum)

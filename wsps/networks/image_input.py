@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from wsps.networks.timm_networks import colours_of
+from wsps.networks.weights import is_timm
 from wsps.recipe import BackboneSettings
 
 
@@ -39,7 +41,18 @@ OWN_INPUTS = {"thin-resnet50": "caffe"}
 
 
 def find_input(settings: BackboneSettings) -> ImageInput:
-    """Return what a backbone expects: what its recipe says, else what is its own."""
+    """Return what a backbone expects: what its recipe says, else what is its own.
+
+    Raises:
+        RecipeError: for a network that timm does not have, or without timm.
+    """
+    if settings.input is None and is_timm(settings.name):
+        mean, deviation = colours_of(settings.name)
+        return ImageInput(
+            mean=(255 * mean[0], 255 * mean[1], 255 * mean[2]),
+            deviation=(255 * deviation[0], 255 * deviation[1], 255 * deviation[2]),
+            is_bgr=False,
+        )
     name = settings.input or OWN_INPUTS.get(settings.name, "torchvision")
     return IMAGE_INPUTS[name]
 

@@ -1,8 +1,7 @@
 """Read the weights that a backbone starts from: a file, or torchvision's by their name."""
 
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -12,41 +11,71 @@ import torchvision
 from torch import Tensor
 
 from annotools.errors import RecipeError
+from wsps.networks.weights import OTHER_RECIPE, is_file, unreadable
+
+_PARTS_OF_OTHERS = (
+    # Of torchvision's detectors and segmenters, mmdetection, Detectron2, DETR, Segment Anything.
+    *("rpn.", "rpn_head.", "roi_heads.", "roi_head.", "backbone.body.", "backbone.fpn."),
+    *("aux_classifier.", "decode_head.", "auxiliary_head.", "sem_seg_head.", "bbox_head."),
+    *("mask_head.", "mask_decoder.", "sam_mask_decoder.", "prompt_encoder.", "sam_prompt_encoder."),
+    *("proposal_generator.", "bbox_embed.", "class_embed.", "bbox_attention.", "panoptic_head."),
+)
+"""How tensors' names begin in networks that have seen masks or boxes."""
 
 
-def read_pretrained(backbone: str, weights: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_pretrained(
+    backbone: str,
+    weights: str,
+    wanted: Mapping[str, Tensor],
+    file_key: Callable[[str], str] = str,
+) -> dict[str, Tensor]:
     """Return the wanted tensors of pretrained weights; what these have besides is left out.
 
     Args:
         backbone: its name.
         weights: the path of a state dict that `torch.save` wrote, in torchvision's naming for a
-            ResNet; it has a slash, ends in `.pt` or `.pth`, or exists. Or the name of torchvision's
+            ResNet, or of a file of safetensors; see `is_file`. Or the name of torchvision's
             weights, such as `IMAGENET1K_V2`: taken from torch's cache, or downloaded to it.
-        wanted: the state dict of the backbone.
+        wanted: the state dict of the backbone; numbers of the file take its precision.
+        file_key: gives the same for the names that a tensor has in the file and in `wanted`.
 
     Raises:
-        RecipeError: for weights that cannot be had, are damaged, or do not fit.
+        RecipeError: for weights that cannot be had, are damaged, do not fit, or are those of a
+            network that has seen masks or boxes, which would leak the answer of a study.
     """
-    path = Path(weights) if _is_path(weights) else _find_named(backbone, weights)
-    state = _read_state(path)
+    path = Path(weights) if is_file(weights) else _find_named(backbone, weights)
+    named = _read_state(path)
+    _check_seen(path, named)
+    state = {file_key(str(key)): values for key, values in named.items()}
     found = {}
-    for key, values in wanted.items():
+    for wanted_key, values in wanted.items():
+        key = file_key(wanted_key)
         # A counter that no forward pass reads; frozen batch norms and older files have none.
         if key not in state and key.endswith("num_batches_tracked"):
-            found[key] = values
+            found[wanted_key] = values
             continue
         problem = _misfit(state.get(key), values)
         if problem:
             raise RecipeError(
                 f"{path}: does not fit {backbone}, {key} {problem}: use other weights"
             )
-        found[key] = state[key]
+        found[wanted_key] = state[key].to(values.dtype)
     return found
 
 
-def _is_path(weights: str) -> bool:
-    has_form = os.sep in weights or "/" in weights or weights.endswith((".pt", ".pth"))
-    return has_form or Path(weights).exists()
+def _check_seen(path: Path, state: Mapping[str, Any]) -> None:
+    """Refuse the weights of networks that detect or segment, as far as their names tell."""
+    for key, values in state.items():
+        # A linear layer of that name is a classifier's, a convolution one of torchvision's
+        # segmenters'.
+        segments = key == "classifier.4.weight" and getattr(values, "ndim", 0) == 4
+        # Some save a detector or segmenter within a larger module.
+        bare = str(key).removeprefix("module.").removeprefix("model.")
+        if segments or bare.startswith(_PARTS_OF_OTHERS):
+            raise RecipeError(
+                f"{path}: has {key}, a part of a network that has seen masks or boxes, which would "
+                "leak the answer: use weights of classification or self-supervision"
+            )
 
 
 def _find_named(backbone: str, weights: str) -> Path:
@@ -59,7 +88,7 @@ def _find_named(backbone: str, weights: str) -> Path:
         named = f"one of {', '.join(known)}, or " if known else ""
         raise RecipeError(
             f"backbone.weights = {weights!r}: {backbone} has no such weights: give {named}"
-            "the path of a state dict, which ends in .pt or .pth"
+            f"the path of a state dict, which ends in .pt or .pth, {OTHER_RECIPE}"
         )
     entry = known[weights]
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
@@ -71,21 +100,21 @@ def _find_named(backbone: str, weights: str) -> Path:
             reason = " ".join(str(error).split())
             raise RecipeError(
                 f"backbone.weights = {weights!r}: cannot be downloaded ({reason}): "
-                f"put {entry.url} at {path}"
+                f"put {entry.url} at {path}, {OTHER_RECIPE}"
             ) from error
     return path
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise RecipeError(
-            f"{path}: no such file; backbone.weights names a state dict, or torchvision's weights"
-        )
     try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
         # A pickle can run code when it is read; `weights_only` admits tensors and plain values.
         state = torch.load(path, weights_only=True, map_location="cpu")
+    except RecipeError:
+        raise
     except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}): check the file") from error
+        raise unreadable(path, error) from error
     # Damage shows in the decoder as any error: which one depends on the byte.
     except Exception as error:
         raise RecipeError(
@@ -95,6 +124,18 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"{path}: not a state dict but {type(state).__name__}: save model.state_dict()"
         )
+    return state
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise RecipeError(
+            f"{path}: safetensors is not installed, which comes with timm: "
+            "pip install 'annotools[timm]'"
+        ) from error
+    state: dict[str, Any] = load_file(path)
     return state
 
 

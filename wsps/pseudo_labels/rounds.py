@@ -35,6 +35,7 @@ from annotools.work_folder import (
     write_manifest,
 )
 from wsps.device import has_gpu
+from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels.batches import label_in_batches
 from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage
 from wsps.pseudo_labels.quality import (
@@ -111,13 +112,17 @@ def pseudo_label(
             its images would have the same file, a name leaves the folder, or the folder may not be
             written to.
         RecipeError: when the labels do not fit the segmenter, a held-out split is asked for
-            without tags, or training diverges.
+            without tags, a backbone that is needed cannot be had, or training diverges.
         OSError: when a file cannot be written.
     """
     open_source.cache_clear()  # The files may have changed since the last run.
     dataset = open_source(request.source)
     tasks = make_tasks(request, dataset, out)
     check_request(request, dataset, tasks, out)
+    if _needs_backbone(request, tasks):
+        from wsps.networks.backbone import check_backbone
+
+        check_backbone(request.recipe.backbone)
     start_folder(
         out, WRITTEN_BY, _setup(request, tasks), _plan_files(request, tasks), overwrite=overwrite
     )
@@ -216,6 +221,11 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         "annotator": as_table(request.annotator),
         # The source has boxes and tags too, so the tables of the recipe say whose they are.
         **{f"recipe.{name}": as_table(getattr(recipe, name)) for name in sorted(set(used))},
+        **(
+            {"weights": describe_weights(recipe.backbone)}
+            if _needs_backbone(request, tasks)
+            else {}
+        ),
         **({"seed": request.seed} if tagged(tasks) or learns or request.annotator else {}),
         "maps": request.with_maps,
         "truth": None
@@ -225,6 +235,11 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         "list of images": digest([[t.image.image_id, t.name, t.kind] for t in tasks]),
         "version of annotools": version("annotools"),
     }
+
+
+def _needs_backbone(request: LabelRequest, tasks: Sequence[LabelTask]) -> bool:
+    """Return whether a network learns: the classifier of tags, or the segmenter of a round."""
+    return bool(tagged(tasks)) or request.num_rounds > 0
 
 
 def _label_all(

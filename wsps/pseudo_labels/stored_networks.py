@@ -18,6 +18,7 @@ from annotools.files import digest
 from annotools.formats.source import photo_stamp
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.device import autocast, choose_device, count_loaders
+from wsps.networks.weights import describe_weights
 from wsps.recipe import Recipe, without_weights
 from wsps.training.checkpoints import (
     NETWORK_FILE,
@@ -70,6 +71,7 @@ def store_classifier(
         return train_classifier(photos, categories, recipe, seed, choose_device(), running)
 
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
+    used.append(describe_weights(recipe.backbone))
     # Photos and tags are part of the key: once one has changed, an older network is not taken.
     known = [(photo_stamp(root, image), weak) for image, weak in tagged]
     return store_weights(path, digest(used, seed, known, dataset.categories), train)
@@ -119,6 +121,7 @@ def store_segmenter(
         return network
 
     used = [getattr(recipe, name) for name in SEGMENTER_TABLES]
+    used.append(describe_weights(recipe.backbone))
     labelled = {image.image_id for image in read_label_set(labels).labels.images}
     stamps = [photo_stamp(root, image) for image in dataset.images if image.image_id in labelled]
     key_before = None if before is None else before.key

@@ -92,7 +92,7 @@ def descend(
     """
     running = running or Running()
     device = next(network.parameters()).device
-    optimizer = build_optimizer(groups or [{"params": list(network.parameters())}], descent, stage)
+    optimizer = build_optimizer(groups or [{"params": trainable(network)}], descent, stage)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     notes = _begin(network, optimizer, running.stored)
     steps = range(len(notes.losses), stage.steps)
@@ -149,6 +149,11 @@ def descend(
         seconds=time.perf_counter() - began,
         waiting=notes.waiting,
     )
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that are trained: not those of a frozen backbone."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def build_optimizer(

@@ -18,7 +18,7 @@ from wsps.processes import own_places
 from wsps.recipe import Recipe
 from wsps.training.batches import Groups, ViewBatches
 from wsps.training.course import Course, Watch
-from wsps.training.loop import ParameterGroup, Running, descend
+from wsps.training.loop import ParameterGroup, Running, descend, trainable
 from wsps.training.losses import instance_loss, semantic_loss
 
 
@@ -133,7 +133,7 @@ def train_instance(
     }
     names = tuple(name for name, _ in model.instance.named_parameters())
     watch = Watch(names=names, read=model.instance.weights)
-    semantics: ParameterGroup = {"params": list(model.semantic.parameters())}
+    semantics: ParameterGroup = {"params": trainable(model.semantic)}
     return descend(
         end_to_end(model),
         batches,

@@ -38,6 +38,7 @@ from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
 from wsps.networks.batch_norm import share_statistics
 from wsps.networks.model import PanopticModel, build_model
+from wsps.networks.weights import describe_weights
 from wsps.processes import is_main, join_processes, wait_for_all
 from wsps.recipe import Recipe, without_weights
 from wsps.training.batches import Groups
@@ -68,8 +69,8 @@ GIVEN = "detections"
 """What the manifest of a run has that was trained on given detections, and has no detector."""
 
 SETUP_KEYS = (
-    *("labels", "round", "recipe", "categories", "seed", "version of annotools", "start"),
-    GIVEN,
+    *("labels", "round", "recipe", "weights", "categories", "seed", "version of annotools"),
+    *("start", GIVEN),
 )
 """What of a manifest names the training: its digest is the key of the checkpoints."""
 
@@ -297,6 +298,7 @@ def name_run(
         "labels": [hash_label_set(folder) for folder in labels],
         "round": _round_of(labels)[0],
         "recipe": {name: as_table(getattr(recipe, name)) for name in used},
+        "weights": describe_weights(recipe.backbone),
         "categories": category_entries(label_set.categories),
         "seed": seed,
         "version of annotools": version("annotools"),
