@@ -211,7 +211,7 @@ def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
     )
 
 
-PYRAMID_CHANNELS = 128
+PYRAMID_CHANNELS = 64
 
 LEVEL_SIZES = (1.5, 3.0, 6.0)
 """Sides of the anchors of a level, in its strides: from one level to the next they overlap."""
@@ -269,11 +269,11 @@ def _pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN
         rpn_head=RPNHead(PYRAMID_CHANNELS, anchors.num_anchors_per_location()[0]),
         rpn_pre_nms_top_n_train=600,
         rpn_pre_nms_top_n_test=600,
-        rpn_post_nms_top_n_train=400,
+        rpn_post_nms_top_n_train=200,
         rpn_post_nms_top_n_test=400,
         rpn_batch_size_per_image=128,
-        box_batch_size_per_image=128,
+        box_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2),
-        box_head=TwoMLPHead(PYRAMID_CHANNELS * 7**2, 256),
-        box_predictor=FastRCNNPredictor(256, num_classes),
+        box_head=TwoMLPHead(PYRAMID_CHANNELS * 7**2, 128),
+        box_predictor=FastRCNNPredictor(128, num_classes),
     )

@@ -16,6 +16,10 @@ from wsps.networks.backbone import Backbone, conv_block
 PYRAMID_BINS = (1, 2, 3, 6)
 """Cells per side of each pooling grid (Zhao et al. 2017, sec. 3.2)."""
 
+FROZEN_CHANNELS = 256
+"""Channels to which those of a frozen backbone are reduced first. Deviation from Zhao et al. 2017:
+what is put on it is all that learns, and with all channels a step would take ten times as long."""
+
 
 def resize(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
     """Return (B, C, h, w) maps at another size, bilinearly."""
@@ -29,6 +33,14 @@ class PSPTrunk(nn.Module):
         super().__init__()
         self.backbone = backbone
         channels = backbone.out_channels
+        self.reduce: nn.Module = nn.Identity()
+        if backbone.is_frozen and channels > FROZEN_CHANNELS:
+            self.reduce = nn.Sequential(
+                nn.Conv2d(channels, FROZEN_CHANNELS, kernel_size=1, bias=False),
+                nn.BatchNorm2d(FROZEN_CHANNELS),
+                nn.ReLU(inplace=True),
+            )
+            channels = FROZEN_CHANNELS
         branch = channels // len(PYRAMID_BINS)
         # Deviation from Zhao et al. 2017: no batch normalisation here. In a batch of one image it
         # would make the one cell of the coarsest grid its own mean, and all that it says 0.
@@ -50,6 +62,7 @@ class PSPTrunk(nn.Module):
 
     def pool(self, features: Tensor) -> Tensor:
         """Return the (B, C', h, w) features of the backbone's (B, C, h, w)."""
+        features = self.reduce(features)
         pooled = [
             resize(branch(functional.adaptive_avg_pool2d(features, bins)), features.shape[-2:])
             for bins, branch in zip(PYRAMID_BINS, self.branches, strict=True)
