@@ -228,13 +228,15 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.finest_stride, self.coarsest_stride = stride // 2, stride * 4
         self.reduce = nn.Sequential(
-            nn.Conv2d(in_channels, PYRAMID_CHANNELS, kernel_size=1, bias=False),
-            nn.BatchNorm2d(PYRAMID_CHANNELS),
-            nn.ReLU(inplace=True),
+            nn.Conv2d(in_channels, PYRAMID_CHANNELS, kernel_size=1, bias=False), *_norm_and_relu()
         )
         self.finer = nn.ConvTranspose2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 2, stride=2)
         self.levels = nn.ModuleList(
-            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS) for _ in range(4)
+            nn.Sequential(
+                nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, padding=1, bias=False),
+                *_norm_and_relu(),
+            )
+            for _ in range(4)
         )
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
@@ -248,6 +250,12 @@ class _Pyramid(nn.Module):
         return {
             str(n): level(m) for n, (level, m) in enumerate(zip(self.levels, maps, strict=True))
         }
+
+
+def _norm_and_relu() -> tuple[nn.Module, nn.Module]:
+    # As in the source the channels of one image are normalised: a coarse map may be a single cell,
+    # which is its own mean in a batch of one image.
+    return nn.GroupNorm(8, PYRAMID_CHANNELS), nn.ReLU(inplace=True)
 
 
 def _pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
