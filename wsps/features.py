@@ -5,7 +5,7 @@ A picture is known by its pixels, so that trials that learn from the same views 
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,29 @@ def see_frozen(backbone: Backbone, images: Tensor) -> Tensor:
     """Return the (B, C, h, w) features of (B, 3, H, W) images; no gradient flows to a backbone."""
     features: Tensor = backbone.eval()(images)
     return features.float()
+
+
+Sight = Callable[[Tensor, Sequence[str]], Tensor | None]
+"""Gives the features of (B, 3, H, W) images and of the names of their pixels, none where these are
+not known; None where the backbone learns, and so is part of the network."""
+
+
+def build_sight(backbone: Backbone, precision: str, folder: Path | None) -> Sight:
+    """Return what sees for a network that is put on a backbone.
+
+    Args:
+        backbone: frozen or not.
+        precision: in which it computes.
+        folder: that keeps features; None to see again each time.
+    """
+    if not backbone.is_frozen:
+        return lambda _images, _pixels: None
+    if folder is None:
+        return lambda images, _pixels: see_frozen(backbone, images)
+    kept = keep_features(backbone, folder, precision)
+    return lambda images, pixels: (
+        kept.see(images, pixels) if pixels else see_frozen(backbone, images)
+    )
 
 
 def keep_features(backbone: Backbone, folder: Path, precision: str) -> KeptFeatures:

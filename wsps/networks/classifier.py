@@ -19,9 +19,9 @@ class CropClassifier(nn.Module):
         self.trunk = PSPTrunk(backbone)
         self.classify = nn.Linear(self.trunk.out_channels, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (B, K) logits of (B, 3, H, W) images."""
-        return self.logits(self.trunk(images))
+    def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:
+        """Return (B, K) logits of (B, 3, H, W) images, whose features may be there already."""
+        return self.logits(self.trunk(images, features))
 
     def logits(self, features: Tensor) -> Tensor:
         """Return (B, K) float32 logits of the trunk's (B, C, h, w) features."""

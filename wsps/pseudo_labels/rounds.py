@@ -148,7 +148,7 @@ def pseudo_label(
             labeller.round_number,
             # In round 0 the network is the classifier of tags, with which no segmenter can go on.
             before=None if number == 1 else labeller.network,
-            features=request.features or out / STATE_FOLDER / FEATURES_FOLDER,
+            features=_features_folder(request, out),
         )
         labeller = replace(labeller, round_number=number, network=network)
         made.append(_label_all(labeller, dataset, tasks, workers))
@@ -275,7 +275,12 @@ def _learn_tags(
     if not pairs:
         return None
     path, root = labeller.out / _CLASSIFIER, request.source.root
-    return store_classifier(path, root, dataset, pairs, request.recipe, request.seed)
+    features = _features_folder(request, labeller.out)
+    return store_classifier(path, root, dataset, pairs, request.recipe, request.seed, features)
+
+
+def _features_folder(request: LabelRequest, out: Path) -> Path:
+    return request.features or out / STATE_FOLDER / FEATURES_FOLDER
 
 
 def _measure(made: Sequence[LabelledImage], truth: Dataset) -> tuple[KindQuality, ...]:

@@ -45,6 +45,7 @@ def store_classifier(
     tagged: Sequence[tuple[Image, WeakLabel]],
     recipe: Recipe,
     seed: int,
+    features: Path | None = None,
 ) -> StoredNetwork:
     """Return the classifier of tags, trained unless the file has it.
 
@@ -55,6 +56,7 @@ def store_classifier(
         tagged: images with their tags, at least one; each has crops.
         recipe: how to train.
         seed: of the training.
+        features: a folder that keeps what a frozen backbone sees; None for none.
 
     Raises:
         DatasetError: when a photo cannot be read.
@@ -67,7 +69,7 @@ def store_classifier(
         from wsps.training.loop import Running
 
         photos, categories = tagged_photos(dataset, tagged), dataset.categories
-        running = Running(stored=stored, loaders=count_loaders())
+        running = Running(stored=stored, loaders=count_loaders(), features=features)
         return train_classifier(photos, categories, recipe, seed, choose_device(), running)
 
     used = [getattr(recipe, name) for name in CLASSIFIER_TABLES]
@@ -85,7 +87,7 @@ def store_segmenter(
     seed: int,
     round_number: int,
     before: StoredNetwork | None,
-    features: Path,
+    features: Path | None = None,
 ) -> StoredNetwork:
     """Return the network that the labels of a round train, unless their folder has it.
 
@@ -97,7 +99,7 @@ def store_segmenter(
         seed: of weights, order and augmentation.
         round_number: of the labels, from 0.
         before: the network of the round before, which goes on learning; None before the first.
-        features: a folder that keeps what a frozen backbone sees.
+        features: a folder that keeps what a frozen backbone sees; None for none.
 
     Raises:
         DatasetError: when a photo or a label cannot be read.

@@ -18,6 +18,7 @@ from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.data import Kept, as_tensor, reduction
 from wsps.device import autocast
+from wsps.features import build_sight, name_pixels
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
 from wsps.recipe import Recipe
@@ -53,13 +54,14 @@ class TaggedBatch:
     """Crops of some photos, named, in parts of one size.
 
     Each part has N `crops` (N, 3, h, w), RGB of 0 to 255; which tags are `present` and which
-    classes were `asked` for, (N, K), 1 for yes.
+    classes were `asked` for, (N, K), 1 for yes; and N names of their `pixels`.
     """
 
     names: tuple[str, ...]
     crops: tuple[Tensor, ...]
     present: tuple[Tensor, ...]
     asked: tuple[Tensor, ...]
+    pixels: tuple[tuple[str, ...], ...]
 
     def on_device(self, device: torch.device) -> "TaggedBatch":
         """Return the batch on a device."""
@@ -72,6 +74,7 @@ class TaggedBatch:
             crops=move(self.crops),
             present=move(self.present),
             asked=move(self.asked),
+            pixels=self.pixels,
         )
 
     def pin_memory(self) -> "TaggedBatch":
@@ -85,6 +88,7 @@ class TaggedBatch:
             crops=pin(self.crops),
             present=pin(self.present),
             asked=pin(self.asked),
+            pixels=self.pixels,
         )
 
 
@@ -101,6 +105,7 @@ class TaggedBatches:
 
     def __getitem__(self, step: int) -> TaggedBatch:
         by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
+        pixels_of: dict[tuple[int, ...], list[str]] = {}
         names = []
         for place in range(self.batch_size):
             number = step * self.batch_size + place
@@ -108,8 +113,14 @@ class TaggedBatches:
             tagged = self.photos[index]
             names.append(str(tagged.weak.image_id))
             crops = _cut_crops(tagged.photo, tagged.weak, self.max_side)
-            if stream(self.seed, "augment", self.stage, step, place).random() < 0.5:
+            is_flipped = stream(self.seed, "augment", self.stage, step, place).random() < 0.5
+            if is_flipped:
                 crops = crops.flip(-1)
+            whole = name_pixels(tagged.photo)
+            pixels_of.setdefault(crops.shape[2:], []).extend(
+                f"{whole} {crop.box_xyxy} {tuple(crops.shape[2:])} {is_flipped}"
+                for crop in tagged.weak.crops
+            )
             present, asked = tag_targets(tagged.weak, self.categories)
             by_size.setdefault(crops.shape[2:], []).append((crops, present, asked))
         # Crops of one size go through the network together, so that batch normalisation sees many
@@ -118,7 +129,13 @@ class TaggedBatches:
             tuple(torch.cat([one[column] for one in parts]) for parts in by_size.values())
             for column in range(3)
         )
-        return TaggedBatch(names=tuple(names), crops=crops_of, present=present_of, asked=asked_of)
+        return TaggedBatch(
+            names=tuple(names),
+            crops=crops_of,
+            present=present_of,
+            asked=asked_of,
+            pixels=tuple(tuple(listed) for listed in pixels_of.values()),
+        )
 
     def keep(self, threads: int) -> None:
         """Read ahead the photos that fit in memory."""
@@ -149,9 +166,18 @@ def train_classifier(
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
     classifier = CropClassifier(build_backbone(recipe.backbone), len(categories)).to(device)
 
+    see = build_sight(
+        classifier.trunk.backbone,
+        recipe.descent.precision,
+        None if running is None else running.features,
+    )
+
     def loss_of(batch: TaggedBatch) -> Tensor:
-        parts = zip(batch.crops, batch.present, batch.asked, strict=True)
-        losses = [tag_loss(classifier(crops), present, asked) for crops, present, asked in parts]
+        parts = zip(batch.crops, batch.pixels, batch.present, batch.asked, strict=True)
+        losses = [
+            tag_loss(classifier(crops, see(crops, pixels)), present, asked)
+            for crops, pixels, present, asked in parts
+        ]
         return torch.stack(losses).mean()
 
     batches = TaggedBatches(

@@ -5,13 +5,12 @@ Each stage goes on where its file says that it was.
 Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor, nn
 
 from wsps.data import Batch
-from wsps.features import keep_features, see_frozen
+from wsps.features import build_sight
 from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.processes import own_places
@@ -50,10 +49,14 @@ def train_semantic(
     settings = recipe.semantic
     slower = settings.learning_rate * settings.round_rate**round_number
 
-    see = _build_sight(network, recipe, running)
+    see = build_sight(
+        network.trunk.backbone,
+        recipe.descent.precision,
+        None if running is None else running.features,
+    )
 
     def loss_of(batch: Batch) -> Tensor:
-        logits, auxiliary = network.both_logits(batch.images, see(batch))
+        logits, auxiliary = network.both_logits(batch.images, see(batch.images, batch.pixels))
         loss = semantic_loss(logits, batch.classes)
         if auxiliary is None:
             return loss
@@ -79,10 +82,16 @@ def train_detector(
     detector = model.detector
     assert detector is not None
     detector.train()
-    see = _build_sight(model.semantic, model.recipe, running)
+    see = build_sight(
+        model.semantic.trunk.backbone,
+        model.recipe.descent.precision,
+        None if running is None else running.features,
+    )
 
     def loss_of(batch: Batch) -> Tensor:
-        return detector.loss(batch.images, batch.boxes, batch.box_classes, see(batch))
+        return detector.loss(
+            batch.images, batch.boxes, batch.box_classes, see(batch.images, batch.pixels)
+        )
 
     return descend(
         detector,
@@ -108,10 +117,14 @@ def train_instance(
     """
     settings = model.recipe.instance
     model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
-    see = _build_sight(model.semantic, model.recipe, running)
+    see = build_sight(
+        model.semantic.trunk.backbone,
+        model.recipe.descent.precision,
+        None if running is None else running.features,
+    )
 
     def loss_of(batch: Batch) -> Tensor:
-        features = see(batch)
+        features = see(batch.images, batch.pixels)
         semantic = model.semantic(batch.images, features).float().softmax(dim=1)
         if model.detector is None:
             best = slice(settings.max_detections)
@@ -162,17 +175,3 @@ def view_batches(groups: Groups, recipe: Recipe, seed: int, stage: str) -> ViewB
         seed=seed,
         stage=stage,
     )
-
-
-def _build_sight(
-    network: PSPNet, recipe: Recipe, running: Running | None
-) -> Callable[[Batch], Tensor | None]:
-    """Return what gives the features of a batch: of a frozen backbone alone, else None."""
-    backbone = network.trunk.backbone
-    if not recipe.backbone.frozen:
-        return lambda _batch: None
-    folder = None if running is None else running.features
-    if folder is None or recipe.views.per_photo is None:
-        return lambda batch: see_frozen(backbone, batch.images)
-    kept = keep_features(backbone, folder, recipe.descent.precision)
-    return lambda batch: kept.see(batch.images, batch.pixels)
