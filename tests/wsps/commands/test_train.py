@@ -330,8 +330,3 @@ def test_the_manifest_names_what_the_backbone_started_from(tmp_path: Path) -> No
     semantic = load_model(tmp_path / "b").semantic
     taken = semantic.trunk.backbone.layers.state_dict()
     assert all(torch.equal(taken[key].cpu(), values) for key, values in state.items())
-
-
-def test_recipes_that_nobody_names_are_explained() -> None:
-    text = " ".join(CliRunner().invoke(app, ["--help"], terminal_width=200).output.split())
-    assert "If absent frozen for photos" in text

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from annotools.errors import RecipeError
-from wsps.networks import batch_norm
+from wsps.networks import batch_norm as statistics
 from wsps.networks.backbone import NORM_LAYERS, OUTPUT_STRIDES, build_backbone
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.pspnet import PSPNet
@@ -170,9 +170,9 @@ def test_a_frozen_backbone_stays_as_it_is_under_what_is_trained_on_it(name: str)
 def test_a_frozen_backbone_keeps_its_statistics_in_many_processes(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(batch_norm, "count_processes", lambda: 2)
+    monkeypatch.setattr(statistics, "count_processes", lambda: 2)
     for frozen in (False, True):
         backbone = build_backbone(replace(RESNET18, frozen=frozen))
-        batch_norm.share_statistics(backbone)
-        found = any(isinstance(m, batch_norm.SharedBatchNorm) for m in backbone.modules())
+        statistics.share_statistics(backbone)
+        found = any(isinstance(m, statistics.SharedBatchNorm) for m in backbone.modules())
         assert found is not frozen

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from annotools.errors import RecipeError
-from wsps.networks import timm_networks
 from wsps.networks.backbone import Backbone, build_backbone
 from wsps.networks.image_input import find_input
 from wsps.networks.weights import describe_weights
@@ -167,7 +166,4 @@ def test_what_timm_does_not_have_is_refused_in_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "timm", None)
     assert refusal("resnet18") == (
         "backbone.name begins with timm:, and timm is not installed: pip install 'annotools[timm]'"
-    )
-    assert timm_networks.file_key("stages.0.bias") == timm_networks.file_key(
-        "0.network.stages_0.bias"
     )
