@@ -15,7 +15,10 @@ from studies.study import Study, take_allocation
 from studies.trials import Trial
 from tests.studies.study_builders import make_result, make_study
 from tests.wsps.pseudo_label_runs import counted
+from wsps.networks.backbone import build_backbone
+from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels import label_store
+from wsps.recipe import BackboneSettings
 
 
 @pytest.fixture
@@ -25,9 +28,11 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
 
     def run_trial(trial: Trial) -> TrialResult:
         trials.append(trial)
-        result = make_result(
-            trial.mix, trial.budget_hours, trial.seed, 0.5, digest=trial.study.digest(trial.mix)
-        )
+        named = {
+            "digest": trial.study.digest(trial.mix),
+            "weights": describe_weights(trial.study.recipe.backbone),
+        }
+        result = make_result(trial.mix, trial.budget_hours, trial.seed, 0.5, **named)
         write_result(result, trial.result_path)
         return result
 
@@ -131,6 +136,39 @@ def test_result_of_other_settings_is_named(tmp_path: Path, ran: list[Trial]) -> 
     other = make_study(tmp_path, mixes={"m": {"full": 1, "tags": 2}})
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(other, folder, workers=1)
+    assert len(ran) == 1
+
+
+def with_weights(study: Study, path: Path) -> Study:
+    backbone = replace(study.recipe.backbone, weights=str(path))
+    return replace(study, recipe=replace(study.recipe, backbone=backbone))
+
+
+def test_weights_that_cannot_be_had_are_told_before_anything_is_read(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("the dataset was read")
+
+    monkeypatch.setattr(runner, "plan_trials", fail)
+    study = with_weights(make_study(tmp_path), tmp_path / "w.pt")
+    with pytest.raises(RecipeError, match=r"w\.pt: no such file: .* or choose another recipe"):
+        runner.run_study(study, tmp_path / "run", workers=1)
+    assert ran == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_of_weights_that_were_replaced_are_named(tmp_path: Path, ran: list[Trial]) -> None:
+    path, folder = tmp_path / "w.pt", tmp_path / "run"
+    study = with_weights(make_study(tmp_path, mixes={"m": {"full": 1}}), path)
+    states = [build_backbone(BackboneSettings()).layers.state_dict() for _ in range(2)]
+    torch.save(states[0], path)
+    (row,) = runner.run_study(study, folder, workers=1)
+    assert row.weights == describe_weights(study.recipe.backbone)
+    assert runner.run_study(study, folder, workers=1) == [row]
+    torch.save(states[1], path)
+    with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
+        runner.run_study(study, folder, workers=1)
     assert len(ran) == 1
 
 

@@ -15,7 +15,10 @@ from annotools.records import Dataset, Image
 from tests.builders import make_categories, make_label
 from tests.wsps.pseudo_label_runs import run_command
 
-QUICK = ("--set", "classifier.steps=2", "--set", "descent.batch_size=2")
+QUICK = (
+    *("--recipe", "small", "--set", "classifier.steps=2"),
+    *("--set", "descent.batch_size=2"),
+)
 ROUND = (
     *QUICK,
     *("--set", "semantic.steps=1", "--set", "views.crop_size_wh=[32, 32]"),

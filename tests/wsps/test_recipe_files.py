@@ -5,11 +5,13 @@ import pytest
 
 import studies
 from annotools.errors import RecipeError
+from annotools.files import write_json
+from annotools.settings import as_table
 from studies.study import load_study
 from wsps.recipe import BackboneSettings, Recipe, SemanticSettings, StageSettings
-from wsps.recipe_files import RECIPES_FOLDER, read_recipe
+from wsps.recipe_files import RECIPES_FOLDER, default_recipe, read_recipe
 
-NAMES = ("demo", "li2018-cityscapes", "li2018-voc", "resnet50", "small")
+NAMES = ("demo", "frozen", "li2018-cityscapes", "li2018-voc", "resnet50", "small")
 
 
 def write(path: Path, text: str) -> Path:
@@ -107,9 +109,50 @@ def test_the_recipe_of_a_study_may_inherit(tmp_path: Path) -> None:
     other = load_study(path, ["recipe.inherit=small", "recipe.semantic.learning_rate=0.5"]).recipe
     assert (other.semantic.steps, other.semantic.learning_rate) == (7, 0.5)
     assert other.refinement == Recipe().refinement
-    # A study that says nothing of its recipe has the defaults.
-    path.write_text(path.read_text().partition("[recipe]")[0])
-    assert load_study(path).recipe == read_recipe(path) == Recipe()
+
+
+def test_a_study_that_inherits_nothing_has_the_default_of_its_format(tmp_path: Path) -> None:
+    head = 'name = "a"\nmixes = { "full" = { "full" = 1 } }\nbudgets_hours = [3]\n'
+    for format_name, default in (("scenes", "small"), ("voc", "frozen"), ("cityscapes", "frozen")):
+        assert default_recipe(format_name) == default
+        dataset = f'dataset = {{ format = "{format_name}", root = "world.toml" }}\n'
+        path = write(tmp_path / "study.toml", head + dataset)
+        inherited = read_recipe(default)
+        assert load_study(path).recipe == read_recipe(path) == inherited
+        write(path, f"{head}{dataset}[recipe]\nsemantic = {{ steps = 7 }}\n")
+        expected = replace(inherited, semantic=replace(inherited.semantic, steps=7))
+        assert load_study(path).recipe == read_recipe(path) == expected
+        assert load_study(path, ["recipe.inherit=demo"]).recipe.tags == read_recipe("demo").tags
+    assert default_recipe(None) == "frozen"
+
+
+def test_a_stored_study_inherits_nothing_again(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "study.toml",
+        'name = "a"\nmixes = { "full" = { "full" = 1 } }\nbudgets_hours = [3]\n'
+        'dataset = { format = "voc", root = "voc" }\nrecipe = { inherit = "small" }\n',
+    )
+    study = load_study(path)
+    write_json(tmp_path / "study.json", as_table(study))
+    # JSON has a null for the weights, as which it must be read and not as what `frozen` has.
+    assert load_study(tmp_path / "study.json") == study
+    assert study.recipe == Recipe()
+
+
+def test_photos_start_from_pretrained_features_that_stay() -> None:
+    recipe = read_recipe("frozen")
+    assert recipe.backbone == BackboneSettings(
+        name="resnet50",
+        weights="IMAGENET1K_V2",
+        frozen=True,
+        batch_norm="frozen",
+        output_stride=16,
+    )
+    assert recipe.views.per_photo is not None
+    assert all(side % 32 == 0 for side in recipe.views.crop_size_wh)
+    thin = read_recipe("frozen", ["backbone.name=thin-resnet50", "backbone.weights=w.pt"])
+    assert (thin.backbone.name, thin.backbone.frozen) == ("thin-resnet50", True)
+    assert thin.backbone.weights == str(Path.cwd() / "w.pt")
 
 
 def test_weights_start_at_the_folder_of_the_file_that_names_them(
@@ -141,7 +184,7 @@ def test_weights_start_at_the_folder_of_the_file_that_names_them(
     ("text", "message"),
     [
         ('inherit = "own.toml"', r"own\.toml: inherit leads back to this file: break the circle"),
-        ('inherit = "big"', "no recipe 'big': there is demo, li2018-cityscapes,"),
+        ('inherit = "big"', "no recipe 'big': there is demo, frozen, li2018-cityscapes,"),
         ("inherit = 3", r"own\.toml: inherit = 3: give text"),
         ('inherit = "absent.toml"', r"absent\.toml: cannot be read"),
         ("semantic = { step = 3 }", r"own\.toml: .*unknown setting semantic\.step"),

@@ -180,12 +180,15 @@ def names_of_work(source: Source, labels: Path, recipe: Recipe) -> dict[str, Any
 
 
 def test_every_field_redoes_the_work_that_uses_it_and_no_other(
-    source: Source, done: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def name(path: Path, key: str, _train: Callable[[], Any]) -> StoredNetwork:
         return StoredNetwork(path=path, key=key)
 
     monkeypatch.setattr(stored_networks, "store_weights", name)
+    # A file of weights is part of the keys by its content.
+    (tmp_path / "weights.pt").write_bytes(b"any")
+    monkeypatch.chdir(tmp_path)
     before = names_of_work(source, done / "labels", RECIPE)
     assert set(before) == set(USED)
     for path in FIELDS:
@@ -194,6 +197,23 @@ def test_every_field_redoes_the_work_that_uses_it_and_no_other(
         table = path.split(".")[0]
         expected = {work for work, tables in USED.items() if table in tables}
         assert redone == expected ^ {work for work, field in EXCEPTIONS if field == path}, path
+
+
+def test_weights_replaced_under_their_name_redo_what_starts_from_them(
+    source: Source, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name(path: Path, key: str, _train: Callable[[], Any]) -> StoredNetwork:
+        return StoredNetwork(path=path, key=key)
+
+    monkeypatch.setattr(stored_networks, "store_weights", name)
+    weights = tmp_path / "weights.pt"
+    recipe = dataclasses.replace(RECIPE, backbone=BackboneSettings(weights=str(weights)))
+    names = []
+    for content in (b"some", b"other"):
+        weights.write_bytes(content)
+        names.append(names_of_work(source, done / "labels", recipe))
+    redone = {work for work in USED if names[0][work] != names[1][work]}
+    assert redone == {work for work, tables in USED.items() if "backbone" in tables}
 
 
 ONE_OF_EACH_TABLE = (

@@ -26,6 +26,7 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = (
 """Options with one of which a transformer takes photos that are not of its own size."""
 
 _TIMEOUT_SECONDS = 10.0
+"""For so long the server of timm's weights may say nothing."""
 
 _TRIED_HW = (5, 7)
 """Sides of the image on which a network is tried, in cells of its coarsest map."""
@@ -95,9 +96,8 @@ def build_layers(settings: BackboneSettings) -> tuple[nn.Sequential, int, int]:
         options["out_indices"] = (network.feature_info.out_indices[place],)
         network = _create(name, options, asked)
     channels = network.feature_info.channels()[-1]
-    maps = _Maps(
-        network, channels, multiple=max(strides), are_frozen=settings.batch_norm == "frozen"
-    )
+    are_frozen = settings.batch_norm == "frozen"
+    maps = _Maps(network, multiple=max(strides), are_frozen=are_frozen)
     _check_maps(name, maps, channels, stride)
     return nn.Sequential(maps), channels, stride
 
@@ -107,17 +107,13 @@ class _Maps(nn.Module):
 
     Args:
         network: a feature extractor.
-        channels: C.
         multiple: to one of so many pixels both sides of its images are padded.
         are_frozen: whether batch normalisations keep their statistics.
     """
 
-    def __init__(
-        self, network: nn.Module, channels: int, *, multiple: int, are_frozen: bool
-    ) -> None:
+    def __init__(self, network: nn.Module, *, multiple: int, are_frozen: bool) -> None:
         super().__init__()
         self.network = network
-        self.channels = channels
         self.multiple = multiple
         self.are_frozen = are_frozen
         self.train()

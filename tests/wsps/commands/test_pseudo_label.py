@@ -213,6 +213,7 @@ def test_labels_of_another_version_of_the_method_are_made_again(
 def test_the_recipe_of_a_study_is_used(world: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text(
+        'dataset = { format = "scenes", root = "world.toml" }\n'
         "[recipe.tags]\ncam_threshold = 0.9\ncrop_size_wh = [64, 64]\n"
         "[recipe.classifier]\nsteps = 0\nlearning_rate = 1e-3\n"
     )

@@ -1,12 +1,14 @@
 """`annotools train` on label sets as commands and others write them."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
@@ -18,6 +20,7 @@ from tests.wsps.given_file_runs import convert, make_street
 from tests.wsps.pseudo_label_runs import make_world, run_command
 from tests.wsps.pseudo_label_runs import run as pseudo_label
 from wsps.commands.train import app
+from wsps.networks.backbone import build_backbone
 from wsps.training.train import load_model
 
 QUICK = (
@@ -27,7 +30,9 @@ QUICK = (
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in (*arguments, *QUICK)])
+    # Photos would start from weights that have to be downloaded.
+    given = ("--recipe", "small", *arguments, *QUICK)
+    return CliRunner().invoke(app, [str(argument) for argument in given])
 
 
 def run_well(*arguments: object) -> str:
@@ -175,6 +180,9 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert "no recipe 'big'" in str(error_of(*good, "--recipe", "big"))
     assert isinstance(error_of(*good, "--start-from", street), DatasetError)
     assert isinstance(error_of(*good, "--set", "backbone.name=vgg"), RecipeError)
+    # Weights that cannot be had are told before the labels are read.
+    lost = ("--labels", tmp_path / "absent", "--photos", photos, "--out", out)
+    assert "w.pt: no such file" in str(error_of(*lost, "--set", "backbone.weights=w.pt"))
     (photos / "a.png").unlink()
     assert "a.png: the photo is missing (1 of 2 are" in str(error_of(*good))
     assert "absent: no such folder" in str(
@@ -282,3 +290,43 @@ def test_a_list_of_instances_says_what_makes_labels_of_it(tmp_path: Path) -> Non
     instances.write_text(json.dumps(content))
     place = ("--labels", instances, "--photos", tmp_path, "--out", tmp_path / "run")
     assert "lists instances: `annotools convert ROOT" in str(error_of(*place))
+
+
+@pytest.mark.usefixtures("street")
+def test_photos_start_from_weights_that_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    out = tmp_path / "run"
+    given = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos", "--out", out)
+    done = CliRunner().invoke(app, [str(argument) for argument in given])
+    assert isinstance(done.exception, RecipeError)
+    message = str(done.exception)
+    assert message.startswith("backbone.weights = 'IMAGENET1K_V2': cannot be downloaded (")
+    assert f"put https://download.pytorch.org/models/resnet50-11ad3fa6.pth at {tmp_path}" in message
+    assert message.endswith("or choose another recipe, such as small, which needs no weights")
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("street")
+def test_the_manifest_names_what_the_backbone_started_from(tmp_path: Path) -> None:
+    given = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
+    run_well(*given, "--out", tmp_path / "a")
+    assert read_json(tmp_path / "a/manifest.json")["weights"] == "none"
+    settings = load_model(tmp_path / "a").recipe.backbone
+    weights = tmp_path / "w.pt"
+    torch.save(build_backbone(settings).layers.state_dict(), weights)
+    started = ("--out", tmp_path / "b", "--set", f"backbone.weights={weights}")
+    run_well(*given, *started, "--set", "backbone.frozen=true")
+    named = read_json(tmp_path / "b/manifest.json")["weights"]
+    assert re.fullmatch(r"w\.pt \(sha256 [0-9a-f]{12}\)", named)
+    # Nothing that the run had is needed to predict with it, and the backbone is as it was.
+    state = torch.load(weights, weights_only=True)
+    weights.unlink()
+    semantic = load_model(tmp_path / "b").semantic
+    taken = semantic.trunk.backbone.layers.state_dict()
+    assert all(torch.equal(taken[key].cpu(), values) for key, values in state.items())

@@ -3,9 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from annotools.cli import app as annotools_app
+from annotools.errors import RecipeError
 from annotools.formats import read_dataset
 from tests.real_data import real_data
 from tests.wsps.given_file_runs import (
@@ -165,3 +167,24 @@ def test_what_is_missing_or_impossible_can_be_left_out(tmp_path: Path) -> None:
     run_well(*given, "--allow-missing")
     assert read_json(out / "manifest.json")["images"]["dropped"] == 1
     assert [a["bbox"] for a in read_json(out / "boxes.json")["annotations"]] == [[9, 10, 20, 20]]
+
+
+def test_without_a_network_to_train_no_weights_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    root, weak, out = tmp_path / "root", tmp_path / "weak", tmp_path / "out"
+    make_street(root, background=True)
+    convert(root, weak, "--to", "boxes")
+    files = ("--photos", root / "train", *given_files(weak))
+    # The default of photos has pretrained weights, which labels from boxes never meet.
+    assert "2 images: 2 labelled." in run_well(*files, "--out", out)
+    for more in (("--rounds", 1), ("--rounds", 1, "--set", "backbone.weights=w.pt")):
+        done = run_command(*files, "--out", tmp_path / "other", *more)
+        assert isinstance(done.exception, RecipeError)
+        assert "or choose another recipe, such as small" in str(done.exception)
+        assert not (tmp_path / "other").exists()

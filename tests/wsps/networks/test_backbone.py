@@ -6,9 +6,12 @@ import torchvision
 from torch import nn
 
 from annotools.errors import RecipeError
+from wsps.networks import batch_norm as statistics
 from wsps.networks.backbone import NORM_LAYERS, OUTPUT_STRIDES, build_backbone
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
-from wsps.recipe import BATCH_NORMS, INPUTS, BackboneSettings
+from wsps.networks.pspnet import PSPNet
+from wsps.recipe import BATCH_NORMS, INPUTS, BackboneSettings, DescentSettings, StageSettings
+from wsps.training.loop import build_optimizer, descend_once, trainable
 
 RESNET18 = BackboneSettings(name="resnet18")
 
@@ -79,7 +82,11 @@ def test_larger_blocks_are_dilated_as_by_torchvision():
     [
         (
             BackboneSettings(name="vgg"),
-            f"unknown backbone 'vgg': use {', '.join(OUTPUT_STRIDES)}",
+            f"unknown backbone 'vgg': use {', '.join(OUTPUT_STRIDES)}, or timm:NAME$",
+        ),
+        (
+            BackboneSettings(name="thin-resnet50", output_stride=4),
+            "backbone.output_stride = 4: thin-resnet50 has 16 or 8 or 32$",
         ),
         (BackboneSettings(output_stride=8), "backbone.output_stride = 8: small has 4$"),
         (
@@ -138,3 +145,34 @@ def test_a_network_has_the_same_weights_whether_its_statistics_are_frozen_or_not
         states.append(build_backbone(replace(RESNET18, batch_norm=batch_norm)).state_dict())
     assert list(states[0]) == list(states[1])
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18", "thin-resnet50", "timm:resnet18"])
+def test_a_frozen_backbone_stays_as_it_is_under_what_is_trained_on_it(name: str):
+    torch.manual_seed(0)
+    network = PSPNet(build_backbone(BackboneSettings(name=name, frozen=True)), num_classes=2)
+    network.train()
+    backbone = network.trunk.backbone
+    assert not any(module.training for module in backbone.modules())
+    assert network.trunk.last.training
+    before = {key: values.clone() for key, values in network.state_dict().items()}
+    stage = StageSettings(steps=1, learning_rate=0.1)
+    trained = trainable(network)
+    assert not {id(p) for p in trained} & {id(p) for p in backbone.parameters()}
+    optimizer = build_optimizer([{"params": trained}], DescentSettings(), stage)
+    descend_once(optimizer, network(255 * torch.rand(2, 3, 64, 64)).square().mean())
+    changed = {key for key, v in network.state_dict().items() if not torch.equal(v, before[key])}
+    assert "classify.weight" in changed
+    assert "trunk.last.0.weight" in changed
+    assert not any(key.startswith("trunk.backbone.") for key in changed)
+
+
+def test_a_frozen_backbone_keeps_its_statistics_in_many_processes(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(statistics, "count_processes", lambda: 2)
+    for frozen in (False, True):
+        backbone = build_backbone(replace(RESNET18, frozen=frozen))
+        statistics.share_statistics(backbone)
+        found = any(isinstance(m, statistics.SharedBatchNorm) for m in backbone.modules())
+        assert found is not frozen

@@ -126,7 +126,8 @@ def test_a_failed_download_says_which_file_goes_where(
     assert message.startswith("backbone.weights = 'IMAGENET1K_V1': cannot be downloaded (")
     assert message.endswith(
         "): put https://download.pytorch.org/models/resnet18-f37072fd.pth at "
-        f"{tmp_path}/checkpoints/resnet18-f37072fd.pth"
+        f"{tmp_path}/checkpoints/resnet18-f37072fd.pth, "
+        "or choose another recipe, such as small, which needs no weights"
     )
     assert "\n" not in message
 
@@ -136,3 +137,33 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
         build_backbone(BackboneSettings(name="resnet50", weights="DEFAULT"))
     with pytest.raises(RecipeError, match="small has no such weights: give the path of a state"):
         small("IMAGENET1K_V1")
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ("backbone.body.conv1.weight", (64, 3, 7, 7)),
+        ("roi_heads.box_predictor.cls_score.weight", (91, 1024)),
+        ("module.rpn.head.conv.weight", (4, 4, 3, 3)),
+        ("decode_head.conv_seg.weight", (19, 512, 1, 1)),
+        ("mask_decoder.iou_token.weight", (1, 256)),
+        ("classifier.4.weight", (21, 256, 1, 1)),
+    ],
+)
+def test_weights_of_detectors_and_segmenters_are_refused(
+    tmp_path: Path, key: str, shape: tuple[int, ...]
+):
+    path = tmp_path / "weights.pt"
+    torch.save(state() | {key: torch.zeros(shape)}, path)
+    with pytest.raises(RecipeError) as refused:
+        small(path)
+    assert str(refused.value) == (
+        f"{path}: has {key}, a part of a network that has seen masks or boxes, which would leak "
+        "the answer: use weights of classification or self-supervision"
+    )
+
+
+def test_the_linear_layer_of_a_classifier_leaks_nothing(tmp_path: Path):
+    path = tmp_path / "weights.pt"
+    torch.save(state() | {"classifier.4.weight": torch.zeros(4096, 4096)[:1]}, path)
+    assert torch.equal(small(path).layers.state_dict()[KEY], state()[KEY]) is False
