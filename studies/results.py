@@ -95,12 +95,17 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with a column for the images of each label kind."""
+    """Return a row for each trial, with a column for each label kind's images and stage's steps.
+
+    Steps are NaN where a row does not tell them.
+    """
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
+    stages = list(dict.fromkeys(stage for result in results for stage in result.steps))
     for result in results:
         row = asdict(result)
-        images = row.pop("images")
+        images, steps = row.pop("images"), row.pop("steps")
         # A kind that was not bought counts as 0: a missing value would drop out of means.
-        rows.append(row | {f"images_{kind}": images.get(kind, 0) for kind in kinds})
+        row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
+        rows.append(row | {f"steps_{stage}": steps.get(stage) for stage in stages})
     return pd.DataFrame(rows)

@@ -46,3 +46,11 @@ def test_frame_has_a_column_for_each_kind_bought() -> None:
     assert frame["images_boxes"].tolist() == [0, 5]
     assert frame["images_full"].tolist() == [2, 1]
     assert "images" not in frame.columns
+
+
+def test_frame_has_a_column_for_the_steps_of_each_stage() -> None:
+    rows = [make_result("a", 1, 0, 0.1, steps={"semantic": 40}), make_result("b", 1, 0, 0.2)]
+    frame = to_frame(rows)
+    assert frame["steps_semantic"].iloc[0] == 40
+    assert frame["steps_semantic"].isna().tolist() == [False, True]
+    assert "steps" not in frame.columns
