@@ -48,7 +48,10 @@ def convert(
     ] = "coco",
     categories: Annotated[
         str | None,
-        typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
+        typer.Option(
+            metavar="voc|NAME,NAME",
+            help="Go over to the categories of Pascal VOC, or keep few of the dataset's own.",
+        ),
     ] = None,
     photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
