@@ -20,20 +20,23 @@ class _Translation:
     """How labels go over from one set of categories to another, which has a background.
 
     `new_id` gives the new category id of each old one that stays; all others join the background.
-    `old_background_id` was background before, so that it is no loss. `reason` ends the sentence
-    "category NAME ..." of what is lost.
+    `old_background_id` was background before, so that it is no loss. `is_chosen` is
+    true of a list of categories, false of VOC's.
     """
 
     old: CategorySet
     new: CategorySet
     new_id: Mapping[int, int]
     old_background_id: int | None
-    reason: str
+    is_chosen: bool
 
     def drop(self, category_id: int, place: str) -> Drop:
         """Return what is lost of a category at a place."""
         name = self.old.by_id(category_id).name
-        return Drop(place=place, reason=f"category {name} {self.reason}")
+        if self.is_chosen:
+            # Who chose few knows it of all others: one reason makes one line.
+            return Drop(place=f"{place} ({name})", reason="is in none of the categories chosen")
+        return Drop(place=place, reason=f"category {name} has no VOC counterpart")
 
     def translate(self, category_ids: Iterable[int]) -> tuple[int, ...]:
         """Return the new ids, sorted, of those that stay."""
@@ -101,7 +104,7 @@ def _translate_to_voc(dataset: Dataset) -> _Translation:
         new=VOC_CATEGORIES,
         new_id=new_id,
         old_background_id=dataset.categories.background_id,
-        reason="has no VOC counterpart",
+        is_chosen=False,
     )
 
 
@@ -128,7 +131,7 @@ def _choose(dataset: Dataset, text: str) -> _Translation:
         new=CategorySet(categories=tuple(kept), background_id=new_background_id),
         new_id={c.category_id: c.category_id for c in kept if c.category_id != new_background_id},
         old_background_id=background_id,
-        reason="is not among those chosen",
+        is_chosen=True,
     )
 
 

@@ -17,6 +17,7 @@ from annotools.weak_labels.weaken import weaken
 from tests.builders import make_categories, make_label
 from tests.real_data import real_data
 
+NOT_CHOSEN = "is in none of the categories chosen"
 BACKGROUND, AEROPLANE, PERSON, SOFA = 0, 1, 15, 18
 SKY, COUCH, GIRAFFE, AIRPLANE, PERSON_OF_COCO = 20, 30, 40, 50, 60  # make_categories' ids
 
@@ -160,10 +161,10 @@ def test_chosen_categories_stay_and_all_else_joins_one_background():
     assert set(label.own_boxes) == {9, 11}
     assert set(label.unseen) == {11}
     assert label.drops == (
-        Drop(place="image 1: segment 4", reason="category sky is not among those chosen"),
-        Drop(place="image 1: segment 5", reason="category giraffe is not among those chosen"),
-        Drop(place="image 1: segment 8", reason="category airplane is not among those chosen"),
-        Drop(place="giraffe 12", reason="category giraffe is not among those chosen"),
+        Drop(place="image 1: segment 4 (sky)", reason=NOT_CHOSEN),
+        Drop(place="image 1: segment 5 (giraffe)", reason=NOT_CHOSEN),
+        Drop(place="image 1: segment 8 (airplane)", reason=NOT_CHOSEN),
+        Drop(place="giraffe 12 (giraffe)", reason=NOT_CHOSEN),
     )
     assert few.notes == ("a note", "all but couch, person is background")
 
@@ -211,7 +212,7 @@ def test_stuff_by_the_name_of_background_is_the_background():
 
     assert few.categories.background_id == 10
     assert [(s.segment_id, s.category_id) for s in label.segments] == [(1, 10), (3, COUCH)]
-    assert [drop.place for drop in label.drops] == ["image 1: segment 2"]
+    assert [drop.place for drop in label.drops] == ["image 1: segment 2 (sky)"]
 
 
 def test_a_name_with_a_comma_is_found_as_a_whole():
@@ -259,9 +260,7 @@ def test_boxes_and_tags_of_others_go_where_there_are_no_masks():
     assert found.boxes == weak.boxes[:1]
     assert found.tagged_category_ids == (COUCH,)
     assert found.crops[0].category_ids == (COUCH,)
-    assert found.drops == (
-        Drop(place="image 1: box 2", reason="category giraffe is not among those chosen"),
-    )
+    assert found.drops == (Drop(place="image 1: box 2 (giraffe)", reason=NOT_CHOSEN),)
 
 
 def test_what_is_bought_and_priced_is_of_the_chosen_things_alone():
