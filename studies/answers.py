@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from annotools.commands.tables import percent
+from studies.convergence import unconverged
 from studies.results import TrialResult
 from studies.summary import deciding_budget, has_learnt_nothing, summary_table
 
@@ -41,7 +42,7 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
     """Return what has to be known with the answer, a text each; none where all is well.
 
     Mixes and budgets that do not beat one class everywhere are named, those whose PQ is not above
-    that of their own boxes filled, and how many trainings had not converged. What rows of older
+    that of their own boxes filled, and trainings that had not converged. What rows of older
     versions do not tell is passed over.
     """
     table = summary_table(results)
@@ -57,13 +58,8 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
                 "Masks are worth no more than the predicted boxes filled, by PQ: "
                 f"{_name_points(filled)}."
             )
-    known = [result.converged for result in results if result.converged is not None]
-    if cut_off := known.count(False):
-        found.append(
-            f"{cut_off} of {len(known)} trainings were still gaining when their steps ran out: "
-            "raise recipe.*.steps."
-        )
-    return tuple(found)
+    found.append(unconverged(results))
+    return tuple(filter(None, found))
 
 
 def _describe_nothing(table: pd.DataFrame) -> str:

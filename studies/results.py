@@ -95,17 +95,14 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with a column for each label kind's images and stage's steps.
-
-    Steps are NaN where a row does not tell them.
-    """
+    """Return a row for each trial, with columns for images by label kind and steps by stage."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
-    stages = list(dict.fromkeys(stage for result in results for stage in result.steps))
     for result in results:
         row = asdict(result)
-        images, steps = row.pop("images"), row.pop("steps")
+        images = row.pop("images")
         # A kind that was not bought counts as 0: a missing value would drop out of means.
         row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
-        rows.append(row | {f"steps_{stage}": steps.get(stage) for stage in stages})
+        steps = row.pop("steps")
+        rows.append(row | {f"steps_{stage}": number for stage, number in steps.items()})
     return pd.DataFrame(rows)

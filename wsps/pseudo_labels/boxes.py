@@ -14,7 +14,7 @@ from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.pseudo_labels.windows import area_of, ellipse_in
 from wsps.recipe import DEFAULT_BOX_METHOD
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Raised whenever labels from boxes change, so that older files are not taken for them."""
 
 MIN_SIDE = 8
