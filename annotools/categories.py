@@ -5,8 +5,9 @@ of the set. Which categories are things, which is the background and their colou
 and nowhere else.
 """
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,7 +40,8 @@ class CategorySet:
     """The categories of a dataset in class-index order.
 
     `background_id` is the category of every pixel outside all things, in datasets such as
-    Pascal VOC whose only stuff is the background; None where stuff is labelled in its own right.
+    Pascal VOC whose only stuff is the background, and of what is none of a few categories that
+    were chosen; None where stuff is labelled in its own right.
 
     Raises:
         DatasetError: for an empty set, too many categories, or an id given twice.
@@ -92,9 +94,20 @@ class CategorySet:
         return None if self.background_id is None else self.class_index_of[self.background_id]
 
     @property
+    def outside_index(self) -> int | None:
+        """Class index of what is outside all things: the background where it is the only stuff."""
+        return self.background_index if len(self.stuff_indices) == 1 else None
+
+    @property
     def palette(self) -> NDArray[np.uint8]:
         """Colours by class index: (K, 3), RGB."""
         return np.array([c.colour for c in self.categories], dtype=np.uint8)
+
+
+def free_id(taken: Iterable[int]) -> int:
+    """Return the smallest category id from 0 that is not taken."""
+    ids = set(taken)
+    return next(number for number in itertools.count() if number not in ids)
 
 
 def is_background_name(name: str) -> bool:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from annotools.files import write_whole
 from studies.results import TrialResult, to_frame
+from studies.summary import deciding_budget, has_learnt_nothing, summary_table
 
 PANELS = (("pq", "PQ, all classes"), ("pq_things", "PQ, things"), ("pq_stuff", "PQ, stuff"))
 
@@ -27,9 +28,10 @@ def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
 
     A panel each for all classes, things and stuff; one that is undefined in all trials is left
     out. Lines are means over seeds, bands reach from the lowest to the highest seed, points are
-    single trials. The file appears whole or not at all.
+    single trials. Where nothing was learnt the title says so, and a line shows the PQ of one class
+    everywhere. The file appears whole or not at all.
     """
-    frame = to_frame(list(results))
+    frame, table = to_frame(list(results)), summary_table(results)
     # A figure needs an axis, so that one panel stays even where nothing is defined.
     defined = [panel for panel in PANELS if frame[panel[0]].notna().any()] or [PANELS[0]]
     figure = Figure(figsize=(10, 4.4), dpi=160, layout="constrained")
@@ -39,11 +41,14 @@ def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
     for axes, (score, title) in zip(panels, defined, strict=True):
         _draw_panel(axes, frame, score)
         axes.set_title(title, fontsize=11)
+    if has_learnt_nothing(table):
+        figure.suptitle("Nothing was learnt: no mix is better than one class everywhere")
+        _draw_trivial_level(panels[0], table)
     panels[0].set_ylabel("panoptic quality (%)")
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=min(4, frame["mix"].nunique()),
+        ncols=min(4, len(panels[0].get_legend_handles_labels()[0])),
         title=_caption(frame),
         title_fontsize=9,
         frameon=False,
@@ -76,6 +81,14 @@ def _draw_panel(axes: Axes, frame: pd.DataFrame, score: str) -> None:
         )
     _label_budgets(axes, sorted(frame["budget_hours"].unique()))
     axes.grid(visible=True, alpha=0.3)
+
+
+def _draw_trivial_level(axes: Axes, table: pd.DataFrame) -> None:
+    of_budget = table[table["budget_hours"] == deciding_budget(table)]
+    level = 100 * of_budget["trivial_pq_mean"].mean()
+    if not pd.isna(level):
+        label = f"one class everywhere: {level:.1f} %"
+        axes.axhline(level, color="0.3", linestyle=":", linewidth=2, label=label)
 
 
 def _label_budgets(axes: Axes, budgets: Sequence[float]) -> None:

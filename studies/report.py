@@ -1,4 +1,4 @@
-"""A report tells people what a study found: a table, one honest sentence, and a page with both."""
+"""A report tells people what a study found: a table, and a page with it and the answer."""
 
 import platform
 import shlex
@@ -11,37 +11,12 @@ import pandas as pd
 from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
+from studies.answers import answer, caveats
 from studies.folder import PICTURE_FILE, REPORT_FILE, STUDY_FILE, TABLE_FILE
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
 from studies.study import Study
-
-SCORES = {
-    "pq": "PQ",
-    "pq_things": "PQ things",
-    "pq_stuff": "PQ stuff",
-    "ap_vol": "AP_vol",
-    "miou": "mIoU",
-    "miou_semantic": "mIoU semantic",
-}
-"""The scores that are shown, with their headings; the last is of the semantic network alone."""
-
-
-def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """Return one row for each mix and budget: the mean, lowest and highest score of its seeds.
-
-    Columns: `mix`, `budget_hours`, `num_seeds`, `spent_hours` and `images_KIND` (means), and for
-    each of `SCORES` in [0, 1] `SCORE_mean`, `SCORE_min` and `SCORE_max`; NaN where undefined.
-    Mixes come in the order of the results, budgets rising.
-    """
-    frame = to_frame(list(results)).astype(dict.fromkeys(SCORES, float))
-    # A category sorts by the order in which mixes come.
-    frame["mix"] = pd.Categorical(frame["mix"], frame["mix"].unique())
-    columns = {"num_seeds": ("seed", "size"), "spent_hours": ("spent_hours", "mean")}
-    columns |= {f"{s}_{name}": (s, name) for s in SCORES for name in ("mean", "min", "max")}
-    columns |= {c: (c, "mean") for c in frame.columns if c.startswith("images_")}
-    table = frame.groupby(["mix", "budget_hours"], observed=True).agg(**columns).reset_index()
-    return table.astype({"mix": object})
+from studies.summary import SCORES, has_learnt_nothing, summary_table
 
 
 def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
@@ -58,6 +33,12 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
             _with_range(*rates) if score == "pq" else percent(rates[0])
             for rates in table[columns].itertuples(index=False, name=None)
         ]
+    trivial = table[["trivial_pq_mean", "trivial_miou_mean"]]
+    if trivial.notna().any(axis=None):
+        readable["trivial PQ/mIoU"] = [
+            f"{percent(pq)}/{percent(miou)}"
+            for pq, miou in trivial.itertuples(index=False, name=None)
+        ]
     readable["spent (h)"] = [f"{hours:.2f}" for hours in table["spent_hours"]]
     for column in table.columns[table.columns.str.startswith("images_")]:
         heading = f"images {column.removeprefix('images_')}"
@@ -68,24 +49,6 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     return readable.rename(columns=lambda heading: heading.replace(" ", "\n"))
 
 
-def answer(results: Sequence[TrialResult]) -> str:
-    """Return one sentence: which mix leads at the largest budget, by how much, and how sure.
-
-    The smallest budget is named as well when another mix leads there. Budgets at which fewer than
-    two mixes have a defined PQ are passed over.
-    """
-    table = summary_table(results)
-    table = table[table["pq_mean"].notna()]
-    mixes_at = table.groupby("budget_hours").size()
-    budgets = sorted(float(hours) for hours in mixes_at[mixes_at > 1].index)
-    if not budgets:
-        return "There is nothing to compare: no budget has a defined PQ for two mixes."
-    sentence = _describe_lead(table, budgets[-1])
-    if _ranking(table, budgets[0])["mix"].iloc[0] != _ranking(table, budgets[-1])["mix"].iloc[0]:
-        sentence += f"; but {_describe_lead(table, budgets[0])}"
-    return f"{sentence[0].upper()}{sentence[1:]}."
-
-
 def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> None:
     """Write report.md, quality_vs_cost.png and results.csv into a folder.
 
@@ -94,19 +57,25 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
     """
     # Times are read before anything is written: where they cannot be, the old report stays whole.
     times, readable = read_times(study.times), readable_table(results)
+    # Who has learnt nothing reads that before anything else.
+    opening = [_question(study), f"**{answer(results)}**"]
+    if has_learnt_nothing(summary_table(results)):
+        opening.reverse()
     draw_quality_vs_cost(results, folder / PICTURE_FILE)
     write_whole(folder / TABLE_FILE, to_frame(list(results)).to_csv(index=False).encode())
     parts = [
         f"# {study.name}",
-        _question(study),
-        f"**{answer(results)}**",
+        *opening,
+        *caveats(results),
         _progress(study, results),
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
         _markdown(readable.columns.tolist(), readable.to_numpy().tolist()),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
         f"{NOTHING} is a score that is undefined. Hours and images are means over seeds. mIoU is "
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
+        _explain_trivial(results),
         _unspent(results),
+        f"## How it was trained\n\n{_describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
         f"## Versions\n\n{_describe_versions(results)}",
@@ -117,32 +86,6 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
 def _with_range(mean: float, low: float, high: float) -> str:
     """Return a score in percent, with its range over seeds where that is one."""
     return f"{percent(mean)} ({percent(low)}–{percent(high)})" if low < high else percent(mean)
-
-
-def _ranking(table: pd.DataFrame, budget_hours: float) -> pd.DataFrame:
-    rows = table[table["budget_hours"] == budget_hours]
-    # Stable, so that mixes with equal means keep the order of the study.
-    return rows.sort_values("pq_mean", ascending=False, kind="stable")
-
-
-def _describe_lead(table: pd.DataFrame, budget_hours: float) -> str:
-    ranking = _ranking(table, budget_hours)
-    best, second = ranking.iloc[0], ranking.iloc[1]
-    points = 100 * (best["pq_mean"] - second["pq_mean"])
-    if min(best["num_seeds"], second["num_seeds"]) == 1:
-        certainty = "one seed cannot tell whether that would happen again"
-    elif best["pq_min"] <= second["pq_max"]:
-        certainty = "the seeds' ranges overlap, so this is not settled"
-    else:
-        certainty = "the seeds' ranges do not overlap"
-    leading = f"{percent(best['pq_mean'])} %"
-    # A difference that is printed as 0.0 is a tie to the reader.
-    if f"{points:.1f}" == "0.0":
-        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {leading} PQ'
-    return (
-        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {leading}, '
-        f'{points:.1f} points above "{second["mix"]}" ({certainty})'
-    )
 
 
 def _question(study: Study) -> str:
@@ -162,6 +105,16 @@ def _progress(study: Study, results: Sequence[TrialResult]) -> str:
     if len(results) == total:
         return ""
     return f"Only {len(results)} of {total} trials are finished: what follows may change."
+
+
+def _explain_trivial(results: Sequence[TrialResult]) -> str:
+    if all(result.trivial_pq is None and result.trivial_miou is None for result in results):
+        return ""
+    return (
+        "Trivial is the class that is most frequent in a trial's own training labels, everywhere "
+        "in every image: a model whose mean PQ and mIoU are not a point above it has learnt "
+        "nothing."
+    )
 
 
 def _unspent(results: Sequence[TrialResult]) -> str:
@@ -202,6 +155,25 @@ def _describe_rerun(folder: Path) -> str:
         f"```\nannotools study run {stored} --out {same}\n```\n\n"
         "and everything from the beginning with another `--out`."
     )
+
+
+def _describe_training(results: Sequence[TrialResult]) -> str:
+    students = ", ".join(sorted({f"`{result.student}`" for result in results}))
+    weights = ", ".join(sorted({f"`{result.weights}`" for result in results}))
+    sentences = [f"Student: {students}. Its backbone started from these weights: {weights}."]
+    steps: dict[str, list[int]] = {}
+    for result in results:
+        for stage, number in result.steps.items():
+            steps.setdefault(stage, []).append(number)
+    if steps:
+        of_stages = ", ".join(f"{stage} {_span(numbers)}" for stage, numbers in steps.items())
+        sentences.append(f"Steps: {of_stages}.")
+    return " ".join(sentences)
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
 def _describe_versions(results: Sequence[TrialResult]) -> str:

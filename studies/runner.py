@@ -100,6 +100,7 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
             seed=seed,
             times=study.times,
             crop_size_wh=study.recipe.tags.crop_size_wh,
+            categories=settings.categories,
         )
         for name, hours, seed in points
     ]
@@ -121,6 +122,7 @@ def _allocated_trials(
             f"{path}: has another mix or budget than when the study was read: start from the "
             "study's TOML file, with another --out"
         )
+    stored.check_categories(study.dataset.categories)
     stored.check_images(image.image_id for image in images)
     if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
         stored.check_crops(study.recipe.tags.crop_size_wh)

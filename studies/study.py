@@ -42,6 +42,9 @@ class DatasetSettings:
     """How many images, the first ones, can be bought; all when absent."""
     max_val_images: int | None = None
     """How many images, the first ones, are scored; all when absent."""
+    categories: str | None = None
+    """The few that are studied, `person,dog`, all else being background, or `voc` for Pascal VOC's;
+    all when absent."""
 
     @property
     def train_source(self) -> Source:
@@ -54,7 +57,13 @@ class DatasetSettings:
         return self._source(self.val_split, self.max_val_images)
 
     def _source(self, split: str, max_images: int | None) -> Source:
-        return Source(format_name=self.format, root=self.root, split=split, max_images=max_images)
+        return Source(
+            format_name=self.format,
+            root=self.root,
+            split=split,
+            categories=self.categories,
+            max_images=max_images,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import decide_completeness
 from wsps.scoring.evaluate import score_prediction
+from wsps.scoring.trivial import score_trivial
 from wsps.training.train import train
 
 LINKS = ("labels", "run", "predictions")
@@ -113,7 +114,7 @@ def run_trial(trial: Trial) -> TrialResult:
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
-    scores: dict[str, Any] = dict(found)
+    scores: dict[str, Any] = found | score_trivial(labels, predictions, truth, categories)
     kinds = list(trial.kind_of.values())
     result = TrialResult(
         study=study.name,

@@ -21,7 +21,7 @@ class PlanSettings:
     `mix` gives label kinds their shares, of the hours or of the images as `share_by` says.
     `order` is a text as `queue_images` takes it, `seed` that of all chance. `times` is a preset's
     name or the path of a file, `crop_size_wh` the pixels of the tagged crops (None for the whole
-    image).
+    image). `categories` are those that are labelled, as `recategorise` takes them (None for all).
     """
 
     format: str
@@ -34,6 +34,7 @@ class PlanSettings:
     seed: int = 0
     times: str = "li2018"
     crop_size_wh: tuple[int, int] | None = None
+    categories: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,20 @@ class Allocation:
             raise RecipeError(
                 f"{self.path}: {len(absent)} images are not in the dataset ({named}): "
                 f"it was made for {self.settings.root}, split {self.settings.split}"
+            )
+
+    def check_categories(self, categories: str | None) -> None:
+        """Make sure that what is labelled is what was priced.
+
+        Raises:
+            RecipeError: when the categories are others.
+        """
+        planned = self.settings.categories
+        if planned != categories:
+            wanted, other = (c or "all" for c in (planned, categories))
+            raise RecipeError(
+                f"{self.path}: its prices are for the categories {wanted}, not for {other}: use "
+                "the former, or plan again"
             )
 
     def check_crops(self, crop_size_wh: tuple[int, int] | None) -> None:

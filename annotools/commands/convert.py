@@ -46,10 +46,7 @@ def convert(
     box_format: Annotated[
         str, typer.Option(metavar="coco|voc|yolo", help="How boxes are written.")
     ] = "coco",
-    categories: Annotated[
-        str | None,
-        typer.Option(metavar="voc", help="Go over to the categories of another dataset."),
-    ] = None,
+    categories: options.Categories = None,
     photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     max_images: options.MaxImages = None,
@@ -91,6 +88,7 @@ def convert(
         kinds = list(_bought_kinds(allocation))
         # The plan's prices are for crops of its own, so the format's default does not count here.
         crop_size_wh = options.parse_size(crops) or allocation.settings.crop_size_wh
+        categories = categories or allocation.settings.categories
     table_of_times = _read_times(times, allocation)
     source = Source(
         format_name=format_name,

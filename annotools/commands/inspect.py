@@ -25,6 +25,7 @@ def inspect(
     split: options.Split = "train",
     crops: options.Crops = None,
     max_images: options.MaxImages = None,
+    categories: options.Categories = None,
     photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     json_file: options.JsonFile = None,
@@ -48,6 +49,7 @@ def inspect(
         root=root,
         split=split,
         allow_missing=allow_missing,
+        categories=categories,
         photos=photos,
     )
     dataset, left_out = follow_labels(options.open_dataset(source, {"--json": json_file}))

@@ -43,6 +43,14 @@ Photos = Annotated[
         "--photos", metavar="DIR", help="The photos, if they are not where the format has them."
     ),
 ]
+Categories = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME|voc",
+        help="Keep few of the dataset's own categories, all else being background, or go over to "
+        "those of Pascal VOC.",
+    ),
+]
 MaxImages = Annotated[int | None, typer.Option(min=1, help="Take only the first so many images.")]
 Crops = Annotated[
     str | None,

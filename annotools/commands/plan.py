@@ -48,6 +48,7 @@ def plan(
     times: options.Times = "li2018",
     crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of images.")] = 0,
+    categories: options.Categories = None,
     photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     out: Annotated[
@@ -92,6 +93,7 @@ def plan(
             seed=seed,
             times=str(Path(times).resolve()) if is_own_file(times) else times,
             crop_size_wh=options.crops_of(crops, format_name),
+            categories=categories,
         )
         for hours in _check_budgets(budgets, out)
     ]
@@ -105,6 +107,7 @@ def plan(
         root=root,
         split=split,
         allow_missing=allow_missing,
+        categories=categories,
         photos=photos,
     )
     # The order and the times may be paths of files, which no output may replace.

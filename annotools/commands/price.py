@@ -55,6 +55,7 @@ def price(
     all_break_evens: Annotated[
         bool, typer.Option("--break-even", help="Break-evens of all pairs of label kinds.")
     ] = False,
+    categories: options.Categories = None,
     photos: options.Photos = None,
     allow_missing: options.AllowMissing = False,
     json_file: options.JsonFile = None,
@@ -86,10 +87,10 @@ def price(
     table_of_times = _read_times(times, seconds or [])
     left_out = DropList()
     if statistics is not None:
-        if root or format_name or crops or max_images or allow_missing or photos:
+        if root or format_name or crops or max_images or allow_missing or photos or categories:
             raise typer.BadParameter(
-                "--statistics stands in place of ROOT, --format, --crops, --max-images, --photos "
-                "and --allow-missing"
+                "--statistics stands in place of ROOT, --format, --crops, --max-images, "
+                "--categories, --photos and --allow-missing"
             )
         content, num_images, name = _read_statistics(statistics)
     elif root is None or format_name is None:
@@ -101,6 +102,7 @@ def price(
             root=root,
             split=split,
             allow_missing=allow_missing,
+            categories=categories,
             photos=photos,
         )
         dataset, left_out = follow_labels(options.open_dataset(source, outputs))

@@ -74,7 +74,7 @@ def convert(
             that know them by it, or two photos the same in YOLO's; when a name leaves the folder,
             or the folder may not be written.
         RecipeError: when the dataset does not have the categories asked for, or lacks images of
-            the allocation.
+            the allocation, or that was planned for other categories.
         OSError: when a file cannot be written.
     """
     open_source.cache_clear()  # The files may have changed since the last conversion.
@@ -82,6 +82,7 @@ def convert(
     check_apart(out, source.root, _source_files(source, dataset, dataset.images))
     # Whatever can be refused is refused before the folder is touched.
     if wanted.allocation is not None:
+        wanted.allocation.check_categories(source.categories)
         wanted.allocation.check_images(image.image_id for image in dataset.images)
     # The checks inside do not know which file they speak of, so their messages get it here.
     with name_place(str(dataset.source_files[0] if dataset.source_files else source.root)):

@@ -6,14 +6,13 @@ absent where labels alone are wanted. `coco_layout` says where else both are loo
 annotation covers is background.
 """
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from annotools.categories import Category, CategorySet, distinct_colour, is_background_name
+from annotools.categories import Category, CategorySet, distinct_colour, free_id, is_background_name
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import (
     drop_without_photo,
@@ -150,7 +149,7 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
     named = [i for i, (_, entry) in by_id.items() if is_background_name(entry["name"])]
     background_id = None
     if stuff <= set(named[:1]):
-        background_id = named[0] if named else _free_id(by_id)
+        background_id = named[0] if named else free_id(by_id)
     rows = [
         Category(
             category_id=i,
@@ -274,10 +273,6 @@ def _take_instance(
         bbox=entry.get("bbox"),
         is_crowd=is_crowd,
     )
-
-
-def _free_id(taken: Iterable[int]) -> int:
-    return next(number for number in itertools.count() if number not in set(taken))
 
 
 def _find_project(

@@ -17,7 +17,7 @@ from annotools.records import Dataset, Image
 class Source:
     """Where to read from: the arguments of `read_dataset`, files of weak labels, or photos alone.
 
-    `categories` names the set that `recategorise` goes over to, None for the dataset's own;
+    `categories` is what `recategorise` goes over to, None for all of the dataset's own;
     `max_images` leaves out all images after the first so many. Where `boxes` or `tags` name a file,
     its images and their weak labels are read, and `root` is the folder of the photos. `photos` is
     the folder of the photos where it is not where the format has it. Of the format `PHOTOS_ALONE`,

@@ -141,18 +141,31 @@ def _show(
     import json
 
     from annotools.files import write_json
+    from studies.answers import answer, caveats
     from studies.folder import PICTURE_FILE, REPORT_FILE
-    from studies.report import answer, readable_table, summary_table, write_report
+    from studies.report import readable_table, write_report
+    from studies.summary import has_learnt_nothing, summary_table
 
     write_report(study, results, folder)
     output = console()
-    readable = readable_table(results)
-    output.print(table(readable.columns.tolist(), readable.to_numpy().tolist(), padding=COMPACT))
-    output.print(answer(results))
+    readable, summary = readable_table(results), summary_table(results)
+    shown = [
+        table(readable.columns.tolist(), readable.to_numpy().tolist(), padding=COMPACT),
+        "\n".join([answer(results), *caveats(results)]),
+    ]
+    # That nothing was learnt comes before figures that then mean nothing.
+    for part in reversed(shown) if has_learnt_nothing(summary) else shown:
+        output.print(part)
     for name in (PICTURE_FILE, REPORT_FILE):
         output.print(str(folder / name), soft_wrap=True)
     if json_file is not None:
         # pandas writes an undefined score as null; the json module would write NaN, which no
         # other program has to accept.
-        rows = json.loads(summary_table(results).to_json(orient="records"))
-        write_json(json_file, {"answer": answer(results), "rows": rows})
+        rows = json.loads(summary.to_json(orient="records"))
+        found = {
+            "answer": answer(results),
+            "learnt_nothing": has_learnt_nothing(summary),
+            "caveats": caveats(results),
+            "rows": rows,
+        }
+        write_json(json_file, found)

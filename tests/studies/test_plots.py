@@ -80,3 +80,20 @@ def test_picture_is_1600_pixels_wide(tmp_path: Path) -> None:
     assert picture is not None
     assert picture.shape[1] == 1600
     assert [path.name for path in tmp_path.iterdir()] == ["q.png"]
+
+
+def test_the_trivial_level_is_drawn_where_nothing_was_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [make_result("full", 2.0, seed, 0.105, trivial_pq=0.1 + seed / 50) for seed in (0, 1)]
+    figure = draw(results, tmp_path / "q.png", monkeypatch)
+    assert figure.get_suptitle().startswith("Nothing was learnt")
+    level = figure.axes[0].lines[-1]
+    assert level.get_label() == "one class everywhere: 11.0 %"
+    np.testing.assert_allclose(level.get_ydata(), [11, 11])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "full",
+        "one class everywhere: 11.0 %",
+    ]
+    better = [make_result("full", 2.0, 0, 0.2, trivial_pq=0.1)]
+    assert draw(better, tmp_path / "q.png", monkeypatch).get_suptitle() == ""

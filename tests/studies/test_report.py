@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studies.report import answer, readable_table, summary_table, write_report
+from studies.answers import answer, caveats
+from studies.convergence import unconverged
+from studies.report import readable_table, write_report
+from studies.summary import summary_table
 from tests.studies.study_builders import make_result, make_study
 
 
@@ -44,8 +47,9 @@ def test_readable_scores_are_percent_with_their_range() -> None:
 
 def test_a_table_of_two_label_kinds_has_120_columns_at_most() -> None:
     images = {"boxes+tags": 1234.5, "full": 100}
+    changes = {"images": images, "miou_semantic": 0.4, "trivial_pq": 0.1, "trivial_miou": 0.1}
     results = [
-        make_result("half and half", 18, seed, pq, images=images, miou_semantic=pq)
+        make_result("half and half", 18, seed, pq, **changes)
         for seed, pq in enumerate((0.401, 0.449))
     ]
     columns = readable_table(results).astype(str).items()
@@ -136,3 +140,98 @@ def test_shares_are_of_what_the_study_says(tmp_path: Path) -> None:
 def test_report_of_unfinished_trials_says_so(tmp_path: Path) -> None:
     write_report(make_study(tmp_path), trials("full", 3, 0.4), tmp_path)
     assert "Only 1 of 2 trials are finished" in (tmp_path / "report.md").read_text()
+
+
+def against(mix: str, budget_hours: float, gain_pq: float, gain_miou: float, **changes) -> list:
+    """Two seeds that are around so far above one class everywhere, in points."""
+    return [
+        make_result(
+            mix,
+            budget_hours,
+            seed,
+            0.10 + gain_pq / 100 + sign / 50,
+            miou=0.20 + gain_miou / 100,
+            **({"trivial_pq": 0.10, "trivial_miou": 0.20} | changes),
+        )
+        for seed, sign in enumerate((-1, 1))
+    ]
+
+
+def test_a_point_above_in_both_scores_beats_one_class_everywhere() -> None:
+    results = against("a", 2, 1, 1) + against("b", 2, 0.9, 9) + against("c", 2, 9, 0.9)
+    results += against("d", 2, 9, 0, trivial_miou=None) + trials("old", 2, 0.0)
+    results += against("e", 2, 0.9, 0, trivial_miou=None)
+    table = summary_table(results)
+    assert table["beats_trivial"].tolist() == [True, False, False, True, None, False]
+    assert table["trivial_pq_mean"].tolist()[:4] == pytest.approx([0.1] * 4)
+
+
+def test_models_that_learnt_nothing_have_no_leader() -> None:
+    results = against("full", 2, 5, 5) + against("boxes", 2, 5, 5)
+    results += against("full", 6, 0.4, 9) + against("boxes", 6, 0.5, 0.5)
+    assert answer(results) == (
+        "These models have learnt nothing that can be told from one class everywhere, so that no "
+        "label kind can be recommended: at 6 h no mix is a point above it in PQ and mIoU (the "
+        'best, "boxes": PQ 10.5 %, mIoU 20.5 %; one class everywhere: 10.0 % and 20.0 %). Start '
+        'from pretrained weights (recipe.inherit = "frozen"), train longer (recipe.*.steps), or '
+        "study fewer categories (dataset.categories)."
+    )
+    assert caveats(results) == ()
+
+
+def test_a_single_mix_can_have_learnt_nothing_too() -> None:
+    assert answer(against("full", 6, 0, 0)).startswith("These models have learnt nothing")
+
+
+def test_budgets_that_are_not_compared_do_not_decide() -> None:
+    results = against("full", 6, 0, 0) + against("boxes", 6, 0, 0) + against("full", 18, 9, 9)
+    assert answer(results).startswith("These models have learnt nothing")
+    assert "at 6 h" in answer(results)
+
+
+def test_mixes_that_learnt_nothing_are_named_after_the_answer() -> None:
+    results = against("full", 2, 0, 0) + against("full", 6, 9, 9) + against("full", 18, 9, 9)
+    results += against("boxes", 2, 3, 0) + against("boxes", 6, 0, 3) + against("boxes", 18, 8, 8)
+    assert answer(results).startswith('At 18 h, "full" has the highest mean PQ')
+    # Who leads at 2 h, where nobody has learnt anything, is chance.
+    assert "2 h" not in answer(results)
+    assert caveats(results) == (
+        'No better than one class everywhere: "full" at 2 h; "boxes" at 2 h and 6 h.',
+    )
+
+
+def test_masks_that_are_worth_no_more_than_boxes_are_named() -> None:
+    results = against("full", 2, 4, 4, filled_pq=0.14) + against("boxes", 2, 4, 4, filled_pq=0.13)
+    results += against("none", 2, 0, 0, filled_pq=0.5)
+    assert caveats(results) == (
+        'No better than one class everywhere: "none" at 2 h.',
+        'Masks are worth no more than the predicted boxes filled, by PQ: "full" at 2 h.',
+    )
+
+
+def test_trainings_that_still_gained_are_told() -> None:
+    verdicts = (True, False, None, False)
+    results = [make_result("a", 2, seed, 0.3, converged=v) for seed, v in enumerate(verdicts)]
+    assert caveats(results) == (unconverged(results),)
+    assert caveats(results)[0].startswith("2 of 3 trials still gained")
+
+
+def test_rows_of_older_versions_say_nothing_of_chance() -> None:
+    results = trials("full", 6, 0.0, 0.0) + trials("boxes", 6, 0.0, 0.0)
+    assert answer(results) == 'At 6 h, "full" and "boxes" tie at 0.0 % PQ.'
+    assert caveats(results) == ()
+    assert not any("trivial" in heading for heading in readable_table(results).columns)
+
+
+def test_report_of_models_that_learnt_nothing_says_so_first(tmp_path: Path) -> None:
+    results = against("full", 3, 0, 0, filled_pq=0.2, weights="resnet50 X", steps={"semantic": 40})
+    results += against("boxes+tags", 3, 0, 0, converged=False, steps={"semantic": 1500})
+    write_report(make_study(tmp_path), results, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith("# small\n\n**These models have learnt nothing")
+    assert "\n\n2 of 2 trials still gained when" in text
+    assert "| trivial PQ/mIoU |" in text
+    assert "| 10.0/20.0 |" in text
+    assert "Trivial is the class that is most frequent" in text
+    assert "Student: `li2018`. Its backbone started from these weights: `none`, `resnet50" in text
+    assert "Steps: semantic 40–1,500." in text

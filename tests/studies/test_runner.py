@@ -302,3 +302,28 @@ def test_images_with_most_categories_come_first(tmp_path: Path) -> None:
     }
     bought = [counts[image_id] for image_id in trial.kind_of]
     assert bought == sorted(counts.values(), reverse=True)[:2]
+
+
+def test_an_allocation_of_other_categories_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "given.json"
+    study = make_study(tmp_path, allocation=str(path))
+    plan_for(study, path, {"full": 1.0}, 1.5)
+    study = take_allocation(study)
+    few = replace(study, dataset=replace(study.dataset, categories="car"))
+    with pytest.raises(RecipeError, match="for the categories all, not for car"):
+        runner.plan_trials(few, tmp_path / "run")
+
+
+def test_few_categories_are_what_a_budget_buys(tmp_path: Path) -> None:
+    study = make_study(tmp_path, mixes={"boxes": {"boxes": 1}}, budgets_hours=[100])
+    few = replace(study, dataset=replace(study.dataset, categories="car"))
+    (all_of_it,), (cars,) = (runner.plan_trials(s, tmp_path / "run") for s in (study, few))
+    train = read_dataset("scenes", study.dataset.root, "train")
+    labels = [train.read_label(image) for image in train.images]
+    num_cars = sum(s.category_id == 12 for label in labels for s in label.segments)
+    assert cars.spent_hours == pytest.approx(7 * num_cars / 3600)
+    assert 0 < cars.spent_hours < all_of_it.spent_hours
+    assert few.digest("boxes") != study.digest("boxes")
+    unknown = replace(study, dataset=replace(study.dataset, categories="car,tram"))
+    with pytest.raises(RecipeError, match="has no category 'tram'; it has road, sidewalk, "):
+        runner.plan_trials(unknown, tmp_path / "run")

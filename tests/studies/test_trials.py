@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from annotools.categories import IGNORE_INDEX
 from annotools.errors import DatasetError
 from annotools.formats import read_dataset
 from annotools.formats.given_labels import read_boxes
@@ -50,7 +51,12 @@ def test_a_trial_without_labels_is_refused(trial: Trial) -> None:
 
 
 def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> None:
-    assert run_trial(trial).images == {"boxes": 1, "full": 1, "none": 1}
+    row = run_trial(trial)
+    assert row.images == {"boxes": 1, "full": 1, "none": 1}
+    # One class everywhere has some share of the pixels, and the other classes count as 0.
+    assert row.trivial_pq is not None
+    assert row.trivial_miou is not None
+    assert 0 < row.trivial_miou < 0.5
     assert [path.name for path in trial.folder.iterdir()] == ["result.json"]
     assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
 
@@ -153,3 +159,20 @@ def test_a_round_relabels_all_but_full_labels(trial: Trial) -> None:
     assert not any(
         labels.categories.by_id(s.category_id).is_thing and not s.is_group for s in none.segments
     )
+
+
+def test_few_categories_are_labelled_predicted_and_scored(trial: Trial) -> None:
+    kinds = {0: "full", 1: "boxes+tags"}
+    few = keeping(trial, dataset=replace(trial.study.dataset, categories="car,road"))
+    row = run_trial(replace(few, kind_of=kinds))
+    labels = labels_of(few)
+    assert [c.name for c in labels.categories.categories] == ["background", "road", "car"]
+    assert labels.categories.background_id == 0
+    # Outside of the boxes there may be road, so that boxes do not make all of it background.
+    weak = class_map(labels.read_label(labels.images[1]), labels.categories)
+    assert (weak == IGNORE_INDEX).any()
+    boxes = read_boxes(few.folder / "labels/boxes.json").weak_of[1].boxes
+    assert {box.category_id for box in boxes} <= {12}
+    found = read_dataset("coco-panoptic", few.folder / "predictions", "photos")
+    assert found.categories == labels.categories
+    assert row.trivial_miou is not None

@@ -9,6 +9,7 @@ from annotools.commands.options import (
     DEFAULT_CROPS,
     AllowMissing,
     AnnotatorFile,
+    Categories,
     Crops,
     FormatIfAny,
     JsonFile,
@@ -79,6 +80,7 @@ def pseudo_label(
         typer.Option(help="Measure the classifier of tags on this split as well."),
     ] = None,
     crops: Crops = None,
+    categories: Categories = None,
     recipe_file: RecipeFile = None,
     changes: RecipeChanges = None,
     rounds: Annotated[
@@ -156,14 +158,19 @@ def pseudo_label(
     check_answer(json_file, out, read)
     given = boxes is not None or tags is not None
     asked = {"ROOT": root, "--format": format_name, "--labels": labels}
-    _check_usage(given, asked, {"--val-split": val_split, "--crops": crops and tags}, photos)
+    extra = {"--val-split": val_split, "--crops": crops and tags, "--categories": categories}
+    _check_usage(given, asked, extra, photos)
     # The checks above leave one of the two.
     chosen = None if given else _read_labels(str(labels))
+    if chosen is not None and not isinstance(chosen, str):
+        categories = categories or chosen.settings.categories
+        chosen.check_categories(categories)
     source = Source(
         format_name="" if given else str(format_name),
         root=Path(str(photos if given else root)),
         split=split,
         allow_missing=allow_missing,
+        categories=categories,
         max_images=max_images,
         boxes=boxes,
         tags=tags,

@@ -14,7 +14,7 @@ from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.pseudo_labels.windows import area_of, ellipse_in
 from wsps.recipe import DEFAULT_BOX_METHOD
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Raised whenever labels from boxes change, so that older files are not taken for them."""
 
 MIN_SIDE = 8
@@ -129,7 +129,8 @@ def label_from_boxes(
     Inside a box only its object's certain pixels are labelled, and inside a group nothing but
     other instances' certain pixels. Masks meet only where one is a fallback: objects of one class
     leave the pixel ignored, of two classes the one with the smaller box is taken to be in front.
-    Outside all boxes there is background, if the dataset has that class, else nothing is known.
+    Outside all boxes there is background, if that is the dataset's only stuff, else nothing is
+    known.
 
     Args:
         photo: (H, W, 3) RGB.
@@ -142,7 +143,7 @@ def label_from_boxes(
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2. Which of two classes is in front is not said there.
     """
-    outside = categories.background_index
+    outside = categories.outside_index
     classes = np.full(photo.shape[:2], IGNORE_INDEX if outside is None else outside, np.uint8)
     instances = np.zeros(photo.shape[:2], dtype=np.int32)
     for box in boxes:

@@ -144,16 +144,16 @@ def keep_in_boxes(
 def fill_background(
     classes: NDArray[np.uint8], boxes: Sequence[Box], categories: CategorySet
 ) -> NDArray[np.uint8]:
-    """Return the map with background outside every box, where the dataset has that class.
+    """Return the map with background outside every box, where that is the only stuff.
 
     Args:
         classes: (H, W).
         boxes: of every thing in the image, groups included.
         categories: of the dataset; where stuff is labelled in its own right, nothing changes.
     """
-    if categories.background_index is None:
+    if categories.outside_index is None:
         return classes.copy()
-    filled = np.full_like(classes, categories.background_index)
+    filled = np.full_like(classes, categories.outside_index)
     for box in boxes:
         filled[_inside(box)] = classes[_inside(box)]
     return filled

@@ -197,3 +197,32 @@ def test_impossible_plans_are_refused(world: Path) -> None:
     done = plan(world, "--mix", "boxes=1", "--budget", 1, "--split", "val")
     assert isinstance(done.exception, DatasetError)
     assert "split val has no image to buy" in str(done.exception)
+
+
+def test_few_categories_are_planned_and_converted_together(world: Path, tmp_path: Path) -> None:
+    out, converted = tmp_path / "p.json", tmp_path / "converted"
+    done = plan(world, "--mix", "boxes=1", "--budget", 9, "--categories", "car,road", "--out", out)
+    assert done.exit_code == 0, done.output
+    allocation = read_allocation(out)
+    dataset = read_dataset("scenes", world, "train")
+    cars = {
+        image.image_id: sum(s.category_id == 12 for s in dataset.read_label(image).segments)
+        for image in dataset.images
+    }
+    assert allocation.settings.categories == "car,road"
+    # A box takes 7 s; absent things are not paid for here. Other things and stuff cost nothing.
+    seconds = {i: 7.0 * number for i, number in cars.items()}
+    assert {i: round(s, 6) for i, s in allocation.seconds_of.items()} == seconds
+    allocation.check_categories("car,road")
+
+    arguments = ["convert", str(world), "--format", "scenes", "--labels", str(out)]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(converted)])
+    assert done.exit_code == 0, done.output
+    boxes = json.loads((converted / "boxes.json").read_text())
+    assert [c["name"] for c in boxes["categories"]] == ["car"]
+    assert len(boxes["annotations"]) == sum(cars.values()) > 0
+    refused = [*arguments, "--categories", "car", "--out", str(tmp_path / "other")]
+    done = CliRunner().invoke(app, refused)
+    assert isinstance(done.exception, RecipeError)
+    assert "for the categories car,road, not for car: use" in str(done.exception)
+    assert not (tmp_path / "other").exists()

@@ -120,6 +120,19 @@ def test_an_allocation_brings_the_crops_that_it_prices(world: Path, tmp_path: Pa
     assert not (tmp_path / "b").exists()
 
 
+def test_an_allocation_brings_the_categories_that_it_prices(world: Path, tmp_path: Path) -> None:
+    labels = write_allocation(tmp_path / "plan.json", {0: "boxes"}, categories="car")
+    run_well(world, labels, tmp_path / "a")
+    found = read_dataset("coco-panoptic", tmp_path / "a", "train")
+    assert [c.name for c in found.categories.categories] == ["background", "car"]
+    done = run(world, labels, tmp_path / "b", "--categories", "bus")
+    assert "prices are for the categories car, not for bus" in str(done.exception)
+    assert not (tmp_path / "b").exists()
+    run_well(world, "boxes", tmp_path / "c", "--categories", "car,bus")
+    found = read_dataset("coco-panoptic", tmp_path / "c", "train")
+    assert [c.name for c in found.categories.categories] == ["background", "car", "bus"]
+
+
 @pytest.mark.usefixtures("on_the_cpu")
 def test_a_run_that_was_stopped_goes_on(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

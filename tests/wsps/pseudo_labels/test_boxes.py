@@ -10,7 +10,7 @@ from tests.builders import make_categories
 from wsps.pseudo_labels.boxes import label_from_boxes, masks_from_boxes
 from wsps.pseudo_labels.methods import METHODS
 
-CATEGORIES = make_categories(things=("car", "person"), background=True)
+CATEGORIES = make_categories(("bus", "car", "person"), stuff=("background",), background=True)
 CAR, PERSON = 30, 40
 """Their class indices are 2 and 3; the background's is 0."""
 

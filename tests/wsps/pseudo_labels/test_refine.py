@@ -162,6 +162,9 @@ def test_outside_every_box_is_background_where_the_dataset_has_it():
     boxes = [car(1, 0, 2, 1), dog(2, 0, 4, 1, is_group=True)]
     assert fill_background(classes, boxes, VOC).tolist() == [[0, 2, NO, 1, 0, 0]]
     assert fill_background(classes, boxes, STREET).tolist() == classes.tolist()
+    # Beside other stuff, what is outside may be that.
+    beside = make_categories(things=("car", "dog"), stuff=("background", "sky"), background=True)
+    assert fill_background(classes, boxes, beside).tolist() == classes.tolist()
 
 
 def test_a_box_with_too_little_of_its_class_is_filled_but_for_its_first_row_and_column():

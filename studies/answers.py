@@ -1,0 +1,113 @@
+"""What a study found, in sentences: the answer, and what has to be known with it."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from annotools.commands.tables import percent
+from studies.convergence import unconverged
+from studies.results import TrialResult
+from studies.summary import deciding_budget, has_learnt_nothing, summary_table
+
+
+def answer(results: Sequence[TrialResult]) -> str:
+    """Return in a sentence which mix leads at the largest budget, by how much, and how sure.
+
+    The smallest budget is named as well when another mix leads there. Budgets at which fewer than
+    two mixes have a defined PQ are passed over. Where no mix beats one class everywhere at the
+    largest budget nobody leads: that is said, and what to do.
+    """
+    table = summary_table(results)
+    if has_learnt_nothing(table):
+        return _describe_nothing(table)
+    table = table[table["pq_mean"].notna()]
+    mixes_at = table.groupby("budget_hours").size()
+    budgets = sorted(float(hours) for hours in mixes_at[mixes_at > 1].index)
+    if not budgets:
+        return "There is nothing to compare: no budget has a defined PQ for two mixes."
+    sentence = _describe_lead(table, budgets[-1])
+    smallest = table["beats_trivial"][table["budget_hours"] == budgets[0]]
+    # Where nobody has learnt anything, the order of mixes is chance.
+    is_chance = all(verdict is False for verdict in smallest)
+    if (
+        not is_chance
+        and _ranking(table, budgets[0])["mix"].iloc[0]
+        != _ranking(table, budgets[-1])["mix"].iloc[0]
+    ):
+        sentence += f"; but {_describe_lead(table, budgets[0])}"
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
+    """Return what has to be known with the answer, a text each; none where all is well.
+
+    Mixes and budgets that do not beat one class everywhere are named, those whose PQ is not above
+    that of their own boxes filled, and trainings that had not converged. What rows of older
+    versions do not tell is passed over.
+    """
+    table = summary_table(results)
+    found = []
+    if not has_learnt_nothing(table):
+        beats = table["beats_trivial"].map(lambda verdict: verdict is not False)
+        if not beats.all():
+            found.append(f"No better than one class everywhere: {_name_points(table[~beats])}.")
+        # Undefined scores compare as false.
+        filled = table[beats & (table["pq_mean"] <= table["filled_pq_mean"])]
+        if not filled.empty:
+            found.append(
+                "Masks are worth no more than the predicted boxes filled, by PQ: "
+                f"{_name_points(filled)}."
+            )
+    found.append(unconverged(results))
+    return tuple(filter(None, found))
+
+
+def _describe_nothing(table: pd.DataFrame) -> str:
+    hours = deciding_budget(table)
+    assert hours is not None
+    best = _ranking(table, hours).iloc[0]
+    return (
+        "These models have learnt nothing that can be told from one class everywhere, so that no "
+        f"label kind can be recommended: at {hours:g} h no mix is a point above it in PQ and mIoU "
+        f'(the best, "{best["mix"]}": PQ {percent(best["pq_mean"])} %, '
+        f"mIoU {percent(best['miou_mean'])} %; one class everywhere: "
+        f"{percent(best['trivial_pq_mean'])} % and {percent(best['trivial_miou_mean'])} %). "
+        'Start from pretrained weights (recipe.inherit = "frozen"), train longer '
+        "(recipe.*.steps), or study fewer categories (dataset.categories)."
+    )
+
+
+def _name_points(table: pd.DataFrame) -> str:
+    """Name mixes with their budgets: "full" at 2 h and 6 h."""
+    named = []
+    for mix in table["mix"].unique():
+        hours = [f"{h:g} h" for h in table["budget_hours"][table["mix"] == mix]]
+        ends = " and ".join([", ".join(hours[:-1]), hours[-1]] if len(hours) > 1 else hours)
+        named.append(f'"{mix}" at {ends}')
+    return "; ".join(named)
+
+
+def _ranking(table: pd.DataFrame, budget_hours: float) -> pd.DataFrame:
+    rows = table[table["budget_hours"] == budget_hours]
+    # Stable, so that mixes with equal means keep the order of the study.
+    return rows.sort_values("pq_mean", ascending=False, kind="stable")
+
+
+def _describe_lead(table: pd.DataFrame, budget_hours: float) -> str:
+    ranking = _ranking(table, budget_hours)
+    best, second = ranking.iloc[0], ranking.iloc[1]
+    points = 100 * (best["pq_mean"] - second["pq_mean"])
+    if min(best["num_seeds"], second["num_seeds"]) == 1:
+        certainty = "one seed cannot tell whether that would happen again"
+    elif best["pq_min"] <= second["pq_max"]:
+        certainty = "the seeds' ranges overlap, so this is not settled"
+    else:
+        certainty = "the seeds' ranges do not overlap"
+    leading = f"{percent(best['pq_mean'])} %"
+    # A difference that is printed as 0.0 is a tie to the reader.
+    if f"{points:.1f}" == "0.0":
+        return f'at {budget_hours:g} h, "{best["mix"]}" and "{second["mix"]}" tie at {leading} PQ'
+    return (
+        f'at {budget_hours:g} h, "{best["mix"]}" has the highest mean PQ, {leading}, '
+        f'{points:.1f} points above "{second["mix"]}" ({certainty})'
+    )

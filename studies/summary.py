@@ -1,0 +1,85 @@
+"""A study's rows in short: the scores of each mix and budget over its seeds, and what beats chance.
+
+A model has learnt something where it is above what needs no learning: one class everywhere.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from studies.results import TrialResult, to_frame
+
+SCORES = {
+    "pq": "PQ",
+    "pq_things": "PQ things",
+    "pq_stuff": "PQ stuff",
+    "ap_vol": "AP_vol",
+    "miou": "mIoU",
+    "miou_semantic": "mIoU semantic",
+}
+"""The scores that are shown, with their headings; the last is of the semantic network alone."""
+
+TRIVIAL_SCORES = ("trivial_pq", "trivial_miou", "filled_pq")
+"""The scores of predictions that need no learning."""
+
+LEAST_GAIN = 0.01
+"""How far PQ and mIoU have to be above those of one class everywhere: one point."""
+
+
+def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
+    """Return one row for each mix and budget: the mean, lowest and highest score of its seeds.
+
+    Columns: `mix`, `budget_hours`, `num_seeds`, `spent_hours` and `images_KIND` (means), for each
+    of `SCORES` in [0, 1] `SCORE_mean`, `SCORE_min` and `SCORE_max`, for each of `TRIVIAL_SCORES`
+    `SCORE_mean`; NaN where undefined. `beats_trivial` tells whether mean PQ and mean mIoU are both
+    `LEAST_GAIN` above those of one class everywhere; where one of them is undefined the other
+    decides, and where both are, as in rows of older versions, it is None. Mixes come in the order
+    of the results, budgets rising.
+    """
+    scores = dict.fromkeys((*SCORES, *TRIVIAL_SCORES), float)
+    frame = to_frame(list(results)).astype(scores)
+    # A category sorts by the order in which mixes come.
+    frame["mix"] = pd.Categorical(frame["mix"], frame["mix"].unique())
+    columns = {"num_seeds": ("seed", "size"), "spent_hours": ("spent_hours", "mean")}
+    columns |= {f"{s}_{name}": (s, name) for s in SCORES for name in ("mean", "min", "max")}
+    columns |= {f"{s}_mean": (s, "mean") for s in TRIVIAL_SCORES}
+    columns |= {c: (c, "mean") for c in frame.columns if c.startswith("images_")}
+    table = frame.groupby(["mix", "budget_hours"], observed=True).agg(**columns).reset_index()
+    gains = [table[f"{s}_mean"] - table[f"trivial_{s}_mean"] for s in ("pq", "miou")]
+    verdicts = [_beats(of_mix) for of_mix in zip(*gains, strict=True)]
+    table["beats_trivial"] = pd.Series(verdicts, dtype=object)
+    return table.astype({"mix": object})
+
+
+def deciding_budget(table: pd.DataFrame) -> float | None:
+    """Return the budget in hours that an answer rests on, None where no PQ is defined.
+
+    It is the largest at which two mixes have a PQ; where there is none, the largest with a PQ.
+
+    Args:
+        table: what `summary_table` returns.
+    """
+    hours = table["budget_hours"][table["pq_mean"].notna()]
+    compared = hours[hours.duplicated()]
+    if hours.empty:
+        return None
+    return float((hours if compared.empty else compared).max())
+
+
+def has_learnt_nothing(table: pd.DataFrame) -> bool:
+    """Return whether at the deciding budget no mix beats one class everywhere.
+
+    It is false where that is not known of all of them.
+
+    Args:
+        table: what `summary_table` returns.
+    """
+    rows = table[table["budget_hours"] == deciding_budget(table)]
+    return len(rows) > 0 and all(verdict is False for verdict in rows["beats_trivial"])
+
+
+def _beats(gains: tuple[float, ...]) -> bool | None:
+    """Return whether all gains that are defined are large enough; None where none is."""
+    # Rounded, so that one point exactly is no matter of the last binary digit.
+    defined = [round(gain, 9) >= LEAST_GAIN for gain in gains if not pd.isna(gain)]
+    return all(defined) if defined else None
