@@ -95,12 +95,14 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with a column for the images of each label kind."""
+    """Return a row for each trial, with columns for images by label kind and steps by stage."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:
         row = asdict(result)
         images = row.pop("images")
         # A kind that was not bought counts as 0: a missing value would drop out of means.
-        rows.append(row | {f"images_{kind}": images.get(kind, 0) for kind in kinds})
+        row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
+        steps = row.pop("steps")
+        rows.append(row | {f"steps_{stage}": number for stage, number in steps.items()})
     return pd.DataFrame(rows)

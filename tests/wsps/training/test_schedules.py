@@ -1,0 +1,139 @@
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsps.recipe import SCHEDULES
+from wsps.training.schedules import (
+    FALL_SHARE,
+    FLAT_WINDOW_STEPS,
+    WARM_UP_STEPS,
+    converges_at,
+    count_steps,
+    is_flat,
+    rate,
+)
+
+LEAST = WARM_UP_STEPS + 2 * FLAT_WINDOW_STEPS
+"""No loss is flat before so many steps."""
+
+
+def rates(schedule: str, steps: int, converged_at: int | None) -> list[float]:
+    made = count_steps(schedule, steps, converged_at)
+    return [rate(schedule, step, steps, converged_at) for step in range(made)]
+
+
+def flat_from(losses: list[float], steps: int = 10**6) -> int | None:
+    """The first count of losses at which the schedule has the rate fall."""
+    found = (converges_at("flat", steps, losses[:n]) for n in range(len(losses) + 1))
+    return next((count for count in found if count is not None), None)
+
+
+def noisy(means: list[float], share: float, seed: int) -> list[float]:
+    """Losses that scatter around their means, by a share of these."""
+    rng = random.Random(seed)
+    return [mean * (1 + share * rng.gauss(0, 1)) for mean in means]
+
+
+def test_flat_rises_stays_and_falls_over_a_fifth_of_the_steps():
+    found = rates("flat", 1000, 400)
+    assert len(found) == 500
+    assert found[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert set(found[20:400]) == {1.0}
+    assert found[400:] == pytest.approx([(100 - step) / 101 for step in range(100)])
+
+
+def test_flat_falls_so_that_it_ends_with_its_steps_where_the_loss_still_gains():
+    found = rates("flat", 1000, None)
+    assert len(found) == 1000
+    assert set(found[20:800]) == {1.0}
+    assert found[800:] == pytest.approx([(200 - step) / 201 for step in range(200)])
+    # Flat at the last moment is the same.
+    assert rates("flat", 1000, 800) == found
+    assert converges_at("flat", 1000, [1.0] * 800) == 800
+    assert converges_at("flat", 1000, [1.0] * 801) is None
+
+
+def test_few_steps_of_flat_rise_in_a_tenth_of_them():
+    assert rates("flat", 10, None) == pytest.approx([1.0] * 8 + [2 / 3, 1 / 3])
+    assert rates("flat", 1, None) == [1.0]
+    assert rates("flat", 0, None) == []
+
+
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    steps=st.integers(1, 3000),
+    converged_share=st.none() | st.floats(0, 1 - FALL_SHARE),
+)
+def test_rates_are_shares_and_only_the_last_are_near_nothing(
+    schedule: str, steps: int, converged_share: float | None
+):
+    converged_at = None if converged_share is None else max(1, int(steps * converged_share))
+    found = rates(schedule, steps, converged_at)
+    assert all(0 < share <= 1 for share in found)
+    assert len(found) <= steps
+    if schedule == "flat" and steps >= LEAST and (converged_at is None or converged_at >= LEAST):
+        assert max(found) == 1.0
+        peak = found.index(1.0)
+        assert peak < WARM_UP_STEPS
+        assert found[: peak + 1] == sorted(found[: peak + 1])
+        assert found[peak:] == sorted(found[peak:], reverse=True)
+        assert found[-1] <= 1 / (FALL_SHARE * len(found))
+
+
+def test_a_plateau_is_flat_at_the_first_moment_and_a_falling_line_never():
+    assert flat_from([3.0] * 500) == LEAST
+    line = [1000.0 - step for step in range(990)]
+    # A window of 40 loses 40 of some 900, more than 3 %; one of a quarter always more.
+    assert flat_from(line) is None
+
+
+def test_a_loss_that_falls_and_then_stays_is_flat_when_a_window_hardly_has_the_fall():
+    # From 200 losses on windows have a quarter of them: at n the one before is n/2 to 3n/4. It
+    # has (200 - n/2) losses of 2, the rest and all of the last have 1: the gain is
+    # (200 - n/2) / (n/4) of 1 + that, 3 % or less from n = 394 on (3 / 98 -> 2.97 %).
+    losses = [2.0] * 200 + [1.0] * 1000
+    assert not is_flat(losses[:390])
+    assert is_flat(losses[:394])
+
+
+def test_a_loss_of_nothing_is_flat_and_one_that_turns_up_too():
+    assert flat_from([0.0] * 300) == LEAST
+    assert flat_from([1.0 + step / 100 for step in range(300)]) == LEAST
+
+
+@given(
+    losses=st.lists(st.floats(0, 1e6), max_size=LEAST - 1),
+    steps=st.integers(0, 10**6),
+)
+def test_no_loss_is_flat_before_the_least_number_of_steps(losses: list[float], steps: int):
+    assert converges_at("flat", steps, losses) is None
+
+
+@given(losses=st.lists(st.floats(0, 1e6), min_size=LEAST, max_size=LEAST + 300))
+def test_flatness_does_not_hang_on_the_loss_s_unit(losses: list[float]):
+    assert is_flat(losses) == is_flat([4 * loss for loss in losses])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_around_a_constant_is_soon_flat(seed: int):
+    found = flat_from(noisy([1.0] * 600, 0.3, seed))
+    assert found is not None
+    assert LEAST <= found <= 2 * LEAST
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_fixed_length_asks_for_no_flat_loss(schedule: str):
+    assert converges_at(schedule, 100, [1.0] * 100) is None
+    assert count_steps(schedule, 100, None) == 100
+
+
+def test_the_old_schedule_judges_by_tenths_of_its_steps():
+    assert converges_at("converged", 100, [1.0] * 19) is None
+    assert converges_at("converged", 100, [1.0] * 20) == 20
+    assert count_steps("converged", 100, 20) == 100
+    assert rate("converged", 20, 100, 20) == 0.1
+    assert rate("converged", 19, 100, 20) == 1.0
+    assert math.isclose(rate("cosine", 99, 100, None), 0.0, abs_tol=1e-3)
