@@ -8,7 +8,7 @@ nothing, so the default is a warm-up and a cosine decay.
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, variance
+from statistics import fmean, stdev
 
 WARM_UP_SHARE = 0.1
 """Share of the steps of `cosine` in which the learning rate rises to its peak."""
@@ -31,10 +31,13 @@ FLAT_WINDOW_SHARE = 0.25
 """Share of the steps so far whose mean loss is compared with that of as many before them. It grows
 with them: a loss that falls ever more slowly is given ever more time to show it."""
 
-FLAT_WINDOW_STEPS = 40
-"""Least steps of such a window: the mean of fewer noisy losses says little."""
+FLAT_WINDOW_STEPS = 100
+"""Least steps of such a window: a detector's loss may stay for a hundred before it falls."""
 
-FLAT_GAIN = 0.03
+FLAT_BLOCK_STEPS = 20
+"""Steps whose mean loss is one measurement of how far losses scatter."""
+
+FLAT_GAIN = 0.05
 """Share of the loss that has to be gained from one window to the next; with less it is flat."""
 
 
@@ -95,11 +98,11 @@ def converges_at(schedule: str, steps: int, losses: Sequence[float]) -> int | No
 
 
 def is_flat(losses: Sequence[float]) -> bool:
-    """Return whether the loss no longer falls from a window of steps to the next.
+    """Return whether the loss hardly falls any more from a window of steps to the next.
 
-    It is flat where the mean of the last window is less than `FLAT_GAIN` below the one before, or
-    less than the standard error of this difference: losses of a few random views scatter. The steps
-    of the warm-up are in neither window.
+    It is flat where even one standard error more than the gain that was measured would be less than
+    `FLAT_GAIN` of the loss: losses of a few random views scatter, and what is not known to be flat
+    is given more steps. The steps of the warm-up are in neither window.
 
     Args:
         losses: of the steps so far.
@@ -108,10 +111,20 @@ def is_flat(losses: Sequence[float]) -> bool:
     if len(losses) < WARM_UP_STEPS + 2 * window:
         return False
     before, last = losses[-2 * window : -window], losses[-window:]
-    gain = fmean(before) - fmean(last)
-    error = math.sqrt((variance(before) + variance(last)) / window)
-    # A loss of 0 on both sides had nothing to learn from: it is flat, too.
-    return gain <= max(FLAT_GAIN * abs(fmean(before)), error)
+    level = fmean(before)
+    gain = level - fmean(last)
+    # A loss of 0 in both had nothing to learn from: it is flat, too.
+    return gain + math.hypot(_error(before), _error(last)) <= FLAT_GAIN * abs(level)
+
+
+def _error(losses: Sequence[float]) -> float:
+    """Return the standard error of the mean of some losses, from the means of blocks of them.
+
+    Losses of steps that follow each other hang together: the order goes through all images.
+    """
+    starts = range(0, len(losses) - FLAT_BLOCK_STEPS + 1, FLAT_BLOCK_STEPS)
+    means = [fmean(losses[start : start + FLAT_BLOCK_STEPS]) for start in starts]
+    return stdev(means) / math.sqrt(len(means))
 
 
 def _last_constant(steps: int) -> int:
