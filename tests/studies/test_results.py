@@ -51,6 +51,6 @@ def test_frame_has_a_column_for_each_kind_bought() -> None:
 def test_frame_has_a_column_for_the_steps_of_each_stage() -> None:
     steps = [{"semantic": 275, "detector": 600}, {"semantic": 2000}]
     frame = to_frame([make_result("a", 1, seed, 0.1, steps=s) for seed, s in enumerate(steps)])
-    assert frame["steps_semantic"].tolist() == [125, 2000]
+    assert frame["steps_semantic"].tolist() == [275, 2000]
     assert frame["steps_detector"].isna().tolist() == [False, True]
     assert "steps" not in frame.columns
