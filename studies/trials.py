@@ -31,7 +31,7 @@ from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import decide_completeness
 from wsps.scoring.evaluate import score_prediction
 from wsps.scoring.trivial import score_trivial
-from wsps.training.train import train
+from wsps.training.train import read_summary, train
 
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""
@@ -125,6 +125,7 @@ def run_trial(trial: Trial) -> TrialResult:
         seed=trial.seed,
         **scores,
         seconds=time.perf_counter() - started,
+        **_summarise_training(run),
         digest=study.digest(trial.mix),
         code_version=version("annotools"),
         weights=describe_weights(study.recipe.backbone),
@@ -133,6 +134,16 @@ def run_trial(trial: Trial) -> TrialResult:
     write_result(result, trial.result_path)
     remove_links(trial)
     return result
+
+
+def _summarise_training(run: Path) -> dict[str, Any]:
+    """Return what a row says of its training: steps by stage, and whether all had converged."""
+    ends = {stage: end for stage, end in read_summary(run)["stages"].items() if end is not None}
+    judged = [end["converged"] for end in ends.values() if end["converged"] is not None]
+    return {
+        "steps": {stage: end["steps"] for stage, end in ends.items()},
+        "converged": all(judged) if judged else None,
+    }
 
 
 def remove_links(trial: Trial) -> None:

@@ -61,6 +61,19 @@ def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> N
     assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
 
 
+def test_a_row_says_how_long_each_stage_was_and_whether_all_had_converged(trial: Trial) -> None:
+    fixed = run_trial(trial)
+    assert fixed.steps == {"semantic": 1, "detector": 1, "instance": 1}
+    assert fixed.converged is None
+    recipe = trial.study.recipe
+    # A single step cannot be told to be flat.
+    detector = replace(recipe.detector, schedule="flat")
+    study = replace(trial.study, recipe=replace(recipe, detector=detector))
+    flat = run_trial(replace(trial, study=study, study_folder=trial.study_folder / "flat"))
+    assert flat.steps == fixed.steps
+    assert flat.converged is False
+
+
 def test_links_can_be_kept(trial: Trial) -> None:
     run_trial(keeping(trial))
     assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}

@@ -42,6 +42,9 @@ NOTHING_TO_LEARN = {
 }
 """Why a step of a stage has no loss."""
 
+ENDED = {None: "", True: "flat", False: "still gaining"}
+"""What is said of a loss, by whether it had converged before the steps ran out."""
+
 SHOWN_PHOTOS = 4
 """Of so many photos TensorBoard gets pictures of predictions."""
 
@@ -238,10 +241,13 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
     rows = []
     for stage, end in stages.items():
         if end is not None:
-            path = str(out / f"{stage}.pt")
-            rows.append((stage, path, f"{end['steps']:,}", number(end["loss"], digits=3)))
+            path, loss = str(out / f"{stage}.pt"), number(end["loss"], digits=3)
+            rows.append((stage, path, f"{end['steps']:,}", loss, ENDED[end["converged"]]))
+    heads = ("stage", "checkpoint", "steps", "last loss", "ended")
+    # Where the recipe fixes all steps there is nothing to say of their end.
+    shown = len(heads) if any(row[-1] for row in rows) else len(heads) - 1
     screen = console()
-    screen.print(table(("stage", "checkpoint", "steps", "last loss"), rows, left=2))
+    screen.print(table(heads[:shown], [row[:shown] for row in rows], left=2))
     if stages["instance"] is None:
         untrained = "instance subnetwork" if are_given else "detector"
         screen.print(f"No image's label says what boxes there are: no {untrained} was trained.")
@@ -250,6 +256,11 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
         f"from: {NOTHING_TO_LEARN[stage]}"
         for stage, end in stages.items()
         if end is not None and end["steps_without_loss"]
+    )
+    tell(
+        f"{stage}: still gaining at its {end['steps']:,} steps: raise {stage}.steps"
+        for stage, end in stages.items()
+        if end is not None and end["converged"] is False
     )
     needed = "--detections FILE.json " if are_given else ""
     screen.print(

@@ -7,7 +7,7 @@ whether a run was stopped in between.
 
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -121,8 +121,8 @@ def draw(sizes: tuple[int, ...], seed: int, stage: str, number: int) -> tuple[in
 
 def load_batches(
     batches: Batches[Item], steps: range, device: torch.device, loaders: int
-) -> Iterator[Item]:
-    """Yield the batches of some steps, on a device.
+) -> Generator[Item, None, None]:
+    """Yield the batches of some steps, on a device; closed early, the loading processes end.
 
     Args:
         batches: of the stage.

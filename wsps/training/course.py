@@ -22,12 +22,14 @@ class Course:
     """What was noted of a stage of N steps.
 
     `losses` and `rates` (learning rates) are of each step; `watched` (N + 1, W) are the values of
-    `names` before each step and after the last, (0, 0) where nothing is watched. `seconds` were
-    spent on the steps of this process, and `waiting` of them waiting for batches.
+    `names` before each step and after the last, (0, 0) where nothing is watched. `converged` says
+    whether the loss was flat before the steps ran out, None where their number is fixed. `seconds`
+    were spent on the steps of this process, and `waiting` of them waiting for batches.
     """
 
     losses: tuple[float, ...]
     rates: tuple[float, ...]
+    converged: bool | None = None
     names: tuple[str, ...]
     watched: Tensor
     seconds: float = 0.0

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from wsps.training.batches import Batches, Item, load_batches
 from wsps.training.board import Board
 from wsps.training.checkpoints import StoredNetwork
 from wsps.training.course import Course, Watch
-from wsps.training.schedules import has_converged, rate
+from wsps.training.schedules import converges_at, count_steps, rate
 
 ParameterGroup = dict[str, Any]
 """What torch calls so: `params`, and where they differ from the stage's, `lr` and
@@ -95,13 +95,17 @@ def descend(
     optimizer = build_optimizer(groups or [{"params": trainable(network)}], descent, stage)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     notes = _begin(network, optimizer, running.stored)
-    steps = range(len(notes.losses), stage.steps)
-    loaded = load_batches(batches, steps, device, running.loaders)
+    left = range(len(notes.losses), stage.steps)
     remedy = _smaller(descent.batch_size)
     began = saved_at = time.perf_counter()
-    with _noticed_interrupts() as is_interrupted, _fast_convolutions():
-        # The bar counts the steps that are left.
-        for step in track(steps, f"training: {name}", total=len(steps)):
+    with (
+        _noticed_interrupts() as is_interrupted,
+        _fast_convolutions(),
+        # A stage may end before its last step, and its loaders with it.
+        closing(load_batches(batches, left, device, running.loaders)) as loaded,
+    ):
+        # The bar counts the steps that are left, at most.
+        for step in track(_steps(stage, notes), f"training: {name}", total=len(left)):
             asked = time.perf_counter()
             batch = next(loaded)
             notes.waiting += time.perf_counter() - asked
@@ -116,7 +120,7 @@ def descend(
                 with autocast(device, descent.precision):
                     loss = loss_of(batch)
                 notes.pending.append(descend_once(optimizer, loss))
-            is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == stage.steps
+            is_at_check = (step + 1) % CHECK_STEPS == 0 or step + 1 == _count(stage, notes)
             is_due, is_stopped = time.perf_counter() - saved_at > SAVE_SECONDS, is_interrupted()
             # Processes that train together decide together, and seldom.
             if count_processes() > 1:
@@ -125,7 +129,7 @@ def descend(
                 _look(notes, batches, name)
             # At these steps alone, whenever the stage is saved: a run that goes on is no other.
             if is_at_check:
-                _note_convergence(notes, stage, step)
+                _note_convergence(notes, stage)
                 _show(running.board, batches.stage, stage, watch, notes)
             if is_due or is_stopped:
                 _save(network, optimizer, running.stored, notes)
@@ -137,13 +141,10 @@ def descend(
                 )
     if watch is not None:
         notes.watched.append(watch.read())
-    rates = [
-        stage.learning_rate * rate(stage.schedule, step, stage.steps, notes.converged_at)
-        for step in range(stage.steps)
-    ]
     return Course(
         losses=tuple(notes.losses),
-        rates=tuple(rates),
+        rates=tuple(_rates(stage, notes, range(len(notes.losses)))),
+        converged=notes.converged_at is not None if _may_end_early(stage) else None,
         names=() if watch is None else watch.names,
         watched=torch.stack(notes.watched).cpu() if notes.watched else torch.zeros(0, 0),
         seconds=time.perf_counter() - began,
@@ -234,10 +235,33 @@ def _save(
     stored.write_progress(network.state_dict(), progress)
 
 
-def _note_convergence(notes: _Notes, stage: StageSettings, step: int) -> None:
-    is_asked = stage.schedule == "converged" and notes.converged_at is None
-    if is_asked and has_converged(notes.losses, stage.steps):
-        notes.converged_at = step + 1
+def _steps(stage: StageSettings, notes: _Notes) -> Iterator[int]:
+    """Yield the steps that are left, until those made say that the stage ends."""
+    step = len(notes.losses)
+    while step < _count(stage, notes):
+        yield step
+        step += 1
+
+
+def _count(stage: StageSettings, notes: _Notes) -> int:
+    return count_steps(stage.schedule, stage.steps, notes.converged_at)
+
+
+def _rates(stage: StageSettings, notes: _Notes, steps: range) -> list[float]:
+    return [
+        stage.learning_rate * rate(stage.schedule, step, stage.steps, notes.converged_at)
+        for step in steps
+    ]
+
+
+def _may_end_early(stage: StageSettings) -> bool:
+    # A stage without a step has no loss to judge.
+    return stage.schedule == "flat" and stage.steps > 0
+
+
+def _note_convergence(notes: _Notes, stage: StageSettings) -> None:
+    if notes.converged_at is None:
+        notes.converged_at = converges_at(stage.schedule, stage.steps, notes.losses)
 
 
 def _show(
@@ -249,10 +273,7 @@ def _show(
     first, steps = notes.shown, range(notes.shown, len(notes.losses))
     values = {
         "loss": notes.losses[first:],
-        "learning rate": [
-            stage.learning_rate * rate(stage.schedule, step, stage.steps, notes.converged_at)
-            for step in steps
-        ],
+        "learning rate": _rates(stage, notes, steps),
     }
     if watch is not None:
         columns = torch.stack(notes.watched[first:]).T.tolist()

@@ -277,8 +277,9 @@ def read_summary(run: Path) -> dict[str, Any]:
 
     Returns:
         `images` by label kind, `began` (the run that it started from, or None), and for each stage
-        its number of `steps`, its last `loss` and its `steps_without_loss`, which had nothing to
-        learn from, or None where there was nothing at all.
+        its number of `steps`, its last `loss`, its `steps_without_loss`, which had nothing to
+        learn from, and whether it had `converged` (None where the recipe fixes the steps), or None
+        where there was nothing at all.
     """
     content = read_json(run / MANIFEST_FILE, "*.json")
     return {key: content[key] for key in ("images", "began", "stages")}
@@ -395,6 +396,7 @@ def _note_course(training: _Training, stage: str, course: Course) -> None:
         "loss": losses[-1] if losses else None,
         # A loss is exactly 0 where there was nothing to learn from.
         "steps_without_loss": sum(loss == 0 for loss in losses),
+        "converged": course.converged,
     }
     mark_done(training.out, stage, training.key, end)
 

@@ -83,6 +83,31 @@ def test_it_says_what_it_trains_on_how_that_ended_and_what_comes_next(tmp_path: 
 
 
 @pytest.mark.usefixtures("street", "on_the_cpu")
+def test_it_says_which_stage_was_flat_and_which_still_gained(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos", "--out", out)
+    steps = ("--set", "semantic.steps=300", "--set", "detector.steps=3", "--set")
+    # At such a rate nothing is learnt: two windows of 100 steps after the 20 of the warm-up.
+    slow = ("semantic.learning_rate=1e-12", "--set", "semantic.schedule=flat")
+    # Later settings count, so the quick ones must not come after these.
+    arguments = (*place, *QUICK, *steps, *slow, "--set", "detector.schedule=flat")
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    text = done.output
+    lines = [line.split() for line in text.splitlines()]
+    (semantic,) = (line for line in lines if line[:1] == ["semantic"])
+    assert semantic[2] == "275"
+    assert semantic[-1] == "flat"
+    (instance,) = (line for line in lines if line[:1] == ["instance"])
+    assert len(instance) == 4
+    told = "detector: still gaining at its 3 steps: raise detector.steps"
+    assert told in " ".join(text.split())
+    stages = read_json(out / "manifest.json")["stages"]
+    ended = {stage: end["converged"] for stage, end in stages.items()}
+    assert ended == {"semantic": True, "detector": False, "instance": None}
+
+
+@pytest.mark.usefixtures("street", "on_the_cpu")
 def test_photos_of_a_folder_and_of_a_dataset_train_alike(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "photos", tmp_path / "street/train")
     labels = ("--labels", tmp_path / "street")

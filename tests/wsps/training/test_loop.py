@@ -1,5 +1,6 @@
 import itertools
 import math
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -136,6 +137,38 @@ def test_a_stage_that_was_killed_at_any_step_ends_with_the_same_bits(
     assert resumed == 8
 
 
+def test_a_stage_that_ends_when_flat_ends_at_the_same_step_with_the_same_bits_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stage = StageSettings(steps=1000, learning_rate=0.05, schedule="flat")
+    losses, solution = run("adam", stage)
+    # Looked at each 20 steps; the fall takes a quarter of the steps before it.
+    fell_at = 4 * len(losses) // 5
+    assert fell_at % 20 == 0
+    assert len(losses) == fell_at * 5 // 4 < 1000
+    for last in (fell_at - 1, fell_at, len(losses) - 1):
+        stored = StoredNetwork(path=tmp_path / f"{last}.pt", key="key")
+        seen: list[int] = []
+        monkeypatch.setattr(loop, "SAVE_SECONDS", math.inf)
+
+        def kill(step: int, last: int = last) -> None:
+            if step == last:
+                raise Killed
+            if step == last - 1:
+                monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+
+        with pytest.raises(Killed):
+            run("adam", stage, stored, kill)
+        again, same = run("adam", stage, stored, seen.append)
+        assert seen == list(range(last, len(losses)))
+        assert again == losses
+        assert all(torch.equal(same[name], values) for name, values in solution.items())
+    # Killed after its last step, it makes no other.
+    seen.clear()
+    assert run("adam", stage, stored, seen.append)[0] == losses
+    assert seen == []
+
+
 def test_a_file_of_other_settings_or_with_damage_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -196,6 +229,41 @@ def test_a_constant_rate_stays_and_a_converged_one_falls_to_a_tenth():
     course = descend(flat, Steps(), lambda _: 0 * flat.value + 3.0, PLAIN, stage, "toy")
     # Windows of ten steps are looked at after 20, 40, ... steps.
     assert course.rates == pytest.approx([0.1] * 20 + [0.01] * 80)
+
+
+def test_a_stage_says_whether_it_was_flat_before_its_steps_ran_out():
+    weight = Weight(1.0)
+    stage = StageSettings(steps=400, learning_rate=0.1, schedule="flat")
+    # Two windows of 100 steps after the 20 of the warm-up: flat after 220, ended after 275.
+    course = descend(weight, Steps(), lambda _: 0 * weight.value + 3.0, PLAIN, stage, "toy")
+    assert course.converged is True
+    assert len(course.losses) == len(course.rates) == 275
+    assert course.rates[219] == 0.1
+    assert course.rates[220:] == pytest.approx([0.1 * (55 - n) / 56 for n in range(55)])
+    # The slope goes on for ever.
+    course = fall(stage)
+    assert course.converged is False
+    assert len(course.losses) == len(course.rates) == 400
+    assert course.rates[319] == 0.1
+    assert course.rates[-1] < 0.002
+    for schedule in ("cosine", "constant", "converged"):
+        fixed = StageSettings(steps=2, learning_rate=0.1, schedule=schedule)
+        assert fall(fixed).converged is None
+    assert fall(StageSettings(steps=0, learning_rate=0.1, schedule="flat")).converged is None
+
+
+def test_loading_processes_end_with_a_stage_that_is_flat_early():
+    weight = Weight(1.0)
+    stage = StageSettings(steps=100_000, learning_rate=0.1, schedule="flat")
+    numbers: list[int] = []
+
+    def loss_of(step: Step) -> Tensor:
+        numbers.append(step.number)
+        return 0 * weight.value + 3.0
+
+    descend(weight, Steps(), loss_of, PLAIN, stage, "toy", running=Running(loaders=2))
+    assert numbers == list(range(275))
+    assert multiprocessing.active_children() == []
 
 
 def test_no_steps_change_nothing_and_frozen_weights_stay():

@@ -192,7 +192,8 @@ def test_a_run_goes_on_from_another_one(photos: Source, tmp_path: Path) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["began"]["run"] == str(start)
     assert manifest["start"] == digest(json.loads((start / "manifest.json").read_text()))
-    assert manifest["stages"]["semantic"] == {"steps": 0, "loss": None, "steps_without_loss": 0}
+    nothing = {"steps": 0, "loss": None, "steps_without_loss": 0, "converged": None}
+    assert manifest["stages"]["semantic"] == nothing
     # Repeated as it was, nothing is trained again; from another run or none it is another training.
     train([labels], photos, recipe, 1, out, start=start)
     with pytest.raises(DatasetError, match="which is read: give --out elsewhere"):

@@ -1,0 +1,156 @@
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsps.recipe import SCHEDULES
+from wsps.training.loop import CHECK_STEPS
+from wsps.training.schedules import (
+    FALL_SHARE,
+    FLAT_WINDOW_STEPS,
+    WARM_UP_STEPS,
+    converges_at,
+    count_steps,
+    is_flat,
+    rate,
+)
+
+LEAST = WARM_UP_STEPS + 2 * FLAT_WINDOW_STEPS
+"""No loss is flat before so many steps."""
+
+
+def rates(schedule: str, steps: int, converged_at: int | None) -> list[float]:
+    made = count_steps(schedule, steps, converged_at)
+    return [rate(schedule, step, steps, converged_at) for step in range(made)]
+
+
+def flat_from(losses: list[float], steps: int = 10**6) -> int | None:
+    """The count of losses at which the loop, which looks now and then, has the rate fall."""
+    counts = range(0, len(losses) + 1, CHECK_STEPS)
+    found = (converges_at("flat", steps, losses[:count]) for count in counts)
+    return next((count for count in found if count is not None), None)
+
+
+def noisy(means: list[float], share: float, seed: int) -> list[float]:
+    """Losses that scatter around their means, by a share of these."""
+    rng = random.Random(seed)
+    return [mean * (1 + share * rng.gauss(0, 1)) for mean in means]
+
+
+def test_flat_rises_stays_and_falls_over_a_fifth_of_the_steps():
+    found = rates("flat", 1000, 400)
+    assert len(found) == 500
+    assert found[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert set(found[20:400]) == {1.0}
+    assert found[400:] == pytest.approx([(100 - step) / 101 for step in range(100)])
+
+
+def test_flat_falls_so_that_it_ends_with_its_steps_where_the_loss_still_gains():
+    found = rates("flat", 1000, None)
+    assert len(found) == 1000
+    assert set(found[20:800]) == {1.0}
+    assert found[800:] == pytest.approx([(200 - step) / 201 for step in range(200)])
+    # Flat at the last moment is the same.
+    assert rates("flat", 1000, 800) == found
+    assert converges_at("flat", 1000, [1.0] * 800) == 800
+    assert converges_at("flat", 1000, [1.0] * 801) is None
+
+
+def test_few_steps_of_flat_rise_in_a_tenth_of_them():
+    assert rates("flat", 10, None) == pytest.approx([1.0] * 8 + [2 / 3, 1 / 3])
+    assert rates("flat", 1, None) == [1.0]
+    assert rates("flat", 0, None) == []
+
+
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    steps=st.integers(1, 3000),
+    converged_share=st.none() | st.floats(0, 1 - FALL_SHARE),
+)
+def test_rates_are_shares_and_only_the_last_are_near_nothing(
+    schedule: str, steps: int, converged_share: float | None
+):
+    converged_at = None if converged_share is None else max(1, int(steps * converged_share))
+    found = rates(schedule, steps, converged_at)
+    assert all(0 < share <= 1 for share in found)
+    assert len(found) <= steps
+    if schedule == "flat" and steps >= LEAST and (converged_at is None or converged_at >= LEAST):
+        assert max(found) == 1.0
+        peak = found.index(1.0)
+        assert peak < WARM_UP_STEPS
+        assert found[: peak + 1] == sorted(found[: peak + 1])
+        assert found[peak:] == sorted(found[peak:], reverse=True)
+        assert found[-1] <= 1 / (FALL_SHARE * len(found))
+
+
+def test_a_plateau_is_flat_at_the_first_moment_and_a_falling_line_never():
+    assert flat_from([3.0] * 500) == LEAST
+    # A window of 100 gains 100 of some 900, and later ones more: all above 5 %.
+    assert flat_from([1000.0 - step for step in range(1000)]) is None
+
+
+def test_a_loss_that_falls_and_then_stays_is_flat_when_a_window_hardly_has_the_fall():
+    losses = [2.0] * 200 + [1.0] * 200
+    # Of 397 losses windows have 100. The one before begins with 3 losses of 2: a gain of 0.03, and
+    # the blocks' means are 1.15, 1, 1, 1, 1, so that its error is sqrt(0.0045 / 5) = 0.03 as well.
+    # 0.06 is more than 5 % of 1.03. Of 398 losses there are 2: 0.02 + 0.02 is less than 0.051.
+    assert not is_flat(losses[:397])
+    assert is_flat(losses[:398])
+
+
+def test_a_loss_of_nothing_is_flat_and_one_that_turns_up_too():
+    assert flat_from([0.0] * 300) == LEAST
+    assert flat_from([1.0 + step / 100 for step in range(300)]) == LEAST
+
+
+@given(
+    losses=st.lists(st.floats(0, 1e6), max_size=LEAST - 1),
+    steps=st.integers(0, 10**6),
+)
+def test_no_loss_is_flat_before_the_least_number_of_steps(losses: list[float], steps: int):
+    assert converges_at("flat", steps, losses) is None
+
+
+@given(
+    losses=st.lists(st.just(0.0) | st.floats(1e-3, 1e6), min_size=LEAST, max_size=LEAST + 200),
+)
+def test_flatness_does_not_hang_on_the_unit_of_the_loss(losses: list[float]):
+    assert is_flat(losses) == is_flat([4 * loss for loss in losses])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_around_a_constant_is_soon_flat(seed: int):
+    found = flat_from(noisy([1.0] * 1000, 0.3, seed))
+    assert found is not None
+    assert found <= 2 * LEAST
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_slow_fall_in_noise_is_not_flat(seed: int):
+    assert flat_from(noisy([(step + 10) ** -0.3 for step in range(1500)], 0.2, seed)) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fall_to_a_floor_in_noise_is_flat_when_it_is_there(seed: int):
+    means = [0.1 + 0.3 * math.exp(-step / 200) for step in range(2500)]
+    found = flat_from(noisy(means, 0.3, seed))
+    assert found is not None
+    # The loss is then at most 15 % above its floor.
+    assert means[found] < 0.115
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_fixed_length_asks_for_no_flat_loss(schedule: str):
+    assert converges_at(schedule, 100, [1.0] * 100) is None
+    assert count_steps(schedule, 100, None) == 100
+
+
+def test_the_old_schedule_judges_by_tenths_of_its_steps():
+    assert converges_at("converged", 100, [1.0] * 19) is None
+    assert converges_at("converged", 100, [1.0] * 20) == 20
+    assert count_steps("converged", 100, 20) == 100
+    assert rate("converged", 20, 100, 20) == 0.1
+    assert rate("converged", 19, 100, 20) == 1.0
+    assert math.isclose(rate("cosine", 99, 100, None), 0.0, abs_tol=1e-3)
