@@ -15,7 +15,7 @@ REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "res
 OWN_FOLDERS = ("trials", "box_labels", STATE_FOLDER)
 """Folders in which everything is written by the study."""
 
-SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "recipe")
+SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "student", "recipe")
 """What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
 
 

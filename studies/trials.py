@@ -92,7 +92,15 @@ def run_trial(trial: Trial) -> TrialResult:
     request = trial.request
     # On a CPU networks use the whole share of the processors themselves.
     pseudo_label(request, labels, workers=available_processors() if has_gpu() else 1)
-    train([labels], request.source, request.recipe, trial.seed, run, loaders=count_loaders())
+    train(
+        [labels],
+        request.source,
+        request.recipe,
+        trial.seed,
+        run,
+        student=study.student,
+        loaders=count_loaders(),
+    )
     scored = settings.val_source
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
@@ -110,6 +118,7 @@ def run_trial(trial: Trial) -> TrialResult:
         seconds=time.perf_counter() - started,
         digest=study.digest(trial.mix),
         code_version=version("annotools"),
+        student=study.student,
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)

@@ -18,7 +18,6 @@ from tests.studies.study_builders import make_study
 from wsps import inference
 from wsps.pseudo_labels import label_images, rounds
 from wsps.training import stages
-from wsps.training import train as training
 
 
 @pytest.fixture
@@ -68,8 +67,8 @@ INSIDE_AND_BETWEEN = [
     (stages, "train_semantic", 1),
     (label_images, "next_label", 2),
     (trials, "train", 1),
-    (training, "train_detector", 1),
-    (training, "train_instance", 1),
+    (stages, "train_detector", 1),
+    (stages, "train_instance", 1),
     (trials, "predict_images", 1),
     (inference, "write_label", 2),
     (trials, "score_prediction", 1),

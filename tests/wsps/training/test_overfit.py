@@ -9,8 +9,8 @@ from annotools.formats.source import Source, open_source
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps
 from wsps.evaluation.rates import measure
-from wsps.prediction import predict
 from wsps.recipe_files import read_recipe
+from wsps.students import predict
 from wsps.training.train import load_model, train
 
 FIXED_VIEW = ("views.crop_size_wh=[96, 64]", "views.scale_range=[1.0, 1.0]")

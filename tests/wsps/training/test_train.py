@@ -25,7 +25,7 @@ from wsps.recipe import (
     StageSettings,
     ViewSettings,
 )
-from wsps.training import train as training
+from wsps.training import stages
 from wsps.training.checkpoints import store_weights
 from wsps.training.train import load_model, train
 
@@ -120,7 +120,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_stage(
         def stop(*arguments: object) -> None:
             raise KeyboardInterrupt
 
-        stopped.setattr(training, stage, stop)
+        stopped.setattr(stages, stage, stop)
         with pytest.raises(KeyboardInterrupt):
             train([labels], photos, RECIPE, 0, out)
     assert not (out / "manifest.json").exists()
