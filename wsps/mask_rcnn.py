@@ -8,11 +8,12 @@ Sources: He et al., Mask R-CNN, ICCV 2017; Kirillov et al., Panoptic Segmentatio
 6, and Panoptic Feature Pyramid Networks, CVPR 2019.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torch.nn import functional
 
 from annotools.categories import CategorySet
 from annotools.random_streams import stream_seed
@@ -104,13 +105,38 @@ def merge_masks(semantic: Tensor, detections: Detections, stuff: Tensor) -> Tens
         merged = len(detections) + semantic[stuff].argmax(dim=0)
     assert detections.masks is not None
     is_free = torch.ones(size_hw, dtype=torch.bool, device=semantic.device)
-    for label, (mask, box) in enumerate(zip(detections.masks, detections.boxes_xyxy, strict=True)):
-        # One by one: a hundred masks of a large photo are a hundred photos in memory.
-        pasted = paste_masks_in_image(mask[None, None], box[None], size_hw)[0, 0]
-        is_mask = pasted >= MASK_THRESHOLD
-        is_own = is_mask & is_free
-        if is_own.sum() < (1 - MOST_TAKEN) * is_mask.sum():
+    # One by one: a hundred masks of a large photo are a hundred photos in memory.
+    for label, box in enumerate(detections.boxes_xyxy.tolist()):
+        rows = pixels_between(box[1], box[3], size_hw[0])
+        columns = pixels_between(box[0], box[2], size_hw[1])
+        if not rows or not columns:
             continue
-        merged = torch.where(is_own, label, merged)
-        is_free &= ~is_own
+        place = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+        is_mask = enlarge_mask(detections.masks[label], box, rows, columns) >= MASK_THRESHOLD
+        is_own = is_mask & is_free[place]
+        if is_own.sum() >= (1 - MOST_TAKEN) * is_mask.sum():
+            merged[place][is_own] = label
+            is_free[place] &= ~is_own
     return merged
+
+
+def pixels_between(start: float, stop: float, side: int) -> range:
+    """Return the pixels of a row or column of an image whose centre is between two places."""
+    return range(max(0, math.ceil(start - 0.5)), max(0, min(side, math.ceil(stop - 0.5))))
+
+
+def enlarge_mask(mask: Tensor, box_xyxy: Sequence[float], rows: range, columns: range) -> Tensor:
+    """Return the probabilities of an (M, M) mask over a box at some pixels, bilinearly.
+
+    It undoes how torchvision cuts a target out of an image, where a pixel lies at its whole number.
+    Deviation from torchvision: it rounds boxes to whole pixels here, and so enlarges small objects.
+    """
+    x0, y0, x1, y1 = box_xyxy
+    down, across = (
+        (torch.arange(pixels.start, pixels.stop, device=mask.device) - start) / (stop - start)
+        for pixels, start, stop in ((rows, y0, y1), (columns, x0, x1))
+    )
+    grid = torch.stack([across.expand(len(down), -1), down[:, None].expand(-1, len(across))], dim=2)
+    return functional.grid_sample(
+        mask[None, None], 2 * grid[None] - 1, padding_mode="border", align_corners=False
+    )[0, 0]

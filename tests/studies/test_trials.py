@@ -54,6 +54,12 @@ def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> N
     assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
 
 
+def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:
+    student = replace(trial, study=replace(trial.study, student="mask-rcnn"))
+    assert run_trial(student).student == "mask-rcnn"
+    assert student.study.digest("full") != trial.study.digest("full")
+
+
 def test_links_can_be_kept(trial: Trial) -> None:
     run_trial(keeping(trial))
     assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}
