@@ -38,10 +38,10 @@ from wsps.networks import instance
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel
-from wsps.prediction import predict
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import InstanceSettings, decide_completeness
+from wsps.students import predict
 from wsps.training.loop import descend
 from wsps.training.losses import semantic_loss
 from wsps.training.stages import train_instance, view_batches

@@ -18,7 +18,7 @@ FEATURES_FOLDER = "features"
 OWN_FOLDERS = ("trials", "box_labels", FEATURES_FOLDER, STATE_FOLDER)
 """Folders in which everything is written by the study."""
 
-SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "recipe")
+SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "student", "recipe")
 """What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
 
 

@@ -24,6 +24,7 @@ from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels.label_images import ImageLabeller
 from wsps.pseudo_labels.request import LabelTask, is_boxed, make_tasks
 from wsps.pseudo_labels.rounds import keep_box_labels
+from wsps.students import find_student
 
 
 def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResult]:
@@ -69,12 +70,13 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     """Return the trials of a study with what each of them buys, by mix, budget and seed.
 
     Raises:
-        RecipeError: when a budget buys no image, or the list of images or the allocation does not
-            fit the dataset.
+        RecipeError: when there is no such student, a budget buys no image, or the list of images or
+            the allocation does not fit the dataset.
         DatasetError: when the dataset cannot be read or a split is empty.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
+    find_student(study.student)
     for source in (settings.train_source, settings.val_source):
         if not open_source(source).images[: source.max_images]:
             raise DatasetError(f"{source.root}: split {source.split!r} has no image")

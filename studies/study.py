@@ -23,7 +23,7 @@ from annotools.settings import (
 )
 from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
-from wsps.recipe import TRAINABLE_KINDS, Recipe
+from wsps.recipe import DEFAULT_STUDENT, TRAINABLE_KINDS, Recipe
 from wsps.recipe_files import complete_recipe, place_weights, recipe_of_study
 
 DIGEST_VERSION = 2
@@ -94,6 +94,8 @@ class Study:
     """IoU thresholds of AP_vol: `voc` (0.1 to 0.9) or `cityscapes` (0.5 to 0.95)."""
     keep_links: bool = False
     """Whether each trial keeps its labels, networks and predictions, not its row alone."""
+    student: str = DEFAULT_STUDENT
+    """The segmenter that is trained: a key of `wsps.students.STUDENTS`."""
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -135,7 +137,8 @@ class Study:
     def digest(self, mix: str) -> str:
         """Return a key of all that a trial's result depends on, without its budget and seed."""
         table = as_table(self)
-        settings = {k: table[k] for k in ("dataset", "ap_thresholds", "recipe", "share_by")}
+        used = ("dataset", "ap_thresholds", "student", "recipe", "share_by")
+        settings = {k: table[k] for k in used}
         # The order of kinds breaks ties of an allocation. Files may change under their names.
         stored = None if self.allocation is None else read_allocation(self.allocation)
         return digest(

@@ -107,6 +107,7 @@ def run_trial(trial: Trial) -> TrialResult:
         request.recipe,
         trial.seed,
         run,
+        student=study.student,
         loaders=count_loaders(),
         features=trial.features,
     )
@@ -128,6 +129,7 @@ def run_trial(trial: Trial) -> TrialResult:
         **_summarise_training(run),
         digest=study.digest(trial.mix),
         code_version=version("annotools"),
+        student=study.student,
         weights=describe_weights(study.recipe.backbone),
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.

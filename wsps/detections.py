@@ -27,12 +27,14 @@ class Detections:
     """Detections of one image, best first; none if nothing is given.
 
     `boxes_xyxy` (D, 4) are in pixels, half-open, `class_indices` (D,) the dataset's, `scores` (D,)
-    in [0, 1].
+    in [0, 1]. `masks` (D, M, M) are probabilities over each box, cut in M x M cells; None where the
+    detector gives none.
     """
 
     boxes_xyxy: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
     class_indices: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     scores: Tensor = field(default_factory=lambda: torch.zeros(0))
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -43,6 +45,7 @@ class Detections:
             boxes_xyxy=self.boxes_xyxy[which],
             class_indices=self.class_indices[which],
             scores=self.scores[which],
+            masks=None if self.masks is None else self.masks[which],
         )
 
     def to(self, device: torch.device) -> "Detections":
@@ -51,6 +54,7 @@ class Detections:
             boxes_xyxy=self.boxes_xyxy.to(device, non_blocking=True),
             class_indices=self.class_indices.to(device, non_blocking=True),
             scores=self.scores.to(device, non_blocking=True),
+            masks=None if self.masks is None else self.masks.to(device, non_blocking=True),
         )
 
     def pin_memory(self) -> "Detections":
@@ -59,6 +63,7 @@ class Detections:
             boxes_xyxy=self.boxes_xyxy.pin_memory(),
             class_indices=self.class_indices.pin_memory(),
             scores=self.scores.pin_memory(),
+            masks=None if self.masks is None else self.masks.pin_memory(),
         )
 
 

@@ -59,12 +59,12 @@ def see_frozen(backbone: Backbone, images: Tensor) -> Tensor:
     return features.float()
 
 
-Sight = Callable[[Tensor, Sequence[str]], Tensor | None]
+FeatureReader = Callable[[Tensor, Sequence[str]], Tensor | None]
 """Gives the features of (B, 3, H, W) images and of the names of their pixels, none where these are
 not known; None where the backbone learns, and so is part of the network."""
 
 
-def build_sight(backbone: Backbone, precision: str, folder: Path | None) -> Sight:
+def feature_reader(backbone: Backbone, precision: str, folder: Path | None) -> FeatureReader:
     """Return what sees for a network that is put on a backbone.
 
     Args:

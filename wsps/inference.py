@@ -46,8 +46,9 @@ from annotools.work_folder import (
 )
 from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.networks.model import PanopticModel
-from wsps.prediction import Prediction, draw_overlay, predict_batch
+from wsps.prediction import Prediction, draw_overlay
 from wsps.recipe import ImageSettings, PredictionSettings, Recipe
+from wsps.students import check_given, predict_batch
 from wsps.training.train import load_model
 
 WRITTEN_BY = "annotools predict"
@@ -140,7 +141,8 @@ def predict_images(
         DatasetError: when the run, the detections or a photo cannot be read, the run has other
             categories than the source or no detector where no detections are given, or the folder
             may not be written to.
-        RecipeError: for an impossible change, or where memory is not enough.
+        RecipeError: for an impossible change, where the run's student takes no detections, or where
+            memory is not enough.
         OSError: when a file cannot be written.
     """
     model, dataset = load_model(run), open_source(source)
@@ -230,6 +232,7 @@ def _read_detections(
                 "--detections a file of detections in these photos"
             )
         return None
+    check_given(model.student)
     # Those of all images count here, so that a limit does not make a good file one of others.
     threshold = model.recipe.instance.score_threshold
     return read_detections(path, dataset.images, model.categories, threshold)

@@ -40,22 +40,17 @@ class Prediction:
     semantic_classes: NDArray[np.uint8]
 
 
-def predict(
-    model: PanopticModel, photo: Photo, image_id: int | str, given: Detections | None = None
-) -> Prediction:
-    """Predict the panoptic segmentation of one photo.
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What the networks see in B photos, reduced to what the recipe says.
 
-    Args:
-        model: trained.
-        photo: (H, W, 3) RGB of any size.
-        image_id: that the prediction shall carry.
-        given: detections in the photo, as `predict_batch` takes them.
-
-    Raises:
-        RecipeError: where memory is not enough; it says what to lower.
+    `images` (B, 3, h, w), `semantic` (B, K, h, w) class probabilities, and each photo's detections
+    in pixels of the reduced one.
     """
-    (prediction,) = predict_batch(model, [photo], [image_id], None if given is None else [given])
-    return prediction
+
+    images: Tensor
+    semantic: Tensor
+    detections: list[Detections]
 
 
 def draw_overlay(photo: Photo, label: FullLabel, categories: CategorySet) -> Photo:
@@ -71,7 +66,7 @@ def predict_batch(
     image_ids: Sequence[int | str],
     given: Sequence[Detections] | None = None,
 ) -> list[Prediction]:
-    """Predict the panoptic segmentation of photos of one size, all at once.
+    """Predict the panoptic segmentation of photos of one size, all at once, with `li2018`.
 
     Memory holds, beside the networks, the probabilities of all classes and the beliefs in all
     labels at each pixel. `prediction.tile_side` bounds what the semantic network needs in addition.
@@ -82,6 +77,31 @@ def predict_batch(
         image_ids: that the predictions shall carry.
         given: detections in each photo, above the score threshold, on the CPU; None lets the
             model's detector find them, which it then has.
+
+    Raises:
+        RecipeError: where memory is not enough; it says what to lower.
+    """
+    instance = model.instance
+    assert instance is not None
+    sight = see(model, photos, given)
+    longer = max(sight.images.shape[2:])
+    sides = torch.tensor([longer] * len(photos), device=model.device)
+    with name_memory_remedy(reduce_photos(longer)):
+        marginals = instance(
+            sight.semantic,
+            sight.images,
+            sides,
+            sight.detections,
+            model.recipe.prediction.iterations,
+        )
+        label_maps = _most_probable(marginals.log_q, marginals.labels.is_label)  # (B, h, w)
+        return make_predictions(model, photos, image_ids, sight, label_maps, marginals.labels)
+
+
+def see(
+    model: PanopticModel, photos: Sequence[Photo], given: Sequence[Detections] | None = None
+) -> Sight:
+    """Return what the networks see in photos of one size, which take those given for detections.
 
     Raises:
         RecipeError: where memory is not enough; it says what to lower.
@@ -97,21 +117,35 @@ def predict_batch(
         height, width = photos[0].shape[:2]
         scale = images.shape[3] / width, images.shape[2] / height
         detections = [_take_given(model, found, scale) for found in given]
-    longer = max(images.shape[2:])
-    sides = torch.tensor([longer] * len(photos), device=model.device)
-    with name_memory_remedy(_reduce_photos(longer)):
-        marginals = model.instance(
-            semantic, images, sides, detections, recipe.prediction.iterations
-        )
-        label_maps = _most_probable(marginals.log_q, marginals.labels.is_label)  # (B, h, w)
-        scores = _score_labels(label_maps, marginals.labels, semantic)
-        classes = semantic.argmax(dim=1).to(torch.uint8).cpu().numpy()
-    class_indices = marginals.labels.class_indices.tolist()
+    return Sight(images=images, semantic=semantic, detections=detections)
+
+
+def make_predictions(
+    model: PanopticModel,
+    photos: Sequence[Photo],
+    image_ids: Sequence[int | str],
+    sight: Sight,
+    label_maps: Tensor,
+    labels: InstanceLabels,
+) -> list[Prediction]:
+    """Return the predictions of B photos, at their own size, from the label of each pixel.
+
+    Args:
+        model: whose they are.
+        photos: (H, W, 3) RGB, of one size.
+        image_ids: that the predictions shall carry.
+        sight: what the networks saw in the photos.
+        label_maps: (B, h, w) places in the lists of labels, -1 where there is none.
+        labels: (B, L) of them.
+    """
+    scores = _score_labels(label_maps, labels, sight.semantic)
+    classes = sight.semantic.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    class_indices = labels.class_indices.tolist()
     predictions = []
-    for number, labels in enumerate(label_maps.cpu().numpy()):
+    for number, label_map in enumerate(label_maps.cpu().numpy()):
         size_wh = (photos[number].shape[1], photos[number].shape[0])
         # Segment id 0 is void in the format, so that the first label gets the id 1, and none 0.
-        segment_map = resize_map(labels + 1, size_wh).astype(np.int32)
+        segment_map = resize_map(label_map + 1, size_wh).astype(np.int32)
         category_of = {
             label + 1: model.categories.categories[class_index].category_id
             for label, class_index in enumerate(class_indices[number])
@@ -119,7 +153,7 @@ def predict_batch(
         predictions.append(
             Prediction(
                 label=build_label(image_ids[number], segment_map, category_of),
-                scores={i + 1: scores[number][i] for i in np.unique(labels).tolist() if i >= 0},
+                scores={i + 1: scores[number][i] for i in np.unique(label_map).tolist() if i >= 0},
                 semantic_classes=resize_map(classes[number], size_wh).astype(np.uint8),
             )
         )
@@ -130,7 +164,7 @@ def _see_features(model: PanopticModel, images: Tensor) -> Tensor | None:
     """Return what a frozen backbone sees in (B, 3, h, w) images, for both networks; else None."""
     if not model.recipe.backbone.frozen:
         return None
-    remedy = _reduce_photos(max(images.shape[2:]))
+    remedy = reduce_photos(max(images.shape[2:]))
     with name_memory_remedy(remedy), autocast(model.device, model.recipe.descent.precision):
         return see_frozen(model.semantic.trunk.backbone, images)
 
@@ -151,7 +185,7 @@ def _see_classes(model: PanopticModel, images: Tensor, features: Tensor | None) 
 
     longer = max(images.shape[2:])
     side = longer if settings.tile_side is None else min(longer, settings.tile_side)
-    remedy = _reduce_photos(longer)
+    remedy = reduce_photos(longer)
     if side // 2 >= MIN_TILE_SIDE:
         remedy = f"set prediction.tile_side = {side // 2}, or {remedy.removeprefix('set ')}"
     with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
@@ -165,7 +199,7 @@ def _detect(model: PanopticModel, images: Tensor, features: Tensor | None) -> li
     cuts would stand beside the whole one.
     """
     assert model.detector is not None
-    recipe, remedy = model.recipe, _reduce_photos(max(images.shape[2:]))
+    recipe, remedy = model.recipe, reduce_photos(max(images.shape[2:]))
     with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
         return model.detector.detect(
             images, recipe.instance.score_threshold, recipe.instance.max_detections, features
@@ -181,7 +215,7 @@ def _take_given(
     return replace(best, boxes_xyxy=boxes_xyxy).to(model.device)
 
 
-def _reduce_photos(longer: int) -> str:
+def reduce_photos(longer: int) -> str:
     """Return what to do where the whole image, of this longer side in pixels, is too much."""
     return f"set images.max_side = {longer // 2}"
 

@@ -22,6 +22,9 @@ INPUTS = ("torchvision", "caffe")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
 
+DEFAULT_STUDENT = "li2018"
+"""The segmenter that is trained: a key of `wsps.students.STUDENTS`."""
+
 DEFAULT_BOX_METHOD = "agreed"
 """GrabCut and grouping agree. Paper: Li, Arnab, Torr 2018, sec. 3.2."""
 

@@ -84,6 +84,12 @@ def test_budget_that_buys_nothing_stops_all_before_anything_runs(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_unknown_student_stops_all_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="unknown student 'fcn': use li2018 or mask-rcnn"):
+        runner.run_study(make_study(tmp_path, student="fcn"), tmp_path / "run", workers=1)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

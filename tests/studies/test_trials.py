@@ -19,7 +19,6 @@ from tests.studies.study_builders import make_study
 from wsps import inference
 from wsps.pseudo_labels import label_images, rounds
 from wsps.training import stages
-from wsps.training import train as training
 
 
 @pytest.fixture
@@ -74,6 +73,12 @@ def test_a_row_says_how_long_each_stage_was_and_whether_all_had_converged(trial:
     assert flat.converged is False
 
 
+def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:
+    student = replace(trial, study=replace(trial.study, student="mask-rcnn"))
+    assert run_trial(student).student == "mask-rcnn"
+    assert student.study.digest("full") != trial.study.digest("full")
+
+
 def test_links_can_be_kept(trial: Trial) -> None:
     run_trial(keeping(trial))
     assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}
@@ -87,8 +92,8 @@ INSIDE_AND_BETWEEN = [
     (stages, "train_semantic", 1),
     (label_images, "next_label", 2),
     (trials, "train", 1),
-    (training, "train_detector", 1),
-    (training, "train_instance", 1),
+    (stages, "train_detector", 1),
+    (stages, "train_instance", 1),
     (trials, "predict_images", 1),
     (inference, "write_label", 2),
     (trials, "score_prediction", 1),

@@ -13,7 +13,6 @@ from wsps.crf.lattice import build_lattice
 from wsps.detections import Detections
 from wsps.inference import predict_images
 from wsps.networks.instance import InstanceSubnetwork
-from wsps.prediction import predict
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.pseudo_labels.stored_networks import class_probabilities
@@ -26,6 +25,7 @@ from wsps.recipe import (
     StageSettings,
     ViewSettings,
 )
+from wsps.students import predict
 from wsps.training.losses import instance_loss
 from wsps.training.train import load_model, train
 

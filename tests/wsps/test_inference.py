@@ -15,8 +15,9 @@ from wsps.detections import Detections
 from wsps.inference import change_recipe
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel, build_model
-from wsps.prediction import Prediction, predict, predict_batch
+from wsps.prediction import Prediction
 from wsps.recipe import ImageSettings, InstanceSettings, PredictionSettings, Recipe
+from wsps.students import predict, predict_batch
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 CPU = torch.device("cpu")

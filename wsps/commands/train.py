@@ -19,6 +19,7 @@ from annotools.commands.options import (
 )
 from annotools.commands.tables import console, count_of, number, table
 from wsps.commands.options import RecipeChanges, RecipeFile
+from wsps.recipe import DEFAULT_STUDENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,14 @@ def train(
     recipe: RecipeFile = None,
     changes: RecipeChanges = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    student: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The segmenter: li2018, the paper's, or mask-rcnn, Mask R-CNN for things and the "
+            "same semantic network for stuff.",
+        ),
+    ] = DEFAULT_STUDENT,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -112,9 +121,9 @@ def train(
 
     Each image has a label in one of the label sets, which have the same categories. Each kind of
     label is drawn equally often. The semantic network comes first, then the detector, where
-    somebody was asked for boxes, and then the instance subnetwork with the semantic network end to
-    end. DIR gets a checkpoint for each stage and manifest.json. A run that was stopped goes on
-    where it was when it is repeated.
+    somebody was asked for boxes, and then, with li2018, the instance subnetwork with the semantic
+    network end to end. DIR gets a checkpoint for each stage and manifest.json. A run that was
+    stopped goes on where it was when it is repeated.
 
     Detections of a file are found by image id. Each has category_id, of a thing of the labels, bbox
     (x, y, width, height in pixels of the photo) and score. Those above instance.score_threshold
@@ -134,6 +143,7 @@ def train(
     annotools train --labels voc --photos voc/JPEGImages --recipe resnet50
       --start-from coco-run --out voc-run
     annotools train --labels pseudo --photos photos --detections boxes-train.json --out run
+    annotools train --labels pseudo --photos photos --student mask-rcnn --out rival
     torchrun --nproc-per-node 4 --no-python annotools train --labels voc
       --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
@@ -178,6 +188,7 @@ def train(
         settings,
         seed,
         out,
+        student=student,
         start=start_from,
         detections=detections,
         loaders=count_loaders() if loaders is None else loaders,
@@ -217,7 +228,8 @@ def _show_predictions(
     given: "GivenDetections | None",
 ) -> None:
     """Write what the run sees in some of the photos that it learnt from."""
-    from wsps.prediction import draw_overlay, predict
+    from wsps.prediction import draw_overlay
+    from wsps.students import predict
     from wsps.training.train import load_model
 
     model = load_model(run)
@@ -248,7 +260,8 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
     shown = len(heads) if any(row[-1] for row in rows) else len(heads) - 1
     screen = console()
     screen.print(table(heads[:shown], [row[:shown] for row in rows], left=2))
-    if stages["instance"] is None:
+    # The last stage needs boxes, or detections.
+    if list(stages.values())[-1] is None:
         untrained = "instance subnetwork" if are_given else "detector"
         screen.print(f"No image's label says what boxes there are: no {untrained} was trained.")
     tell(

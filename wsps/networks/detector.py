@@ -1,6 +1,6 @@
-"""Detect things with torchvision's Faster R-CNN; detections are plain tensors.
+"""Detect things with torchvision's Faster R-CNN or Mask R-CNN; detections are plain tensors.
 
-Paper: Li, Arnab, Torr 2018, sec. 3.5 and 4.1.
+Paper: Li, Arnab, Torr 2018, sec. 3.5 and 4.1; He et al., Mask R-CNN, ICCV 2017.
 """
 
 from dataclasses import replace
@@ -14,6 +14,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
@@ -27,6 +28,9 @@ _LARGEST_STRIDE = 32
 
 _OWN_LEVELS = ("small", "resnet18", "resnet50", "resnet101")
 
+_MASK_CELLS = 14
+"""Cells a side of what the mask head sees of a box; its masks have twice as many."""
+
 
 class Detector(nn.Module):
     """Faster R-CNN over the things of a dataset.
@@ -37,10 +41,14 @@ class Detector(nn.Module):
             pyramid made of their one map; of a frozen one the features are given with the images.
             Its weights are not read: `start_from` gives better ones.
         thing_indices: class indices of the dataset's things; the network numbers them from 1.
+        masks: whether it is a Mask R-CNN, whose detections have masks.
     """
 
-    def __init__(self, backbone: BackboneSettings, thing_indices: tuple[int, ...]) -> None:
+    def __init__(
+        self, backbone: BackboneSettings, thing_indices: tuple[int, ...], masks: bool = False
+    ) -> None:
         super().__init__()
+        self.has_masks = masks
         self.register_buffer("thing_indices", torch.tensor(thing_indices, dtype=torch.int64))
         num_classes = len(thing_indices) + 1
         self._is_frozen = backbone.frozen
@@ -59,6 +67,8 @@ class Detector(nn.Module):
                 trainable_layers=5,
             )
             self.network = FasterRCNN(levels, num_classes=num_classes)
+        if masks:
+            _add_masks(self.network, num_classes)
         self.network.transform = _NormaliseAndPad(find_input(backbone), cell)
         # torchvision makes anchors of the type of the maps, and boxes of that of the heads' output:
         # bfloat16, which autocast gives, does not tell the pixels above 256 apart.
@@ -86,21 +96,26 @@ class Detector(nn.Module):
         images: Tensor,
         boxes: list[Tensor],
         class_indices: list[Tensor],
+        masks: list[Tensor] | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
-        """Return the sum of Faster R-CNN's four losses.
+        """Return the sum of Faster R-CNN's four losses, and that of the masks where it has them.
 
         Args:
             images: (B, 3, H, W) RGB of 0 to 255.
             boxes: for each image (N, 4) xyxy in pixels; N may be 0.
             class_indices: for each image (N,) class indices of things.
+            masks: for each image (N, H, W), 1 where a pixel is the box's object and 0 where it is
+                not, as `mask_targets` gives them; for a detector that has masks.
             features: (B, C, h, w) that the frozen backbone gives of them; None where it learns.
         """
-        targets = [
+        targets: list[dict[str, Tensor]] = [
             # Thing indices rise, so a search finds their places; torchvision's 0 is background.
             {"boxes": b, "labels": torch.searchsorted(self._things(), c) + 1}
             for b, c in zip(boxes, class_indices, strict=True)
         ]
+        for target, of_image in zip(targets, masks or (), strict=False):
+            target["masks"] = of_image
         losses: dict[str, Tensor] = self._run(images, targets, features)
         return torch.stack(list(losses.values())).sum()
 
@@ -127,6 +142,7 @@ class Detector(nn.Module):
                 boxes_xyxy=result["boxes"],
                 class_indices=self._things()[result["labels"] - 1],
                 scores=result["scores"],
+                masks=result["masks"][:, 0].float() if self.has_masks else None,
             )
             for result in results
         ]
@@ -185,6 +201,24 @@ class _NormaliseAndPad(nn.Module):
         self, results: list[dict[str, Tensor]], _sizes_hw: Any, _original_sizes_hw: Any
     ) -> list[dict[str, Tensor]]:
         return results
+
+
+def _add_masks(network: FasterRCNN, num_classes: int) -> None:
+    """Make a Faster R-CNN a Mask R-CNN, as torchvision does it.
+
+    The mask head has four layers, as torchvision's own, on the features of a ResNet, and two where
+    these are slim.
+    """
+    channels = network.backbone.out_channels
+    layers = (channels,) * (4 if channels >= 256 else 2)
+    heads = network.roi_heads
+    heads.mask_roi_pool = MultiScaleRoIAlign(
+        heads.box_roi_pool.featmap_names, output_size=_MASK_CELLS, sampling_ratio=2
+    )
+    heads.mask_head = MaskRCNNHeads(channels, layers, dilation=1)
+    heads.mask_predictor = MaskRCNNPredictor(channels, channels, num_classes)
+    # As with boxes: masks are enlarged and thresholds compared in single precision.
+    heads.mask_predictor.register_forward_hook(_give_float32)
 
 
 def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:

@@ -14,22 +14,24 @@ from wsps.networks.backbone import build_backbone
 from wsps.networks.detector import Detector
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
-from wsps.recipe import Recipe
+from wsps.recipe import DEFAULT_STUDENT, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class PanopticModel:
-    """The three networks, on one device, with the recipe and categories that they belong to.
+    """A student's networks, on one device, with the recipe and categories that they belong to.
 
-    Without a detector, detections are given with the photos.
+    Without a detector, detections are given with the photos. The instance subnetwork is that of
+    `li2018`; None for a student whose detector gives masks.
     """
 
     recipe: Recipe
     categories: CategorySet
     semantic: PSPNet
     detector: Detector | None
-    instance: InstanceSubnetwork
+    instance: InstanceSubnetwork | None
     device: torch.device
+    student: str = DEFAULT_STUDENT
 
 
 def build_model(
@@ -40,7 +42,7 @@ def build_model(
     *,
     has_detector: bool = True,
 ) -> PanopticModel:
-    """Return the model that training begins with; its random weights come from the seed.
+    """Return the model of `li2018` before training; its random weights come from the seed.
 
     Args:
         recipe: of the networks.

@@ -18,7 +18,7 @@ from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.data import Kept, as_tensor, reduction
 from wsps.device import autocast
-from wsps.features import build_sight, name_pixels
+from wsps.features import feature_reader, name_pixels
 from wsps.networks.backbone import build_backbone
 from wsps.networks.classifier import CropClassifier, grad_cam
 from wsps.recipe import Recipe
@@ -166,7 +166,7 @@ def train_classifier(
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
     classifier = CropClassifier(build_backbone(recipe.backbone), len(categories)).to(device)
 
-    see = build_sight(
+    see = feature_reader(
         classifier.trunk.backbone,
         recipe.descent.precision,
         None if running is None else running.features,

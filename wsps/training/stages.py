@@ -1,24 +1,59 @@
 """Train the networks stage by stage: semantics, detector, then semantics and instances end to end.
 
-Each stage goes on where its file says that it was.
+Each stage goes on where its file says that it was. Which of them a student has, `wsps.students`
+says.
 
 Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from wsps.data import Batch
-from wsps.features import build_sight
+from wsps.features import feature_reader
 from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.processes import own_places
 from wsps.recipe import Recipe
 from wsps.training.batches import Groups, ViewBatches
+from wsps.training.checkpoints import load_weights
 from wsps.training.course import Course, Watch
 from wsps.training.loop import ParameterGroup, Running, descend, trainable
 from wsps.training.losses import instance_loss, semantic_loss
+from wsps.training.mask_targets import batch_masks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """What the stages of a run learn from, and what they go on with.
+
+    `groups` are examples by label kind. `network` is the file of the semantic network that the
+    labels' round goes on with, None for none; `has_detector` says that the detector goes on from
+    another run.
+    """
+
+    groups: Groups
+    seed: int
+    round_number: int = 0
+    network: Path | None = None
+    has_detector: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of a student's training.
+
+    `network` gives what it changes of a model, None where the model has no such thing; `train`
+    trains that. A stage that `needs_boxes` is given the examples whose annotators were asked for
+    boxes, and left out where there are none.
+    """
+
+    network: Callable[[PanopticModel], nn.Module | None]
+    train: Callable[[PanopticModel, Lessons, Running], Course]
+    needs_boxes: bool = True
 
 
 def train_semantic(
@@ -49,7 +84,7 @@ def train_semantic(
     settings = recipe.semantic
     slower = settings.learning_rate * settings.round_rate**round_number
 
-    see = build_sight(
+    see = feature_reader(
         network.trunk.backbone,
         recipe.descent.precision,
         None if running is None else running.features,
@@ -78,20 +113,20 @@ def train_detector(
     batches: ViewBatches,
     running: Running | None = None,
 ) -> Course:
-    """Train the detector, which the model has, on boxes."""
+    """Train the detector, which the model has, on boxes, and on masks where it gives them."""
     detector = model.detector
     assert detector is not None
     detector.train()
-    see = build_sight(
+    see = feature_reader(
         model.semantic.trunk.backbone,
         model.recipe.descent.precision,
         None if running is None else running.features,
     )
 
     def loss_of(batch: Batch) -> Tensor:
-        return detector.loss(
-            batch.images, batch.boxes, batch.box_classes, see(batch.images, batch.pixels)
-        )
+        masks = batch_masks(batch) if detector.has_masks else None
+        features = see(batch.images, batch.pixels)
+        return detector.loss(batch.images, batch.boxes, batch.box_classes, masks, features)
 
     return descend(
         detector,
@@ -115,9 +150,10 @@ def train_instance(
     detector the batches have the detections, above the score threshold. The subnetwork's own
     weights are watched.
     """
-    settings = model.recipe.instance
+    settings, instance = model.recipe.instance, model.instance
+    assert instance is not None
     model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
-    see = build_sight(
+    see = feature_reader(
         model.semantic.trunk.backbone,
         model.recipe.descent.precision,
         None if running is None else running.features,
@@ -133,19 +169,19 @@ def train_instance(
             detected = model.detector.detect(
                 batch.images, settings.score_threshold, settings.max_detections, features
             )
-        marginals = model.instance(
+        marginals = instance(
             semantic, batch.images, batch.photo_sides, detected, settings.iterations
         )
         return instance_loss(marginals, batch.classes, batch.instances)
 
     own: ParameterGroup = {
-        "params": list(model.instance.parameters()),
+        "params": list(instance.parameters()),
         "lr": settings.weights_rate * settings.learning_rate,
         # Decay would pull the weights to an arbitrary value: that of a softplus at 0.
         "weight_decay": 0.0,
     }
-    names = tuple(name for name, _ in model.instance.named_parameters())
-    watch = Watch(names=names, read=model.instance.weights)
+    names = tuple(name for name, _ in instance.named_parameters())
+    watch = Watch(names=names, read=instance.weights)
     semantics: ParameterGroup = {"params": trainable(model.semantic)}
     return descend(
         end_to_end(model),
@@ -161,7 +197,8 @@ def train_instance(
 
 
 def end_to_end(model: PanopticModel) -> nn.Module:
-    """Return what the last stage trains, as one module."""
+    """Return what the last stage of `li2018` trains, as one module."""
+    assert model.instance is not None
     return nn.ModuleDict({"semantic": model.semantic, "instance": model.instance})
 
 
@@ -175,3 +212,35 @@ def view_batches(groups: Groups, recipe: Recipe, seed: int, stage: str) -> ViewB
         seed=seed,
         stage=stage,
     )
+
+
+def _learn_semantics(model: PanopticModel, lessons: Lessons, running: Running) -> Course:
+    if lessons.network is not None:
+        load_weights(lessons.network, model.semantic, key=None)
+    return train_semantic(
+        model.semantic,
+        lessons.groups,
+        model.recipe,
+        lessons.seed,
+        lessons.round_number,
+        running,
+    )
+
+
+def _learn_to_detect(model: PanopticModel, lessons: Lessons, running: Running) -> Course:
+    assert model.detector is not None
+    # Learning to detect from nothing takes many more steps than a small study has.
+    if not lessons.has_detector:
+        model.detector.start_from(model.semantic.trunk.backbone)
+    batches = view_batches(lessons.groups, model.recipe, lessons.seed, "detector")
+    return train_detector(model, batches, running)
+
+
+def _learn_instances(model: PanopticModel, lessons: Lessons, running: Running) -> Course:
+    batches = view_batches(lessons.groups, model.recipe, lessons.seed, "instance")
+    return train_instance(model, batches, running)
+
+
+SEMANTIC = Stage(network=lambda model: model.semantic, train=_learn_semantics, needs_boxes=False)
+DETECTOR = Stage(network=lambda model: model.detector, train=_learn_to_detect)
+INSTANCE = Stage(network=end_to_end, train=_learn_instances)

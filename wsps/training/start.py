@@ -55,6 +55,7 @@ def take_over(
         "detector": {
             "network.roi_heads.box_predictor.cls_score": things,
             "network.roi_heads.box_predictor.bbox_pred": corners,
+            "network.roi_heads.mask_predictor.mask_fcn_logits": things,
         },
         "instance": {},
     }

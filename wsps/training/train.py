@@ -7,7 +7,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -32,16 +32,15 @@ from annotools.work_folder import (
     start_folder,
     write_manifest,
 )
-from wsps.data import Examples
 from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.device import choose_device
 from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
 from wsps.networks.batch_norm import share_statistics
-from wsps.networks.model import PanopticModel, build_model
+from wsps.networks.model import PanopticModel
 from wsps.networks.weights import describe_weights
 from wsps.processes import is_main, join_processes, wait_for_all
-from wsps.recipe import Recipe, without_weights
-from wsps.training.batches import Groups
+from wsps.recipe import DEFAULT_STUDENT, Recipe, without_weights
+from wsps.students import STUDENTS, check_given, find_student
 from wsps.training.board import Board
 from wsps.training.checkpoints import (
     FEATURES_FOLDER,
@@ -52,30 +51,19 @@ from wsps.training.checkpoints import (
 )
 from wsps.training.course import Course, write_course
 from wsps.training.loop import Running
-from wsps.training.stages import (
-    end_to_end,
-    train_detector,
-    train_instance,
-    train_semantic,
-    view_batches,
-)
+from wsps.training.stages import Lessons, Stage
 from wsps.training.start import take_over
 
 WRITTEN_BY = "annotools train"
-
-STAGES = ("semantic", "detector", "instance")
 
 GIVEN = "detections"
 """What the manifest of a run has that was trained on given detections, and has no detector."""
 
 SETUP_KEYS = (
     *("labels", "round", "recipe", "weights", "categories", "seed", "version of annotools"),
-    *("start", GIVEN),
+    *("start", GIVEN, "student"),
 )
 """What of a manifest names the training: its digest is the key of the checkpoints."""
-
-SEMANTIC_FILE, DETECTOR_FILE, INSTANCE_FILE = "semantic.pt", "detector.pt", "instance.pt"
-"""Checkpoints, one a stage; the last has the semantic network as the whole model trained it."""
 
 
 def train(
@@ -85,6 +73,7 @@ def train(
     seed: int,
     out: Path,
     *,
+    student: str = DEFAULT_STUDENT,
     start: Path | None = None,
     detections: Path | None = None,
     loaders: int = 0,
@@ -103,6 +92,7 @@ def train(
         recipe: how long and how to train.
         seed: of weights, order and augmentation.
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
+        student: the segmenter, a key of `STUDENTS`.
         start: a finished run whose networks are trained further, as `take_over` takes them.
         detections: a COCO results file with detections in the photos, as `read_detections` takes
             it: no detector is trained then, and whoever predicts gives detections too.
@@ -114,10 +104,14 @@ def train(
     Raises:
         DatasetError: when a label, a photo or the run to start from cannot be read, there is no
             label at all, or the folder may not be written to.
-        RecipeError: when the recipe's backbone does not exist or is not that of the run to start
-            from, or training diverges.
+        RecipeError: when there is no such student or it takes no detections, when the recipe's
+            backbone does not exist, backbone or student are not those of the run to start from, or
+            training diverges.
         OSError: when a file cannot be written.
     """
+    pupil = find_student(student)
+    if detections is not None:
+        check_given(student)
     join_processes()
     folders = () if isinstance(photos, Source) else photos
     check_outside("--out", out, [*labels, *folders, *([] if start is None else [start])])
@@ -125,37 +119,39 @@ def train(
     if not label_set.labels.images:
         raise DatasetError(f"{labels[0]}: nothing to train on: no image has a label")
     # Built before the folder is touched: a backbone that does not exist leaves nothing behind.
-    model = build_model(
+    model = pupil.build(
         recipe, label_set.categories, seed, choose_device(), has_detector=detections is None
     )
     networks = (model.semantic, model.detector)
     share_statistics(*(network for network in networks if network is not None))
-    setup = name_run(labels, label_set, recipe, seed, start, detections)
+    setup = name_run(labels, label_set, recipe, seed, start, detections, student)
     began = None if start is None else _start_from(model, start)
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
     given = _read_detections(detections, label_set, recipe)
     groups = read_examples(label_set, photo_set, recipe.images.max_side, given)
-    files = [f"{stage}.{suffix}" for stage in STAGES for suffix in ("pt", "csv")]
+    files = [f"{stage}.{suffix}" for stage in pupil.stages for suffix in ("pt", "csv")]
     if is_main():
         # By table, so that the one that differs is named where the folder has another recipe.
         tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}
         start_folder(out, WRITTEN_BY, {**setup, "recipe": sorted(tables)} | tables, files)
     wait_for_all()
     number, network = _round_of(labels)
-    training = _Training(
-        model=model,
+    lessons = Lessons(
         groups=groups,
         seed=seed,
-        out=out,
-        key=digest(setup),
         round_number=number,
         network=network if start is None else None,
         has_detector=began is not None and "detector" in began["taken"],
+    )
+    training = _Training(
+        model=model,
+        out=out,
+        key=digest(setup),
         loaders=loaders,
         board=board,
         features=out / STATE_FOLDER / FEATURES_FOLDER if features is None else features,
     )
-    _train_stages(training)
+    _train_stages(training, lessons)
     if is_main():
         shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
         # How the model predicts is no part of what it learnt: it may change without a new training.
@@ -163,7 +159,7 @@ def train(
             "prediction": as_table(recipe.prediction),
             "images": label_set.images_by_kind,
             "began": began,
-            "stages": {stage: read_done(out, stage, training.key) for stage in STAGES},
+            "stages": {stage: read_done(out, stage, training.key) for stage in pupil.stages},
         }
         finish_folder(out, WRITTEN_BY)
         write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
@@ -172,20 +168,11 @@ def train(
 
 @dataclass(frozen=True, kw_only=True)
 class _Training:
-    """What the stages of a run share.
-
-    `network` is the file of the semantic network that the labels' round goes on with, None for
-    none; `has_detector` says that the detector goes on from another run. `key` names the setup.
-    """
+    """What the stages of a run share; `key` names the setup."""
 
     model: PanopticModel
-    groups: Sequence[Examples]
-    seed: int
     out: Path
     key: str
-    round_number: int
-    network: Path | None
-    has_detector: bool
     loaders: int
     board: Board | None
     features: Path
@@ -197,54 +184,30 @@ class _Training:
         )
 
 
-def _train_stages(training: _Training) -> None:
+def _train_stages(training: _Training, lessons: Lessons) -> None:
     """Train what the folder does not have yet, one stage after the other."""
-    model, out, key = training.model, training.out, training.key
-    store_weights(out / SEMANTIC_FILE, key, partial(_train_semantic, training))
-    # Loaded even where it was just trained, so that the next stage begins alike in a run that was
-    # stopped and in one that was not.
-    load_weights(out / SEMANTIC_FILE, model.semantic, key)
-    boxed = [group for group in training.groups if group[0].has_boxes]
-    if boxed:
-        if model.detector is not None:
-            store_weights(out / DETECTOR_FILE, key, partial(_train_detector, training, boxed))
-            load_weights(out / DETECTOR_FILE, model.detector, key)
-        store_weights(out / INSTANCE_FILE, key, partial(_train_instance, training, boxed))
+    model, key = training.model, training.key
+    boxed = [group for group in lessons.groups if group[0].has_boxes]
+    for name, stage in STUDENTS[model.student].stages.items():
+        network = stage.network(model)
+        learnt_from = boxed if stage.needs_boxes else lessons.groups
+        if network is None or not learnt_from:
+            continue
+        path, own = training.out / f"{name}.pt", replace(lessons, groups=learnt_from)
+        store_weights(path, key, partial(_train_stage, training, name, stage, own))
+        # Loaded even where it was just trained, so that the next stage begins alike in a run that
+        # was stopped and in one that was not.
+        load_weights(path, network, key)
 
 
-def _train_semantic(training: _Training, stored: StoredNetwork) -> nn.Module:
-    model, number = training.model, training.round_number
-    if training.network is not None:
-        load_weights(training.network, model.semantic, key=None)
-    course = train_semantic(
-        model.semantic,
-        training.groups,
-        model.recipe,
-        training.seed,
-        number,
-        training.running(stored),
-    )
-    _note_course(training, "semantic", course)
-    return model.semantic
-
-
-def _train_detector(training: _Training, boxed: Groups, stored: StoredNetwork) -> nn.Module:
+def _train_stage(
+    training: _Training, name: str, stage: Stage, lessons: Lessons, stored: StoredNetwork
+) -> nn.Module:
     model = training.model
-    assert model.detector is not None
-    # Learning to detect from nothing takes many more steps than a small study has.
-    if not training.has_detector:
-        model.detector.start_from(model.semantic.trunk.backbone)
-    batches = view_batches(boxed, model.recipe, training.seed, "detector")
-    _note_course(training, "detector", train_detector(model, batches, training.running(stored)))
-    return model.detector
-
-
-def _train_instance(training: _Training, boxed: Groups, stored: StoredNetwork) -> nn.Module:
-    model = training.model
-    batches = view_batches(boxed, model.recipe, training.seed, "instance")
-    course = train_instance(model, batches, training.running(stored))
-    _note_course(training, "instance", course)
-    return end_to_end(model)
+    _note_course(training, name, stage.train(model, lessons, training.running(stored)))
+    network = stage.network(model)
+    assert network is not None
+    return network
 
 
 def load_model(run: Path) -> PanopticModel:
@@ -256,20 +219,27 @@ def load_model(run: Path) -> PanopticModel:
         DatasetError: when the folder has no finished model.
     """
     stored = _read_run(run)
+    student = STUDENTS[stored.student]
     # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
-    model = build_model(
+    model = student.build(
         without_weights(stored.recipe),
         stored.categories,
         stored.seed,
         choose_device(),
         has_detector=stored.has_detector,
     )
-    load_weights(run / SEMANTIC_FILE, model.semantic, stored.key)
-    if (run / INSTANCE_FILE).is_file():
-        if model.detector is not None:
-            load_weights(run / DETECTOR_FILE, model.detector, stored.key)
-        load_weights(run / INSTANCE_FILE, end_to_end(model), stored.key)
+    for name in trained_stages(run, stored.student):
+        network = student.stages[name].network(model)
+        if network is not None:
+            load_weights(run / f"{name}.pt", network, stored.key)
     return model
+
+
+def trained_stages(run: Path, student: str) -> list[str]:
+    """Return the stages of a finished run: all of its student's, or those that need no boxes."""
+    stages = STUDENTS[student].stages
+    has_boxes = (run / f"{list(stages)[-1]}.pt").is_file()
+    return [name for name, stage in stages.items() if has_boxes or not stage.needs_boxes]
 
 
 def read_summary(run: Path) -> dict[str, Any]:
@@ -292,6 +262,7 @@ def name_run(
     seed: int,
     start: Path | None = None,
     detections: Path | None = None,
+    student: str = DEFAULT_STUDENT,
 ) -> dict[str, Any]:
     """Return all that the checkpoints of a run depend on, as JSON can hold it."""
     used = ("images", "views", "backbone", "descent", "semantic", "detector", "instance")
@@ -303,6 +274,7 @@ def name_run(
         "categories": category_entries(label_set.categories),
         "seed": seed,
         "version of annotools": version("annotools"),
+        "student": student,
     }
     if start is not None:
         # The manifest of a run names its training, and so its weights.
@@ -320,10 +292,16 @@ def _digest_run(run: Path) -> str:
 def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
     """Give a model the weights of a finished run; return what the manifest says of that."""
     other = load_model(start)
-    networks = ["semantic"]
-    if (start / INSTANCE_FILE).is_file():
-        are_there = model.detector is not None and other.detector is not None
-        networks += ["detector", "instance"] if are_there else ["instance"]
+    if other.student != model.student:
+        raise RecipeError(
+            f"{start}: is a run of the student {other.student!r}, and {model.student!r} is to be "
+            f"trained: start from a run of it, or train with --student {other.student}"
+        )
+    networks = [
+        name
+        for name in trained_stages(start, other.student)
+        if name != "detector" or (model.detector is not None and other.detector is not None)
+    ]
     taken = take_over(model, other, networks, start)
     return {"run": str(start), "manifest": _digest_run(start), "taken": taken}
 
@@ -346,6 +324,7 @@ class _Run:
     categories: CategorySet
     seed: int
     has_detector: bool
+    student: str
     key: str
 
 
@@ -369,6 +348,8 @@ def _read_run(run: Path) -> _Run:
             raise RecipeError(f"{path}: recipe or prediction is missing or no table")
         table = {**content["recipe"], "prediction": content["prediction"]}
         recipe = read_settings(Recipe, without_nulls(table), where=str(path))
+        student = content.get("student", DEFAULT_STUDENT)
+        find_student(student, where=str(path))
         # A table that was changed by hand has another digest than the checkpoints.
         setup = {name: content[name] for name in SETUP_KEYS if name in content}
         return _Run(
@@ -376,6 +357,7 @@ def _read_run(run: Path) -> _Run:
             categories=categories,
             seed=seed,
             has_detector=GIVEN not in content,
+            student=student,
             key=digest(setup),
         )
     except AnnotationError as error:

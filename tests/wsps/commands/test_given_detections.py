@@ -21,8 +21,8 @@ from wsps.commands import predict, train
 from wsps.detections import Detections
 from wsps.label_sets import make_example
 from wsps.networks.model import PanopticModel, build_model
-from wsps.prediction import predict_batch
 from wsps.recipe import DescentSettings, InstanceSettings, Recipe, ViewSettings
+from wsps.students import predict_batch
 from wsps.training.stages import train_instance, view_batches
 from wsps.training.train import load_model
 

@@ -117,3 +117,29 @@ def test_padding_is_what_the_mean_colour_is_to_the_network():
         assert padded.tensors.abs().max() < 1e-5
     white, _ = detector.network.transform([torch.full((3, 32, 32), 255.0)], None)
     assert white.tensors[0, :, 0, 0].tolist() == [151.0, 138.0, 132.0]
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_masks_are_learnt_and_come_with_the_detections(name: str):
+    torch.manual_seed(0)
+    detector = Detector(BackboneSettings(name=name, batch_norm="frozen"), THINGS, masks=True)
+    images = noise(2, 48, 64)
+    boxes = [torch.tensor([[4.0, 4.0, 30.0, 20.0]]), torch.zeros(0, 4)]
+    classes = [torch.tensor([7]), torch.zeros(0, dtype=torch.int64)]
+    masks = [torch.ones(1, 48, 64), torch.zeros(0, 48, 64)]
+    for chosen in ([0, 1], [1, 1]):
+        loss = detector.loss(images, *([of[i] for i in chosen] for of in (boxes, classes, masks)))
+        assert loss.isfinite()
+        detector.zero_grad()
+        loss.backward()
+        head = detector.network.roi_heads.mask_head[0][0].weight
+        is_learning = head.grad is not None and bool(head.grad.any())
+        assert is_learning == (0 in chosen)
+    for found in detector.detect(images, 0.0, max_detections=5):
+        assert found.masks is not None
+        assert found.masks.shape == (len(found), 28, 28)
+        assert 0 <= found.masks.min() <= found.masks.max() <= 1
+        assert found.pick(slice(1)).masks.shape == (1, 28, 28)
+    (none, _) = detector.detect(images, 1.0, max_detections=5)
+    assert none.masks is not None
+    assert none.masks.shape == (0, 28, 28)

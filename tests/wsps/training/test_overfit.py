@@ -9,8 +9,8 @@ from annotools.formats.source import Source, open_source
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps
 from wsps.evaluation.rates import measure
-from wsps.prediction import predict
 from wsps.recipe_files import read_recipe
+from wsps.students import predict
 from wsps.training.train import load_model, train
 
 FIXED_VIEW = ("views.crop_size_wh=[96, 64]", "views.scale_range=[1.0, 1.0]")
@@ -18,7 +18,8 @@ FIXED_VIEW = ("views.crop_size_wh=[96, 64]", "views.scale_range=[1.0, 1.0]")
 
 
 @pytest.mark.slow
-def test_one_scene_is_learnt_by_heart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("student", ["li2018", "mask-rcnn"])
+def test_one_scene_is_learnt_by_heart(tmp_path: Path, student: str) -> None:
     world = tmp_path / "world.toml"
     world.write_text("width = 96\nheight = 64\nnum_train = 1\nnum_val = 0\n")
     photos = Source(format_name="scenes", root=world, split="train")
@@ -32,7 +33,7 @@ def test_one_scene_is_learnt_by_heart(tmp_path: Path) -> None:
     steps = ("semantic.steps=200", "detector.steps=260", "instance.steps=30")
     descent = ("descent.batch_size=1", "descent.precision=float32")
     recipe = read_recipe("small", (*FIXED_VIEW, *steps, *descent))
-    train([labels], photos, recipe, 0, tmp_path / "run")
+    train([labels], photos, recipe, 0, tmp_path / "run", student=student)
     found = predict(load_model(tmp_path / "run"), dataset.read_photo(image), image.image_id)
     overlaps = measure_overlaps(truth, found.label, categories)
     scores = score_overlaps(overlaps, found.label, found.scores, len(categories))
