@@ -24,11 +24,14 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
+from annotools.categories import CategorySet
 from annotools.formats.source import open_source
+from annotools.records import FullLabel
 from studies.runner import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
 from wsps.data import Batch
+from wsps.detections import Detections
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
@@ -282,13 +285,17 @@ def apart(model: PanopticModel) -> Callable[[Batch], Tensor]:
 def score_model(model: PanopticModel, trial: Trial) -> dict[str, float]:
     """Return scores in [0, 1] by name, on the photos of the study.
 
-    They are PQ, AP_vol and mean IoU, and the first and the last also of things and of stuff.
+    They are PQ, AP_vol and mean IoU, and the first and the last also of things and of stuff. To a
+    model without a detector the boxes of the true things are given.
     """
     source = trial.study.dataset.val_source
     truth, dataset = read_truth(source), open_source(source)
     images = []
     for image, label in zip(dataset.images[: source.max_images], truth, strict=True):
-        found = predict(model, dataset.read_photo(image), image.image_id)
+        given = None
+        if model.detector is None:
+            given = true_detections(dataset.read_label(image), dataset.categories)
+        found = predict(model, dataset.read_photo(image), image.image_id, given)
         prediction = to_runs(found.label)
         overlaps = measure_overlaps(label, prediction, dataset.categories)
         images.append(score_overlaps(overlaps, prediction, found.scores, len(dataset.categories)))
@@ -299,6 +306,17 @@ def score_model(model: PanopticModel, trial: Trial) -> dict[str, float]:
     for place, suffix in enumerate(("", "_things", "_stuff"), start=mean):
         scores |= {f"{name}{suffix}": rates[name][place] for name in ("pq", "iou")}
     return {name: float(value) for name, value in scores.items()}
+
+
+def true_detections(label: FullLabel, categories: CategorySet) -> Detections:
+    """Return the boxes of an image's things as a detector without mistakes would find them."""
+    boxes = [b for b in label.objects.values() if categories.by_id(b.category_id).is_thing]
+    classes = [categories.class_index_of[box.category_id] for box in boxes]
+    return Detections(
+        boxes_xyxy=torch.tensor([box.box_xyxy for box in boxes], dtype=torch.float32).view(-1, 4),
+        class_indices=torch.tensor(classes, dtype=torch.int64),
+        scores=torch.ones(len(boxes)),
+    )
 
 
 def print_table(rows: Sequence[Row], scores: NDArray[np.float64]) -> None:
