@@ -43,12 +43,12 @@ LEVEL = 0.9
 """Of the intervals, Student's over the seeds."""
 
 IMAGES = {"num_train": 40, "num_val": 40}
-"""Of every world."""
+"""Unless a world below says otherwise."""
 
-CROWDED = {"min_things": 16, "max_things": 24}
+CROWDED = {"num_val": 24, "min_things": 16, "max_things": 24}
 """The demo has 4 to 10."""
 
-EASY = {"min_things": 2, "max_things": 6, "texture": 0.5, "noise": 3.0}
+EASY = {"num_val": 24, "min_things": 2, "max_things": 6, "texture": 0.5, "noise": 3.0}
 
 FAINT = {**EASY, "contrast": 0.3}
 
