@@ -143,18 +143,15 @@ def measure_rounds(folder: Path, seed: int, recipe: Recipe) -> Iterator[tuple[st
 
 
 def measure_contrast(folder: Path, seed: int, recipe: Recipe) -> Iterator[tuple[str, Scores]]:
-    """Yield the scores of part c."""
+    """Yield the scores of part c, of the first labels alone."""
+    first = replace(recipe, refinement=replace(recipe.refinement, rounds=0))
     for world, knobs in (("easy", EASY), ("faint", FAINT)):
         for kind in ("full", "boxes+tags"):
-            trial = plan_trial(folder / world, seed, kind, recipe, knobs)
+            trial = plan_trial(folder / world, seed, kind, first, knobs)
             labels = trial.folder / "labels"
             pseudo_label(trial.request, labels)
             model = start_networks(trial)
-            number = recipe.refinement.rounds
-            if number > 0:
-                before = labels / "rounds" / str(number - 1) / NETWORK_FILE
-                load_weights(before, model.semantic, key=None)
-            learn(model, trial, labels, number)
+            learn(model, trial, labels, round_number=0)
             yield f"{kind}, {world}", score_model(model, trial)
 
 
