@@ -24,23 +24,25 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
+from annotools.categories import CategorySet
 from annotools.formats.source import open_source
+from annotools.records import FullLabel
 from studies.runner import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
 from wsps.data import Batch
+from wsps.detections import Detections
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
-from wsps.evaluation.rates import measure
+from wsps.evaluation.rates import METRICS, measure
 from wsps.label_sets import read_examples, read_label_set
 from wsps.networks import instance
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.model import PanopticModel
-from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
-from wsps.recipe import InstanceSettings, decide_completeness
+from wsps.recipe import InstanceSettings
 from wsps.students import predict
 from wsps.training.loop import descend
 from wsps.training.losses import semantic_loss
@@ -153,7 +155,8 @@ def main(
     # Networks alone: the instance stage is what the rows differ in.
     start = replace(asked.recipe, instance=replace(given, steps=0))
     trials = plan_trials(replace(asked, recipe=start), out)
-    scores = np.array([[score_row(row, trial, given) for row in rows] for trial in trials])
+    measured = [[score_row(row, trial, given) for row in rows] for trial in trials]
+    scores = np.array([[[of[name] for name in SCORES] for of in one] for one in measured])
     typer.echo(f"{describe_machine()}; {mix}, {hours:g} h, {len(trials)} seeds; percent")
     print_table(rows, 100 * scores)
     for more, less in () if ladder else PAIRS:
@@ -217,8 +220,8 @@ def list_ladder(given: InstanceSettings) -> list[Row]:
     ]
 
 
-def score_row(row: Row, trial: Trial, given: InstanceSettings) -> list[float]:
-    """Return the scores of a row in one seed."""
+def score_row(row: Row, trial: Trial, given: InstanceSettings) -> dict[str, float]:
+    """Return the scores of a row in one seed, as `score_model` gives them."""
     model = change_model(start_model(trial), row)
     kernels = build_windows if row.has_window else instance.build_kernels
     with patch.object(instance, "build_kernels", kernels):
@@ -232,17 +235,9 @@ def score_row(row: Row, trial: Trial, given: InstanceSettings) -> list[float]:
 
 def start_model(trial: Trial) -> PanopticModel:
     """Return the semantic network and detector of a seed, trained once."""
-    labels, run = trial.folder / "labels", trial.folder / "run"
-    recipe = decide_completeness(trial.study.recipe, trial.study.dataset.format)
-    request = LabelRequest(
-        source=trial.study.dataset.train_source,
-        labels=trial.kind_of,
-        recipe=recipe,
-        seed=trial.seed,
-        box_labels=trial.study_folder / "box_labels",
-    )
+    labels, run, request = trial.folder / "labels", trial.folder / "run", trial.request
     pseudo_label(request, labels)
-    train([labels], trial.study.dataset.train_source, recipe, trial.seed, run)
+    train([labels], request.source, request.recipe, trial.seed, run)
     return load_model(run)
 
 
@@ -287,20 +282,41 @@ def apart(model: PanopticModel) -> Callable[[Batch], Tensor]:
     return loss_of
 
 
-def score_model(model: PanopticModel, trial: Trial) -> list[float]:
-    """Return the scores, in [0, 1], on the photos of the study."""
+def score_model(model: PanopticModel, trial: Trial) -> dict[str, float]:
+    """Return scores in [0, 1] by name, on the photos of the study.
+
+    They are PQ, AP_vol and mean IoU, and the first and the last also of things and of stuff. To a
+    model without a detector the boxes of the true things are given.
+    """
     source = trial.study.dataset.val_source
     truth, dataset = read_truth(source), open_source(source)
     images = []
     for image, label in zip(dataset.images[: source.max_images], truth, strict=True):
-        found = predict(model, dataset.read_photo(image), image.image_id)
+        given = None
+        if model.detector is None:
+            given = true_detections(dataset.read_label(image), dataset.categories)
+        found = predict(model, dataset.read_photo(image), image.image_id, given)
         prediction = to_runs(found.label)
         overlaps = measure_overlaps(label, prediction, dataset.categories)
         images.append(score_overlaps(overlaps, prediction, found.scores, len(dataset.categories)))
     thresholds = THRESHOLDS[trial.study.ap_thresholds]
-    rates = measure(images, dataset.categories, ("pq", "ap"), thresholds, all_groups=True).rates
+    rates = measure(images, dataset.categories, METRICS, thresholds, all_groups=True).rates
     mean = len(dataset.categories)
-    return [float(rates[name][mean]) for name in SCORES]
+    scores = {"ap_vol": rates["ap_vol"][mean]}
+    for place, suffix in enumerate(("", "_things", "_stuff"), start=mean):
+        scores |= {f"{name}{suffix}": rates[name][place] for name in ("pq", "iou")}
+    return {name: float(value) for name, value in scores.items()}
+
+
+def true_detections(label: FullLabel, categories: CategorySet) -> Detections:
+    """Return the boxes of an image's things as a detector without mistakes would find them."""
+    boxes = [b for b in label.objects.values() if categories.by_id(b.category_id).is_thing]
+    classes = [categories.class_index_of[box.category_id] for box in boxes]
+    return Detections(
+        boxes_xyxy=torch.tensor([box.box_xyxy for box in boxes], dtype=torch.float32).view(-1, 4),
+        class_indices=torch.tensor(classes, dtype=torch.int64),
+        scores=torch.ones(len(boxes)),
+    )
 
 
 def print_table(rows: Sequence[Row], scores: NDArray[np.float64]) -> None:
@@ -314,13 +330,17 @@ def print_table(rows: Sequence[Row], scores: NDArray[np.float64]) -> None:
         typer.echo(f"| {row.name} | " + " | ".join(cells) + " |")
 
 
-def describe_difference(differences: NDArray[np.float64]) -> str:
-    """Return the mean of one difference a seed, with its 95 % interval."""
-    count = len(differences)
-    if count < 2 or not differences.any():
+def describe_difference(differences: NDArray[np.float64], level: float = 0.95) -> str:
+    """Return the mean of one difference a seed, with its interval of this level."""
+    if len(differences) < 2 or not differences.any():
         return f"{differences.mean():+.1f}"
-    half = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)
-    return f"{differences.mean():+.1f} +- {half:.1f}"
+    return f"{differences.mean():+.1f} +- {half_width(differences, level):.1f}"
+
+
+def half_width(values: NDArray[np.float64], level: float) -> float:
+    """Return half of the interval, Student's of this level, around the mean of two or more."""
+    count = len(values)
+    return float(stats.t.ppf((1 + level) / 2, count - 1) * values.std(ddof=1) / np.sqrt(count))
 
 
 if __name__ == "__main__":

@@ -71,6 +71,9 @@ class SceneWorld:
     """Strength of surface textures; 0 leaves flat colours."""
     noise: float = 6.0
     """Standard deviation of the sensor noise, in grey levels of 255."""
+    contrast: float = 1.0
+    """How far the colours of things stand out from what is behind them; 0 makes things invisible.
+    Labels are the same with any."""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -89,6 +92,8 @@ class SceneWorld:
             raise DatasetError(f"num_train and num_val must lie between 0 and {MAX_SCENES}")
         if not (0 <= self.texture < MAX_STRENGTH and 0 <= self.noise < MAX_STRENGTH):
             raise DatasetError(f"texture and noise must lie between 0 and {MAX_STRENGTH}")
+        if not 0 <= self.contrast <= 1:
+            raise DatasetError(f"contrast = {self.contrast}: give 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +122,10 @@ def draw_scene(world: SceneWorld, split: str, number: int) -> Scene:
         segment_id = _FIRST_INSTANCE_ID + offset
         category_of[segment_id] = category_id
         parts = draw_object_parts(rng, category_id)
+        behind = canvas.copy() if world.contrast < 1 else None
         _paint_object(canvas, segment_map, segment_id, parts, ground_y, centre_x, size)
+        if behind is not None:
+            canvas[:] = behind + np.float32(world.contrast) * (canvas - behind)
     photo = _expose(rng, canvas, world.noise)
     areas = dict(zip(*np.unique(segment_map, return_counts=True), strict=True))
     # Specks become void in the map and stay in the photo, as with real annotators.

@@ -80,6 +80,21 @@ def test_without_texture_and_noise_a_surface_is_flat():
     assert textured.photo[:2][flat.segment_map[:2] == 5].std() > 1
 
 
+def test_contrast_is_how_far_things_stand_out_and_changes_no_label():
+    knobs = {"texture": 0.0, "noise": 0.0, "min_things": 1, "max_things": 1}
+    drawn = {
+        contrast: draw_scene(replace(WORLD, **knobs, contrast=contrast), "train", 5)
+        for contrast in (0.0, 0.5, 1.0)
+    }
+    hidden, half, full = (drawn[contrast].photo.astype(float) for contrast in (0.0, 0.5, 1.0))
+    assert np.abs(full - hidden).max() > 50
+    # Rounding to whole grey levels leaves up to one either way.
+    assert np.abs((half - hidden) - (full - hidden) / 2).max() <= 1
+    maps = [scene.segment_map for scene in drawn.values()]
+    assert all(np.array_equal(maps[0], one) for one in maps)
+    assert drawn[1.0].category_of == drawn[0.0].category_of
+
+
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
@@ -94,6 +109,8 @@ def test_without_texture_and_noise_a_surface_is_flat():
         ({"noise": -1.0}, "texture and noise must lie"),
         ({"texture": float("inf")}, "texture and noise must lie"),
         ({"noise": float("nan")}, "texture and noise must lie"),
+        ({"contrast": 1.1}, "contrast = 1.1: give 0 to 1"),
+        ({"contrast": float("nan")}, "contrast = nan: give 0 to 1"),
     ],
 )
 def test_an_impossible_world_is_refused(knobs: dict[str, Any], message: str):
