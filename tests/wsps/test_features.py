@@ -14,8 +14,8 @@ from wsps.features import keep_features, name_pixels, see_frozen
 from wsps.networks.backbone import Backbone, build_backbone
 from wsps.networks.detector import Detector
 from wsps.networks.model import build_model
-from wsps.prediction import predict
 from wsps.recipe import BackboneSettings, Recipe, ViewSettings
+from wsps.students import predict
 from wsps.training.loop import Running
 from wsps.training.stages import (
     train_detector,
