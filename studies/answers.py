@@ -19,7 +19,7 @@ def answer(results: Sequence[TrialResult]) -> str:
     """
     table = summary_table(results)
     if has_learnt_nothing(table):
-        return _describe_nothing(table)
+        return _describe_nothing(table, results)
     table = table[table["pq_mean"].notna()]
     mixes_at = table.groupby("budget_hours").size()
     budgets = sorted(float(hours) for hours in mixes_at[mixes_at > 1].index)
@@ -62,18 +62,20 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def _describe_nothing(table: pd.DataFrame) -> str:
+def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> str:
     hours = deciding_budget(table)
     assert hours is not None
     best = _ranking(table, hours).iloc[0]
+    remedy = "Train"
+    if "none" in {result.weights for result in results}:
+        remedy = 'Start from pretrained weights (recipe.inherit = "frozen"), train'
     return (
         "These models have learnt nothing that can be told from one class everywhere, so that no "
         f"label kind can be recommended: at {hours:g} h no mix is a point above it in PQ and mIoU "
         f'(the best, "{best["mix"]}": PQ {percent(best["pq_mean"])} %, '
         f"mIoU {percent(best['miou_mean'])} %; one class everywhere: "
         f"{percent(best['trivial_pq_mean'])} % and {percent(best['trivial_miou_mean'])} %). "
-        'Start from pretrained weights (recipe.inherit = "frozen"), train longer '
-        "(recipe.*.steps), or study fewer categories (dataset.categories)."
+        f"{remedy} longer (recipe.*.steps), or study fewer categories (dataset.categories)."
     )
 
 
