@@ -130,7 +130,7 @@ def share_steps(recipe: Recipe, length: int) -> Recipe:
 def score(
     arm: Arm, recipe: Recipe, labels: Path, learnt: Source, scored: Source
 ) -> dict[str, float]:
-    """Return the scores of a student in percent, and the seconds that its training took."""
+    """Return scores in percent, NaN where undefined, and the seconds of training."""
     path = arm.folder / "scores.json"
     if not path.is_file():
         if "instance" not in STUDENTS[arm.student].stages:
@@ -147,12 +147,13 @@ def score(
         )
         write_json(path, {**{name: found[name] for name in SCORES}, "seconds": seconds})
     stored = read_json(path, "*.json")
-    return {name: 100 * (stored[name] or 0.0) for name in SCORES} | {"seconds": stored["seconds"]}
+    scores = {name: np.nan if stored[name] is None else 100 * stored[name] for name in SCORES}
+    return scores | {"seconds": stored["seconds"]}
 
 
 def print_row(arm: Arm, scores: dict[str, float]) -> None:
     """Print what one training came to."""
-    values = " | ".join(f"{scores[name]:.1f}" for name in SCORES)
+    values = " | ".join(number(scores[name]) for name in SCORES)
     row = f"| {arm.steps} | {arm.seed} | {arm.student} | {values} | {scores['seconds']:.0f} |"
     typer.echo(row)
 
@@ -162,16 +163,22 @@ def print_differences(length: int, found: dict[str, list[dict[str, float]]]) -> 
     first, *others = found
     for name, rows in found.items():
         means = [np.mean([row[key] for row in rows]) for key in (*SCORES, "seconds")]
-        values = " | ".join(f"{mean:.1f}" for mean in means[:-1])
+        values = " | ".join(number(mean) for mean in means[:-1])
         typer.echo(f"| {length} | mean | {name} | {values} | {means[-1]:.0f} |")
     for name in others:
+        pairs = list(zip(found[first], found[name], strict=True))
+        differences = [
+            np.array([ours[key] - other[key] for ours, other in pairs]) for key in SCORES
+        ]
         values = " | ".join(
-            describe_difference(
-                np.array([a[key] - b[key] for a, b in zip(found[first], found[name], strict=True)])
-            )
-            for key in SCORES
+            "-" if np.isnan(ones).any() else describe_difference(ones) for ones in differences
         )
         typer.echo(f"| {length} | paired | {first} less {name} | {values} | |")
+
+
+def number(score: float) -> str:
+    """Return a score as the table has it."""
+    return "-" if np.isnan(score) else f"{score:.1f}"
 
 
 def cut_crops(root: Path, out: Path, cities: tuple[str, ...]) -> Source:
