@@ -90,14 +90,14 @@ def test_without_stuff_what_no_mask_takes_has_no_label():
 
 
 class Sees(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, *_features: Tensor | None) -> Tensor:
         return road_below_sky(*images.shape[-2:]).log()[None]
 
 
 class TwoCars:
     """Detects two cars; the first has two fifths of the second."""
 
-    def detect(self, images: Tensor, _threshold: float, _maximum: int) -> list[Detections]:
+    def detect(self, images: Tensor, *_limits: float | Tensor | None) -> list[Detections]:
         scale = images.shape[-1] / 16
         boxes = [
             [0.0, 4 * scale, 8 * scale, 12 * scale],

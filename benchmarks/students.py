@@ -1,0 +1,219 @@
+"""The students side by side: full labels, the same backbone, images and steps, from scratch.
+
+    OMP_NUM_THREADS=1 python benchmarks/students.py nuclei ROOT --out DIR [--steps 250,500]
+    OMP_NUM_THREADS=1 python benchmarks/students.py cityscapes ROOT --out DIR [--seeds 3]
+
+At each length of training every student begins anew, with a schedule of its own. Of a length of N
+steps `mask-rcnn` spends N on the semantic network and N on the detector; of `li2018` the instance
+stage has an eighth of the former, in which the semantic network learns as well. It prints a
+Markdown row as soon as a student is scored, and at the end their differences: each is of one seed,
+and the interval is Student's over the seeds. DIR keeps labels and finished runs for the next time.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from convert import describe_machine
+from instance import describe_difference
+
+from annotools.drawing.labels import encode_png
+from annotools.files import write_json
+from annotools.formats.json_values import read_json
+from annotools.formats.panoptic_folder import write_label, write_label_set
+from annotools.formats.source import Source, open_source
+from annotools.label_maps import build_label
+from annotools.records import Dataset, FullLabel, Image, Photo
+from wsps.evaluation.average_precision import THRESHOLDS
+from wsps.evaluation.overlaps import to_runs
+from wsps.inference import predict_images
+from wsps.pseudo_labels.request import LabelRequest
+from wsps.pseudo_labels.rounds import pseudo_label
+from wsps.recipe import Recipe
+from wsps.recipe_files import read_recipe
+from wsps.scoring.evaluate import score_prediction
+from wsps.students import STUDENTS
+from wsps.training.train import train
+
+INSTANCE_SHARE = 8
+"""One of so many steps of the semantic network of `li2018` is one end to end."""
+
+SCORES = ("pq", "pq_things", "pq_stuff", "miou", "ap_vol")
+
+CITIES = {"train": ("aachen", "jena", "zurich"), "val": ("hamburg", "hanover")}
+
+CROP_WH = (500, 400)
+
+CROPS_XY = (5, 3)
+"""Crops of a photo, evenly spread from one side to the other."""
+
+
+class Data(StrEnum):
+    """What is trained on."""
+
+    nuclei = "nuclei"
+    cityscapes = "cityscapes"
+
+
+VIEWS = {
+    Data.nuclei: ("views.crop_size_wh=[192, 192]", "images.max_side=512"),
+    Data.cityscapes: ("views.crop_size_wh=[256, 192]",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One training of a student, in a folder."""
+
+    student: str
+    steps: int
+    seed: int
+    folder: Path
+
+
+def main(
+    data: Annotated[Data, typer.Argument(help="Of which dataset the root is.")],
+    root: Annotated[Path, typer.Argument(help="Of a dataset in COCO's or Cityscapes' layout.")],
+    out: Annotated[Path, typer.Option(help="Keeps labels and runs for the next time.")],
+    steps: Annotated[str, typer.Option(help="Lengths of training.")] = "250,500,1000,2000",
+    seeds: Annotated[int, typer.Option(min=2, help="How many.")] = 3,
+    train_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 100,
+    val_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 60,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Of the recipe.")] = None,
+) -> None:
+    """Train, score and print Markdown rows."""
+    given = read_recipe("small", (*VIEWS[data], *(overrides or ())))
+    if data is Data.nuclei:
+        learnt, scored = (
+            Source(format_name="coco-instances", root=root, split=split, max_images=limit)
+            for split, limit in (("train", train_images), ("val", val_images))
+        )
+    else:
+        learnt, scored = (cut_crops(root, out / split, CITIES[split]) for split in CITIES)
+    images = open_source(learnt).images[: learnt.max_images]
+    labels = out / "labels"
+    kinds = {image.image_id: "full" for image in images}
+    pseudo_label(LabelRequest(source=learnt, labels=kinds, recipe=given), labels)
+    typer.echo(f"{describe_machine()} {torch.get_num_threads()} threads of torch.")
+    typer.echo(f"{len(images)} images of {data.value} to learn from. Percent.\n")
+    typer.echo(f"| steps | seed | student | {' | '.join(SCORES)} | training (s) |")
+    typer.echo("| --- " * (len(SCORES) + 4) + "|")
+    for length in [int(text) for text in steps.split(",")]:
+        recipe = share_steps(given, length)
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in STUDENTS}
+        for seed in range(seeds):
+            for name, scores in found.items():
+                folder = out / "runs" / f"{name}-{length}-{seed}"
+                arm = Arm(student=name, steps=length, seed=seed, folder=folder)
+                scores.append(score(arm, recipe, labels, learnt, scored))
+                print_row(arm, scores[-1])
+        print_differences(length, found)
+
+
+def share_steps(recipe: Recipe, length: int) -> Recipe:
+    """Return the recipe of `li2018` with so many steps for semantics and instances together."""
+    last = length // INSTANCE_SHARE
+    return replace(
+        recipe,
+        semantic=replace(recipe.semantic, steps=length - last),
+        detector=replace(recipe.detector, steps=length),
+        instance=replace(recipe.instance, steps=last),
+    )
+
+
+def score(
+    arm: Arm, recipe: Recipe, labels: Path, learnt: Source, scored: Source
+) -> dict[str, float]:
+    """Return scores in percent, NaN where undefined, and the seconds of training."""
+    path = arm.folder / "scores.json"
+    if not path.is_file():
+        if "instance" not in STUDENTS[arm.student].stages:
+            recipe = replace(recipe, semantic=replace(recipe.semantic, steps=arm.steps))
+        started = time.perf_counter()
+        train([labels], learnt, recipe, arm.seed, arm.folder / "run", student=arm.student)
+        seconds = time.perf_counter() - started
+        predict_images(arm.folder / "run", scored, arm.folder / "predictions")
+        dataset = open_source(scored)
+        images = dataset.images[: scored.max_images]
+        truth = [to_runs(dataset.read_label(image)) for image in images]
+        found = score_prediction(
+            arm.folder / "predictions", truth, dataset.categories, THRESHOLDS["voc"]
+        )
+        write_json(path, {**{name: found[name] for name in SCORES}, "seconds": seconds})
+    stored = read_json(path, "*.json")
+    scores = {name: np.nan if stored[name] is None else 100 * stored[name] for name in SCORES}
+    return scores | {"seconds": stored["seconds"]}
+
+
+def print_row(arm: Arm, scores: dict[str, float]) -> None:
+    """Print what one training came to."""
+    values = " | ".join(number(scores[name]) for name in SCORES)
+    row = f"| {arm.steps} | {arm.seed} | {arm.student} | {values} | {scores['seconds']:.0f} |"
+    typer.echo(row)
+
+
+def print_differences(length: int, found: dict[str, list[dict[str, float]]]) -> None:
+    """Print the means over the seeds, and by how much the first student has more than another."""
+    first, *others = found
+    for name, rows in found.items():
+        means = [np.mean([row[key] for row in rows]) for key in (*SCORES, "seconds")]
+        values = " | ".join(number(mean) for mean in means[:-1])
+        typer.echo(f"| {length} | mean | {name} | {values} | {means[-1]:.0f} |")
+    for name in others:
+        pairs = list(zip(found[first], found[name], strict=True))
+        differences = [
+            np.array([ours[key] - other[key] for ours, other in pairs]) for key in SCORES
+        ]
+        values = " | ".join(
+            "-" if np.isnan(ones).any() else describe_difference(ones) for ones in differences
+        )
+        typer.echo(f"| {length} | paired | {first} less {name} | {values} | |")
+
+
+def number(score: float) -> str:
+    """Return a score as the table has it."""
+    return "-" if np.isnan(score) else f"{score:.1f}"
+
+
+def cut_crops(root: Path, out: Path, cities: tuple[str, ...]) -> Source:
+    """Write crops of the photos of some cities, with their labels, and return where they are."""
+    source = Source(format_name="coco-panoptic", root=out, split="photos")
+    if (out / "panoptic.json").is_file():
+        return source
+    dataset = open_source(Source(format_name="cityscapes", root=root, split="train"))
+    entries = []
+    (out / "photos").mkdir(parents=True, exist_ok=True)
+    for image, photo, label in crops_of(dataset, cities):
+        (out / "photos" / image.file_name).write_bytes(encode_png(photo))
+        entries.append((image, write_label(out, str(image.image_id), image, label)))
+    write_label_set(out, dataset.categories, entries)
+    return source
+
+
+def crops_of(dataset: Dataset, cities: tuple[str, ...]) -> Iterator[tuple[Image, Photo, FullLabel]]:
+    """Yield crops of photos whose file names begin with a city, numbered, with their labels."""
+    number = 0
+    width, height = CROP_WH
+    for image in dataset.images:
+        if not Path(image.file_name).name.startswith(cities):
+            continue
+        photo, label = dataset.read_photo(image), dataset.read_label(image)
+        category_of = {segment.segment_id: segment.category_id for segment in label.segments}
+        groups = [segment.segment_id for segment in label.segments if segment.is_group]
+        for top in np.linspace(0, image.height - height, CROPS_XY[1]).astype(int).tolist():
+            for left in np.linspace(0, image.width - width, CROPS_XY[0]).astype(int).tolist():
+                place = slice(top, top + height), slice(left, left + width)
+                crop = np.ascontiguousarray(label.segment_map[place])
+                name = Image(image_id=number, file_name=f"{number}.png", width=width, height=height)
+                yield name, photo[place], build_label(number, crop, category_of, groups)
+                number += 1
+
+
+if __name__ == "__main__":
+    typer.run(main)
