@@ -121,18 +121,8 @@ def measure_rounds(folder: Path, seed: int, recipe: Recipe) -> Iterator[tuple[st
     """Yield the scores of part b: of the labels of each round, and of what learns from them."""
     trial = plan_trial(folder, seed, "boxes+tags", recipe, CROWDED)
     labels = trial.folder / "labels"
-    found = pseudo_label(replace(trial.request, truth=trial.request.source), labels)
-    assert found.rounds is not None
-    for number, (quality,) in enumerate(found.rounds):
-        rows = {row.name: row for row in quality.rows}
-        yield (
-            f"labels of round {number}",
-            {
-                f"{name}_{of}": getattr(rows[of], name) or 0.0
-                for of in ("stuff", "things")
-                for name in ("precision", "recall")
-            },
-        )
+    for number, quality in enumerate(make_labels(trial, labels)):
+        yield f"labels of round {number}", quality
     first = start_networks(trial)
     load_weights(labels / "rounds/0" / NETWORK_FILE, first.semantic, key=None)
     yield "round 0", score_model(first, trial)
@@ -149,10 +139,27 @@ def measure_contrast(folder: Path, seed: int, recipe: Recipe) -> Iterator[tuple[
         for kind in ("full", "boxes+tags"):
             trial = plan_trial(folder / world, seed, kind, first, knobs)
             labels = trial.folder / "labels"
-            pseudo_label(trial.request, labels)
+            for quality in make_labels(trial, labels):
+                yield f"labels, {world}", quality
             model = start_networks(trial)
             learn(model, trial, labels, round_number=0)
             yield f"{kind}, {world}", score_model(model, trial)
+
+
+def make_labels(trial: Trial, out: Path) -> list[Scores]:
+    """Make labels in a folder; return how good weak ones are, of each round."""
+    found = pseudo_label(replace(trial.request, truth=trial.request.source), out)
+    measured: list[Scores] = []
+    for kinds in found.rounds or ():
+        for quality in kinds:
+            rows = {row.name: row for row in quality.rows}
+            scores = {
+                f"{name}_{of}": getattr(rows[of], name) or 0.0
+                for of in ("stuff", "things")
+                for name in ("precision", "recall")
+            }
+            measured.append(scores)
+    return measured
 
 
 def start_networks(trial: Trial) -> PanopticModel:
@@ -200,12 +207,22 @@ PARTS = {
     ),
     "c": Part(
         measure=measure_contrast,
-        questions=tuple(
-            Question(
-                score=score, more=f"boxes+tags, {world}", less=f"full, {world}", is_ratio=is_ratio
-            )
-            for score, is_ratio in (("pq_things", True), ("pq_things", False), ("iou_things", True))
-            for world in ("easy", "faint")
+        questions=(
+            *(
+                Question(score=score, more="labels, faint", less="labels, easy")
+                for score in ("precision_things", "recall_things")
+            ),
+            *(
+                Question(
+                    score=score, more=f"boxes+tags, {world}", less=f"full, {world}", is_ratio=ratio
+                )
+                for score, ratio in (
+                    ("pq_things", True),
+                    ("pq_things", False),
+                    ("iou_things", True),
+                )
+                for world in ("easy", "faint")
+            ),
         ),
     ),
 }
