@@ -27,7 +27,7 @@ GREEDY = InstanceSettings(steps=1, learning_rate=1e-3, score_threshold=0.05, max
 class SkyAboveCarsAboveRoad(nn.Module):
     """Semantic logits of rows: the top quarter sky, the bottom quarter road, cars between."""
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, _features: Tensor | None = None) -> Tensor:
         height, width = images.shape[-2:]
         logits = torch.zeros(1, 3, height, width)
         logits[:, 1, : height // 4] = 6.0
@@ -39,7 +39,7 @@ class SkyAboveCarsAboveRoad(nn.Module):
 class TwoCars:
     """Detects a car in the left and a car in the right half of the image."""
 
-    def detect(self, images: Tensor, _threshold: float, _maximum: int) -> list[Detections]:
+    def detect(self, images: Tensor, *_limits: float | Tensor | None) -> list[Detections]:
         height, width = images.shape[-2:]
         boxes = [[0, 0, width / 2, height], [width / 2, 0, width, height]]
         return [
@@ -185,7 +185,7 @@ def test_tiles_go_through_the_semantic_network_and_the_whole_photo_through_the_o
     model, sizes = untrained(tile_side=128), []
     forward = model.semantic.forward
 
-    def note(images: Tensor) -> Tensor:
+    def note(images: Tensor, _features: Tensor | None) -> Tensor:
         sizes.append(tuple(images.shape[2:]))
         return forward(images)
 
@@ -211,7 +211,7 @@ def test_photos_of_one_size_together_give_what_each_gives_alone():
 class CarsOfTheFirst(TwoCars):
     """Detects two cars in the first photo and none in the second."""
 
-    def detect(self, images: Tensor, _threshold: float, _maximum: int) -> list[Detections]:
+    def detect(self, images: Tensor, *_limits: float | Tensor | None) -> list[Detections]:
         (found,) = super().detect(images, _threshold, _maximum)
         none = Detections(
             boxes_xyxy=found.boxes_xyxy[:0],

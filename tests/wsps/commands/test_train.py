@@ -85,7 +85,8 @@ def test_it_says_what_it_trains_on_how_that_ended_and_what_comes_next(tmp_path: 
 @pytest.mark.usefixtures("street", "on_the_cpu")
 def test_it_says_which_stage_was_flat_and_which_still_gained(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    place = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos", "--out", out)
+    folders = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos", "--out", out)
+    place = (*folders, "--recipe", "small")
     steps = ("--set", "semantic.steps=300", "--set", "detector.steps=3", "--set")
     # At such a rate nothing is learnt: two windows of 100 steps after the 20 of the warm-up.
     slow = ("semantic.learning_rate=1e-12", "--set", "semantic.schedule=flat")
