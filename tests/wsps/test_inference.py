@@ -211,8 +211,8 @@ def test_photos_of_one_size_together_give_what_each_gives_alone():
 class CarsOfTheFirst(TwoCars):
     """Detects two cars in the first photo and none in the second."""
 
-    def detect(self, images: Tensor, *_limits: float | Tensor | None) -> list[Detections]:
-        (found,) = super().detect(images, _threshold, _maximum)
+    def detect(self, images: Tensor, *limits: float | Tensor | None) -> list[Detections]:
+        (found,) = super().detect(images, *limits)
         none = Detections(
             boxes_xyxy=found.boxes_xyxy[:0],
             class_indices=found.class_indices[:0],
