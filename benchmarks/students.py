@@ -121,8 +121,8 @@ def share_steps(recipe: Recipe, length: int) -> Recipe:
     last = length // INSTANCE_SHARE
     return replace(
         recipe,
-        semantic=replace(recipe.semantic, steps=length - last),
-        detector=replace(recipe.detector, steps=length),
+        semantic=replace(recipe.semantic, steps=length - last, schedule="cosine"),
+        detector=replace(recipe.detector, steps=length, schedule="cosine"),
         instance=replace(recipe.instance, steps=last),
     )
 

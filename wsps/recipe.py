@@ -2,7 +2,7 @@
 
 A piece of work is named by the digest of the tables that it uses, so a table holds what is used
 together and nothing else. The defaults are those of the small network that trains on a CPU in
-under a minute.
+minutes.
 """
 
 import math
@@ -384,8 +384,8 @@ class Recipe:
     boxes: BoxSettings = field(default_factory=BoxSettings)
     tags: TagSettings = field(default_factory=TagSettings)
     classifier: StageSettings = StageSettings(steps=120, learning_rate=3e-3)
-    semantic: SemanticSettings = SemanticSettings(steps=160, learning_rate=3e-3)
-    detector: StageSettings = StageSettings(steps=260, learning_rate=3e-3)
+    semantic: SemanticSettings = SemanticSettings(steps=1200, learning_rate=3e-3, schedule="flat")
+    detector: StageSettings = StageSettings(steps=2000, learning_rate=3e-3, schedule="flat")
     instance: InstanceSettings = InstanceSettings(steps=30, learning_rate=5e-4)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)

@@ -16,7 +16,7 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
     }
     recipe = read_settings(Recipe, table, "file")
     assert recipe.views.crop_size_wh == (64, 32)
-    assert recipe.semantic == SemanticSettings(steps=3, learning_rate=1.0)
+    assert recipe.semantic == SemanticSettings(steps=3, learning_rate=1.0, schedule="flat")
     assert recipe.tags.crop_size_wh == (32, 32)
     assert recipe.refinement.rounds == 2
     assert recipe.refinement.crf == CrfSettings(bilateral_sigma_xy=25.0)
@@ -98,6 +98,4 @@ def test_a_wrong_setting_is_named(table: dict[str, object], message: str):
 
 def test_a_stage_keeps_what_its_table_leaves_out():
     recipe = read_settings(Recipe, {"semantic": {"steps": 7}}, "file")
-    assert recipe.semantic == SemanticSettings(
-        steps=7, learning_rate=Recipe().semantic.learning_rate
-    )
+    assert recipe.semantic == SemanticSettings(steps=7, learning_rate=3e-3, schedule="flat")
