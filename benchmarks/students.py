@@ -62,7 +62,13 @@ class Data(StrEnum):
 
 
 VIEWS = {
-    Data.nuclei: ("views.crop_size_wh=[192, 192]", "images.max_side=512"),
+    # As in the study of nuclei, which are small and many.
+    Data.nuclei: (
+        "views.crop_size_wh=[192, 192]",
+        "images.max_side=512",
+        "instance.max_detections=200",
+        "instance.kernels.bilateral_sigma_xy=15",
+    ),
     Data.cityscapes: ("views.crop_size_wh=[256, 192]",),
 }
 

@@ -31,8 +31,8 @@ FLAT_WINDOW_SHARE = 0.25
 """Share of the steps so far whose mean loss is compared with that of as many before them. It grows
 with them: a loss that falls ever more slowly is given ever more time to show it."""
 
-FLAT_WINDOW_STEPS = 100
-"""Least steps of such a window: a detector's loss may stay for a hundred before it falls."""
+FLAT_WINDOW_STEPS = 200
+"""Least steps of such a window: a detector's loss may stay for two hundred before it falls."""
 
 FLAT_BLOCK_STEPS = 20
 """Steps whose mean loss is one measurement of how far losses scatter."""

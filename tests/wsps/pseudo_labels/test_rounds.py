@@ -146,7 +146,7 @@ def test_a_worker_loads_the_network_of_a_round(world: Path, tmp_path: Path) -> N
 
 def test_the_option_replaces_the_recipes_rounds(world: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
-    study.write_text("[recipe.refinement]\nrounds = 1\n")
+    study.write_text('[recipe]\ninherit = "small"\nrefinement = { rounds = 1 }\n')
     recipe = ("--recipe", study, *TWO_STEPS)
     assert len(run_well(world, "boxes", tmp_path / "a", *recipe)["rounds"]) == 2
     assert len(run_well(world, "boxes", tmp_path / "b", *recipe, "--rounds", 0)["rounds"]) == 1

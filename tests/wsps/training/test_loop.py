@@ -233,18 +233,18 @@ def test_a_constant_rate_stays_and_a_converged_one_falls_to_a_tenth():
 
 def test_a_stage_says_whether_it_was_flat_before_its_steps_ran_out():
     weight = Weight(1.0)
-    stage = StageSettings(steps=400, learning_rate=0.1, schedule="flat")
-    # Two windows of 100 steps after the 20 of the warm-up: flat after 220, ended after 275.
+    stage = StageSettings(steps=800, learning_rate=0.1, schedule="flat")
+    # Two windows of 200 steps after the 20 of the warm-up: flat after 420, ended after 525.
     course = descend(weight, Steps(), lambda _: 0 * weight.value + 3.0, PLAIN, stage, "toy")
     assert course.converged is True
-    assert len(course.losses) == len(course.rates) == 275
-    assert course.rates[219] == 0.1
-    assert course.rates[220:] == pytest.approx([0.1 * (55 - n) / 56 for n in range(55)])
+    assert len(course.losses) == len(course.rates) == 525
+    assert course.rates[419] == 0.1
+    assert course.rates[420:] == pytest.approx([0.1 * (105 - n) / 106 for n in range(105)])
     # The slope goes on for ever.
     course = fall(stage)
     assert course.converged is False
-    assert len(course.losses) == len(course.rates) == 400
-    assert course.rates[319] == 0.1
+    assert len(course.losses) == len(course.rates) == 800
+    assert course.rates[639] == 0.1
     assert course.rates[-1] < 0.002
     for schedule in ("cosine", "constant", "converged"):
         fixed = StageSettings(steps=2, learning_rate=0.1, schedule=schedule)
@@ -262,7 +262,7 @@ def test_loading_processes_end_with_a_stage_that_is_flat_early():
         return 0 * weight.value + 3.0
 
     descend(weight, Steps(), loss_of, PLAIN, stage, "toy", running=Running(loaders=2))
-    assert numbers == list(range(275))
+    assert numbers == list(range(525))
     assert multiprocessing.active_children() == []
 
 
