@@ -396,6 +396,8 @@ def _round_of_one(folder: Path) -> tuple[int, Path | None]:
     path = folder / MANIFEST_FILE
     content = read_json(path, "*.json") if path.is_file() else None
     number = content.get("round", 0) if isinstance(content, dict) else 0
-    # Labels of round 0 name the folder `rounds/-1`, which nobody writes.
-    network = folder / "rounds" / str(number - 1) / NETWORK_FILE
+    # Labels of the last round lie above those before. Round 0 names a folder `-1`, which nobody
+    # writes.
+    rounds = folder.parent if folder.parent.name == "rounds" else folder / "rounds"
+    network = rounds / str(number - 1) / NETWORK_FILE
     return number, network if network.is_file() else None

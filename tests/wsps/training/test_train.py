@@ -138,14 +138,16 @@ def test_a_run_that_was_stopped_goes_on_with_its_stage(
         assert torch.equal(*[weights_of(getattr(model, network)) for model in (one, other)])
 
 
+@pytest.mark.parametrize("place", ["labels", "labels/rounds/1"])
 def test_labels_of_a_round_go_on_with_the_network_of_the_round_before(
-    photos: Source, tmp_path: Path
+    photos: Source, tmp_path: Path, place: str
 ) -> None:
-    labels = write_labels(tmp_path / "labels", photos, {0: "tags", 1: "tags"}, round_number=1)
+    """The last labels of a run lie in its folder, those of other rounds beside each other."""
+    labels = write_labels(tmp_path / place, photos, {0: "tags", 1: "tags"}, round_number=1)
     recipe = replace(RECIPE, semantic=replace(RECIPE.semantic, steps=0))
     categories = open_source(photos).categories
     network = build_model(recipe, categories, 5, CPU).semantic
-    store_weights(labels / "rounds/0/network.pt", "key", lambda _: network)
+    store_weights(tmp_path / "labels/rounds/0/network.pt", "key", lambda _: network)
     train([labels], photos, recipe, 0, tmp_path / "run")
     assert torch.equal(weights_of(load_model(tmp_path / "run").semantic.cpu()), weights_of(network))
 
