@@ -152,6 +152,12 @@ def _find_names(dataset: Dataset, text: str) -> set[str]:
             )
         found |= {name} - {""}
         start = end
+    named = [c for c in dataset.categories.categories if c.name in found]
+    if found and all(c.category_id == dataset.categories.background_id for c in named):
+        raise RecipeError(
+            f"categories {text!r}: the background alone leaves nothing to segment: name others of "
+            f"{_names(dataset.categories)}"
+        )
     if not found:
         raise RecipeError(
             f"categories {text!r}: name some of {_names(dataset.categories)}, or {VOC!r}"

@@ -75,7 +75,8 @@ def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> st
         f'(the best, "{best["mix"]}": PQ {percent(best["pq_mean"])} %, '
         f"mIoU {percent(best['miou_mean'])} %; one class everywhere: "
         f"{percent(best['trivial_pq_mean'])} % and {percent(best['trivial_miou_mean'])} %). "
-        f"{remedy} longer (recipe.*.steps), or study fewer categories (dataset.categories)."
+        f"{remedy} longer (recipe.semantic.steps, recipe.detector.steps), or study fewer "
+        "categories (dataset.categories)."
     )
 
 

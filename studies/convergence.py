@@ -1,4 +1,4 @@
-"""What a study's page says of trainings that were cut off while they still gained."""
+"""What a study's page says of trainings that ended before their loss was flat."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from studies.results import TrialResult
 
 
 def unconverged(results: Sequence[TrialResult]) -> str:
-    """Return a sentence on the trials whose training still gained at its last step.
+    """Return a sentence on the trials in which the loss of a stage was not flat at its last step.
 
     Args:
         results: of a study. Those of recipes that fix the number of steps are passed over.
@@ -26,7 +26,7 @@ def unconverged(results: Sequence[TrialResult]) -> str:
     )
     trials = "trial" if len(judged) == 1 else "trials"
     return (
-        f"{len(cut_off)} of {len(judged)} {trials} still gained when the steps of a stage ran out: "
+        f"{len(cut_off)} of {len(judged)} {trials} ended with a loss that was not flat: "
         f"{points}. More training might lift these points, and so change the comparison: raise "
         "the `steps` of the recipe's stages."
     )

@@ -80,6 +80,9 @@ def _draw_panel(axes: Axes, frame: pd.DataFrame, score: str) -> None:
             label=str(mix),
         )
     _label_budgets(axes, sorted(frame["budget_hours"].unique()))
+    low, high = axes.get_ylim()
+    # Where nothing was learnt the margin around 0 would be all that is seen.
+    axes.set_ylim(max(0.0, low), max(1.0, high))
     axes.grid(visible=True, alpha=0.3)
 
 

@@ -94,9 +94,12 @@ def _question(study: Study) -> str:
         total = sum(mix.values())
         shares = ", ".join(f"{kind} {share / total:.0%}" for kind, share in mix.items())
         lines.append(f"- {name}: {shares} of the {study.share_by}")
+    chosen = study.dataset.categories
+    alone = "" if chosen is None else f", {chosen} alone,"
     return (
         f"Which labels give the best panoptic model of `{study.dataset.format}` "
-        f"`{study.dataset.root.name}` for the same hours of annotation?\n\n" + "\n".join(lines)
+        f"`{study.dataset.root.name}`{alone} for the same hours of annotation?\n\n"
+        + "\n".join(lines)
     )
 
 

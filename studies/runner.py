@@ -77,6 +77,11 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     """
     settings = study.dataset
     find_student(study.student)
+    if settings.train_split == settings.val_split:
+        raise RecipeError(
+            f"dataset: the split {settings.val_split!r} is both bought and scored: name another "
+            "val_split; of a dataset with one split, make two lists"
+        )
     for source in (settings.train_source, settings.val_source):
         if not open_source(source).images[: source.max_images]:
             raise DatasetError(f"{source.root}: split {source.split!r} has no image")

@@ -71,8 +71,9 @@ class BackboneSettings:
     that timm has, where it is installed."""
     weights: str | None = None
     """Weights to start from: the path of a state dict, the name of torchvision's, such as
-    `IMAGENET1K_V2`, or `pretrained` for timm's own; random initialisation when absent. They have
-    seen classes of photos or photos alone: masks or boxes would leak the answer of a study."""
+    `IMAGENET1K_V2`, or `pretrained` for timm's own; random initialisation when absent or `none`.
+    They have seen classes of photos or photos alone: masks or boxes would leak the answer of a
+    study."""
     output_stride: int | None = None
     """Pixels a cell of the feature map of classifier and segmenter: 8 or 16 for a ResNet, where 8
     is the paper's and 16 takes a quarter of the time. When absent 8 for torchvision's, 4 for
@@ -88,6 +89,11 @@ class BackboneSettings:
     need be computed only once: with `views.per_photo` training takes seconds on a CPU."""
 
     def __post_init__(self) -> None:
+        if self.weights == "none":
+            # So that a recipe can undo what it inherits.
+            object.__setattr__(self, "weights", None)
+        if self.weights is not None and not self.weights.strip():
+            raise RecipeError("weights is empty: name some, or none")
         _check_choice("batch_norm", self.batch_norm, BATCH_NORMS)
         if self.input is not None:
             _check_choice("input", self.input, INPUTS)

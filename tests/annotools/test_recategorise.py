@@ -236,6 +236,7 @@ def test_unknown_and_no_names_are_refused_in_one_line_with_those_that_are_known(
     for text, message in (
         ("dog,persn", r"categories 'dog,persn': made has no category 'persn'; it has background, "),
         ("Dog", "no category 'Dog'"),
+        ("background", "the background alone leaves nothing to segment"),
         (" ,", "name some of background, sky, person, dog, or 'voc'"),
     ):
         with pytest.raises(RecipeError, match=message) as raised:

@@ -11,7 +11,7 @@ def test_points_that_still_gained_are_named_with_their_seeds() -> None:
         make_result("tags", 2, 0, 0.1),
     ]
     assert unconverged(results).startswith(
-        "3 of 4 trials still gained when the steps of a stage ran out: "
+        "3 of 4 trials ended with a loss that was not flat: "
         '"boxes" at 18 h (2 seeds), "full" at 0.5 h. '
     )
 

@@ -173,8 +173,8 @@ def test_models_that_learnt_nothing_have_no_leader() -> None:
         "These models have learnt nothing that can be told from one class everywhere, so that no "
         "label kind can be recommended: at 6 h no mix is a point above it in PQ and mIoU (the "
         'best, "boxes": PQ 10.5 %, mIoU 20.5 %; one class everywhere: 10.0 % and 20.0 %). Start '
-        'from pretrained weights (recipe.inherit = "frozen"), train longer (recipe.*.steps), or '
-        "study fewer categories (dataset.categories)."
+        'from pretrained weights (recipe.inherit = "frozen"), train longer (recipe.semantic.steps, '
+        "recipe.detector.steps), or study fewer categories (dataset.categories)."
     )
     assert caveats(results) == ()
 
@@ -213,7 +213,7 @@ def test_trainings_that_still_gained_are_told() -> None:
     verdicts = (True, False, None, False)
     results = [make_result("a", 2, seed, 0.3, converged=v) for seed, v in enumerate(verdicts)]
     assert caveats(results) == (unconverged(results),)
-    assert caveats(results)[0].startswith("2 of 3 trials still gained")
+    assert caveats(results)[0].startswith("2 of 3 trials ended with")
 
 
 def test_rows_of_older_versions_say_nothing_of_chance() -> None:
@@ -229,7 +229,7 @@ def test_report_of_models_that_learnt_nothing_says_so_first(tmp_path: Path) -> N
     write_report(make_study(tmp_path), results, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert text.startswith("# small\n\n**These models have learnt nothing")
-    assert "\n\n2 of 2 trials still gained when" in text
+    assert "\n\n2 of 2 trials ended with" in text
     assert "| trivial PQ/mIoU |" in text
     assert "| 10.0/20.0 |" in text
     assert "Trivial is the class that is most frequent" in text

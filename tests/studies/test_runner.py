@@ -158,7 +158,7 @@ def test_weights_that_cannot_be_had_are_told_before_anything_is_read(
 
     monkeypatch.setattr(runner, "plan_trials", fail)
     study = with_weights(make_study(tmp_path), tmp_path / "w.pt")
-    with pytest.raises(RecipeError, match=r"w\.pt: no such file: .* or choose another recipe"):
+    with pytest.raises(RecipeError, match=r"w\.pt: no such file: .* or choose a recipe"):
         runner.run_study(study, tmp_path / "run", workers=1)
     assert ran == []
     assert not (tmp_path / "run").exists()
@@ -333,3 +333,11 @@ def test_few_categories_are_what_a_budget_buys(tmp_path: Path) -> None:
     unknown = replace(study, dataset=replace(study.dataset, categories="car,tram"))
     with pytest.raises(RecipeError, match="has no category 'tram'; it has road, sidewalk, "):
         runner.plan_trials(unknown, tmp_path / "run")
+
+
+def test_images_that_are_bought_are_not_scored(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    study = replace(study, dataset=replace(study.dataset, val_split="train"))
+    with pytest.raises(RecipeError, match="'train' is both bought and scored: name another"):
+        runner.run_study(study, tmp_path / "run", workers=1)
+    assert not (tmp_path / "run").exists()

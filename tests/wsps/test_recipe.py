@@ -96,6 +96,13 @@ def test_a_wrong_setting_is_named(table: dict[str, object], message: str):
         read_settings(Recipe, table, "file")
 
 
+def test_no_weights_can_be_asked_for_and_empty_ones_are_refused():
+    inherited = {"backbone": {"weights": "none"}}
+    assert read_settings(Recipe, inherited, "file").backbone == Recipe().backbone
+    with pytest.raises(RecipeError, match="weights is empty"):
+        read_settings(Recipe, {"backbone": {"weights": " "}}, "file")
+
+
 def test_a_stage_keeps_what_its_table_leaves_out():
     recipe = read_settings(Recipe, {"semantic": {"steps": 7}}, "file")
     assert recipe.semantic == SemanticSettings(steps=7, learning_rate=3e-3, schedule="flat")

@@ -43,7 +43,7 @@ NOTHING_TO_LEARN = {
 }
 """Why a step of a stage has no loss."""
 
-ENDED = {None: "", True: "flat", False: "still gaining"}
+ENDED = {None: "", True: "flat", False: "not flat"}
 """What is said of a loss, by whether it had converged before the steps ran out."""
 
 SHOWN_PHOTOS = 4
@@ -154,6 +154,7 @@ def train(
     from wsps.networks.backbone import check_backbone
     from wsps.processes import is_main, join_processes
     from wsps.recipe_files import default_recipe, read_recipe
+    from wsps.students import check_given, find_student
     from wsps.training.board import Board
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
@@ -162,6 +163,9 @@ def train(
     if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
         raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
     refuse_inside({"--json": json_file, "--tensorboard": tensorboard}, [*labels, start_from])
+    find_student(student)
+    if detections is not None:
+        check_given(student)
     join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe(recipe or default_recipe(format_name), changes or ())
@@ -271,7 +275,7 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
         if end is not None and end["steps_without_loss"]
     )
     tell(
-        f"{stage}: still gaining at its {end['steps']:,} steps: raise {stage}.steps"
+        f"{stage}: its loss was not flat within {end['steps']:,} steps: raise {stage}.steps"
         for stage, end in stages.items()
         if end is not None and end["converged"] is False
     )

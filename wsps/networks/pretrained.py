@@ -88,7 +88,7 @@ def _find_named(backbone: str, weights: str) -> Path:
         named = f"one of {', '.join(known)}, or " if known else ""
         raise RecipeError(
             f"backbone.weights = {weights!r}: {backbone} has no such weights: give {named}"
-            f"the path of a state dict, which ends in .pt or .pth, {OTHER_RECIPE}"
+            f"the path of a state dict, which ends in .pt, .pth or .safetensors, {OTHER_RECIPE}"
         )
     entry = known[weights]
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
@@ -124,7 +124,11 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"{path}: not a state dict but {type(state).__name__}: save model.state_dict()"
         )
-    return state
+    # Training programs wrap it in a table of theirs, and in a module that spreads batches.
+    for name in ("state_dict", "model"):
+        if isinstance(state.get(name), dict):
+            state = state[name]
+    return {str(key).removeprefix("module."): values for key, values in state.items()}
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

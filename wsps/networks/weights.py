@@ -9,7 +9,7 @@ from annotools.errors import RecipeError
 from annotools.files import stamp
 from wsps.recipe import BackboneSettings
 
-OTHER_RECIPE = "or choose another recipe, such as small, which needs no weights"
+OTHER_RECIPE = "or choose a recipe that needs no weights: small, in a study recipe.inherit=small"
 """The remedy of whoever cannot get a file."""
 
 PRETRAINED = "pretrained"
@@ -79,6 +79,8 @@ def _hash_file(path: Path, _stamp: str) -> str:
 
 def unreadable(path: Path, error: OSError) -> RecipeError:
     """Return what to say of a file of weights that cannot be read."""
+    if path.is_dir():
+        return RecipeError(f"{path}: is a folder: backbone.weights names a file, or known weights")
     if not path.is_file():
         return RecipeError(
             f"{path}: no such file: backbone.weights names a state dict or known weights; put the "

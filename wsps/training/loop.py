@@ -144,7 +144,10 @@ def descend(
     return Course(
         losses=tuple(notes.losses),
         rates=tuple(_rates(stage, notes, range(len(notes.losses)))),
-        converged=notes.converged_at is not None if _may_end_early(stage) else None,
+        # A loss of 0 had nothing to learn from.
+        converged=notes.converged_at is not None
+        if _may_end_early(stage) and any(notes.losses)
+        else None,
         names=() if watch is None else watch.names,
         watched=torch.stack(notes.watched).cpu() if notes.watched else torch.zeros(0, 0),
         seconds=time.perf_counter() - began,

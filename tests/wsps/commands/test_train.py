@@ -102,7 +102,7 @@ def test_it_says_which_stage_was_flat_and_which_still_gained(tmp_path: Path) -> 
     assert semantic[-1] == "flat"
     (instance,) = (line for line in lines if line[:1] == ["instance"])
     assert len(instance) == 4
-    told = "detector: still gaining at its 3 steps: raise detector.steps"
+    told = "detector: its loss was not flat within 3 steps: raise detector.steps"
     assert told in " ".join(text.split())
     stages = read_json(out / "manifest.json")["stages"]
     ended = {stage: end["converged"] for stage, end in stages.items()}
@@ -335,7 +335,9 @@ def test_photos_start_from_weights_that_are_downloaded(
     message = str(done.exception)
     assert message.startswith("backbone.weights = 'IMAGENET1K_V2': cannot be downloaded (")
     assert f"put https://download.pytorch.org/models/resnet50-11ad3fa6.pth at {tmp_path}" in message
-    assert message.endswith("or choose another recipe, such as small, which needs no weights")
+    assert message.endswith(
+        "or choose a recipe that needs no weights: small, in a study recipe.inherit=small"
+    )
     assert not out.exists()
 
 

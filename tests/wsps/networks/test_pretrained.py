@@ -81,9 +81,18 @@ def test_a_file_that_holds_no_state_dict_is_refused_in_one_line(tmp_path: Path):
     torch.save([torch.zeros(1)], path)
     with pytest.raises(RecipeError, match=r"weights\.pt: not a state dict but list"):
         small(path)
-    for missing in (tmp_path / "none.pt", tmp_path):
-        with pytest.raises(RecipeError, match="no such file"):
-            small(missing)
+    with pytest.raises(RecipeError, match="no such file"):
+        small(tmp_path / "none.pt")
+    with pytest.raises(RecipeError, match="is a folder"):
+        small(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model"])
+def test_weights_that_a_training_program_wrapped_are_taken(tmp_path: Path, name: str):
+    wrapped = {f"module.{key}": values + 1 for key, values in state().items()}
+    torch.save({"epoch": 3, name: wrapped}, tmp_path / "weights.pt")
+    loaded = small(tmp_path / "weights.pt").layers.state_dict()
+    assert torch.equal(loaded[KEY], wrapped[f"module.{KEY}"])
 
 
 def test_weights_by_name_are_taken_from_the_cache_of_torch(
@@ -127,7 +136,7 @@ def test_a_failed_download_says_which_file_goes_where(
     assert message.endswith(
         "): put https://download.pytorch.org/models/resnet18-f37072fd.pth at "
         f"{tmp_path}/checkpoints/resnet18-f37072fd.pth, "
-        "or choose another recipe, such as small, which needs no weights"
+        "or choose a recipe that needs no weights: small, in a study recipe.inherit=small"
     )
     assert "\n" not in message
 
@@ -158,8 +167,8 @@ def test_weights_of_detectors_and_segmenters_are_refused(
     with pytest.raises(RecipeError) as refused:
         small(path)
     assert str(refused.value) == (
-        f"{path}: has {key}, a part of a network that has seen masks or boxes, which would leak "
-        "the answer: use weights of classification or self-supervision"
+        f"{path}: has {key.removeprefix('module.')}, a part of a network that has seen masks or "
+        "boxes, which would leak the answer: use weights of classification or self-supervision"
     )
 
 

@@ -150,7 +150,7 @@ def test_weights_that_cannot_be_had_are_told_at_once(monkeypatch: pytest.MonkeyP
         "backbone.weights = 'pretrained': those of vit_base_patch16_224.sam_in1k cannot be had "
         "([Errno -2] Name or service not known): put https://huggingface.co/timm/"
         "vit_base_patch16_224.sam_in1k/resolve/main/model.safetensors in a file and give its path, "
-        "or choose another recipe, such as small, which needs no weights"
+        "or choose a recipe that needs no weights: small, in a study recipe.inherit=small"
     )
 
 

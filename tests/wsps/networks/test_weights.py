@@ -26,10 +26,13 @@ def test_weights_are_named_and_files_by_their_content_too(tmp_path: Path):
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_remedies(tmp_path: Path):
-    for place in (tmp_path / "none.pt", tmp_path):
-        with pytest.raises(RecipeError) as refused:
-            describe("small", str(place))
-        assert str(refused.value) == (
-            f"{place}: no such file: backbone.weights names a state dict or known weights; put the "
-            "file there, or choose another recipe, such as small, which needs no weights"
-        )
+    place = tmp_path / "none.pt"
+    with pytest.raises(RecipeError) as refused:
+        describe("small", str(place))
+    assert str(refused.value) == (
+        f"{place}: no such file: backbone.weights names a state dict or known weights; put the "
+        "file there, or choose a recipe that needs no weights: small, in a study "
+        "recipe.inherit=small"
+    )
+    with pytest.raises(RecipeError, match=r"is a folder: backbone\.weights names a file"):
+        describe("small", str(tmp_path))
