@@ -8,7 +8,7 @@ from annotools.settings import read_settings
 from studies.results import TrialResult
 from studies.study import Study
 
-STAGE = {"steps": 1, "learning_rate": 1e-3}
+STAGE = {"steps": 1, "learning_rate": 1e-3, "schedule": "cosine"}
 
 
 def make_result(

@@ -186,5 +186,5 @@ def test_without_a_network_to_train_no_weights_are_needed(
     for more in (("--rounds", 1), ("--rounds", 1, "--set", "backbone.weights=w.pt")):
         done = run_command(*files, "--out", tmp_path / "other", *more)
         assert isinstance(done.exception, RecipeError)
-        assert "or choose another recipe, such as small" in str(done.exception)
+        assert "or choose a recipe that needs no weights: small" in str(done.exception)
         assert not (tmp_path / "other").exists()
