@@ -130,8 +130,8 @@ def report(results: Sequence[TrialResult]) -> None:
     for row in results:
         scores = [row.pq, row.trivial_pq, row.miou, row.trivial_miou]
         cells = [row.study, row.mix, f"{row.budget_hours:g}", row.seed, sum(row.images.values())]
-        steps = " ".join(map(str, row.steps.values())) + {False: " (cut off)"}.get(
-            bool(row.converged), ""
+        steps = " ".join(map(str, row.steps.values())) + (
+            " (cut off)" if row.converged is False else ""
         )
         cells += [*(percent(score) for score in scores), steps, f"{row.seconds:.0f}"]
         typer.echo("| " + " | ".join(map(str, cells)) + " |")

@@ -17,6 +17,7 @@ from torch import Tensor
 from annotools.files import digest, write_whole
 from annotools.records import Photo
 from wsps.networks.backbone import Backbone
+from wsps.training.checkpoints import digest_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +91,8 @@ def keep_features(backbone: Backbone, folder: Path, precision: str) -> KeptFeatu
         folder: made where it does not exist.
         precision: in which the backbone computes.
     """
-    total = hashlib.sha256()
-    for name, values in backbone.state_dict().items():
-        total.update(f"{name}{tuple(values.shape)}".encode())
-        total.update(values.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     # Of the layers themselves their text: it has the strides and dilations.
-    key = digest(total.hexdigest(), str(backbone), precision)
+    key = digest(digest_tensors(backbone.state_dict()), str(backbone), precision)
     return KeptFeatures(backbone=backbone, folder=folder, key=key)
 
 

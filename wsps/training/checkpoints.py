@@ -120,7 +120,7 @@ def _write(
         "progress": None if progress is None else dict(progress),
     }
     buffer = io.BytesIO()
-    torch.save({**content, "digest": _digest(content)}, buffer)
+    torch.save({**content, "digest": digest_tensors(content)}, buffer)
     write_whole(path, buffer.getvalue())
 
 
@@ -131,13 +131,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
         told = content.pop("digest")
-        return content if _digest(content) == told else None
+        return content if digest_tensors(content) == told else None
     # Damage shows in the decoder as any error: which one depends on the byte.
     except Exception:
         return None
 
 
-def _digest(content: Any) -> str:
+def digest_tensors(content: Any) -> str:
     """Return a SHA-256 over nested tables and lists of tensors and plain values."""
     total = hashlib.sha256()
     _add(total, content)
