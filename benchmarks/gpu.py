@@ -158,12 +158,12 @@ def list_parts(nuclei: Path | None) -> dict[str, tuple[float, Part]]:
     study = skip_nuclei if nuclei is None else partial(nuclei_rows, nuclei.resolve())
     return {
         "device": (40, device_rows),
-        "steps": (120, steps_rows),
-        "waiting": (70, waiting_rows),
-        "demo": (110, demo_rows),
-        "tests": (50, gpu_test_rows),
-        "nuclei": (260, study),
         "crf": (90, dense_crf_rows),
+        "tests": (70, gpu_test_rows),
+        "steps": (220, steps_rows),
+        "waiting": (110, waiting_rows),
+        "demo": (110, demo_rows),
+        "nuclei": (260, study),
     }
 
 

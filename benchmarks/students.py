@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/students.py nuclei ROOT --out DIR [--steps 250,500]
     OMP_NUM_THREADS=1 python benchmarks/students.py cityscapes ROOT --out DIR [--seeds 3]
+    python benchmarks/students.py nuclei ROOT --out DIR --workers 8    # that share a GPU
 
 At each length of training every student begins anew, with a schedule of its own. Of a length of N
 steps `mask-rcnn` spends N on the semantic network and N on the detector; of `li2018` the instance
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,7 @@ from annotools.formats.json_values import read_json
 from annotools.formats.panoptic_folder import write_label, write_label_set
 from annotools.formats.source import Source, open_source
 from annotools.label_maps import build_label
+from annotools.parallel import run_parallel
 from annotools.records import Dataset, FullLabel, Image, Photo
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.overlaps import to_runs
@@ -89,6 +92,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Keeps labels and runs for the next time.")],
     steps: Annotated[str, typer.Option(help="Lengths of training.")] = "250,500,1000,2000",
     seeds: Annotated[int, typer.Option(min=2, help="How many.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at the same time.")] = 1,
     train_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 100,
     val_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 60,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Of the recipe.")] = None,
@@ -110,16 +114,24 @@ def main(
     typer.echo(f"{len(images)} images of {data.value} to learn from. Percent.\n")
     typer.echo(f"| steps | seed | student | {' | '.join(SCORES)} | training (s) |")
     typer.echo("| --- " * (len(SCORES) + 4) + "|")
-    for length in [int(text) for text in steps.split(",")]:
-        recipe = share_steps(given, length)
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in STUDENTS}
-        for seed in range(seeds):
-            for name, scores in found.items():
-                folder = out / "runs" / f"{name}-{length}-{seed}"
-                arm = Arm(student=name, steps=length, seed=seed, folder=folder)
-                scores.append(score(arm, recipe, labels, learnt, scored))
-                print_row(arm, scores[-1])
-        print_differences(length, found)
+    lengths = [int(text) for text in steps.split(",")]
+    arms = [
+        Arm(student=name, steps=length, seed=seed, folder=out / "runs" / f"{name}-{length}-{seed}")
+        for length in lengths
+        for seed in range(seeds)
+        for name in STUDENTS
+    ]
+    measure = partial(score, given=given, labels=labels, learnt=learnt, scored=scored)
+    found: dict[Arm, dict[str, float]] = {}
+    # The longest first: at the end no processor waits for it.
+    for arm, scores in run_parallel(measure, arms[::-1], workers):
+        print_row(arm, scores)
+        found[arm] = scores
+    for length in lengths:
+        of_length = [arm for arm in arms if arm.steps == length]
+        print_differences(
+            length, {name: [found[a] for a in of_length if a.student == name] for name in STUDENTS}
+        )
 
 
 def share_steps(recipe: Recipe, length: int) -> Recipe:
@@ -134,11 +146,12 @@ def share_steps(recipe: Recipe, length: int) -> Recipe:
 
 
 def score(
-    arm: Arm, recipe: Recipe, labels: Path, learnt: Source, scored: Source
-) -> dict[str, float]:
-    """Return scores in percent, NaN where undefined, and the seconds of training."""
+    arm: Arm, given: Recipe, labels: Path, learnt: Source, scored: Source
+) -> tuple[Arm, dict[str, float]]:
+    """Return what was scored, in percent, NaN where undefined, and the seconds of training."""
     path = arm.folder / "scores.json"
     if not path.is_file():
+        recipe = share_steps(given, arm.steps)
         if "instance" not in STUDENTS[arm.student].stages:
             recipe = replace(recipe, semantic=replace(recipe.semantic, steps=arm.steps))
         started = time.perf_counter()
@@ -154,7 +167,7 @@ def score(
         write_json(path, {**{name: found[name] for name in SCORES}, "seconds": seconds})
     stored = read_json(path, "*.json")
     scores = {name: np.nan if stored[name] is None else 100 * stored[name] for name in SCORES}
-    return scores | {"seconds": stored["seconds"]}
+    return arm, scores | {"seconds": stored["seconds"]}
 
 
 def print_row(arm: Arm, scores: dict[str, float]) -> None:
