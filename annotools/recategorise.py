@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 
 from annotools.categories import Category, CategorySet, free_id, is_background_name
@@ -146,8 +147,10 @@ def _find_names(dataset: Dataset, text: str) -> set[str]:
         end = next((e for e in ends if ",".join(parts[start:e]).strip() in known), start + 1)
         name = ",".join(parts[start:end]).strip()
         if name and name not in known:
+            near = get_close_matches(name, known, n=1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
             raise RecipeError(
-                f"categories {text!r}: {dataset.name} has no category {name!r}; it has "
+                f"categories {text!r}: {dataset.name} has no category {name!r}{meant}; it has "
                 f"{_names(dataset.categories)}; give some of these, or {VOC!r}"
             )
         found |= {name} - {""}

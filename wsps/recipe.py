@@ -391,7 +391,7 @@ class Recipe:
     tags: TagSettings = field(default_factory=TagSettings)
     classifier: StageSettings = StageSettings(steps=120, learning_rate=3e-3)
     semantic: SemanticSettings = SemanticSettings(steps=1200, learning_rate=3e-3, schedule="flat")
-    detector: StageSettings = StageSettings(steps=2000, learning_rate=3e-3, schedule="flat")
+    detector: StageSettings = StageSettings(steps=5000, learning_rate=3e-3, schedule="flat")
     instance: InstanceSettings = InstanceSettings(steps=30, learning_rate=5e-4)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)

@@ -234,8 +234,12 @@ def test_unknown_and_no_names_are_refused_in_one_line_with_those_that_are_known(
     dataset = make_dataset(make_label([[1]], {1: 10}), things=("person", "dog"))
 
     for text, message in (
-        ("dog,persn", r"categories 'dog,persn': made has no category 'persn'; it has background, "),
-        ("Dog", "no category 'Dog'"),
+        (
+            "dog,persn",
+            r"categories 'dog,persn': made has no category 'persn' \(did you mean 'person'\?\); ",
+        ),
+        ("Dog", r"no category 'Dog' \(did you mean 'dog'\?\); it has background, "),
+        ("zzz", "no category 'zzz'; it has background, "),
         ("background", "the background alone leaves nothing to segment"),
         (" ,", "name some of background, sky, person, dog, or 'voc'"),
     ):

@@ -1,7 +1,9 @@
 """Read the weights that a backbone starts from: a file, or torchvision's by their name."""
 
+import io
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, redirect_stderr
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -93,8 +95,11 @@ def _find_named(backbone: str, weights: str) -> Path:
     entry = known[weights]
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     if not path.is_file():
+        shown = sys.stderr.isatty()
         try:
-            entry.get_state_dict(progress=sys.stderr.isatty(), check_hash=True, map_location="cpu")
+            # torch tells where it downloads to, which a log does not need beside our own line.
+            with nullcontext() if shown else redirect_stderr(io.StringIO()):
+                entry.get_state_dict(progress=shown, check_hash=True, map_location="cpu")
         # A file with another hash than its name says is a RuntimeError.
         except (OSError, HTTPException, RuntimeError) as error:
             reason = " ".join(str(error).split())

@@ -120,8 +120,11 @@ def test_weights_by_name_are_taken_from_the_cache_of_torch(
         RuntimeError('invalid hash value (expected "f37072fd",\n got "0")'),
     ],
 )
-def test_a_failed_download_says_which_file_goes_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+def test_a_failed_download_says_which_file_goes_where_and_nothing_else(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    failure: Exception,
 ):
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
 
@@ -131,6 +134,7 @@ def test_a_failed_download_says_which_file_goes_where(
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     with pytest.raises(RecipeError) as refused:
         build_backbone(BackboneSettings(name="resnet18", weights="IMAGENET1K_V1"))
+    assert capsys.readouterr().err == ""
     message = str(refused.value)
     assert message.startswith("backbone.weights = 'IMAGENET1K_V1': cannot be downloaded (")
     assert message.endswith(

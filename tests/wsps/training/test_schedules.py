@@ -87,17 +87,17 @@ def test_rates_are_shares_and_only_the_last_are_near_nothing(
 
 def test_a_plateau_is_flat_at_the_first_moment_and_a_falling_line_never():
     assert flat_from([3.0] * 500) == LEAST
-    # A window of 100 gains 100 of some 900, and later ones more: all above 5 %.
+    # A window of 100 gains 100 of some 900, and later ones more: all above 2 %.
     assert flat_from([1000.0 - step for step in range(1000)]) is None
 
 
 def test_a_loss_that_falls_and_then_stays_is_flat_when_a_window_hardly_has_the_fall():
     losses = [2.0] * 400 + [1.0] * 400
-    # Of 794 losses windows have 200. The one before begins with 6 losses of 2: a gain of 0.03, and
-    # the blocks' means are 1.3 and nine times 1, so that its error is sqrt(0.009 / 10) = 0.03 too.
-    # 0.06 is more than 5 % of 1.03. Of 795 losses there are 5: 0.025 + 0.025 is less than 0.05125.
-    assert not is_flat(losses[:794])
-    assert is_flat(losses[:795])
+    # Of 797 losses windows have 200. The one before begins with 3 losses of 2: a gain of 0.015, and
+    # the blocks' means are 1.15 and nine times 1: its error is sqrt(0.00225 / 10) = 0.015 too. 0.03
+    # is more than 2 % of 1.015. Of 798 losses there are 2: 0.01 + 0.01 is less than 0.0202.
+    assert not is_flat(losses[:797])
+    assert is_flat(losses[:798])
 
 
 def test_a_loss_of_nothing_is_flat_and_one_that_turns_up_too():
