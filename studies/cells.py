@@ -122,7 +122,7 @@ def summarise(scores: Scores) -> Cells:
             for number, name in enumerate(np.unique(scores.mix))
             for own in [cells[:, 0] == number]
         },
-        seed_effects=effects,
+        seed_effects=np.asarray(effects, dtype=float),
         trials_per_seed=len(within) / len(seeds),
         residual_squares=float(residual @ residual),
         degrees=repeated - int(rank),

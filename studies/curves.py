@@ -124,7 +124,7 @@ def draws_over(curves: Curves, mix: str, hours: Floats) -> Floats:
         doublings = np.log2(hours[beyond] / last)
         law = curve.law.at(hours[beyond]) + curves.shift[:, None]
         found[:, beyond] = law + curve.tilt[:, None] * doublings
-    return np.clip(found, 0, 1)
+    return np.asarray(np.clip(found, 0, 1))
 
 
 def why_not(curves: Curves, mix: str, hours: float) -> str | None:

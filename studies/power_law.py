@@ -1,8 +1,8 @@
 """Draw power laws that fit the cells of several mixes, all at once.
 
-The mean score of mix m at h hours is A_m - b_m h^(-c_m). Given the exponent c_m and the noise this is
-linear: both go over a grid, and the rest is a normal distribution that is cut off where A_m is below
-the best score seen or above 1, or b_m is negative.
+The mean score of mix m at h hours is A_m - b_m h^(-c_m). Given the exponent c_m and the noise this
+is linear: both go over a grid, and the rest is a normal distribution that is cut off where A_m is
+below the best score seen or above 1, or b_m is negative.
 """
 
 from collections.abc import Sequence
@@ -51,8 +51,8 @@ def draw_power_laws(
 ) -> tuple[Floats, dict[str, PowerLaw]]:
     """Draw noise and curves from their distribution given the cells.
 
-    A draw is one state of the world: its noise (pooled over everything) and its typical exponent are
-    the same for all mixes.
+    A draw is one state of the world: its noise (pooled over everything) and its typical exponent
+    are the same for all mixes.
 
     Args:
         cells: with at least one degree of freedom.
