@@ -6,11 +6,11 @@ Each study is drawn from curves that are known: five budgets of 1 to 16 hours, t
 a point and as much between seeds. It prints a table, a row for each world:
 
 - covered: how often the 90 % interval holds the true score, at twice and at four times the largest
-  budget, of all mixes that are predicted; refused: how many are not.
+  budget, of all mixes that are predicted; refused: how often boxes are not.
 - bought, tied: how often that was the verdict; wrong: how often a mix was bought that loses more
   than delta, or any in the world where all are alike.
-- lost: mean points behind the best mix, of following the advice (the mix with the least expected
-  regret where it says "cannot tell" or "tie"), of always taking one mix, and of taking whichever
+- lost: mean points behind the best mix, of following the advice (where it names no mix, the one
+  with the best prediction, or, where there is none, with the best last mean), of always taking one mix, and of taking whichever
   measured best at the largest budget.
 
 About four minutes on one core.
@@ -74,22 +74,22 @@ def judge(truth: Truth, rng: np.random.Generator, hours: float) -> Outcome:
         ]
     true = {mix: float(curve(hours)) for mix, curve in truth.items()}
     losses = {mix: max(true.values()) - score for mix, score in true.items()}
-    last = best_measured(rows)
-    followed = {m: a.regret for m, a in advice.mixes.items() if a.regret is not None}
-    chosen = advice.mix or min(followed, key=lambda m: followed[m], default=last)
+    finals = final_means(rows)
+    last = max(finals, key=lambda mix: finals[mix])
+    chosen = advice.mix or max(advice.mixes, key=lambda m: advice.mixes[m].score or finals[m])
     are_alike = len(set(true.values())) == 1
     wrong = advice.mix is not None and (are_alike or losses[advice.mix] > advice.delta)
     losses |= {"advice": losses[chosen], "best measured": losses[last]}
     return Outcome(covered=covered, advice=advice, is_wrong=wrong, losses=losses)
 
 
-def best_measured(rows: list[TrialResult]) -> str:
-    """Return the mix with the highest mean at the largest budget."""
+def final_means(rows: list[TrialResult]) -> dict[str, float]:
+    """Return the mean score of each mix at the largest budget."""
     last: dict[str, list[float]] = {}
     for row in rows:
         if row.budget_hours == BUDGETS_HOURS[-1] and row.pq is not None:
             last.setdefault(row.mix, []).append(row.pq)
-    return max(last, key=lambda mix: float(np.mean(last[mix])))
+    return {mix: float(np.mean(scores)) for mix, scores in last.items()}
 
 
 def describe(outcomes: list[Outcome]) -> list[str]:
@@ -98,7 +98,7 @@ def describe(outcomes: list[Outcome]) -> list[str]:
     for factor in FACTORS:
         known = [c for o in outcomes for c in o.covered[factor] if c is not None]
         cells.append(f"{100 * np.mean(known):.0f} %")
-    refused = [c is None for o in outcomes for c in o.covered[FACTORS[0]]]
+    refused = [o.advice.mixes[BOXES].score is None for o in outcomes]
     verdicts = [o.advice.verdict for o in outcomes]
     shares = [
         np.mean(refused),

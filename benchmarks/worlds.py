@@ -69,58 +69,62 @@ def make_row(mix: str, hours: float, seed: int, pq: float) -> TrialResult:
     )
 
 
-def draw_power_law(rng: np.random.Generator) -> PowerLaw:
-    """Draw a curve as the model expects them."""
-    limit = rng.uniform(0.5, 0.9)
+def draw_power_law(rng: np.random.Generator, limit: float | None = None) -> PowerLaw:
+    """Draw a curve as the model expects them, that ends within some points of a limit."""
+    limit = rng.uniform(0.5, 0.8) if limit is None else limit + rng.uniform(-0.05, 0.05)
     exponent = 0.4 * np.exp(0.6 * rng.standard_normal())
     return PowerLaw(limit=limit, drop=limit * rng.uniform(0.2, 0.7), exponent=exponent)
 
 
 def power_laws(rng: np.random.Generator) -> Truth:
     """Where the model is true."""
-    return {mix: draw_power_law(rng) for mix in (BOXES, HALF, FULL)}
+    limit = rng.uniform(0.5, 0.8)
+    return {mix: draw_power_law(rng, limit) for mix in (BOXES, HALF, FULL)}
 
 
 def logarithmic(rng: np.random.Generator) -> Truth:
     """Scores that rise by as much with every doubling."""
-    return {
-        mix: lambda h, start=rng.uniform(0.3, 0.5), rise=rng.uniform(0.01, 0.04): (
-            start + rise * np.log2(h)
-        )
-        for mix in (BOXES, HALF, FULL)
-    }
+
+    def draw() -> Curve:
+        start, rise = rng.uniform(0.35, 0.45), rng.uniform(0.01, 0.04)
+        return lambda hours: start + rise * np.log2(hours)
+
+    return {mix: draw() for mix in (BOXES, HALF, FULL)}
 
 
 def exponential(rng: np.random.Generator) -> Truth:
     """Scores that settle faster than any power law."""
-    return {
-        mix: lambda h, top=rng.uniform(0.5, 0.7), drop=rng.uniform(0.1, 0.3), t=rng.uniform(2, 8): (
-            top - drop * np.exp(-h / t)
-        )
-        for mix in (BOXES, HALF, FULL)
-    }
+
+    def draw() -> Curve:
+        top, drop, scale = rng.uniform(0.6, 0.7), rng.uniform(0.1, 0.3), rng.uniform(2, 8)
+        return lambda hours: top - drop * np.exp(-hours / scale)
+
+    return {mix: draw() for mix in (BOXES, HALF, FULL)}
 
 
 def plateau(rng: np.random.Generator) -> Truth:
     """Scores that rise as a power law and then not at all."""
-    return {
-        mix: lambda h, law=draw_power_law(rng), end=rng.uniform(3, 12): law(min(h, end))
-        for mix in (BOXES, HALF, FULL)
-    }
+    limit = rng.uniform(0.5, 0.8)
+
+    def draw() -> Curve:
+        law, end = draw_power_law(rng, limit), rng.uniform(3, 12)
+        return lambda hours: law(min(hours, end))
+
+    return {mix: draw() for mix in (BOXES, HALF, FULL)}
 
 
 def dip(rng: np.random.Generator) -> Truth:
     """Boxes fall by 5 to 10 points after their peak; the others follow power laws."""
-    law, fall = draw_power_law(rng), rng.uniform(0.05, 0.1)
-    return power_laws(rng) | {
-        BOXES: lambda h: law(min(h, 4)) - fall * min(max(np.log2(h / 4), 0) / 2, 1)
-    }
+    truth, fall = power_laws(rng), rng.uniform(0.05, 0.1)
+    law = truth[BOXES]
+    return truth | {BOXES: lambda h: law(min(h, 4)) - fall * min(max(np.log2(h / 4), 0) / 2, 1)}
 
 
 def double_descent(rng: np.random.Generator) -> Truth:
     """Boxes lose 5 to 10 points around 4 hours and win them back."""
-    law, fall = draw_power_law(rng), rng.uniform(0.05, 0.1)
-    return power_laws(rng) | {BOXES: lambda h: law(h) - fall * np.exp(-(np.log2(h / 4) ** 2))}
+    truth, fall = power_laws(rng), rng.uniform(0.05, 0.1)
+    law = truth[BOXES]
+    return truth | {BOXES: lambda h: law(h) - fall * np.exp(-(np.log2(h / 4) ** 2))}
 
 
 def null(rng: np.random.Generator) -> Truth:
@@ -129,17 +133,17 @@ def null(rng: np.random.Generator) -> Truth:
 
 
 def boxes_win(rng: np.random.Generator) -> Truth:
-    """Boxes are better at all hours, by 5 points with many."""
-    limit = rng.uniform(0.6, 0.7)
+    """Boxes are better at all hours, by 2 to 6 points with many."""
+    limit, lead = rng.uniform(0.6, 0.7), rng.uniform(0.02, 0.06)
     return {
         BOXES: PowerLaw(limit=limit, drop=0.2, exponent=0.5),
-        HALF: PowerLaw(limit=limit - 0.02, drop=0.3, exponent=0.5),
-        FULL: PowerLaw(limit=limit - 0.05, drop=0.4, exponent=0.5),
+        HALF: PowerLaw(limit=limit - lead / 2, drop=0.22, exponent=0.5),
+        FULL: PowerLaw(limit=limit - lead, drop=0.25, exponent=0.5),
     }
 
 
 def masks_win(rng: np.random.Generator) -> Truth:
-    """Masks are better at all hours, by 5 points with many."""
+    """Masks are better at all hours, by 2 to 6 points with many."""
     truth = boxes_win(rng)
     return {BOXES: truth[FULL], HALF: truth[HALF], FULL: truth[BOXES]}
 

@@ -18,6 +18,10 @@ from studies.summary import SCORES, has_learnt_nothing, summary_table
 SURE = 0.9
 """The probability with which a verdict must hold."""
 
+SURE_OF_BEST = 0.95
+"""The probability with which a mix that is named must be the best: of two that are alike, one is
+named by chance in at most one study of ten."""
+
 SURE_IN_DOUBT = 0.95
 """The same where trainings had not converged or a score is no better than one class everywhere."""
 
@@ -131,7 +135,8 @@ def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[
     first, second = sorted(regrets, key=lambda mix: float(regrets[mix].mean()))[:2]
     if np.mean(np.abs(predicted[first] - predicted[second]) < delta) >= sure:
         return TIE, None
-    if np.mean(regrets[first] < delta) >= sure:
+    is_best = np.mean(regrets[first] == 0) >= SURE_OF_BEST
+    if is_best and np.mean(regrets[first] < delta) >= sure:
         return BUY, first
     return CANNOT_TELL, None
 

@@ -20,7 +20,8 @@ REACH = 4.0
 """How many times as far as its largest budget a curve is extrapolated."""
 
 DISCREPANCY = 0.004
-"""Standard deviation of what a curve is off for each doubling of hours beyond the last budget."""
+"""Standard deviation of what a curve is off for each doubling of hours beyond the last budget, where
+measured budgets are on it; their misfit comes on top."""
 
 LEAST_BUDGETS, LEAST_SEEDS = 3, 2
 """With fewer a mix has measured points alone."""
@@ -80,7 +81,7 @@ def fit_curves(scores: Scores, seed: int = 0, num_draws: int = NUM_DRAWS) -> Cur
     rng = np.random.default_rng(seed)
     refusals = {name: _refuse(mix, cells.noise) for name, mix in cells.mixes.items()}
     fitted = [name for name, refusal in refusals.items() if refusal is None]
-    noise, laws = draw_power_laws(cells, fitted, num_draws, rng)
+    noise, misfit, laws = draw_power_laws(cells, fitted, num_draws, rng)
     shift = _draw_shift(cells, noise, rng)
     mixes = {}
     for name, mix in cells.mixes.items():
@@ -91,7 +92,7 @@ def fit_curves(scores: Scores, seed: int = 0, num_draws: int = NUM_DRAWS) -> Cur
             means=mix.mean + noise[:, None] * scatter + shift[:, None],
             is_joined=_has_enough(mix),
             law=laws.get(name),
-            tilt=DISCREPANCY * rng.standard_normal(num_draws) if name in laws else None,
+            tilt=(DISCREPANCY + misfit) * rng.standard_normal(num_draws) if name in laws else None,
             refusal=refusals[name],
         )
     return Curves(mixes=mixes, noise=noise, shift=shift, seed_deviation=cells.seed_deviation)

@@ -24,8 +24,17 @@ DROP_SPREAD = 1.0
 LEAST_NOISE = 5e-4
 """Scores are not believed to be more exact than that, however alike a few seeds are."""
 
-_EXPONENTS, _NOISES, _CENTRES = 25, 14, 9
-"""Sizes of the grids over a mix's exponent, the noise and the study's typical exponent."""
+MISFIT_SPREAD = 0.01
+"""How far the mean scores of budgets are from a power law, before anything is seen."""
+
+_EXPONENTS, _CENTRES = 25, 9
+"""Sizes of the grids over a mix's exponent and the study's typical exponent."""
+
+_NOISES = np.geomspace(0.6, 1.8, 6)
+"""The grid over the noise, in units of its estimate."""
+
+_MISFITS = MISFIT_SPREAD * np.array([0, 0.2, 0.4, 0.7, 1, 1.4, 2, 2.8, 4])
+"""The grid over the misfit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +57,12 @@ class PowerLaw:
 
 def draw_power_laws(
     cells: Cells, fitted: Sequence[str], num_draws: int, rng: np.random.Generator
-) -> tuple[Floats, dict[str, PowerLaw]]:
-    """Draw noise and curves from their distribution given the cells.
+) -> tuple[Floats, Floats, dict[str, PowerLaw]]:
+    """Draw noise, misfit and curves from their distribution given the cells.
 
-    A draw is one state of the world: its noise (pooled over everything) and its typical exponent
-    are the same for all mixes.
+    A draw is one state of the world: its noise, its misfit (how far the mean scores are from power
+    laws) and its typical exponent are the same for all mixes. Repeated trials tell noise from
+    misfit.
 
     Args:
         cells: with at least one degree of freedom.
@@ -61,19 +71,27 @@ def draw_power_laws(
         rng: where chance comes from.
 
     Returns:
-        The standard deviation of one score's noise (D,), and the curve of each mix.
+        The standard deviations (D,) of one score's noise and of the misfit, and the curve of each
+        mix.
     """
     assert cells.noise is not None
     start = max(cells.noise, LEAST_NOISE)
-    noise = start * np.geomspace(1 / 3, 4, _NOISES)
-    within = -cells.degrees * np.log(noise) - cells.residual_squares / (2 * noise**2)
+    noise, misfit = (g.ravel() for g in np.meshgrid(start * _NOISES, _MISFITS))  # (K,)
+    # The grid is not even: each point stands for the misfits around it.
+    prior = np.log(np.gradient(_MISFITS)).repeat(len(_NOISES))
+    prior -= np.log1p((misfit / MISFIT_SPREAD) ** 2)
+    within = (
+        prior
+        - cells.degrees * np.log(noise)
+        - max(cells.residual_squares, LEAST_NOISE**2) / (2 * noise**2)
+    )
     # Half of the spread of log c is of the study, half of the mix.
     half = EXPONENT_SPREAD / np.sqrt(2)
     centre = np.log(TYPICAL_EXPONENT) + half * np.linspace(-2.5, 2.5, _CENTRES)
     log_c = np.log(TYPICAL_EXPONENT) + EXPONENT_SPREAD * np.linspace(-2.5, 2.5, _EXPONENTS)
     log_prior = _normalise(-((log_c - centre[:, None]) ** 2) / (2 * half**2))  # (U, C)
     of_centre = _normalise(-((centre - np.log(TYPICAL_EXPONENT)) ** 2) / (2 * half**2))  # (U,)
-    given = {name: _Given.of(cells.mixes[name], noise, np.exp(log_c)) for name in fitted}
+    given = {name: _Given.of(cells.mixes[name], noise, misfit, np.exp(log_c)) for name in fitted}
     joint = within[:, None] + of_centre  # (K, U)
     tables = {}
     for name, linear in given.items():
@@ -92,12 +110,12 @@ def draw_power_laws(
             drop=drop,
             exponent=np.exp(log_c)[at_exponent],
         )
-    return noise[at_noise], laws
+    return noise[at_noise], misfit[at_noise], laws
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Given:
-    """What is known of A and b of a mix, given each of K noises and C exponents.
+    """What is known of A and b of a mix, given each of K noises with misfits and C exponents.
 
     A is normal, cut off outside of [`best`, 1]; b given A is normal, cut off below 0. Scores are
     counted from `best`, which keeps the sums of squares small.
@@ -112,11 +130,11 @@ class _Given:
     log_evidence: Floats  # (K, C)
 
     @classmethod
-    def of(cls, mix: MixCells, noise: Floats, exponent: Floats) -> "_Given":
+    def of(cls, mix: MixCells, noise: Floats, misfit: Floats, exponent: Floats) -> "_Given":
         best = min(float(mix.mean.max()), 1 - 1e-3)
         y = mix.mean - best
         x = (mix.hours / mix.hours[0]) ** -exponent[:, None]  # (C, J)
-        weight = mix.count / noise[:, None] ** 2  # (K, J)
+        weight = 1 / (noise[:, None] ** 2 / mix.count + misfit[:, None] ** 2)  # (K, J)
         ones, crossed = weight.sum(axis=1)[:, None], weight @ x.T
         squares = weight @ (x**2).T + DROP_SPREAD**-2  # (K, C)
         moment, crossed_moment = (weight @ y)[:, None], (weight * y) @ x.T
@@ -124,7 +142,7 @@ class _Given:
         mean = (moment - crossed * crossed_moment / squares) / precision
         deviation = precision**-0.5
         low, high = (0 - mean) / deviation, (1 - best - mean) / deviation
-        misfit = (weight @ y**2)[:, None] - crossed_moment**2 / squares - precision * mean**2
+        squared_error = (weight @ y**2)[:, None] - crossed_moment**2 / squares - precision * mean**2
         return cls(
             best=best,
             mean=mean,
@@ -133,8 +151,8 @@ class _Given:
             drop_slope=crossed / squares,
             drop_deviation=squares**-0.5,
             log_evidence=(
-                -len(y) * np.log(noise)[:, None]
-                - misfit / 2
+                np.log(weight).sum(axis=1)[:, None] / 2
+                - squared_error / 2
                 - np.log(squares * precision) / 2
                 + _log_mass(low, high)
             ),
