@@ -10,8 +10,8 @@ a point and as much between seeds. It prints a table, a row for each world:
 - bought, tied: how often that was the verdict; wrong: how often a mix was bought that loses more
   than delta, or any in the world where all are alike.
 - lost: mean points behind the best mix, of following the advice (where it names no mix, the one
-  with the best prediction, or, where there is none, with the best last mean), of always taking one mix, and of taking whichever
-  measured best at the largest budget.
+  with the best prediction, or, where there is none, the best mean at the largest budget), of always
+  taking one mix, and of taking whichever measured best at the largest budget.
 
 About four minutes on one core.
 """

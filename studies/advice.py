@@ -9,7 +9,7 @@ from annotools.errors import RecipeError
 from studies.answers import answer, caveats
 from studies.cells import Floats, read_scores
 from studies.convergence import unconverged
-from studies.crossings import Crossing, find_crossings
+from studies.crossings import Crossing, find_crossings, hours_for_target
 from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
 from studies.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.results import TrialResult
@@ -18,7 +18,7 @@ from studies.summary import SCORES, has_learnt_nothing, summary_table
 SURE = 0.9
 """The probability with which a verdict must hold."""
 
-SURE_OF_BEST = 0.95
+SURE_OF_BEST = 0.9
 """The probability with which a mix that is named must be the best: of two that are alike, one is
 named by chance in at most one study of ten."""
 
@@ -121,6 +121,28 @@ def advise(results: Sequence[TrialResult], hours: float, metric: str = "pq") -> 
         next_run=next_run,
         reasons=tuple(filter(None, [*reasons, disagreement, *doubts])),
     )
+
+
+def hours_to_reach(
+    results: Sequence[TrialResult], target: float, metric: str = "pq"
+) -> dict[str, tuple[float, float, float] | None]:
+    """Return for each mix the hours at which its mean score reaches a target, with 90 % intervals.
+
+    Args:
+        results: as `advise` takes them.
+        target: in [0, 1].
+        metric: one of `SCORES`.
+
+    Returns:
+        Hours, their lower and their upper end by mix; None where the study cannot say.
+
+    Raises:
+        RecipeError: for another metric, or one that no row has.
+    """
+    rows = rows_of_main_student(results, metric)
+    curves = fit_curves(read_scores(rows, metric))
+    mixes = sorted({row.mix for row in rows})
+    return {m: None if curves is None else hours_for_target(curves, m, target) for m in mixes}
 
 
 def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[str, str | None]:

@@ -20,8 +20,8 @@ REACH = 4.0
 """How many times as far as its largest budget a curve is extrapolated."""
 
 DISCREPANCY = 0.004
-"""Standard deviation of what a curve is off for each doubling of hours beyond the last budget, where
-measured budgets are on it; their misfit comes on top."""
+"""Standard deviation of what a curve is off for each doubling of hours beyond the last budget; the
+misfit of the budgets before comes on top."""
 
 LEAST_BUDGETS, LEAST_SEEDS = 3, 2
 """With fewer a mix has measured points alone."""

@@ -24,7 +24,7 @@ DROP_SPREAD = 1.0
 LEAST_NOISE = 5e-4
 """Scores are not believed to be more exact than that, however alike a few seeds are."""
 
-MISFIT_SPREAD = 0.01
+MISFIT_SPREAD = 0.004
 """How far the mean scores of budgets are from a power law, before anything is seen."""
 
 _EXPONENTS, _CENTRES = 25, 9
@@ -33,7 +33,7 @@ _EXPONENTS, _CENTRES = 25, 9
 _NOISES = np.geomspace(0.6, 1.8, 6)
 """The grid over the noise, in units of its estimate."""
 
-_MISFITS = MISFIT_SPREAD * np.array([0, 0.2, 0.4, 0.7, 1, 1.4, 2, 2.8, 4])
+_MISFITS = MISFIT_SPREAD * np.array([0, 0.25, 0.5, 1, 1.5, 2.25, 3.5, 5, 8])
 """The grid over the misfit."""
 
 
