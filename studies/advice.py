@@ -9,7 +9,7 @@ from annotools.errors import RecipeError
 from studies.answers import answer, caveats
 from studies.cells import Floats, read_scores
 from studies.convergence import unconverged
-from studies.crossings import Crossing, find_crossings, hours_for_target
+from studies.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
 from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
 from studies.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.results import TrialResult
@@ -97,11 +97,12 @@ def advise(results: Sequence[TrialResult], hours: float, metric: str = "pq") -> 
     table = summary_table(rows)
     if contenders or disagreement or has_learnt_nothing(table):
         verdict, mix = CANNOT_TELL, None
-    if verdict == CANNOT_TELL and contenders:
+    if predicted and contenders:
         reasons.append(f"{_quote(contenders)} may be better all the same")
     crossings = find_crossings(curves)
     reasons += [
-        f'"{c.before}" and "{c.after}" change places between {c.low:g} and {c.high:g} h'
+        f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
+        f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
         for c in crossings
         if c.low <= hours <= c.high
     ]
@@ -125,8 +126,8 @@ def advise(results: Sequence[TrialResult], hours: float, metric: str = "pq") -> 
 
 def hours_to_reach(
     results: Sequence[TrialResult], target: float, metric: str = "pq"
-) -> dict[str, tuple[float, float, float] | None]:
-    """Return for each mix the hours at which its mean score reaches a target, with 90 % intervals.
+) -> dict[str, HoursNeeded | None]:
+    """Return for each mix the hours at which its mean score reaches a target.
 
     Args:
         results: as `advise` takes them.
@@ -134,7 +135,7 @@ def hours_to_reach(
         metric: one of `SCORES`.
 
     Returns:
-        Hours, their lower and their upper end by mix; None where the study cannot say.
+        The hours by mix; None where the study cannot say.
 
     Raises:
         RecipeError: for another metric, or one that no row has.
@@ -241,10 +242,12 @@ def _contenders(
 ) -> list[str]:
     """Return the mixes of which nothing is known at the hours and that could still be the best.
 
-    A mix whose best measured score is below what the leading mix is sure to reach is none.
+    A mix whose best measured score is below what the leading mix is sure to reach is none. The one
+    with the best measured score comes first.
     """
     sure = max((float(np.quantile(found, 0.05)) for found in predicted.values()), default=0.0)
-    return [m for m, why in unknown.items() if why and curves.mixes[m].measured.max() >= sure]
+    best = {m: float(curves.mixes[m].measured.max()) for m, why in unknown.items() if why}
+    return sorted((m for m in best if best[m] >= sure), key=lambda m: -best[m])
 
 
 def _disagreement(

@@ -27,6 +27,18 @@ class Crossing:
     probability: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class HoursNeeded:
+    """The hours that reach a score, with their 90 % interval.
+
+    Where one of them is the smallest budget, fewer may do.
+    """
+
+    hours: float
+    low: float
+    high: float
+
+
 def find_crossings(curves: Curves) -> tuple[Crossing, ...]:
     """Return the crossings that are likelier than not, over the hours that two mixes share."""
     found = []
@@ -42,8 +54,8 @@ def find_crossings(curves: Curves) -> tuple[Crossing, ...]:
     return tuple(found)
 
 
-def hours_for_target(curves: Curves, mix: str, target: float) -> tuple[float, float, float] | None:
-    """Return the hours at which a mix's mean score reaches a target, with their 90 % interval.
+def hours_for_target(curves: Curves, mix: str, target: float) -> HoursNeeded | None:
+    """Return the hours at which a mix's mean score reaches a target.
 
     None where more than one draw in twenty does not reach it within the hours that can be said.
     """
@@ -56,7 +68,9 @@ def hours_for_target(curves: Curves, mix: str, target: float) -> tuple[float, fl
     # A draw that never reaches the target takes longer than any.
     needed = np.where(reached.any(axis=1), hours[known][reached.argmax(axis=1)], np.inf)
     low, middle, high = np.quantile(needed, [0.05, 0.5, 0.95], method="higher")
-    return (float(middle), float(low), float(high)) if np.isfinite(high) else None
+    if not np.isfinite(high):
+        return None
+    return HoursNeeded(hours=float(middle), low=float(low), high=float(high))
 
 
 def _shared_hours(curves: Curves, first: str, second: str) -> Floats | None:

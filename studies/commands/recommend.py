@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from studies.advice import Advice
+    from studies.crossings import HoursNeeded
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -47,8 +48,9 @@ def recommend(
     from studies.advice import advise, hours_to_reach
     from studies.results import read_results, row_paths
 
-    if hours <= 0:
-        raise typer.BadParameter(f"--hours {hours:g}: must be more than 0")
+    # Infinite hours and what is not a number are refused too.
+    if not 0 < hours < float("inf"):
+        raise typer.BadParameter(f"--hours {hours:g}: must be a number above 0")
     results = read_results(folder)
     check_outputs({"--json": json_file}, row_paths(folder))
     advice = advise(results, hours, metric)
@@ -66,16 +68,18 @@ def recommend(
 def _verdict(advice: "Advice") -> str:
     """Return the verdict as a sentence."""
     from studies.advice import BUY, SURE, TIE
+    from studies.summary import SCORES
 
+    score = SCORES[advice.metric]
     known = {name: mix for name, mix in advice.mixes.items() if mix.score is not None}
     names = sorted(known, key=lambda name: -(known[name].score or 0))
-    within = f"{100 * advice.delta:.1f} points of {advice.metric}"
+    within = f"{100 * advice.delta:.1f} points of {score}"
     if advice.verdict == BUY and advice.mix is not None:
         best = known[advice.mix]
         return (
-            f'With {advice.hours:g} h, buy "{advice.mix}": {advice.metric} {percent(best.score)} % '
+            f'With {advice.hours:g} h, buy "{advice.mix}": {score} {percent(best.score)} % '
             f"({percent(best.low)}–{percent(best.high)}). With at least {100 * SURE:.0f} % "
-            f"certainty no other mix studied is {within} better."
+            f"certainty no other mix studied is more than {within} better."
         )
     if advice.verdict == TIE:
         return (
@@ -86,11 +90,17 @@ def _verdict(advice: "Advice") -> str:
     return f"This study cannot tell what to buy with {advice.hours:g} h.{leads}"
 
 
-def _table(
-    advice: "Advice", needed: "dict[str, tuple[float, float, float] | None] | None"
-) -> "Table":
+def _table(advice: "Advice", needed: "dict[str, HoursNeeded | None] | None") -> "Table":
     """Return a row for each mix, the best first."""
-    heads = ["mix", f"{advice.metric} at {advice.hours:g} h", "best (%)", "regret", "next hour"]
+    from studies.summary import SCORES
+
+    heads = [
+        "mix",
+        f"{SCORES[advice.metric]} at {advice.hours:g} h",
+        "best (%)",
+        "regret",
+        "next hour",
+    ]
     shown = table(heads + ([] if needed is None else ["hours to target"]), padding=COMPACT)
     mixes = sorted(advice.mixes.items(), key=lambda item: -(item[1].score or 0))
     for name, mix in mixes:
@@ -103,9 +113,9 @@ def _table(
             percent(mix.gain_per_hour, 2),
         ]
         if needed is not None:
-            hours = needed[name]
+            own = needed[name]
             cells.append(
-                NOTHING if hours is None else f"{hours[0]:.3g} ({hours[1]:.3g}–{hours[2]:.3g})"
+                NOTHING if own is None else f"{own.hours:.3g} ({own.low:.3g}–{own.high:.3g})"
             )
         shown.add_row(name, *cells)
     return shown
@@ -118,6 +128,7 @@ def _notes(advice: "Advice") -> list[str]:
         f'- "{c.before}" is better below {c.hours:.3g} h and "{c.after}" above '
         f"(90 %: {c.low:.3g} to {c.high:.3g} h; certainty {percent(c.probability, 0)} %)"
         for c in advice.crossings
+        if not c.low <= advice.hours <= c.high  # else a reason says so
     ]
     run = advice.next_run
     if run is not None:
