@@ -18,10 +18,6 @@ from studies.summary import SCORES, has_learnt_nothing, summary_table
 SURE = 0.9
 """The probability with which a verdict must hold."""
 
-SURE_OF_BEST = 0.9
-"""The probability with which a mix that is named must be the best: of two that are alike, one is
-named by chance in at most one study of ten."""
-
 SURE_IN_DOUBT = 0.95
 """The same where trainings had not converged or a score is no better than one class everywhere."""
 
@@ -150,7 +146,9 @@ def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[
     """Return the verdict on draws (D,) of each mix, and the mix to buy.
 
     A tie is asked for first: where the two best are alike either could be bought without regret,
-    and to name one would claim a difference.
+    and to name one would claim a difference. For the same reason the mix to buy must be the best
+    with that certainty, which is more than to be less than `delta` behind the best: where all mixes
+    are alike and measured well, that is true of each, and half of all studies would name one.
     """
     if len(predicted) < 2:
         return CANNOT_TELL, None
@@ -158,8 +156,7 @@ def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[
     first, second = sorted(regrets, key=lambda mix: float(regrets[mix].mean()))[:2]
     if np.mean(np.abs(predicted[first] - predicted[second]) < delta) >= sure:
         return TIE, None
-    is_best = np.mean(regrets[first] == 0) >= SURE_OF_BEST
-    if is_best and np.mean(regrets[first] < delta) >= sure:
+    if np.mean(regrets[first] == 0) >= sure:
         return BUY, first
     return CANNOT_TELL, None
 

@@ -1,9 +1,8 @@
 """Learning curves over annotation hours, with all that is uncertain about them as draws.
 
 A score is the mix's curve, plus an effect of the seed that all mixes share, plus noise. The curve
-goes through the means of the budgets, which are near a power law (`studies.power_law`) and as far
-from it as repeated trials show. Beyond the last budget it goes on as the law does, and not further
-than a study can say.
+goes through the measured means of the budgets. From the last it goes on as a power law rises that
+fits all of them (`studies.power_law`), and not further than a study can say.
 """
 
 from collections.abc import Mapping
@@ -86,10 +85,11 @@ def fit_curves(scores: Scores, seed: int = 0, num_draws: int = NUM_DRAWS) -> Cur
     shift = _draw_shift(cells, noise, rng)
     mixes = {}
     for name, mix in cells.mixes.items():
+        scatter = rng.standard_normal((num_draws, len(mix.hours))) / np.sqrt(mix.count)
         mixes[name] = MixCurve(
             hours=mix.hours,
             measured=mix.mean,
-            means=_draw_means(mix, laws.get(name), noise, misfit, rng) + shift[:, None],
+            means=mix.mean + noise[:, None] * scatter + shift[:, None],
             is_joined=_has_enough(mix),
             law=laws.get(name),
             tilt=(DISCREPANCY + misfit) * rng.standard_normal(num_draws) if name in laws else None,
@@ -231,22 +231,6 @@ def _refuse(mix: MixCells, noise: float) -> str | None:
         lowest = int(falls.argmax())
         return f"its score falls by {falls[lowest]:.3f} up to {mix.hours[lowest]:g} h"
     return None
-
-
-def _draw_means(
-    mix: MixCells, law: PowerLaw | None, noise: Floats, misfit: Floats, rng: np.random.Generator
-) -> Floats:
-    """Draw the true means (D, J) of a mix's budgets for the seeds seen.
-
-    They are between what was measured and the power law, nearer to the one that is surer.
-    """
-    scatter = rng.standard_normal((len(noise), len(mix.hours)))
-    variance = noise[:, None] ** 2 / mix.count  # of a measured mean
-    if law is None:
-        return np.asarray(mix.mean + np.sqrt(variance) * scatter)
-    share = misfit[:, None] ** 2 / (misfit[:, None] ** 2 + variance)
-    fitted = law.at(mix.hours)
-    return np.asarray(fitted + share * (mix.mean - fitted) + np.sqrt(share * variance) * scatter)
 
 
 def _draw_shift(cells: Cells, noise: Floats, rng: np.random.Generator) -> Floats:
