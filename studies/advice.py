@@ -6,25 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotools.errors import RecipeError
-from studies.answers import answer, caveats
 from studies.cells import Floats, read_scores
-from studies.convergence import unconverged
 from studies.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
 from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
+from studies.doubts import contenders, disagreement, doubts
 from studies.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.results import TrialResult
 from studies.summary import SCORES, has_learnt_nothing, summary_table
-
-SURE = 0.9
-"""The probability with which a verdict must hold."""
-
-SURE_IN_DOUBT = 0.95
-"""The same where trainings had not converged or a score is no better than one class everywhere."""
+from studies.verdict import CANNOT_TELL, SURE, SURE_IN_DOUBT, decide, regret_draws
 
 LEAST_DIFFERENCE = 0.01
 """A point: nobody buys other labels for less."""
-
-BUY, TIE, CANNOT_TELL = "buy", "tie", "cannot tell"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,30 +75,23 @@ def advise(results: Sequence[TrialResult], hours: float, metric: str = "pq") -> 
     if curves is None:
         return _advise_without_curves(rows, hours, metric)
     delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
-    unknown = {m: why_not(curves, m, hours) for m in curves.mixes}
     predicted = {m: found for m in curves.mixes if (found := draws(curves, m, hours)) is not None}
-    reasons = [f'"{m}" is not predicted at {hours:g} h: {why}' for m, why in unknown.items() if why]
-    doubts = _doubts(rows)
-    disagreement = _disagreement(results, student, predicted, hours, metric, delta)
-    verdict, mix = decide(predicted, delta, SURE_IN_DOUBT if doubts else SURE)
-    contenders = _contenders(curves, predicted, unknown)
-    table = summary_table(rows)
-    if contenders or disagreement or has_learnt_nothing(table):
+    weak = doubts(rows)
+    verdict, mix = decide(predicted, delta, SURE_IN_DOUBT if weak else SURE)
+    open_mixes = contenders(curves, predicted, hours)
+    dissent = disagreement(results, student, predicted, hours, metric, delta)
+    nothing_learnt = has_learnt_nothing(summary_table(rows))
+    if open_mixes or dissent or nothing_learnt:
         verdict, mix = CANNOT_TELL, None
-    if predicted and contenders:
-        reasons.append(f"{_quote(contenders)} may be better all the same")
-    crossings = find_crossings(curves)
-    reasons += [
-        f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
-        f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
-        for c in crossings
-        if c.low <= hours <= c.high
-    ]
     next_run = None
-    if verdict == CANNOT_TELL and contenders:
-        next_run = run_where_nothing_is_known(contenders[0], curves, rows, hours)
-    elif verdict == CANNOT_TELL:
-        next_run = choose_next_run(curves, predicted, rows, hours)
+    # More trials of models that learn nothing would not help.
+    if verdict == CANNOT_TELL and not nothing_learnt:
+        next_run = (
+            run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
+            if open_mixes
+            else choose_next_run(curves, predicted, rows, hours)
+        )
+    crossings = find_crossings(curves)
     return Advice(
         verdict=verdict,
         mix=mix,
@@ -116,7 +101,7 @@ def advise(results: Sequence[TrialResult], hours: float, metric: str = "pq") -> 
         mixes=_describe(curves, predicted, hours),
         crossings=crossings,
         next_run=next_run,
-        reasons=tuple(filter(None, [*reasons, disagreement, *doubts])),
+        reasons=(*_reasons(curves, hours, crossings, open_mixes), *filter(None, [dissent]), *weak),
     )
 
 
@@ -142,34 +127,6 @@ def hours_to_reach(
     return {m: None if curves is None else hours_for_target(curves, m, target) for m in mixes}
 
 
-def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[str, str | None]:
-    """Return the verdict on draws (D,) of each mix, and the mix to buy.
-
-    A tie is asked for first: where the two best are alike either could be bought without regret,
-    and to name one would claim a difference. For the same reason the mix to buy must be the best
-    with that certainty, which is more than to be less than `delta` behind the best: where all mixes
-    are alike and measured well, that is true of each, and half of all studies would name one.
-    """
-    if len(predicted) < 2:
-        return CANNOT_TELL, None
-    regrets = regret_draws(predicted)
-    first, second = sorted(regrets, key=lambda mix: float(regrets[mix].mean()))[:2]
-    if np.mean(np.abs(predicted[first] - predicted[second]) < delta) >= sure:
-        return TIE, None
-    if np.mean(regrets[first] == 0) >= sure:
-        return BUY, first
-    return CANNOT_TELL, None
-
-
-def regret_draws(predicted: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return draws (D,) of how far each mix is below the best, from draws of their scores.
-
-    There is at least one mix.
-    """
-    best: Floats = np.max(np.stack(list(predicted.values())), axis=0)
-    return {mix: np.asarray(best - found) for mix, found in predicted.items()}
-
-
 def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[TrialResult]:
     """Return the rows that have a metric, of the student that has most of them.
 
@@ -187,10 +144,30 @@ def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[Tr
     return [row for row in rows if row.student == main]
 
 
+def _reasons(
+    curves: Curves, hours: float, crossings: Sequence[Crossing], open_mixes: Sequence[str]
+) -> list[str]:
+    """Return in clauses what the curves cannot say, and what changes near the hours."""
+    unknown = {mix: why_not(curves, mix, hours) for mix in curves.mixes}
+    reasons = [
+        f'"{mix}" is not predicted at {hours:g} h: {why}' for mix, why in unknown.items() if why
+    ]
+    if len(curves.mixes) == 1:
+        reasons.append("there is one mix, so that nothing can be compared")
+    elif None in unknown.values():
+        reasons += [f'"{mix}" may be better all the same' for mix in open_mixes]
+    return reasons + [
+        f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
+        f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
+        for c in crossings
+        if c.low <= hours <= c.high
+    ]
+
+
 def _describe(
     curves: Curves, predicted: Mapping[str, Floats], hours: float
 ) -> dict[str, MixAdvice]:
-    regrets = regret_draws(predicted) if predicted else {}
+    regrets = regret_draws(predicted)
     found = {}
     for mix in curves.mixes:
         if mix not in predicted:
@@ -223,60 +200,5 @@ def _advise_without_curves(rows: Sequence[TrialResult], hours: float, metric: st
         mixes={mix: _unknown() for mix in sorted({row.mix for row in rows})},
         crossings=(),
         next_run=NextRun.of(rows[-1].mix, rows[-1].budget_hours, rows, is_new_seed=True),
-        reasons=(reason, *_doubts(rows)),
+        reasons=(reason, *doubts(rows)),
     )
-
-
-def _doubts(rows: Sequence[TrialResult]) -> list[str]:
-    """Return in sentences what makes all scores doubtful."""
-    if has_learnt_nothing(summary_table(rows)):
-        return list(filter(None, [answer(rows), unconverged(rows)]))
-    return list(caveats(rows))
-
-
-def _contenders(
-    curves: Curves, predicted: Mapping[str, Floats], unknown: Mapping[str, str | None]
-) -> list[str]:
-    """Return the mixes of which nothing is known at the hours and that could still be the best.
-
-    A mix whose best measured score is below what the leading mix is sure to reach is none. The one
-    with the best measured score comes first.
-    """
-    sure = max((float(np.quantile(found, 0.05)) for found in predicted.values()), default=0.0)
-    best = {m: float(curves.mixes[m].measured.max()) for m, why in unknown.items() if why}
-    return sorted((m for m in best if best[m] >= sure), key=lambda m: -best[m])
-
-
-def _disagreement(
-    results: Sequence[TrialResult],
-    student: str,
-    predicted: Mapping[str, Floats],
-    hours: float,
-    metric: str,
-    delta: float,
-) -> str:
-    """Return in a sentence which students would buy something else; empty if none.
-
-    A student disagrees where the mix that leads here is more likely than not worse by `delta`.
-    """
-    if not predicted:
-        return ""
-    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()))
-    others = []
-    for other in sorted({row.student for row in results} - {student}):
-        own = read_scores([row for row in results if row.student == other], metric)
-        curves = fit_curves(own) if len(own.score) else None
-        if curves is None or leader not in curves.mixes:
-            continue
-        found = {m: d for m in curves.mixes if (d := draws(curves, m, hours)) is not None}
-        if leader in found and np.mean(regret_draws(found)[leader] < delta) < 0.5:
-            others.append(f"{other} prefers {_quote([max(found, key=lambda m: found[m].mean())])}")
-    return (
-        f"Students disagree: {student} prefers {_quote([leader])}, " + ", ".join(others) + "."
-        if (others)
-        else ""
-    )
-
-
-def _quote(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

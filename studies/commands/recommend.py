@@ -67,8 +67,8 @@ def recommend(
 
 def _verdict(advice: "Advice") -> str:
     """Return the verdict as a sentence."""
-    from studies.advice import BUY, SURE, TIE
     from studies.summary import SCORES
+    from studies.verdict import BUY, SURE, TIE
 
     score = SCORES[advice.metric]
     known = {name: mix for name, mix in advice.mixes.items() if mix.score is not None}
