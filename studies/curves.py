@@ -186,7 +186,11 @@ def hold_out_largest(scores: Scores) -> tuple[HeldOut, ...]:
         scatter *= curves.noise / np.sqrt(cells.mixes[mix].count[-1])
         low, high = np.quantile(predicted - curves.shift + scatter, [0.05, 0.95])
         measured = float(cells.mixes[mix].mean[-1])
-        found.append(HeldOut(mix=mix, hours=float(hours), low=low, high=high, measured=measured))
+        found.append(
+            HeldOut(
+                mix=mix, hours=float(hours), low=float(low), high=float(high), measured=measured
+            )
+        )
     return tuple(found)
 
 
