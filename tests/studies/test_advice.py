@@ -57,8 +57,8 @@ def test_the_next_run_takes_a_seed_that_the_point_lacks() -> None:
 
 
 def test_alike_mixes_are_rarely_bought() -> None:
-    found = advice_of("all alike", 32, 30)
-    assert sum(advice.verdict == BUY for advice in found) <= 3
+    found = advice_of("all alike", 32, 20)
+    assert sum(advice.verdict == BUY for advice in found) <= 2
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_alike_mixes_are_rarely_bought() -> None:
     [("boxes win", 16, BOXES), ("masks win", 16, FULL), ("same price", 32, FULL)],
 )
 def test_the_better_mix_is_bought(world: str, hours: float, best: str) -> None:
-    found = [advice.mix for advice in advice_of(world, hours, 20)]
+    found = [advice.mix for advice in advice_of(world, hours, 10)]
     assert {mix for mix in found if mix is not None} == {best}
-    assert found.count(best) >= 12
+    assert found.count(best) >= 6
 
 
 def test_the_answer_changes_with_the_hours() -> None:
