@@ -79,15 +79,20 @@ def read_result(path: Path) -> TrialResult:
         ) from error
 
 
+def row_paths(folder: Path) -> list[Path]:
+    """Return the files of a study's folder that hold results."""
+    # Rows that a cluster brought may lie there as files of their own.
+    trials = folder / "trials"
+    return sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
+
+
 def read_results(folder: Path) -> list[TrialResult]:
     """Read all results of a study's folder, ordered by mix, budget and seed.
 
     Raises:
         RecipeError: when there is none, or a file is not a result.
     """
-    # Rows that a cluster brought may lie there as files of their own.
-    trials = folder / "trials"
-    paths = sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
+    paths = row_paths(folder)
     if not paths:
         raise RecipeError(f"{folder}: no finished trial; run `annotools study run` first")
     results = [read_result(path) for path in paths]

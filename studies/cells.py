@@ -1,0 +1,130 @@
+"""A study's scores as cells, one for each mix and budget, apart from what belongs to a seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studies.results import TrialResult
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What was measured, an entry for each of N trials; scores are in [0, 1].
+
+    `seed` says which trials bought the same images first.
+    """
+
+    mix: NDArray[np.str_]
+    hours: Floats
+    seed: NDArray[np.int64]
+    score: Floats
+
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Scores":
+        """Return some of the trials: (N,) true for those, or their places."""
+        return Scores(
+            mix=self.mix[chosen],
+            hours=self.hours[chosen],
+            seed=self.seed[chosen],
+            score=self.score[chosen],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixCells:
+    """The budgets of one mix: hours (J,) rising, mean scores (J,) and the number of trials (J,).
+
+    Means are free of the seeds' effects, so that a missing trial does not shift its cell.
+    """
+
+    hours: Floats
+    mean: Floats
+    count: Floats
+    num_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """All cells of a study, and how far scores scatter.
+
+    A score is that of its cell, plus the effect of its seed, which all mixes share because they
+    buy the same images, plus noise.
+    """
+
+    mixes: dict[str, MixCells]
+    seed_effects: Floats
+    """(S,), with mean 0."""
+    trials_per_seed: float
+    residual_squares: float
+    """Sum of the squares of what neither cell nor seed explains."""
+    degrees: int
+    """How many of these are free; 0 where nothing was repeated."""
+    seed_deviation: float | None
+    """Standard deviation of one cell's scores over seeds, pooled over the cells; None where no
+    cell has two."""
+
+    @property
+    def noise(self) -> float | None:
+        """Standard deviation of a score whose cell and seed are known; None where unknown."""
+        return None if self.degrees == 0 else float(np.sqrt(self.residual_squares / self.degrees))
+
+
+def read_scores(results: Sequence[TrialResult], metric: str) -> Scores:
+    """Return the scores of rows; those that lack the metric are left out.
+
+    Args:
+        results: rows of one student.
+        metric: the name of a field of rows, such as `pq`.
+    """
+    rows = [row for row in results if getattr(row, metric) is not None]
+    return Scores(
+        mix=np.array([row.mix for row in rows], dtype=np.str_),
+        hours=np.array([row.budget_hours for row in rows], dtype=float),
+        seed=np.array([row.seed for row in rows], dtype=np.int64),
+        score=np.array([getattr(row, metric) for row in rows], dtype=float),
+    )
+
+
+def summarise(scores: Scores) -> Cells:
+    """Split scores into cells, seeds and noise by least squares.
+
+    Args:
+        scores: at least one; a seed need not have been run everywhere.
+    """
+    _, mix_of = np.unique(scores.mix, return_inverse=True)
+    keys = np.stack([mix_of, scores.hours], axis=1)
+    cells, cell_of, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    cell_of = cell_of.reshape(-1)
+    seeds, seed_of = np.unique(scores.seed, return_inverse=True)
+
+    def average(values: Floats) -> Floats:
+        return np.bincount(cell_of, values) / count
+
+    within = scores.score - average(scores.score)[cell_of]
+    is_seed = np.eye(len(seeds))[seed_of]  # (N, S)
+    centred = is_seed - np.stack([average(column) for column in is_seed.T], axis=1)[cell_of]
+    # The solution of least norm: where mixes share no seed, the effects of each have mean 0.
+    effects, _, rank, _ = np.linalg.lstsq(centred, within, rcond=1e-9)
+    mean = average(scores.score - effects[seed_of])
+    residual = scores.score - mean[cell_of] - effects[seed_of]
+    repeated = len(within) - len(cells)
+    return Cells(
+        mixes={
+            str(name): MixCells(
+                hours=cells[own, 1],
+                mean=mean[own],
+                count=count[own].astype(float),
+                num_seeds=len(set(scores.seed[scores.mix == name])),
+            )
+            for number, name in enumerate(np.unique(scores.mix))
+            for own in [cells[:, 0] == number]
+        },
+        seed_effects=np.asarray(effects, dtype=float),
+        trials_per_seed=len(within) / len(seeds),
+        residual_squares=float(residual @ residual),
+        degrees=repeated - int(rank),
+        seed_deviation=float(np.sqrt(within @ within / repeated)) if repeated else None,
+    )
