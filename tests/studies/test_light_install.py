@@ -102,6 +102,7 @@ def test_commands_that_run_without_the_extra(light: dict[str, str], tmp_path: Pa
         "evaluate --prediction set/panoptic.json --truth set/panoptic.json --bootstrap 10",
         "study report study",
         "study break-even study --action full_image",
+        "study recommend study --hours 2",
     ):
         done = annotools(light, tmp_path, text)
         # The label set has no photos, which those who read it say.
