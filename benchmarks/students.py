@@ -2,7 +2,6 @@
 
     OMP_NUM_THREADS=1 python benchmarks/students.py nuclei ROOT --out DIR [--steps 250,500]
     OMP_NUM_THREADS=1 python benchmarks/students.py cityscapes ROOT --out DIR [--seeds 3]
-    python benchmarks/students.py nuclei ROOT --out DIR --workers 8    # that share a GPU
 
 At each length of training every student begins anew, with a schedule of its own. Of a length of N
 steps `mask-rcnn` spends N on the semantic network and N on the detector; of `li2018` the instance

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotools.errors import RecipeError
-from studies.cells import Floats, read_scores
+from studies.cells import HIGH, LOW, Floats, read_scores
 from studies.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
 from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
 from studies.doubts import contenders, disagreement, doubts
@@ -173,7 +173,7 @@ def _describe(
         if mix not in predicted:
             found[mix] = _unknown()
             continue
-        low, high = np.quantile(predicted[mix], [0.05, 0.95])
+        low, high = np.quantile(predicted[mix], [LOW, HIGH])
         found[mix] = MixAdvice(
             score=float(predicted[mix].mean()),
             low=float(low),

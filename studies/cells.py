@@ -10,6 +10,9 @@ from studies.results import TrialResult
 
 Floats = NDArray[np.float64]
 
+LOW, HIGH = 0.05, 0.95
+"""The quantiles between which 90 % intervals lie."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:

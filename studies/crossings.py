@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from studies.cells import Floats
+from studies.cells import HIGH, LOW, Floats
 from studies.curves import REACH, Curves, draws_over
 
 _HOURS = 60
@@ -67,7 +67,7 @@ def hours_for_target(curves: Curves, mix: str, target: float) -> HoursNeeded | N
     reached = scores[:, known] >= target
     # A draw that never reaches the target takes longer than any.
     needed = np.where(reached.any(axis=1), hours[known][reached.argmax(axis=1)], np.inf)
-    low, middle, high = np.quantile(needed, [0.05, 0.5, 0.95], method="higher")
+    low, middle, high = np.quantile(needed, [LOW, 0.5, HIGH], method="higher")
     if not np.isfinite(high):
         return None
     return HoursNeeded(hours=float(middle), low=float(low), high=float(high))
@@ -93,7 +93,7 @@ def _find_crossing(before: str, after: str, ahead: Floats, hours: Floats) -> Cro
     logs = np.log(hours)
     share = now / (now - then)
     at = np.exp(logs[last] + share * (logs[last + 1] - logs[last]))
-    low, middle, high = np.quantile(at, [0.05, 0.5, 0.95])
+    low, middle, high = np.quantile(at, [LOW, 0.5, HIGH])
     return Crossing(
         before=before,
         after=after,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from studies.cells import Cells, Floats, MixCells, Scores, summarise
+from studies.cells import HIGH, LOW, Cells, Floats, MixCells, Scores, summarise
 from studies.power_law import LEAST_NOISE, PowerLaw, draw_power_laws
 
 NUM_DRAWS = 4000
@@ -184,7 +184,7 @@ def hold_out_largest(scores: Scores) -> tuple[HeldOut, ...]:
         # The trials held out have the seeds of the others, and noise of their own.
         scatter = np.random.default_rng(0).standard_normal(len(predicted))
         scatter *= curves.noise / np.sqrt(cells.mixes[mix].count[-1])
-        low, high = np.quantile(predicted - curves.shift + scatter, [0.05, 0.95])
+        low, high = np.quantile(predicted - curves.shift + scatter, [LOW, HIGH])
         measured = float(cells.mixes[mix].mean[-1])
         found.append(
             HeldOut(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from studies.answers import answer, caveats
-from studies.cells import Floats, read_scores
+from studies.cells import LOW, Floats, read_scores
 from studies.convergence import unconverged
 from studies.curves import Curves, draws, fit_curves
 from studies.results import TrialResult
@@ -26,7 +26,7 @@ def contenders(curves: Curves, predicted: Mapping[str, Floats], hours: float) ->
     A mix that has never scored what the leading mix is sure to reach is none; with fewer hours than
     its smallest budget it would score less than there.
     """
-    sure = max((float(np.quantile(found, 0.05)) for found in predicted.values()), default=0.0)
+    sure = max((float(np.quantile(found, LOW)) for found in predicted.values()), default=0.0)
     best = {
         mix: float(curve.measured[0] if hours < curve.hours[0] else curve.measured.max())
         for mix, curve in curves.mixes.items()

@@ -21,7 +21,7 @@ def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[
     A tie is asked for first: where the two best are alike either could be bought without regret,
     and to name one would claim a difference. For the same reason the mix to buy must be the best
     with that certainty, which is more than to be less than `delta` behind the best: where all mixes
-    are alike and measured well, that is true of each, and half of all studies would name one.
+    are alike and measured well, that is true of each, and chance would name one.
     """
     if len(predicted) < 2:
         return CANNOT_TELL, None

@@ -73,18 +73,17 @@ def _verdict(advice: "Advice") -> str:
     score = SCORES[advice.metric]
     known = {name: mix for name, mix in advice.mixes.items() if mix.score is not None}
     names = sorted(known, key=lambda name: -(known[name].score or 0))
-    within = f"{100 * advice.delta:.1f} points of {score}"
     if advice.verdict == BUY and advice.mix is not None:
         best = known[advice.mix]
         return (
             f'With {advice.hours:g} h, buy "{advice.mix}": {score} {percent(best.score)} % '
             f"({percent(best.low)}–{percent(best.high)}). With at least {100 * SURE:.0f} % "
-            f"certainty no other mix studied is more than {within} better."
+            "certainty it is the best of the mixes studied."
         )
     if advice.verdict == TIE:
         return (
             f'With {advice.hours:g} h, "{names[0]}" and "{names[1]}" tie: with at least '
-            f"{100 * SURE:.0f} % certainty they are within {within}, so that other grounds decide."
+            f"{100 * SURE:.0f} % certainty they are within {100 * advice.delta:.1f} points of {score}, so that other grounds decide."
         )
     leads = f' "{names[0]}" leads, but that is not settled.' if len(names) > 1 else ""
     return f"This study cannot tell what to buy with {advice.hours:g} h.{leads}"

@@ -38,9 +38,8 @@ FLAT_BLOCK_STEPS = 20
 """Steps whose mean loss is one measurement of how far losses scatter."""
 
 FLAT_GAIN = 0.02
-"""Share of the loss that has to be gained from one window to the next; with less it is flat. Small
-gains add up: a detector of nuclei that stopped at gains below a twentieth, after 1600 steps, had a
-fifth more loss at its end than one of 5000."""
+"""Share of the loss that has to be gained from one window to the next; with less it is flat. It is
+little, because the gains of many windows add up."""
 
 
 def rate(schedule: str, step: int, steps: int, converged_at: int | None) -> float:
