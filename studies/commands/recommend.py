@@ -83,7 +83,8 @@ def _verdict(advice: "Advice") -> str:
     if advice.verdict == TIE:
         return (
             f'With {advice.hours:g} h, "{names[0]}" and "{names[1]}" tie: with at least '
-            f"{100 * SURE:.0f} % certainty they are within {100 * advice.delta:.1f} points of {score}, so that other grounds decide."
+            f"{100 * SURE:.0f} % certainty they are within {100 * advice.delta:.1f} points "
+            f"of {score}, so that other grounds decide."
         )
     leads = f' "{names[0]}" leads, but that is not settled.' if len(names) > 1 else ""
     return f"This study cannot tell what to buy with {advice.hours:g} h.{leads}"
