@@ -58,6 +58,8 @@ class TrialResult:
     filled_pq: float | None = None
     """PQ of the trial's own boxes of things filled with their class, over the most frequent
     stuff."""
+    class_pq: Mapping[str, float | None] = field(default_factory=dict)
+    """PQ of each class by its name; empty where an older version wrote the row."""
 
 
 def write_result(result: TrialResult, path: Path) -> None:
@@ -100,7 +102,7 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with columns for images by label kind and steps by stage."""
+    """Return a row for each trial, with columns for images, steps and PQ of classes."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:
@@ -109,5 +111,7 @@ def to_frame(results: list[TrialResult]) -> pd.DataFrame:
         # A kind that was not bought counts as 0: a missing value would drop out of means.
         row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
         steps = row.pop("steps")
-        rows.append(row | {f"steps_{stage}": number for stage, number in steps.items()})
+        row |= {f"steps_{stage}": number for stage, number in steps.items()}
+        of_class = row.pop("class_pq")
+        rows.append(row | {f"class_pq_{name}": value for name, value in of_class.items()})
     return pd.DataFrame(rows)

@@ -18,6 +18,7 @@ from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
+from studies.examples import EXAMPLES_FOLDER, keep_examples
 from studies.folder import FEATURES_FOLDER
 from studies.results import TrialResult, write_result
 from studies.study import Study
@@ -115,7 +116,8 @@ def run_trial(trial: Trial) -> TrialResult:
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
-    scores: dict[str, Any] = found | score_trivial(labels, predictions, truth, categories)
+    scores = found | score_trivial(labels, predictions, truth, categories)
+    keep_examples(scored, truth, predictions, trial.folder / EXAMPLES_FOLDER)
     kinds = list(trial.kind_of.values())
     result = TrialResult(
         study=study.name,

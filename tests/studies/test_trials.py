@@ -14,6 +14,7 @@ from annotools.formats.given_labels import read_boxes
 from annotools.label_maps import class_map
 from annotools.records import Dataset
 from studies import trials
+from studies.examples import read_examples
 from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
 from wsps import inference
@@ -56,8 +57,12 @@ def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> N
     assert row.trivial_pq is not None
     assert row.trivial_miou is not None
     assert 0 < row.trivial_miou < 0.5
-    assert [path.name for path in trial.folder.iterdir()] == ["result.json"]
+    assert {path.name for path in trial.folder.iterdir()} == {"examples", "result.json"}
     assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
+    # Two scenes are scored.
+    examples = read_examples(trial.folder / "examples")
+    assert [set(one.true_names) >= {"road"} for one in examples] == [True, True]
+    assert set(row.class_pq) >= {"road", "car"}
 
 
 def test_a_row_says_how_long_each_stage_was_and_whether_all_had_converged(trial: Trial) -> None:
@@ -81,7 +86,8 @@ def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:
 
 def test_links_can_be_kept(trial: Trial) -> None:
     run_trial(keeping(trial))
-    assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}
+    names = {path.name for path in trial.folder.iterdir()}
+    assert names == {*LINKS, "examples", "result.json"}
     kinds = json.loads((trial.folder / "labels/manifest.json").read_text())["labels"]
     assert {entry["image_id"]: entry["kind"] for entry in kinds} == trial.kind_of
 
