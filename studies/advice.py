@@ -68,41 +68,25 @@ def advise(results: Sequence[TrialResult], hours: float, metric: str = "pq") -> 
     Raises:
         RecipeError: for another metric, or one that no row has.
     """
+    return advise_each(results, [hours], metric)[0]
+
+
+def advise_each(
+    results: Sequence[TrialResult], hours: Sequence[float], metric: str = "pq"
+) -> tuple[Advice, ...]:
+    """Return what `advise` says of each number of hours; curves are fitted once for all."""
     rows = rows_of_main_student(results, metric)
-    student = rows[0].student
-    scores = read_scores(rows, metric)
-    curves = fit_curves(scores)
+    curves, weak = fit_curves(read_scores(rows, metric)), doubts(rows)
     if curves is None:
-        return _advise_without_curves(rows, hours, metric)
-    delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
-    predicted = {m: found for m in curves.mixes if (found := draws(curves, m, hours)) is not None}
-    weak = doubts(rows)
-    verdict, mix = decide(predicted, delta, SURE_IN_DOUBT if weak else SURE)
-    open_mixes = contenders(curves, predicted, hours)
-    dissent = disagreement(results, student, predicted, hours, metric, delta)
+        return tuple(_advise_without_curves(rows, own, metric, weak) for own in hours)
     nothing_learnt = has_learnt_nothing(summary_table(rows))
-    if open_mixes or dissent or nothing_learnt:
-        verdict, mix = CANNOT_TELL, None
-    next_run = None
-    # More trials of models that learn nothing would not help.
-    if verdict == CANNOT_TELL and not nothing_learnt:
-        next_run = (
-            run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
-            if open_mixes
-            else choose_next_run(curves, predicted, rows, hours)
-        )
     crossings = find_crossings(curves)
-    return Advice(
-        verdict=verdict,
-        mix=mix,
-        hours=hours,
-        metric=metric,
-        delta=delta,
-        mixes=_describe(curves, predicted, hours),
-        crossings=crossings,
-        next_run=next_run,
-        reasons=(*_reasons(curves, hours, crossings, open_mixes), *filter(None, [dissent]), *weak),
-    )
+
+    def advise_at(own: float) -> Advice:
+        assert curves is not None
+        return _advise_at(results, rows, curves, crossings, weak, nothing_learnt, own, metric)
+
+    return tuple(map(advise_at, hours))
 
 
 def hours_to_reach(
@@ -142,6 +126,44 @@ def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[Tr
     # Stable: of students with equally many rows the first by name.
     main = max(sorted(set(students)), key=students.count)
     return [row for row in rows if row.student == main]
+
+
+def _advise_at(
+    results: Sequence[TrialResult],
+    rows: Sequence[TrialResult],
+    curves: Curves,
+    crossings: tuple[Crossing, ...],
+    weak: Sequence[str],
+    nothing_learnt: bool,
+    hours: float,
+    metric: str,
+) -> Advice:
+    delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
+    predicted = {m: found for m in curves.mixes if (found := draws(curves, m, hours)) is not None}
+    verdict, mix = decide(predicted, delta, SURE_IN_DOUBT if weak else SURE)
+    open_mixes = contenders(curves, predicted, hours)
+    dissent = disagreement(results, rows[0].student, predicted, hours, metric, delta)
+    if open_mixes or dissent or nothing_learnt:
+        verdict, mix = CANNOT_TELL, None
+    next_run = None
+    # More trials of models that learn nothing would not help.
+    if verdict == CANNOT_TELL and not nothing_learnt:
+        next_run = (
+            run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
+            if open_mixes
+            else choose_next_run(curves, predicted, rows, hours)
+        )
+    return Advice(
+        verdict=verdict,
+        mix=mix,
+        hours=hours,
+        metric=metric,
+        delta=delta,
+        mixes=_describe(curves, predicted, hours),
+        crossings=crossings,
+        next_run=next_run,
+        reasons=(*_reasons(curves, hours, crossings, open_mixes), *filter(None, [dissent]), *weak),
+    )
 
 
 def _reasons(
@@ -189,7 +211,9 @@ def _unknown() -> MixAdvice:
     return MixAdvice(score=None, low=None, high=None, p_best=None, regret=None, gain_per_hour=None)
 
 
-def _advise_without_curves(rows: Sequence[TrialResult], hours: float, metric: str) -> Advice:
+def _advise_without_curves(
+    rows: Sequence[TrialResult], hours: float, metric: str, weak: Sequence[str]
+) -> Advice:
     reason = "no mix has two seeds at one budget, so that chance cannot be told from truth"
     return Advice(
         verdict=CANNOT_TELL,
@@ -200,5 +224,5 @@ def _advise_without_curves(rows: Sequence[TrialResult], hours: float, metric: st
         mixes={mix: _unknown() for mix in sorted({row.mix for row in rows})},
         crossings=(),
         next_run=NextRun.of(rows[-1].mix, rows[-1].budget_hours, rows, is_new_seed=True),
-        reasons=(reason, *doubts(rows)),
+        reasons=(reason, *weak),
     )

@@ -47,6 +47,7 @@ def recommend(
     from annotools.settings import as_table
     from studies.advice import advise, hours_to_reach
     from studies.results import read_results, row_paths
+    from studies.wording import notes, verdict_sentence
 
     # Infinite hours and what is not a number are refused too.
     if not 0 < hours < float("inf"):
@@ -56,38 +57,13 @@ def recommend(
     advice = advise(results, hours, metric)
     needed = {} if target is None else hours_to_reach(results, target, metric)
     output = console()
-    output.print(_verdict(advice))
+    output.print(verdict_sentence(advice))
     output.print(_table(advice, needed if target is not None else None))
-    for line in _notes(advice):
+    for line in notes(advice):
         output.print(line)
     # The key is there where it was asked for, so that the others stay what they are.
     found = as_table(advice) | ({} if target is None else {"target": as_table(needed)})
     write_answer(json_file, found)
-
-
-def _verdict(advice: "Advice") -> str:
-    """Return the verdict as a sentence."""
-    from studies.summary import SCORES
-    from studies.verdict import BUY, SURE, TIE
-
-    score = SCORES[advice.metric]
-    known = {name: mix for name, mix in advice.mixes.items() if mix.score is not None}
-    names = sorted(known, key=lambda name: -(known[name].score or 0))
-    if advice.verdict == BUY and advice.mix is not None:
-        best = known[advice.mix]
-        return (
-            f'With {advice.hours:g} h, buy "{advice.mix}": {score} {percent(best.score)} % '
-            f"({percent(best.low)}–{percent(best.high)}). With at least {100 * SURE:.0f} % "
-            "certainty it is the best of the mixes studied."
-        )
-    if advice.verdict == TIE:
-        return (
-            f'With {advice.hours:g} h, "{names[0]}" and "{names[1]}" tie: with at least '
-            f"{100 * SURE:.0f} % certainty they are within {100 * advice.delta:.1f} points "
-            f"of {score}, so that other grounds decide."
-        )
-    leads = f' "{names[0]}" leads, but that is not settled.' if len(names) > 1 else ""
-    return f"This study cannot tell what to buy with {advice.hours:g} h.{leads}"
 
 
 def _table(advice: "Advice", needed: "dict[str, HoursNeeded | None] | None") -> "Table":
@@ -119,26 +95,3 @@ def _table(advice: "Advice", needed: "dict[str, HoursNeeded | None] | None") -> 
             )
         shown.add_row(name, *cells)
     return shown
-
-
-def _notes(advice: "Advice") -> list[str]:
-    """Return what has to be known with the verdict, a line each."""
-    lines = [f"- {reason}" for reason in advice.reasons]
-    lines += [
-        f'- "{c.before}" is better below {c.hours:.3g} h and "{c.after}" above '
-        f"(90 %: {c.low:.3g} to {c.high:.3g} h; certainty {percent(c.probability, 0)} %)"
-        for c in advice.crossings
-        if not c.low <= advice.hours <= c.high  # else a reason says so
-    ]
-    run = advice.next_run
-    if run is not None:
-        worth = (
-            ""
-            if run.regret_saved is None
-            else f", which is expected to save {percent(run.regret_saved, 2)} points of regret"
-        )
-        lines.append(
-            f'Run next: "{run.mix}" at {run.budget_hours:g} h with seed {run.seed}, about '
-            f"{run.seconds / 60:.0f} min of computing{worth}."
-        )
-    return lines
