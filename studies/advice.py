@@ -162,8 +162,18 @@ def _advise_at(
         mixes=_describe(curves, predicted, hours),
         crossings=crossings,
         next_run=next_run,
-        reasons=(*_reasons(curves, hours, crossings, open_mixes), *filter(None, [dissent]), *weak),
+        reasons=(
+            *_reasons(curves, hours, _of_the_best(crossings, predicted), open_mixes),
+            *filter(None, [dissent]),
+            *weak,
+        ),
     )
+
+
+def _of_the_best(crossings: Sequence[Crossing], predicted: Mapping[str, Floats]) -> list[Crossing]:
+    """Return the crossings that change the answer: those of the mix that leads."""
+    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()), default=None)
+    return [c for c in crossings if leader in (c.before, c.after)]
 
 
 def _reasons(

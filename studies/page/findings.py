@@ -10,6 +10,7 @@ from studies.advice import Advice, advise_each, rows_of_main_student
 from studies.cells import HIGH, LOW, Floats, Scores, read_scores
 from studies.crossings import Crossing
 from studies.curves import REACH, Curves, draws_over, fit_curves
+from studies.doubts import doubts
 from studies.pareto import FrontPoint, pareto_front
 from studies.purchases import images_for
 from studies.results import TrialResult
@@ -47,7 +48,7 @@ class Step:
 class Findings:
     """Rows of one student, and what follows from them.
 
-    `hours` is the largest budget that can be compared, None where nothing has a PQ. `lines` has the
+    `doubts` are of all scores. `hours` is the largest budget that can be compared, None where nothing has a PQ. `lines` has the
     mixes that are more than points. `steps` is empty where nothing can be predicted, and `start` is
     the place of `hours` among them.
     """
@@ -57,6 +58,7 @@ class Findings:
     mixes: tuple[str, ...]
     hours: float | None
     learnt_nothing: bool
+    doubts: tuple[str, ...]
     advice: Advice | None
     scores: Scores | None
     curves: Curves | None
@@ -115,6 +117,7 @@ def find(results: Sequence[TrialResult]) -> Findings:
         mixes=mixes,
         hours=hours,
         learnt_nothing=has_learnt_nothing(table),
+        doubts=doubts(rows),
         advice=advices[-1] if hours is not None else None,
         scores=scores,
         curves=curves,

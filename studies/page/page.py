@@ -11,7 +11,7 @@ from annotools.prices.times import AnnotationTimes, read_times
 from studies.descriptions import describe_training, describe_versions
 from studies.folder import PAGE_FILE, REPORT_FILE, TABLE_FILE
 from studies.page.findings import Findings, find
-from studies.page.frame import make_frames
+from studies.page.frame import Frame, make_frames
 from studies.page.html import Html, join, paragraph, section, tag
 from studies.page.pictures import draw_pictures, read_pictures
 from studies.page.plot_svg import draw_plot
@@ -61,7 +61,7 @@ def make_page(
     main = tag(
         "main",
         draw_opening(study, found),
-        _draw_trade_off(found),
+        _draw_trade_off(found, frames),
         draw_front(found),
         draw_equal_quality(found),
         draw_classes(found),
@@ -103,8 +103,7 @@ def _draw_head(study: Study, script: str) -> Html:
     )
 
 
-def _draw_trade_off(found: Findings) -> Html:
-    frames = make_frames(found)
+def _draw_trade_off(found: Findings, frames: Sequence[Frame]) -> Html:
     description = _describe_plot(found)
     plots = [draw_plot(found, frame, description) for frame in frames]
     words = ["Dots: single seeds.", "Marks: means, filled where on the Pareto front."]

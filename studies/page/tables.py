@@ -51,6 +51,7 @@ def draw_equal_quality(found: Findings) -> Html:
     curves = found.curves
     if curves is None or len(found.lines) < 2:
         return Html()
+    drawn = [mix for mix in found.mixes if mix in found.lines]
     cells = found.table[found.table["pq_mean"].notna()]
     if len(cells) > _MOST_TARGETS:
         ends = cells["budget_hours"].isin([found.budgets[0], found.budgets[-1]])
@@ -63,10 +64,10 @@ def draw_equal_quality(found: Findings) -> Html:
             f"{hours:g}"
             if other == mix
             else _needed(hours_for_target(curves, other, score), found, other)
-            for other in found.lines
+            for other in drawn
         ]
         rows.append([f"{percent(score)} %", reached, *others])
-    names = [join([name_mix(found, mix), ", hours"]) for mix in found.lines]
+    names = [join([name_mix(found, mix), ", hours"]) for mix in drawn]
     return section(
         "equal",
         "Hours for equal quality",
@@ -79,7 +80,7 @@ def draw_equal_quality(found: Findings) -> Html:
             "Hours to reach a score",
             ["PQ", "reached by", *names],
             rows,
-            numbers=len(found.lines),
+            numbers=len(drawn),
         ),
     )
 
@@ -217,8 +218,9 @@ def _needed(needed: HoursNeeded | None, found: Findings, mix: str) -> str:
     if needed is None:
         return NOTHING
     # With the smallest budget the score was reached, and perhaps with less.
-    at_most = "≤ " if needed.hours <= found.lines[mix].hours[0] else ""
-    return f"{at_most}{needed.hours:.2g} ({needed.low:.2g}–{needed.high:.2g})"
+    if needed.high <= found.lines[mix].hours[0]:
+        return f"{needed.high:.2g} or fewer"
+    return f"{needed.hours:.2g} ({needed.low:.2g}–{needed.high:.2g})"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

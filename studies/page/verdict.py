@@ -10,7 +10,6 @@ from annotools.records import NO_LABEL
 from studies.answers import answer
 from studies.curves import LEAST_BUDGETS, LEAST_SEEDS
 from studies.descriptions import mix_shares, progress, question, unspent
-from studies.doubts import doubts
 from studies.page.findings import Findings, Step
 from studies.page.frame import Frame
 from studies.page.html import Html, items, join, paragraph, tag
@@ -67,6 +66,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
         tag("div", *(tag("span", end) for end in ends), class_="ends", aria_hidden="true"),
         id="slider",
         hidden=True,
+        style=_align(found, frames),
     )  # fmt: skip
     described = _describe_step(found, step, frames)
     cards = [_draw_card(found, place, described) for place in range(len(found.mixes))]
@@ -84,11 +84,8 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
 def make_data(found: Findings, frames: Sequence[Frame]) -> Html:
     """Return what the script looks up: texts and places for each step of the slider."""
     steps = [_describe_step(found, step, frames) for step in found.steps]
-    areas = [
-        [frame.left / frame.width, (frame.width - frame.right) / frame.width] for frame in frames
-    ]
     names = [shorten_for_tip(mix) for mix in found.mixes]
-    content = {"steps": steps, "start": found.start, "areas": areas, "mixes": names}
+    content = {"steps": steps, "start": found.start, "mixes": names}
     # No text can end the element.
     written = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return tag("script", Html(written), type="application/json", id="steps")
@@ -157,6 +154,16 @@ def _draw_doubts(study: Study, found: Findings) -> Html:
     return tag("section", title, points, class_="doubts", aria_labelledby="doubts-heading")
 
 
+def _align(found: Findings, frames: Sequence[Frame]) -> str:
+    """Return the margins, in percent, with which the slider goes as far as the lines do."""
+    ends = found.steps[0].advice.hours, found.reach
+    places = [(100 * f.x(ends[0]) / f.width, 100 - 100 * f.x(ends[1]) / f.width) for f in frames]
+    return ";".join(
+        f"--{frame.name}-left:{left:.2f}%;--{frame.name}-right:{right:.2f}%"
+        for frame, (left, right) in zip(frames, places, strict=True)
+    )
+
+
 def _tell_limits(found: Findings) -> Html:
     """Say what was too little to predict from."""
     points = [mix for mix in found.mixes if mix not in found.lines]
@@ -175,8 +182,7 @@ def _tell_limits(found: Findings) -> Html:
 
 def _describe_step(found: Findings, step: Step, frames: Sequence[Frame]) -> dict[str, Any]:
     advice = step.advice
-    general = doubts(found.rows)
-    reasons = [_as_sentence(reason) for reason in advice.reasons if reason not in general]
+    reasons = [_as_sentence(reason) for reason in advice.reasons if reason not in found.doubts]
     return {
         "hours": _hours(step),
         "verdict": mark_mixes(headline(advice), found),
@@ -204,7 +210,7 @@ def _describe_mix(found: Findings, step: Step, mix: str, frame: Frame) -> dict[s
     return texts | {
         "score": f"{percent(predicted.score)} %",
         "range": f"{percent(predicted.low)}–{percent(predicted.high)}",
-        "best": f"best with {percent(predicted.p_best, 0)} % probability"
+        "best": f"{_probability(predicted.p_best)} likely to be the best"
         if len(found.mixes) > 1
         else "",
         "bar": [round(share, 1) for share in shares],
@@ -244,6 +250,13 @@ def _draw_card(found: Findings, place: int, described: Mapping[str, Any]) -> Htm
 
 def _hours(step: Step) -> str:
     return f"{step.advice.hours:.3g} hour" + ("" if step.advice.hours == 1 else "s")
+
+
+def _probability(rate: float | None) -> str:
+    # Four thousand draws do not make anything certain.
+    if rate is not None and not 0.01 <= rate <= 0.99:
+        return "less than 1 %" if rate < 0.5 else "more than 99 %"
+    return f"{percent(rate, 0)} %"
 
 
 def _as_sentence(text: str) -> str:
