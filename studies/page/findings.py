@@ -48,9 +48,9 @@ class Step:
 class Findings:
     """Rows of one student, and what follows from them.
 
-    `doubts` are of all scores. `hours` is the largest budget that can be compared, None where nothing has a PQ. `lines` has the
-    mixes that are more than points. `steps` is empty where nothing can be predicted, and `start` is
-    the place of `hours` among them.
+    `doubts` are of all scores. `hours` is the largest budget that can be compared, None where
+    nothing has a PQ. `lines` has the mixes that are more than points. `steps` is empty where
+    nothing can be predicted, and `start` is the place of `hours` among them.
     """
 
     rows: tuple[TrialResult, ...]
@@ -140,10 +140,11 @@ def _slider_hours(curves: Curves | None, budgets: Sequence[float]) -> list[float
     if not any(mix.is_joined or mix.law is not None for mix in curves.mixes.values()):
         return studied
     ends = studied[0], REACH * studied[-1]
-    # Two digits are read at a glance.
-    grid = {float(f"{hours:.2g}") for hours in np.geomspace(*ends, NUM_STEPS)}
-    grid = {hours for hours in grid if ends[0] < hours < ends[1]} | set(ends)
-    places = np.array(sorted(grid))
+    # Two digits are read at a glance; three are few enough where two make steps alike.
+    inner = np.geomspace(*ends, NUM_STEPS)[1:-1]
+    rounded = [[float(f"{hours:.{digits}g}") for hours in inner] for digits in (2, 3)]
+    chosen = rounded[0] if len({*rounded[0], *ends}) == NUM_STEPS else rounded[1]
+    places = np.unique([ends[0], *(h for h in chosen if ends[0] < h < ends[1]), ends[1]])
     for budget in studied:
         places[np.abs(np.log(places / budget)).argmin()] = budget
     return [float(hours) for hours in places]

@@ -11,9 +11,7 @@ from studies.wording import grounds, headline, join_words, notes, ranked, verdic
 
 def mix(score: float | None) -> MixAdvice:
     low, high = (None, None) if score is None else (score - 0.01, score + 0.01)
-    return MixAdvice(
-        score=score, low=low, high=high, p_best=None, regret=None, gain_per_hour=None
-    )
+    return MixAdvice(score=score, low=low, high=high, p_best=None, regret=None, gain_per_hour=None)
 
 
 def advice(verdict: str, name: str | None = None, **scores: float | None) -> Advice:

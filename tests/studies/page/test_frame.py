@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def test_ticks_of_hours_have_room() -> None:
         ticks = hour_ticks(found, frame)
         assert {1, 4.2} <= set(ticks)
         xs = sorted(frame.x(hours) for hours in ticks)
-        assert all(right - left > 30 for left, right in zip(xs, xs[1:], strict=False))
+        assert all(right - left > 30 for left, right in pairwise(xs))
 
 
 def test_names_are_spread_by_hand() -> None:
@@ -52,9 +54,9 @@ def test_spread_names_keep_order_and_distance(places: list[float]) -> None:
     pairs = sorted(zip(places, moved, strict=True))
     assert sorted(moved) == [new for _, new in sorted(pairs, key=lambda pair: pair[1])]
     rising = sorted(moved)
-    assert all(b - a >= 16 - 1e-6 for a, b in zip(rising, rising[1:], strict=False))
+    assert all(b - a >= 16 - 1e-6 for a, b in pairwise(rising))
     assert all(0 - 1e-6 <= place <= 200 for place in moved)
-    for (old, new), (later, after) in zip(pairs, pairs[1:], strict=False):
+    for (old, new), (later, after) in pairwise(pairs):
         assert old == later or new < after
 
 
