@@ -31,7 +31,7 @@ from studies.study import Study
 MOST_BYTES = 1_500_000
 """Of the whole page."""
 
-_MOST_TABLE = 300_000
+_MOST_TABLE = 200_000
 """Bytes of a table of rows that is put into the page as a link."""
 
 
