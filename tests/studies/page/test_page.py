@@ -105,7 +105,7 @@ def test_the_slider_has_verdict_scores_and_purchases_at_forty_hours(crossing: st
     # Without a script it is hidden, and the page says what the largest budget buys.
     (slider,) = [a for a in Reader(crossing).all("div") if a.get("id") == "slider"]
     assert "hidden" in slider
-    assert "With 16 hours" in re.sub("<.*?>", "", crossing.partition('id="verdict"')[2])
+    assert "With 16\u00a0hours" in re.sub("<.*?>", "", crossing.partition('id="verdict"')[2])
 
 
 def test_nothing_is_fetched(crossing: str) -> None:
