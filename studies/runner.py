@@ -6,13 +6,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
-from annotools.allocation.buy_images import buy_images
+from annotools.allocation.buy_images import Contents, bought_actions, buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats.source import open_source
 from annotools.parallel import available_processors, run_parallel
+from annotools.prices.image_content import measure_images
 from annotools.progress import track
-from annotools.records import TAGGED_KINDS, Image
+from annotools.records import TAGGED_KINDS, Dataset, Image
 from studies.folder import FEATURES_FOLDER, start_study
 from studies.gpu_share import trials_on_gpu
 from studies.results import TrialResult, read_result
@@ -88,7 +89,7 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
     if study.allocation is not None:
-        return _allocated_trials(study, folder, study.allocation, images)
+        return _allocated_trials(study, folder, study.allocation, train, images)
     points = [
         (name, hours, seed)
         for name in study.mixes
@@ -111,15 +112,15 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
         )
         for name, hours, seed in points
     ]
-    allocations, _ = buy_images(train, images, plans)
+    allocations, contents = buy_images(train, images, plans)
     return tuple(
-        _plan_trial(study, folder, name, seed, bought)
+        _plan_trial(study, folder, name, seed, bought, contents)
         for (name, _, seed), bought in zip(points, allocations, strict=True)
     )
 
 
 def _allocated_trials(
-    study: Study, folder: Path, path: Path, images: Sequence[Image]
+    study: Study, folder: Path, path: Path, train: Dataset, images: Sequence[Image]
 ) -> tuple[Trial, ...]:
     """Return the trials of an allocation's file, one for each seed."""
     stored = read_allocation(path)
@@ -131,12 +132,20 @@ def _allocated_trials(
         )
     stored.check_categories(study.dataset.categories)
     stored.check_images(image.image_id for image in images)
-    if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
-        stored.check_crops(study.recipe.tags.crop_size_wh)
-    return tuple(_plan_trial(study, folder, path.stem, seed, stored) for seed in study.seeds)
+    crop_size_wh = study.recipe.tags.crop_size_wh
+    with_tags = not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds)
+    if with_tags:
+        stored.check_crops(crop_size_wh)
+    bought = [image for image in images if image.image_id in stored.kind_of]
+    contents = measure_images(train, bought, crop_size_wh, with_tags=with_tags)
+    return tuple(
+        _plan_trial(study, folder, path.stem, seed, stored, contents) for seed in study.seeds
+    )
 
 
-def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:
+def _plan_trial(
+    study: Study, folder: Path, mix: str, seed: int, bought: Allocation, contents: Contents
+) -> Trial:
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
         raise RecipeError(
@@ -150,6 +159,7 @@ def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocat
         seed=seed,
         kind_of=bought.kind_of,
         spent_hours=bought.spent_hours,
+        actions=bought_actions(bought.kind_of, contents),
         study_folder=folder,
     )
 

@@ -43,7 +43,8 @@ class Trial:
     """One mix at one budget with one seed, and what that buys.
 
     `kind_of` gives the label kind of each bought image by image id, `NO_LABEL` of those used
-    without one; `study_folder` is the study's.
+    without one; `actions` is how often annotators do each action for them; `study_folder` is the
+    study's.
     """
 
     study: Study
@@ -52,6 +53,7 @@ class Trial:
     seed: int
     kind_of: Mapping[int | str, str]
     spent_hours: float
+    actions: Mapping[str, float]
     study_folder: Path
 
     @property
@@ -133,6 +135,8 @@ def run_trial(trial: Trial) -> TrialResult:
         code_version=version("annotools"),
         student=study.student,
         weights=describe_weights(study.recipe.backbone),
+        actions=trial.actions,
+        times=study.times,
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)

@@ -9,6 +9,8 @@ from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
+from annotools.prices.actions import price_seconds
+from annotools.prices.times import read_times
 from studies import runner
 from studies.results import TrialResult, write_result
 from studies.study import Study, take_allocation
@@ -56,6 +58,13 @@ def test_trials_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
     # A full image takes 1.5 h, and there are four.
     assert [(len(t.kind_of), t.spent_hours) for t in trials[:4]] == [(1, 1.5)] * 2 + [(4, 6.0)] * 2
     assert all(set(trial.kind_of.values()) == {"boxes+tags"} for trial in trials[4:])
+
+
+@pytest.mark.parametrize("kind", ["full", "boxes+tags"])
+def test_a_trial_knows_what_its_annotators_do(tmp_path: Path, kind: str) -> None:
+    (trial,) = runner.plan_trials(make_study(tmp_path, {kind: {kind: 1}}), tmp_path)
+    seconds = price_seconds(trial.actions, read_times(trial.study.times))
+    assert seconds / 3600 == pytest.approx(trial.spent_hours)
 
 
 def test_only_the_first_images_can_be_bought(tmp_path: Path) -> None:
