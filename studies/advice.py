@@ -8,12 +8,7 @@ import numpy as np
 from annotools.errors import RecipeError
 from annotools.prices.times import AnnotationTimes
 from studies.cells import HIGH, LOW, Floats, read_scores
-from studies.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
-from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
-from studies.doubts import contenders, disagreement, doubts
-from studies.flips import Flip, find_flips
-from studies.next_run import NextRun, choose_next_run, run_where_nothing_is_known
-from studies.purchases import (
+from studies.combinations import (
     Combination,
     Table,
     best_combination,
@@ -21,6 +16,11 @@ from studies.purchases import (
     score_together,
     tabulate,
 )
+from studies.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
+from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
+from studies.doubts import contenders, disagreement, doubts
+from studies.flips import Flip, find_flips
+from studies.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.repricing import draw_prices, reprice, shares_of, times_of
 from studies.results import TrialResult
 from studies.summary import SCORES, has_learnt_nothing, summary_table

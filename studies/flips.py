@@ -9,7 +9,7 @@ import numpy as np
 from annotools.prices.times import AnnotationTimes
 from studies.cells import Floats
 from studies.changes import nearest_changes
-from studies.purchases import Table
+from studies.combinations import Table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from annotools.errors import RecipeError, TimesError
 from annotools.prices.times import fix_time, read_times
 from benchmarks.worlds import BOXES, FULL, WORLDS, draw_rows
 from studies.advice import advise, hours_to_reach
+from studies.combinations import Table
 from studies.flips import Flip, find_flips
-from studies.purchases import Table
 from studies.repricing import draw_prices, reprice, shares_of, times_of
 from studies.results import TrialResult, write_result
 from tests.studies.study_builders import make_result

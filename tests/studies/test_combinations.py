@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks.worlds import BOXES, FULL, WORLDS, draw_rows
 from studies.advice import advise, advise_each
-from studies.purchases import Table, best_combination, hours_at, score_at, score_together
+from studies.combinations import Table, best_combination, hours_at, score_at, score_together
 
 HOURS = np.array([1.0, 2.0, 4.0, 8.0])
 
