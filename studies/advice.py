@@ -213,7 +213,7 @@ def _advise_at(basis: _Basis, hours: float) -> Advice:
             if open_mixes
             else choose_next_run(curves, predicted, rows, hours)
         )
-    reasons = _reasons(curves, hours, basis.crossings, open_mixes)
+    reasons = _reasons(curves, hours, _of_the_best(basis.crossings, predicted), open_mixes)
     if not open_mixes and basis.prices:
         exact = decide(_predict(basis, hours, {}), delta, sure)
         if exact != decide(predicted, delta, sure):
@@ -266,6 +266,12 @@ def _check_have(have: Mapping[str, float], rows: Sequence[TrialResult]) -> None:
     for mix in have:
         if mix not in mixes:
             raise RecipeError(f"there is no mix {mix!r} in these rows: use {', '.join(mixes)}")
+
+
+def _of_the_best(crossings: Sequence[Crossing], predicted: Mapping[str, Floats]) -> list[Crossing]:
+    """Return the crossings that change the answer: those of the mix that leads."""
+    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()), default=None)
+    return [c for c in crossings if leader in (c.before, c.after)]
 
 
 def _reasons(

@@ -10,7 +10,8 @@ from studies.results import TrialResult, read_results
 from studies.study import Study
 
 STUDY_FILE = "study.json"
-REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
+REPORT_FILE, PAGE_FILE, TABLE_FILE = "report.md", "report.html", "results.csv"
+PICTURE_FILE, DRAWING_FILE = "quality_vs_cost.png", "quality_vs_cost.svg"
 
 FEATURES_FOLDER = "features"
 """Where trials share what a frozen backbone sees; it goes when all are finished."""
@@ -37,7 +38,13 @@ def start_study(study: Study, folder: Path) -> None:
 
 def own_files(folder: Path) -> tuple[Path, ...]:
     """Return the files that a study writes into its folder itself."""
-    return tuple(folder / n for n in (STUDY_FILE, REPORT_FILE, PICTURE_FILE, TABLE_FILE))
+    reports = (REPORT_FILE, PAGE_FILE, PICTURE_FILE, DRAWING_FILE, TABLE_FILE)
+    return tuple(folder / name for name in (STUDY_FILE, *reports))
+
+
+def trial_folder(folder: Path, mix: str, budget_hours: float, seed: int) -> Path:
+    """Return where a trial of the study in a folder writes."""
+    return folder / "trials" / f"{mix}_{budget_hours:g}h_seed{seed}"
 
 
 def finished_results(study: Study, folder: Path) -> list[TrialResult]:

@@ -19,7 +19,7 @@ from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
 from studies.examples import EXAMPLES_FOLDER, keep_examples
-from studies.folder import FEATURES_FOLDER
+from studies.folder import FEATURES_FOLDER, trial_folder
 from studies.results import TrialResult, write_result
 from studies.study import Study
 from wsps.device import count_loaders, has_gpu
@@ -59,8 +59,7 @@ class Trial:
     @property
     def folder(self) -> Path:
         """Where the links of the trial write."""
-        name = f"{self.mix}_{self.budget_hours:g}h_seed{self.seed}"
-        return self.study_folder / "trials" / name
+        return trial_folder(self.study_folder, self.mix, self.budget_hours, self.seed)
 
     @property
     def request(self) -> LabelRequest:

@@ -142,11 +142,13 @@ def _show(
 
     from annotools.files import write_json
     from studies.answers import answer, caveats
-    from studies.folder import PICTURE_FILE, REPORT_FILE
+    from studies.folder import PAGE_FILE, PICTURE_FILE, REPORT_FILE
+    from studies.page.page import write_page
     from studies.report import readable_table, write_report
     from studies.summary import has_learnt_nothing, summary_table
 
     write_report(study, results, folder)
+    write_page(study, results, folder)
     output = console()
     readable, summary = readable_table(results), summary_table(results)
     shown = [
@@ -156,7 +158,7 @@ def _show(
     # That nothing was learnt comes before figures that then mean nothing.
     for part in reversed(shown) if has_learnt_nothing(summary) else shown:
         output.print(part)
-    for name in (PICTURE_FILE, REPORT_FILE):
+    for name in (PICTURE_FILE, REPORT_FILE, PAGE_FILE):
         output.print(str(folder / name), soft_wrap=True)
     if json_file is not None:
         # pandas writes an undefined score as null; the json module would write NaN, which no

@@ -62,6 +62,7 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     assert "semantic" in done.stdout
     assert str(out / "quality_vs_cost.png") in done.stdout
     assert str(out / "report.md") in done.stdout
+    assert str(out / "report.html") in done.stdout
     content = json.loads(table.read_text())
     # One step a stage teaches nothing, and that comes before the table.
     assert content["learnt_nothing"] is True
@@ -76,9 +77,14 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     assert without_seconds(redone) == row
     assert kept.stat().st_mtime_ns == time_kept
     report = (out / "report.md").read_text()
-    (out / "report.md").unlink()
+    page = (out / "report.html").read_text()
+    # The pictures that each trial kept are in it.
+    assert page.count("<img ") == 2 * 4
+    for name in ("report.md", "report.html"):
+        (out / name).unlink()
     assert invoke("study", "report", out).exit_code == 0
     assert (out / "report.md").read_text() == report
+    assert (out / "report.html").read_text() == page
 
 
 class Runs:
@@ -119,7 +125,7 @@ def test_impossible_seeds_are_a_usage_error(
     assert runs.asked == []
 
 
-OWN = ("study.json", "report.md", "results.csv", "quality_vs_cost.png")
+OWN = ("study.json", "report.md", "report.html", "results.csv", "quality_vs_cost.png")
 
 
 @pytest.mark.parametrize(
