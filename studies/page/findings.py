@@ -49,8 +49,8 @@ class Findings:
     """Rows of one student, and what follows from them.
 
     `doubts` are of all scores. `hours` is the largest budget that can be compared, None where
-    nothing has a PQ. `lines` has the mixes that are more than points. `steps` is empty where nothing can be predicted, and `start` is
-    the place of `hours` among them.
+    nothing has a PQ. `lines` has the mixes that are more than points. `steps` is empty where
+    nothing can be predicted, and `start` is the place of `hours` among them.
     """
 
     rows: tuple[TrialResult, ...]

@@ -54,9 +54,9 @@ def test_spread_names_keep_order_and_distance(places: list[float]) -> None:
     pairs = sorted(zip(places, moved, strict=True))
     assert sorted(moved) == [new for _, new in sorted(pairs, key=lambda pair: pair[1])]
     rising = sorted(moved)
-    assert all(b - a >= 16 - 1e-6 for a, b in zip(rising, rising[1:], strict=False))
+    assert all(b - a >= 16 - 1e-6 for a, b in pairwise(rising))
     assert all(0 - 1e-6 <= place <= 200 for place in moved)
-    for (old, new), (later, after) in zip(pairs, pairs[1:], strict=False):
+    for (old, new), (later, after) in pairwise(pairs):
         assert old == later or new < after
 
 
