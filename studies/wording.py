@@ -3,12 +3,25 @@
 from collections.abc import Sequence
 
 from annotools.commands.tables import percent
+from annotools.records import NO_LABEL
 from studies.advice import Advice, MixAdvice
 from studies.crossings import LIKELY, Crossing
 from studies.flips import Flip
 from studies.next_run import NextRun
 from studies.summary import SCORES
 from studies.verdict import BUY, SURE, TIE
+
+_KIND_WORDS = {
+    "full": "full labels",
+    "boxes+tags": "boxes and tags",
+    "coarse": "coarse outlines",
+    NO_LABEL: "no label",
+}
+
+
+def describe_kind(kind: str) -> str:
+    """Return what an image has that was bought with a label kind."""
+    return _KIND_WORDS.get(kind, kind)
 
 
 def verdict_sentence(advice: Advice) -> str:

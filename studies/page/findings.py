@@ -140,10 +140,11 @@ def _slider_hours(curves: Curves | None, budgets: Sequence[float]) -> list[float
     if not any(mix.is_joined or mix.law is not None for mix in curves.mixes.values()):
         return studied
     ends = studied[0], REACH * studied[-1]
-    # Two digits are read at a glance.
-    grid = {float(f"{hours:.2g}") for hours in np.geomspace(*ends, NUM_STEPS)}
-    grid = {hours for hours in grid if ends[0] < hours < ends[1]} | set(ends)
-    places = np.array(sorted(grid))
+    # Two digits are read at a glance; three are few enough where two make steps alike.
+    inner = np.geomspace(*ends, NUM_STEPS)[1:-1]
+    rounded = [[float(f"{hours:.{digits}g}") for hours in inner] for digits in (2, 3)]
+    chosen = rounded[0] if len({*rounded[0], *ends}) == NUM_STEPS else rounded[1]
+    places = np.unique([ends[0], *(h for h in chosen if ends[0] < h < ends[1]), ends[1]])
     for budget in studied:
         places[np.abs(np.log(places / budget)).argmin()] = budget
     return [float(hours) for hours in places]

@@ -11,6 +11,9 @@ from studies.page.findings import Findings
 LETTER = 7.4
 """Pixels of a letter's width, nearly."""
 
+_MOST_BEYOND = 0.3
+"""How far the axis goes on for bands beyond the study, in spans of all else."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
@@ -108,9 +111,15 @@ def trivial_levels(found: Findings) -> list[float]:
 
 def _span_scores(found: Findings) -> tuple[float, float]:
     seen = [row.pq for row in found.rows if row.pq is not None]
+    beyond: list[float] = []
     for line in found.lines.values():
         measured = line.hours <= line.last
         seen += [*line.low[measured], *line.high[measured], *line.mean]
+        beyond += [*line.low[~measured], *line.high[~measured]]
+    # Wide bands beyond the study must not press together what was measured.
+    span = max(seen, default=0) - min(seen, default=0)
+    limits = min(seen, default=0) - _MOST_BEYOND * span, max(seen, default=0) + _MOST_BEYOND * span
+    seen += [min(max(score, limits[0]), limits[1]) for score in beyond]
     if found.learnt_nothing:
         seen += [0.0, *trivial_levels(found)]
     low, high = (min(seen), max(seen)) if seen else (0.0, 1.0)

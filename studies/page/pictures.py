@@ -65,7 +65,7 @@ def draw_pictures(examples: Mapping[str, tuple[Example, ...]], found: Findings) 
         return Html()
     return section(
         "examples",
-        "What the models see",
+        "Truth and prediction, side by side",
         paragraph(
             "The first scored images with things. Each colour is a class; white lines are borders "
             "of segments, and dark parts have no label. The models had the largest budget of "

@@ -18,6 +18,7 @@ from studies.page.verdict import mark_code, mark_mixes
 from studies.purchases import minutes_per_image
 from studies.report import readable_table
 from studies.study import Study
+from studies.wording import describe_kind, join_words
 
 _MOST_TARGETS = 12
 """With more, quality is asked of the smallest and the largest budget alone."""
@@ -141,12 +142,12 @@ def draw_prices(study: Study, times: AnnotationTimes, found: Findings) -> Html:
         for name, action in times.actions.items()
     ]
     minutes = minutes_per_image(found.rows)
-    paid = [f"an image labelled with {kind} took {_minutes(m)}" for kind, m in minutes.items()]
+    paid = [f"an image with {describe_kind(k)} took {_minutes(m)}" for k, m in minutes.items()]
     return section(
         "prices",
         "What a label costs",
         paragraph(mark_code(explain_times(study, times))),
-        paragraph(f"In this study {', '.join(paid)}, on average.") if paid else Html(),
+        paragraph(f"In this study {join_words(paid)}, on average.") if paid else Html(),
         table(
             "Annotation times",
             ["action", "seconds", "plausible range", "for one", "source"],

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotools.commands.tables import NOTHING, percent
-from annotools.records import NO_LABEL
 from studies.answers import answer
 from studies.curves import LEAST_BUDGETS, LEAST_SEEDS
 from studies.descriptions import mix_shares, progress, question, unspent
@@ -15,15 +14,14 @@ from studies.page.frame import Frame
 from studies.page.html import Html, items, join, paragraph, tag
 from studies.page.plot_svg import colour_class
 from studies.study import Study
-from studies.wording import describe_crossing, describe_run, grounds, headline, join_words
-
-_KIND_WORDS = {
-    "full": "full labels",
-    "boxes+tags": "boxes and tags",
-    "coarse": "coarse outlines",
-    NO_LABEL: "no label",
-}
-"""What an image has that was bought with a label kind, where the kind's name does not say it."""
+from studies.wording import (
+    describe_crossing,
+    describe_kind,
+    describe_run,
+    grounds,
+    headline,
+    join_words,
+)
 
 
 def draw_opening(study: Study, found: Findings) -> Html:
@@ -122,7 +120,7 @@ def describe_images(images: Mapping[str, float]) -> str:
     parts = []
     for place, (kind, count) in enumerate(bought.items()):
         noun = "" if place else " image" if _round(count) == "1" else " images"
-        parts.append(f"{_round(count)}{noun} with {_KIND_WORDS.get(kind, kind)}")
+        parts.append(f"{_round(count)}{noun} with {describe_kind(kind)}")
     return f"about {join_words(parts)}"
 
 
