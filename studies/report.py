@@ -9,7 +9,11 @@ import pandas as pd
 from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
+from studies.advice import rows_of_main_student
 from studies.answers import answer, caveats
+from studies.cells import read_scores
+from studies.checks import describe_checks
+from studies.curves import fit_curves
 from studies.descriptions import (
     describe_training,
     describe_versions,
@@ -84,6 +88,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         explain_trivial(results),
         unspent(results),
+        _describe_checks(results),
         f"## How it was trained\n\n{describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
@@ -102,6 +107,22 @@ def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in line) + " |"
         for line in lines
+    )
+
+
+def _describe_checks(results: Sequence[TrialResult]) -> str:
+    """Return what the curves of PQ come to when they are held against the study's own rows."""
+    if all(result.pq is None for result in results):
+        return ""
+    scores = read_scores(rows_of_main_student(results, "pq"), "pq")
+    curves = fit_curves(scores)
+    told = () if curves is None else describe_checks(scores, curves)
+    if not told:
+        return ""
+    lines = "\n".join(f"- {text}" for text in told)
+    return (
+        "## Would the curves have been right?\n\nPQ, with 90 % intervals. One case is no proof.\n\n"
+        f"{lines}"
     )
 
 

@@ -93,7 +93,7 @@ def notes(advice: Advice) -> list[str]:
     far = [c for c in advice.crossings if not c.low <= advice.hours <= c.high]
     lines += [f"- {describe_crossing(crossing)}" for crossing in far]
     lines += [f"- {line}" for line in map(describe_flip, advice.flips)]
-    if advice.combination is not None and advice.combination.p_better >= LIKELY:
+    if is_likely_better(advice):
         lines.append(f"- {describe_combination(advice)}")
     if advice.next_run is not None:
         lines.append(f"Run next: {describe_run(advice.next_run)}.")
@@ -111,6 +111,11 @@ def describe_flip(flip: Flip) -> str:
         if seconds is not None
     ]
     return f"the answer flips with the time of {flip.action}, now {flip.now:g} s: {', '.join(ends)}"
+
+
+def is_likely_better(advice: Advice) -> bool:
+    """Return whether a split of the hours is likelier than not to be better than any mix."""
+    return advice.combination is not None and advice.combination.p_better >= LIKELY
 
 
 def describe_combination(advice: Advice) -> str:

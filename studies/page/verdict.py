@@ -15,11 +15,14 @@ from studies.page.html import Html, items, join, paragraph, tag
 from studies.page.plot_svg import colour_class
 from studies.study import Study
 from studies.wording import (
+    describe_combination,
     describe_crossing,
+    describe_flip,
     describe_kind,
     describe_run,
     grounds,
     headline,
+    is_likely_better,
     join_words,
 )
 
@@ -142,6 +145,9 @@ def _draw_doubts(study: Study, found: Findings) -> Html:
     advice = found.advice
     texts = [progress(study, found.rows), unspent(found.rows)]
     texts += advice.reasons if advice is not None and not found.learnt_nothing else ()
+    if advice is not None:
+        texts += map(describe_flip, advice.flips)
+        texts += [describe_combination(advice)] if is_likely_better(advice) else []
     if advice is not None and advice.next_run is not None:
         texts.append(f"Run next: {describe_run(advice.next_run)}")
     sentences = [_as_sentence(text) for text in texts if text]
