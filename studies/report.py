@@ -12,6 +12,7 @@ from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
 from studies.answers import answer, caveats
+from studies.failures import TrialFailure
 from studies.folder import PICTURE_FILE, REPORT_FILE, STUDY_FILE, TABLE_FILE
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
@@ -49,8 +50,19 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     return readable.rename(columns=lambda heading: heading.replace(" ", "\n"))
 
 
-def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> None:
+def write_report(
+    study: Study,
+    results: Sequence[TrialResult],
+    folder: Path,
+    failures: Sequence[TrialFailure] = (),
+) -> None:
     """Write report.md, quality_vs_cost.png and results.csv into a folder.
+
+    Args:
+        study: what was asked.
+        results: its finished trials, at least one.
+        folder: of the study.
+        failures: its failed trials.
 
     Raises:
         TimesError: when the study's annotation times cannot be read.
@@ -67,7 +79,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         f"# {study.name}",
         *opening,
         *caveats(results),
-        _progress(study, results),
+        _progress(study, results, failures),
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
         _markdown(readable.columns.tolist(), readable.to_numpy().tolist()),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
@@ -75,6 +87,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         _explain_trivial(results),
         _unspent(results),
+        _list_failures(failures),
         f"## How it was trained\n\n{_describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
@@ -103,11 +116,23 @@ def _question(study: Study) -> str:
     )
 
 
-def _progress(study: Study, results: Sequence[TrialResult]) -> str:
-    total = len(study.mixes) * len(study.budgets_hours) * len(study.seeds)
-    if len(results) == total:
+def _progress(
+    study: Study, results: Sequence[TrialResult], failures: Sequence[TrialFailure]
+) -> str:
+    total, done, failed = len(study.points), len(results), len(failures)
+    if done == total:
         return ""
-    return f"Only {len(results)} of {total} trials are finished: what follows may change."
+    return (
+        f"Only {done} of {total} trials are finished: what follows may change. "
+        f"{failed} failed, {total - done - failed} are left."
+    )
+
+
+def _list_failures(failures: Sequence[TrialFailure]) -> str:
+    if not failures:
+        return ""
+    table = _markdown(("trial", "error"), [[failure.name, failure.error] for failure in failures])
+    return f"## Trials that failed\n\n{table}\n\n`--retry-failed` runs them again."
 
 
 def _explain_trivial(results: Sequence[TrialResult]) -> str:

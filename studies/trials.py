@@ -4,6 +4,7 @@ Each link is what its command does, and a trial that was stopped goes on at the 
 All trials of a study share the masks made from boxes, which depend on photo and boxes alone.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
+from studies.failures import FAILURE_FILE, TRACEBACK_FILE
 from studies.folder import FEATURES_FOLDER
-from studies.results import TrialResult, write_result
+from studies.results import TRIALS_FOLDER, TrialResult, trial_name, write_result
 from studies.study import Study
 from wsps.device import count_loaders, has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
@@ -35,6 +37,9 @@ from wsps.training.train import read_summary, train
 
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""
+
+TRIAL_FILE = "trial.json"
+"""In a trial's folder: what the trial is, for whichever process runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +59,24 @@ class Trial:
     study_folder: Path
 
     @property
+    def name(self) -> str:
+        """Of the trial in its study, and of its folder."""
+        return trial_name(self.mix, self.budget_hours, self.seed)
+
+    @property
     def folder(self) -> Path:
         """Where the links of the trial write."""
-        name = f"{self.mix}_{self.budget_hours:g}h_seed{self.seed}"
-        return self.study_folder / "trials" / name
+        return self.study_folder / TRIALS_FOLDER / self.name
+
+    @property
+    def made_with(self) -> tuple[str, str]:
+        """The digest and the weights that a row of the trial has.
+
+        Raises:
+            AnnotationError: when a file that the study names cannot be read.
+        """
+        # A file of weights may have been replaced under its name.
+        return self.study.digest(self.mix), describe_weights(self.study.recipe.backbone)
 
     @property
     def request(self) -> LabelRequest:
@@ -83,6 +102,16 @@ class Trial:
     def result_path(self) -> Path:
         """Where the trial's row goes."""
         return self.folder / "result.json"
+
+    @property
+    def failure_path(self) -> Path:
+        """Where it is said why the trial failed."""
+        return self.folder / FAILURE_FILE
+
+    @property
+    def stored_path(self) -> Path:
+        """Where the trial itself is kept until it is finished."""
+        return self.folder / TRIAL_FILE
 
 
 def run_trial(trial: Trial) -> TrialResult:
@@ -117,6 +146,7 @@ def run_trial(trial: Trial) -> TrialResult:
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
     scores: dict[str, Any] = found | score_trivial(labels, predictions, truth, categories)
     kinds = list(trial.kind_of.values())
+    settings_digest, weights = trial.made_with
     result = TrialResult(
         study=study.name,
         mix=trial.mix,
@@ -127,10 +157,10 @@ def run_trial(trial: Trial) -> TrialResult:
         **scores,
         seconds=time.perf_counter() - started,
         **_summarise_training(run),
-        digest=study.digest(trial.mix),
+        digest=settings_digest,
         code_version=version("annotools"),
         student=study.student,
-        weights=describe_weights(study.recipe.backbone),
+        weights=weights,
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)
@@ -149,10 +179,16 @@ def _summarise_training(run: Path) -> dict[str, Any]:
 
 
 def remove_links(trial: Trial) -> None:
-    """Remove what the links of a finished trial wrote, unless the study keeps it."""
+    """Remove what the links of a finished trial wrote, unless the study keeps it.
+
+    Why it failed before goes as well.
+    """
     # What cannot be removed must not fail a trial that has its row.
     for link in () if trial.study.keep_links else LINKS:
         shutil.rmtree(trial.folder / link, ignore_errors=True)
+    for name in (TRIAL_FILE, FAILURE_FILE, TRACEBACK_FILE):
+        with contextlib.suppress(OSError):
+            (trial.folder / name).unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)

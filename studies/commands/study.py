@@ -11,6 +11,7 @@ from annotools.commands.tables import COMPACT, console, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from studies.failures import TrialFailure
     from studies.results import TrialResult
     from studies.study import Study
 
@@ -21,6 +22,10 @@ Workers = Annotated[
     typer.Option(
         min=1, help="Trials at the same time; one per processor, or as many as a GPU has room for."
     ),
+]
+
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Run trials again that failed before.")
 ]
 
 
@@ -36,9 +41,12 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; repeat it."),
     ] = None,
+    retry_failed: RetryFailed = False,
     json_file: JsonFile = None,
 ) -> None:
     """Run what is missing of a study, and write its report.
+
+    A trial that fails leaves the error in trials/NAME/failure.json, and the rest goes on.
 
     [bold]Examples[/bold]
 
@@ -46,6 +54,7 @@ def run(
     annotools study run street.toml --out runs/street
     annotools study run street.toml --out runs/quick --seeds 1 --set recipe.semantic.steps=40
     annotools study run runs/street/study.json --out runs/street --seeds 0,1,2,3
+    annotools study run street.toml --out runs/street --retry-failed
     """  # noqa: D301
     from dataclasses import replace
 
@@ -53,7 +62,8 @@ def run(
 
     numbers = parse_seeds(seeds)
     study = load_study(recipe, changes or ())
-    run_and_show(replace(study, seeds=numbers or study.seeds), recipe, out, workers, json_file)
+    study = replace(study, seeds=numbers or study.seeds)
+    run_and_show(study, recipe, out, workers, json_file, retry_failed=retry_failed)
 
 
 @app.command()
@@ -69,27 +79,45 @@ def report(
     annotools study report runs/street
     annotools study report runs/street --json table.json
     """  # noqa: D301
+    from studies.failures import read_failures
     from studies.folder import STUDY_FILE, finished_results
     from studies.study import load_study
 
     study = load_study(folder / STUDY_FILE)
     check_json_file(json_file, study, folder)
-    _show(study, finished_results(study, folder), folder, json_file)
+    results = finished_results(study, folder)
+    _show(study, results, read_failures(study, folder), folder, json_file)
 
 
 def run_and_show(
-    study: "Study", recipe: Path, folder: Path, workers: int | None, json_file: Path | None
+    study: "Study",
+    recipe: Path,
+    folder: Path,
+    workers: int | None,
+    json_file: Path | None,
+    *,
+    retry_failed: bool = False,
 ) -> None:
-    """Run what is missing of a study that was read from a file; write and show its report."""
+    """Run what is missing of a study that was read from a file; write and show its report.
+
+    Raises:
+        UnfinishedError: at the end, when a trial failed or is left.
+    """
+    from annotools.errors import UnfinishedError
     from annotools.formats.source import open_source
     from studies.runner import run_study
+    from studies.unfinished import tell_unfinished
 
     # The table is written last, but a place that is not free for it must be found before training.
     check_json_file(json_file, study, folder, recipe)
     if json_file is not None:
         for source in (study.dataset.train_source, study.dataset.val_source):
             refuse_replacing({"--json": json_file}, open_source(source))
-    _show(study, run_study(study, folder, workers), folder, json_file)
+    ran = run_study(study, folder, workers, retry_failed=retry_failed)
+    if ran.results:
+        _show(study, ran.results, ran.failures, folder, json_file)
+    if ran.failures or ran.left:
+        raise UnfinishedError(tell_unfinished(ran.failures, ran.left, len(study.points)))
 
 
 def check_json_file(
@@ -135,7 +163,11 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def _show(
-    study: "Study", results: "Sequence[TrialResult]", folder: Path, json_file: Path | None
+    study: "Study",
+    results: "Sequence[TrialResult]",
+    failures: "Sequence[TrialFailure]",
+    folder: Path,
+    json_file: Path | None,
 ) -> None:
     """Write the report; print table, answer and where the files are."""
     import json
@@ -146,7 +178,7 @@ def _show(
     from studies.report import readable_table, write_report
     from studies.summary import has_learnt_nothing, summary_table
 
-    write_report(study, results, folder)
+    write_report(study, results, folder, failures)
     output = console()
     readable, summary = readable_table(results), summary_table(results)
     shown = [
@@ -167,5 +199,7 @@ def _show(
             "learnt_nothing": has_learnt_nothing(summary),
             "caveats": caveats(results),
             "rows": rows,
+            "failed": {failure.name: failure.error for failure in failures},
+            "left": len(study.points) - len(results) - len(failures),
         }
         write_json(json_file, found)
