@@ -256,6 +256,18 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def take_share(processors: int) -> None:
+    """Keep this process, and its numerical libraries, which load later, to some processors."""
+    _share[:] = [processors]
+    for variable in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ):
+        os.environ[variable] = str(processors)
+
+
 def _share_of(workers: int) -> int:
     """Return how many processors each of so many workers has for itself."""
     return max(1, available_processors() // workers)
@@ -281,14 +293,7 @@ def _interrupts_held() -> Iterator[None]:
 def _prepare_worker(threads: int) -> None:
     """Tie a worker to its parent, and its numerical libraries, which load later, to its share."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _share.append(threads)
-    for variable in (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "OPENCV_FOR_THREADS_NUM",
-    ):
-        os.environ[variable] = str(threads)
+    take_share(threads)
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,7 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
-from annotools.errors import AnnotationError, RecipeError, StoppedError, as_line
+from annotools.errors import AnnotationError, RecipeError, StoppedError, UnfinishedError, as_line
 from annotools.files import write_json, write_whole
 from annotools.locks import hold, holder
 from annotools.settings import as_table, read_settings, without_nulls
@@ -74,18 +74,22 @@ def lock_of(trial: Trial) -> Path:
 def run_to_the_end(trial: Trial) -> bool:
     """Run a trial, or what is left of it; leave its row, or why it failed.
 
-    A trial that is finished, or that another process is running, is left as it is.
+    A trial that is finished is left as it is.
 
     Returns:
         False where something happened that nobody foresaw: better not to use the process again.
 
     Raises:
         StoppedError: when the process was asked to stop.
+        UnfinishedError: when another process runs the trial.
         OSError: when not even the failure can be written.
     """
     with hold(lock_of(trial)) as is_ours:
         if not is_ours:
-            return True
+            other = holder(lock_of(trial)) or "which has just ended"
+            raise UnfinishedError(
+                f"{trial.folder}: is being run by another process ({other}): wait until it ends"
+            )
         if trial.result_path.is_file():
             remove_links(trial)
             return True
@@ -100,17 +104,6 @@ def run_to_the_end(trial: Trial) -> bool:
             note_failure(trial, line, "".join(traceback.format_exception(error)))
             return False
     return True
-
-
-def check_free(trial: Trial) -> None:
-    """Make sure that no other process runs a trial.
-
-    Raises:
-        RecipeError: when one does.
-    """
-    other = holder(lock_of(trial))
-    if other is not None:
-        raise RecipeError(f"{trial.folder}: is being run by another process ({other}): wait for it")
 
 
 def note_failure(trial: Trial, error: str, trace: str | None = None) -> None:

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from annotools.errors import AnnotationError, StoppedError
+from annotools.errors import AnnotationError, StoppedError, UnfinishedError
 from annotools.formats.source import open_source
 from annotools.parallel import Lost, available_processors, run_isolated
+from studies.engines.needs import Needs
 from studies.gpu_share import trials_on_gpu
 from studies.trial_process import read_trial, run_to_the_end
 from studies.trials import Trial
@@ -25,7 +26,9 @@ WISHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals by which somebody stops a process: its trial goes on when the study is run again."""
 
 
-def run_locally(trials: Sequence[Trial], workers: int | None) -> Iterator[tuple[Trial, str | None]]:
+def run_locally(
+    trials: Sequence[Trial], workers: int | None, _needs: Needs
+) -> Iterator[tuple[Trial, str | None]]:
     """Run stored trials; yield each when its process has done with it.
 
     Args:
@@ -33,16 +36,28 @@ def run_locally(trials: Sequence[Trial], workers: int | None) -> Iterator[tuple[
         workers: trials at the same time; None for one per processor, or with GPUs as many as
             `trials_on_gpu` finds room for.
 
-    Yields:
-        A trial, and why its process was lost; None where it left all in the trial's folder, or was
-        asked to stop.
+    Returns:
+        Trials, and why the process of each was lost; None where it left all in the trial's folder,
+        or was asked to stop. What they share is there before the first one.
     """
-    if not trials:
-        return
     _label_boxes(trials)
+    return _run_all(trials, workers) if trials else iter(())
+
+
+def count_workers(trials: Sequence[Trial]) -> int:
+    """Return how many trials run at the same time where nobody says how many."""
+    processors = available_processors()
+    if not has_gpu():
+        return processors
+    num_gpus, recipe = len(_gpus()), trials[0].study.recipe
+    of_one = trials_on_gpu(recipe, -(-len(trials) // num_gpus), processors // num_gpus)
+    return num_gpus * of_one
+
+
+def _run_all(trials: Sequence[Trial], workers: int | None) -> Iterator[tuple[Trial, str | None]]:
     trial_of = {trial.stored_path: trial for trial in trials}
     environments = _gpus() if has_gpu() else [{}]
-    workers = workers or _count_workers(trials, len(environments))
+    workers = workers or count_workers(trials)
     # Paths alone: a trial of a large dataset has a label kind for each of its images.
     for path, outcome in run_isolated(_run_stored, list(trial_of), workers, environments):
         yield trial_of[path], _why_lost(outcome) if isinstance(outcome, Lost) else None
@@ -50,7 +65,7 @@ def run_locally(trials: Sequence[Trial], workers: int | None) -> Iterator[tuple[
 
 def _run_stored(path: Path) -> None:
     """Run the trial of a file, in a worker."""
-    with suppress(StoppedError):
+    with suppress(StoppedError, UnfinishedError):
         if not run_to_the_end(read_trial(path)):
             raise SystemExit(UNFORESEEN)
 
@@ -64,16 +79,6 @@ def _why_lost(lost: Lost) -> str | None:
     if lost.exit_code < 0:
         return f"its process crashed ({signal.Signals(-lost.exit_code).name})"
     return f"its process ended with status {lost.exit_code}"
-
-
-def _count_workers(trials: Sequence[Trial], num_places: int) -> int:
-    """Return how many trials run at the same time, on so many GPUs if there are any."""
-    processors = available_processors()
-    if not has_gpu():
-        return processors
-    recipe = trials[0].study.recipe
-    of_one = trials_on_gpu(recipe, -(-len(trials) // num_places), processors // num_places)
-    return num_places * of_one
 
 
 def _gpus() -> list[Mapping[str, str]]:
