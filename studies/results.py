@@ -11,6 +11,9 @@ import pandas as pd
 from annotools.errors import RecipeError
 from annotools.files import write_json
 
+TRIALS_FOLDER = "trials"
+"""In a study's folder; it has a folder of each trial."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
@@ -67,6 +70,11 @@ class TrialResult:
     """The times that priced them: a preset's name, or the path of a file."""
 
 
+def trial_name(mix: str, budget_hours: float, seed: int) -> str:
+    """Return the name of a trial, and of its folder: `boxes_2h_seed0`."""
+    return f"{mix}_{budget_hours:g}h_seed{seed}"
+
+
 def write_result(result: TrialResult, path: Path) -> None:
     """Write a result so that the file is there whole or not at all."""
     write_json(path, asdict(result))
@@ -89,7 +97,7 @@ def read_result(path: Path) -> TrialResult:
 def row_paths(folder: Path) -> list[Path]:
     """Return the files of a study's folder that hold results."""
     # Rows that a cluster brought may lie there as files of their own.
-    trials = folder / "trials"
+    trials = folder / TRIALS_FOLDER
     return sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
 
 
