@@ -24,6 +24,9 @@ NUM_STEPS = 40
 
 _LINE_POINTS = 72
 
+_SURE_FLIP = 0.8
+"""A crossing that is less probable is nothing for a headline."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -79,13 +82,14 @@ class Findings:
 
     @property
     def flips(self) -> tuple[Crossing, ...]:
-        """The crossings of the two mixes that lead there."""
+        """The crossings of the two mixes that lead there, as far as they are told as a fact."""
         found = []
         for crossing in self.advice.crossings if self.advice is not None else ():
             distances = [abs(np.log(step.advice.hours / crossing.hours)) for step in self.steps]
             nearest = self.steps[int(np.argmin(distances))] if distances else None
             leaders = ranked(nearest.advice)[:2] if nearest is not None else []
-            if set(leaders) == {crossing.before, crossing.after}:
+            is_sure = crossing.probability >= _SURE_FLIP
+            if is_sure and set(leaders) == {crossing.before, crossing.after}:
                 found.append(crossing)
         return tuple(found)
 
@@ -103,7 +107,9 @@ def find(results: Sequence[TrialResult]) -> Findings:
     scores = read_scores(rows, METRIC) if is_scored else None
     curves = None if scores is None else fit_curves(scores)
     mixes = tuple(dict.fromkeys(row.mix for row in rows))
-    places = _slider_hours(curves, [row.budget_hours for row in rows])
+    learnt_nothing = has_learnt_nothing(table)
+    # Nothing is bought by what models predict that have learnt nothing.
+    places = [] if learnt_nothing else _slider_hours(curves, [row.budget_hours for row in rows])
     asked = [*places, *([hours] if hours is not None else [])]
     # Those of all students, which are asked whether they agree.
     advices = advise_each(results, asked, METRIC) if asked else ()
@@ -116,15 +122,15 @@ def find(results: Sequence[TrialResult]) -> Findings:
         table=table,
         mixes=mixes,
         hours=hours,
-        learnt_nothing=has_learnt_nothing(table),
+        learnt_nothing=learnt_nothing,
         doubts=doubts(rows),
         advice=advices[-1] if hours is not None else None,
         scores=scores,
         curves=curves,
-        lines=_draw_lines(curves),
+        lines=_draw_lines(curves, is_extrapolated=not learnt_nothing),
         steps=steps,
         start=places.index(hours) if hours in places else 0,
-        front=pareto_front(rows),
+        front=() if learnt_nothing else pareto_front(rows),
     )
 
 
@@ -150,14 +156,14 @@ def _slider_hours(curves: Curves | None, budgets: Sequence[float]) -> list[float
     return [float(hours) for hours in places]
 
 
-def _draw_lines(curves: Curves | None) -> dict[str, Line]:
+def _draw_lines(curves: Curves | None, *, is_extrapolated: bool) -> dict[str, Line]:
     found = {}
     for mix, curve in curves.mixes.items() if curves is not None else ():
         assert curves is not None
         if not curve.is_joined:
             continue
         first, last = float(curve.hours[0]), float(curve.hours[-1])
-        end = REACH * last if curve.law is not None else last
+        end = REACH * last if is_extrapolated and curve.law is not None else last
         # A budget comes twice where it is on the grid too.
         hours = np.unique([*np.geomspace(first, end, _LINE_POINTS), *curve.hours])
         known = draws_over(curves, mix, hours)

@@ -8,7 +8,7 @@ import numpy as np
 
 from studies.page.findings import Findings
 
-LETTER = 7.4
+LETTER = 8.2
 """Pixels of a letter's width, nearly."""
 
 _MOST_BEYOND = 0.3

@@ -32,7 +32,7 @@ from studies.study import Study
 MOST_BYTES = 1_500_000
 """Of the whole page."""
 
-_MOST_TABLE = 300_000
+_MOST_TABLE = 200_000
 """Bytes of a table of rows that is put into the page as a link."""
 
 
@@ -124,9 +124,12 @@ def _draw_trade_off(found: Findings, frames: Sequence[Frame]) -> Html:
     description = _describe_plot(found)
     plots = [draw_plot(found, frame, description) for frame in frames]
     words = ["Dots: single seeds.", "Marks: means, filled where on the Pareto front."]
+    if len(found.lines) < len(found.mixes):
+        words.insert(0, "Thin lines join means and predict nothing.")
     if found.lines:
         words.insert(0, "Lines: mean scores, with 90 % intervals as bands.")
-        words.append("Dashed: predicted, beyond the largest budget.")
+    if found.reach > found.budgets[-1]:
+        words.append("Dotted: predicted, beyond the largest budget.")
     tip = tag("div", id="tip", hidden=True, aria_hidden="true") if found.steps else Html()
     return section(
         "trade-off",

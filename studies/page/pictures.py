@@ -11,7 +11,7 @@ from studies.page.plot_svg import colour_class
 from studies.results import TRIALS_FOLDER, trial_name
 from studies.wording import join_words
 
-MOST_BYTES = 900_000
+MOST_BYTES = 800_000
 """Of all pictures together, as they are written; further photos are left out."""
 
 _MOST_NAMES = 8

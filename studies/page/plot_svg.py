@@ -163,9 +163,19 @@ def _draw_mix(found: Findings, frame: Frame, place: int) -> tuple[Html, Html]:
             tag("path", d=_path(frame, part), class_=f"{colour} line {name}", fill="none")
             for name, part in parts.items()
         ]
+    else:
+        lines = [_join_means(found, frame, place)]
     return band, tag(
         "g", *lines, *_draw_dots(found, frame, place), *_draw_means(found, frame, place)
     )
+
+
+def _join_means(found: Findings, frame: Frame, place: int) -> Html:
+    """Join the means of a mix that has no curve."""
+    of_mix = found.table[found.table["mix"] == found.mixes[place]]
+    means = of_mix[["budget_hours", "pq_mean"]].dropna().itertuples(index=False, name=None)
+    points = "L".join(_point(frame, hours, score) for hours, score in means)
+    return tag("path", d=f"M{points}", class_=f"{colour_class(place)} join") if points else Html()
 
 
 def _draw_dots(found: Findings, frame: Frame, place: int) -> list[Html]:

@@ -50,7 +50,7 @@ def draw_front(found: Findings) -> Html:
 def draw_equal_quality(found: Findings) -> Html:
     """Return the hours that each mix takes to the scores of the others."""
     curves = found.curves
-    if curves is None or len(found.lines) < 2:
+    if curves is None or len(found.lines) < 2 or found.learnt_nothing:
         return Html()
     drawn = [mix for mix in found.mixes if mix in found.lines]
     cells = found.table[found.table["pq_mean"].notna()]

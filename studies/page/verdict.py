@@ -45,9 +45,13 @@ def draw_opening(study: Study, found: Findings, failures: Sequence[TrialFailure]
 def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
     """Return slider, verdict and a card for each mix; of measured points alone, a sentence."""
     if not found.steps:
+        why = (
+            "the models have learnt nothing"
+            if found.learnt_nothing
+            else "no mix has two seeds at one budget, so that chance cannot be told from truth"
+        )
         return paragraph(
-            "Nothing is predicted here: no mix has two seeds at one budget, so that chance cannot "
-            "be told from truth. The picture and the tables show what was measured.",
+            f"Nothing is predicted here: {why}. The picture and the tables show what was measured.",
             class_="notice",
         )
     step = found.steps[found.start]
@@ -99,13 +103,18 @@ def shorten_for_tip(mix: str) -> str:
 
 
 def mark_mixes(text: str, found: Findings) -> Html:
-    """Return a text as HTML, in which a mix in quotation marks has its colour."""
+    """Return a text as HTML, in which a mix in quotation marks has its colour.
+
+    What is between backticks is code.
+    """
     places = {mix: place for place, mix in enumerate(found.mixes)}
     # Long names first, because a name may be the beginning of another.
     names = "|".join(re.escape(mix) for mix in sorted(places, key=len, reverse=True))
     parts = re.split(f'"({names})"', text)
     return join(
-        tag("span", f"“{part}”", class_=f"{colour_class(places[part])} ink") if place % 2 else part
+        tag("span", f"“{part}”", class_=f"{colour_class(places[part])} ink")
+        if place % 2
+        else mark_code(part)
         for place, part in enumerate(parts)
     )
 
@@ -131,8 +140,8 @@ def describe_images(images: Mapping[str, float]) -> str:
 def _headline(found: Findings) -> tuple[str, list[str]]:
     """Return the sentence that comes first, and those after it."""
     if found.learnt_nothing:
-        first, _, rest = answer(found.rows).partition(": ")
-        return f"{first}.", [f"{rest[0].upper()}{rest[1:]}"]
+        first = "These models have learnt nothing, so that no label kind can be recommended."
+        return first, [answer(found.rows)]
     if found.advice is None:
         return answer(found.rows), []
     if found.curves is None:
