@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from annotools.commands.tables import COMPACT, NOTHING, one_line, table
+from annotools.commands.tables import COMPACT, NOTHING, duration, one_line, table
 from annotools.locks import holder
 from annotools.stderr import open_terminal
 from studies.failures import read_failure
@@ -72,7 +72,7 @@ class _Progress:
             row = read_result(trial.result_path)
             self.num_done += 1
             pq = "" if row.pq is None else f", PQ {100 * row.pq:.1f}"
-            outcome = f"finished in {_duration(row.seconds)}{pq}"
+            outcome = f"finished in {duration(row.seconds)}{pq}"
         elif trial.failure_path.is_file():
             error = read_failure(trial.failure_path).error
             self.num_failed += 1
@@ -101,7 +101,7 @@ class _Progress:
             else:
                 self.running.setdefault(trial.name, now)
         rows = [
-            [one_line(name), "running", _duration(now - since)]
+            [one_line(name), "running", duration(now - since)]
             for name, since in self.running.items()
         ]
         rows += [[one_line(n), one_line(e), ""] for n, e in self.errors[-MAX_FAILED:]]
@@ -119,11 +119,4 @@ class _Progress:
         if not self.ended:
             return NOTHING
         pace = (time.monotonic() - self.began) / len(self.ended)
-        return _duration(pace * (len(self.asked) - len(self.ended)))
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it: `35 s`, `12 min`, `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+        return duration(pace * (len(self.asked) - len(self.ended)))

@@ -34,7 +34,7 @@ from studies.trials import TRIAL_FILE, Trial, remove_links
 from wsps.networks.backbone import check_backbone
 from wsps.students import find_student
 
-STOPPED, BUSY = "was stopped", "is being run by another process"
+STOPPED, BUSY = "stopped", "run by another process"
 """Why a trial is left that has run, or should have."""
 
 

@@ -27,7 +27,7 @@ def tell_unfinished(
     for why in dict.fromkeys(left.values()):
         names = [name for name, reason in left.items() if reason == why]
         of = f"{len(names)} of {count_of(num_planned, 'trial')}"
-        parts.append(f"{of} {why}: {_few(names)}; repeat the command to go on")
+        parts.append(f"{of} left, {why}: {_few(names)}; repeat the command to go on")
     return "; ".join(parts)
 
 

@@ -192,7 +192,7 @@ def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
 def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Path | None) -> None:
     """Print the trials of a study at once, and then what is left to compute."""
     from annotools.commands.options import write_answer
-    from annotools.commands.tables import count_of
+    from annotools.commands.tables import count_of, duration
     from studies.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
     from studies.engines.local import count_workers
 
@@ -221,7 +221,7 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
             else "from a few timed labels, steps and predictions on this machine; at most"
         )
         output.print(
-            f"What is not finished takes about {estimated.seconds / 3600:.2g} h of computing "
+            f"What is not finished takes about {duration(estimated.seconds)} of computing "
             f"({source}), {at_once} at the same time, and "
             f"{estimated.disk_bytes / 2**20:,.0f} MiB of disk meanwhile.",
             soft_wrap=True,
@@ -231,11 +231,13 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
 
 def _print_script(study: "Study", folder: Path, workers: int | None, needs: "Needs") -> None:
     """Plan the trials that are missing in the folder, and print a script that runs them."""
-    from studies.engines.slurm import sbatch_script
+    from studies.engines.slurm import LOGS, sbatch_script
     from studies.runner import prepare
 
     missing = prepare(study, folder)
     if missing:
+        # Slurm makes no folder for what it writes.
+        (folder / LOGS).mkdir(parents=True, exist_ok=True)
         typer.echo(sbatch_script(missing, folder, workers, needs), nl=False)
     else:
         typer.echo(f"note: {folder}: all trials are finished", err=True)

@@ -10,7 +10,7 @@ import torch
 
 from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import DatasetError, RecipeError, UnfinishedError
 from annotools.formats import read_dataset
 from annotools.locks import hold
 from annotools.parallel import Lost
@@ -21,7 +21,7 @@ from studies.engines import local
 from studies.failures import read_failure
 from studies.folder import start_study
 from studies.results import TrialResult, write_result
-from studies.study import Study, take_allocation
+from studies.study import Study, load_study, take_allocation
 from studies.trials import Trial, remove_links
 from tests.studies.study_builders import make_result, make_study
 from tests.wsps.pseudo_label_runs import counted
@@ -290,7 +290,7 @@ def test_a_trial_that_another_process_runs_is_left_to_it(tmp_path: Path, ran: li
         assert is_ours
         found = runner.run_study(study, folder, workers=1)
     assert [row.seed for row in found.results] == [0]
-    assert found.left == {"full_3h_seed1": "is being run by another process"}
+    assert found.left == {"full_3h_seed1": "run by another process"}
     assert len(runner.run_study(study, folder, workers=1).results) == 2
 
 
@@ -313,7 +313,7 @@ def test_a_process_that_is_killed_costs_its_trial(
         3: "its process ended with status 3",
     }
     # Whoever sends SIGTERM wants a process to stop, and its trial to go on later.
-    assert found.left == {"full_3h_seed1": "was stopped"}
+    assert found.left == {"full_3h_seed1": "stopped"}
 
 
 @pytest.mark.parametrize(("has_gpu", "expected"), [(True, 2), (False, 5)])
@@ -452,3 +452,71 @@ def test_images_that_are_bought_are_not_scored(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'train' is both bought and scored: name another"):
         runner.run_study(study, tmp_path / "run", workers=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_trial_of_a_study_runs_in_its_folder(tmp_path: Path, ran: list[Trial]) -> None:
+    study, folder = make_study(tmp_path, seeds=[0, 1]), tmp_path / "run"
+    row = runner.run_one(study, folder, "boxes+tags_3h_seed1")
+    assert key_of(row) == ("boxes+tags", 3.0, 1)
+    assert runner.run_one(study, folder, "boxes+tags_3h_seed1") == row
+    # A study that is stored stays, and the others find what is done.
+    runner.run_one(replace(study, seeds=(5,)), folder, "full_3h_seed5")
+    assert load_study(folder / "study.json") == study
+    assert len(runner.run_study(study, folder, workers=1).results) == 4
+    assert [key_of(trial) for trial in ran] == [
+        *(("boxes+tags", 3.0, 1), ("full", 3.0, 5)),
+        *(("full", 3.0, 0), ("full", 3.0, 1), ("boxes+tags", 3.0, 0)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["full_3_seed0", "full", "x", "full_3h_seed1"])
+def test_a_name_that_no_trial_has_gets_those_near(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    message = f"--trial '{name}': the study 'small' has no such trial; near it are .*full_3h_seed0"
+    with pytest.raises(RecipeError, match=message + ".*--dry-run` lists all"):
+        runner.run_one(make_study(tmp_path), folder, name)
+    assert not folder.exists()
+
+
+def test_one_trial_that_fails_or_is_being_run_is_told(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[1]), tmp_path / "run"
+    succeed = trial_process.run_trial
+    monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
+    with pytest.raises(UnfinishedError, match="full_3h_seed1 failed: bad"):
+        runner.run_one(study, folder, "full_3h_seed1")
+    monkeypatch.setattr(trial_process, "run_trial", succeed)
+    with (
+        hold(folder / ".state/running/full_3h_seed1"),
+        pytest.raises(UnfinishedError, match=r"seed1: is being run by another process \(process"),
+    ):
+        runner.run_one(study, folder, "full_3h_seed1")
+    # Whoever asks for one trial wants it, also where it failed.
+    assert runner.run_one(study, folder, "full_3h_seed1").seed == 1
+
+
+def test_a_stored_trial_needs_no_new_plan(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0, 1]), tmp_path / "run"
+    planned = runner.prepare(study, folder)
+    assert [trial_process.read_trial(trial.stored_path) for trial in planned] == planned
+    plans = counted(monkeypatch, runner, "plan_trials")
+    runner.run_one(study, folder, "full_3h_seed0")
+    assert plans == []
+    dearer = replace(study, share_by="images")
+    assert runner.run_one(dearer, folder, "full_3h_seed1").digest == dearer.digest("full")
+    assert len(plans) == 1
+
+
+def test_a_stored_trial_whose_files_changed_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("3\n1\n2\n")
+    study = make_study(tmp_path, mixes=FULL, order=str(tmp_path / "list.txt"))
+    (trial,) = runner.prepare(study, tmp_path / "run")
+    (tmp_path / "list.txt").write_text("2\n1\n")
+    with pytest.raises(RecipeError, match=r"trial\.json: a file that its study names has changed"):
+        trial_process.read_trial(trial.stored_path)
+    trial.stored_path.write_text("{}")
+    with pytest.raises(RecipeError, match=r"trial\.json: not a trial"):
+        trial_process.read_trial(trial.stored_path)
