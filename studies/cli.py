@@ -7,7 +7,7 @@ import typer
 
 import annotools.cli
 import wsps.cli
-from studies.commands import break_even, demo, recommend, study
+from studies.commands import break_even, demo, recommend, study, trial
 
 TRAIN_PACKAGES = ("higra", "pydensecrf", "torch", "torchvision")
 """What the extra `train` of pyproject.toml installs, by the names that are imported."""
@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+study.app.add_typer(trial.app)
 study.app.add_typer(break_even.app)
 study.app.add_typer(recommend.app)
 app.add_typer(annotools.cli.app)
@@ -31,15 +32,12 @@ app.add_typer(demo.app)
 
 def main() -> None:
     """Run the command; what the user's input is wrong about becomes one line on stderr."""
-    from annotools.errors import AnnotationError
+    from annotools.errors import AnnotationError, as_line
 
     try:
         app()
-    except AnnotationError as error:
-        _fail(str(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}")
+    except (AnnotationError, OSError) as error:
+        _fail(as_line(error))
     except ModuleNotFoundError as error:
         # Anything else that is missing is a fault of ours, or of the installation.
         if error.name not in TRAIN_PACKAGES:
@@ -75,7 +73,7 @@ def _top(
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {message}", err=True)
     raise SystemExit(1)
 
 

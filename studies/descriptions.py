@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from annotools.prices.times import AnnotationTimes
+from studies.failures import TrialFailure
 from studies.results import TrialResult
 from studies.study import Study
 from studies.summary import summary_table
@@ -33,12 +34,15 @@ def mix_shares(study: Study) -> list[str]:
     return lines
 
 
-def progress(study: Study, results: Sequence[TrialResult]) -> str:
-    """Say that trials are missing; empty where none is."""
-    total = len(study.mixes) * len(study.budgets_hours) * len(study.seeds)
-    if len(results) == total:
+def progress(study: Study, results: Sequence[TrialResult], failures: Sequence[TrialFailure]) -> str:
+    """Say how many trials are missing, and how many of these failed; empty where none is."""
+    total, done, failed = len(study.points), len(results), len(failures)
+    if done == total:
         return ""
-    return f"Only {len(results)} of {total} trials are finished: what follows may change."
+    return (
+        f"Only {done} of {total} trials are finished: what follows may change. "
+        f"{failed} failed, {total - done - failed} are left."
+    )
 
 
 def explain_trivial(results: Sequence[TrialResult]) -> str:

@@ -9,7 +9,11 @@ import pandas as pd
 from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
+from studies.advice import rows_of_main_student
 from studies.answers import answer, caveats
+from studies.cells import read_scores
+from studies.checks import describe_checks
+from studies.curves import fit_curves
 from studies.descriptions import (
     describe_training,
     describe_versions,
@@ -20,6 +24,7 @@ from studies.descriptions import (
     question,
     unspent,
 )
+from studies.failures import TrialFailure
 from studies.folder import DRAWING_FILE, PICTURE_FILE, REPORT_FILE, STUDY_FILE, TABLE_FILE
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
@@ -57,8 +62,19 @@ def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     return readable.rename(columns=lambda heading: heading.replace(" ", "\n"))
 
 
-def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> None:
+def write_report(
+    study: Study,
+    results: Sequence[TrialResult],
+    folder: Path,
+    failures: Sequence[TrialFailure] = (),
+) -> None:
     """Write report.md, quality_vs_cost.png, quality_vs_cost.svg and results.csv into a folder.
+
+    Args:
+        study: what was asked.
+        results: its finished trials, at least one.
+        folder: of the study.
+        failures: its failed trials.
 
     Raises:
         TimesError: when the study's annotation times cannot be read.
@@ -76,7 +92,7 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         f"# {study.name}",
         *opening,
         *caveats(results),
-        progress(study, results),
+        progress(study, results, failures),
         f"![Panoptic quality against annotation hours]({PICTURE_FILE})",
         _markdown(readable.columns.tolist(), readable.to_numpy().tolist()),
         "Scores are in percent: the mean over seeds (PQ: lowest–highest seed). "
@@ -84,6 +100,8 @@ def write_report(study: Study, results: Sequence[TrialResult], folder: Path) -> 
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         explain_trivial(results),
         unspent(results),
+        _list_failures(failures),
+        _describe_checks(results),
         f"## How it was trained\n\n{describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",
         f"## How to run it again\n\n{_describe_rerun(folder)}",
@@ -97,11 +115,34 @@ def _with_range(mean: float, low: float, high: float) -> str:
     return f"{percent(mean)} ({percent(low)}–{percent(high)})" if low < high else percent(mean)
 
 
+def _list_failures(failures: Sequence[TrialFailure]) -> str:
+    if not failures:
+        return ""
+    table = _markdown(("trial", "error"), [[failure.name, failure.error] for failure in failures])
+    return f"## Trials that failed\n\n{table}\n\n`--retry-failed` runs them again."
+
+
 def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in line) + " |"
         for line in lines
+    )
+
+
+def _describe_checks(results: Sequence[TrialResult]) -> str:
+    """Return what the curves of PQ come to when they are held against the study's own rows."""
+    if all(result.pq is None for result in results):
+        return ""
+    scores = read_scores(rows_of_main_student(results, "pq"), "pq")
+    curves = fit_curves(scores)
+    told = () if curves is None else describe_checks(scores, curves)
+    if not told:
+        return ""
+    lines = "\n".join(f"- {text}" for text in told)
+    return (
+        "## Would the curves have been right?\n\nPQ, with 90 % intervals. One case is no proof.\n\n"
+        f"{lines}"
     )
 
 

@@ -11,6 +11,9 @@ import pandas as pd
 from annotools.errors import RecipeError
 from annotools.files import write_json
 
+TRIALS_FOLDER = "trials"
+"""In a study's folder; it has a folder of each trial."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
@@ -60,6 +63,16 @@ class TrialResult:
     stuff."""
     class_pq: Mapping[str, float | None] = field(default_factory=dict)
     """PQ of each class by its name; empty where an older version wrote the row."""
+    actions: Mapping[str, float] = field(default_factory=dict)
+    """How often annotators did each action, questions asked in vain included; empty in rows of
+    older versions."""
+    times: str | None = None
+    """The times that priced them: a preset's name, or the path of a file."""
+
+
+def trial_name(mix: str, budget_hours: float, seed: int) -> str:
+    """Return the name of a trial, and of its folder: `boxes_2h_seed0`."""
+    return f"{mix}_{budget_hours:g}h_seed{seed}"
 
 
 def write_result(result: TrialResult, path: Path) -> None:
@@ -84,7 +97,7 @@ def read_result(path: Path) -> TrialResult:
 def row_paths(folder: Path) -> list[Path]:
     """Return the files of a study's folder that hold results."""
     # Rows that a cluster brought may lie there as files of their own.
-    trials = folder / "trials"
+    trials = folder / TRIALS_FOLDER
     return sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
 
 
@@ -102,7 +115,7 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with columns for images, steps and PQ of classes."""
+    """Return a row for each trial, with columns for images, steps, PQ of classes and actions."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:
@@ -110,8 +123,7 @@ def to_frame(results: list[TrialResult]) -> pd.DataFrame:
         images = row.pop("images")
         # A kind that was not bought counts as 0: a missing value would drop out of means.
         row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
-        steps = row.pop("steps")
-        row |= {f"steps_{stage}": number for stage, number in steps.items()}
-        of_class = row.pop("class_pq")
-        rows.append(row | {f"class_pq_{name}": value for name, value in of_class.items()})
+        for name in ("steps", "class_pq", "actions"):
+            row |= {f"{name}_{key}": value for key, value in row.pop(name).items()}
+        rows.append(row)
     return pd.DataFrame(rows)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from annotools.commands.tables import percent
 from annotools.records import NO_LABEL
 from studies.advice import Advice, MixAdvice
-from studies.crossings import Crossing
+from studies.crossings import LIKELY, Crossing
+from studies.flips import Flip
 from studies.next_run import NextRun
 from studies.summary import SCORES
 from studies.verdict import BUY, SURE, TIE
@@ -91,9 +92,43 @@ def notes(advice: Advice) -> list[str]:
     # Where the hours are near a crossing a reason says so.
     far = [c for c in advice.crossings if not c.low <= advice.hours <= c.high]
     lines += [f"- {describe_crossing(crossing)}" for crossing in far]
+    lines += [f"- {line}" for line in map(describe_flip, advice.flips)]
+    if is_likely_better(advice):
+        lines.append(f"- {describe_combination(advice)}")
     if advice.next_run is not None:
         lines.append(f"Run next: {describe_run(advice.next_run)}.")
     return lines
+
+
+def describe_flip(flip: Flip) -> str:
+    """Return in a clause at how many seconds of an action another mix leads."""
+    ends = [
+        f'"{mix}" leads from {seconds:.3g} s {way}'
+        for mix, seconds, way in (
+            (flip.mix_below, flip.below, "downwards"),
+            (flip.mix_above, flip.above, "upwards"),
+        )
+        if seconds is not None
+    ]
+    return f"the answer flips with the time of {flip.action}, now {flip.now:g} s: {', '.join(ends)}"
+
+
+def is_likely_better(advice: Advice) -> bool:
+    """Return whether a split of the hours is likelier than not to be better than any mix."""
+    return advice.combination is not None and advice.combination.p_better >= LIKELY
+
+
+def describe_combination(advice: Advice) -> str:
+    """Return in a clause which split of hours may be better than any mix, and what it assumes."""
+    found = advice.combination
+    assert found is not None
+    parts = join_words([f'{hours:.3g} h of "{mix}"' for mix, hours in found.hours.items()])
+    return (
+        f"not studied, but perhaps better: {parts} together, "
+        f"{SCORES[advice.metric]} {percent(found.score)} % "
+        f"({percent(found.low)}–{percent(found.high)}), if labels that score alike can stand for "
+        "each other; study that mix before you buy it"
+    )
 
 
 def describe_crossing(crossing: Crossing) -> str:

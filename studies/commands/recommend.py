@@ -9,6 +9,8 @@ from annotools.commands.options import JsonFile, check_outputs, write_answer
 from annotools.commands.tables import COMPACT, NOTHING, console, percent, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from studies.advice import Advice
@@ -30,12 +32,21 @@ def recommend(
         float | None,
         typer.Option(min=0, max=1, help="Say also how many hours reach this score, in [0, 1]."),
     ] = None,
+    have: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MIX=HOURS", help="Hours already spent on a mix; repeat it."),
+    ] = None,
+    times: Annotated[
+        str | None,
+        typer.Option(help="Annotation times of your own: a preset, or a TOML file."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Say which labels to buy with some hours, how sure that is, and which trial would help.
 
-    Scores are predicted up to four times the largest budget, with 90 % intervals. It reads the
-    trials' rows alone: DIR/trials/*/result.json, and DIR/trials/*.json made elsewhere.
+    Scores are predicted up to four times the largest budget, with 90 % intervals, which count the
+    ranges of the annotation times where rows tell what annotators did. It reads the trials' rows
+    alone: DIR/trials/*/result.json, and DIR/trials/*.json made elsewhere.
 
     [bold]Examples[/bold]
 
@@ -43,6 +54,7 @@ def recommend(
     annotools study recommend runs/street --hours 18
     annotools study recommend runs/street --hours 18 --target 0.6 --json advice.json
     annotools study recommend rows --hours 40 --metric miou
+    annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
     from annotools.settings import as_table
     from studies.advice import advise, hours_to_reach
@@ -52,10 +64,11 @@ def recommend(
     # Infinite hours and what is not a number are refused too.
     if not 0 < hours < float("inf"):
         raise typer.BadParameter(f"--hours {hours:g}: must be a number above 0")
+    spent = parse_have(have or ())
     results = read_results(folder)
-    check_outputs({"--json": json_file}, row_paths(folder))
-    advice = advise(results, hours, metric)
-    needed = {} if target is None else hours_to_reach(results, target, metric)
+    check_outputs({"--json": json_file}, [times, *row_paths(folder)])
+    advice = advise(results, hours, metric, spent, times)
+    needed = {} if target is None else hours_to_reach(results, target, metric, times)
     output = console()
     output.print(verdict_sentence(advice))
     output.print(_table(advice, needed if target is not None else None))
@@ -64,6 +77,21 @@ def recommend(
     # The key is there where it was asked for, so that the others stay what they are.
     found = as_table(advice) | ({} if target is None else {"target": as_table(needed)})
     write_answer(json_file, found)
+
+
+def parse_have(texts: "Sequence[str]") -> dict[str, float]:
+    """Return hours by mix from texts such as boxes=4."""
+    spent: dict[str, float] = {}
+    for text in texts:
+        mix, _, number = text.rpartition("=")
+        try:
+            hours = float(number)
+        except ValueError:
+            hours = float("nan")
+        if not mix or not 0 < hours < float("inf"):
+            raise typer.BadParameter(f"--have {text!r}: write MIX=HOURS, such as boxes=4")
+        spent[mix] = spent.get(mix, 0.0) + hours
+    return spent
 
 
 def _table(advice: "Advice", needed: "dict[str, HoursNeeded | None] | None") -> "Table":

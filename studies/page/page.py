@@ -9,6 +9,7 @@ from pathlib import Path
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
 from studies.descriptions import describe_training, describe_versions
+from studies.failures import TrialFailure
 from studies.folder import PAGE_FILE, REPORT_FILE, TABLE_FILE
 from studies.page.findings import Findings, find
 from studies.page.frame import Frame, make_frames
@@ -35,18 +36,33 @@ _MOST_TABLE = 200_000
 """Bytes of a table of rows that is put into the page as a link."""
 
 
-def write_page(study: Study, results: Sequence[TrialResult], folder: Path) -> None:
+def write_page(
+    study: Study,
+    results: Sequence[TrialResult],
+    folder: Path,
+    failures: Sequence[TrialFailure] = (),
+) -> None:
     """Write report.html into the folder of a study.
+
+    Args:
+        study: what was asked.
+        results: its rows, at least one, in the study's order.
+        folder: of the study.
+        failures: its failed trials.
 
     Raises:
         TimesError: when the study's annotation times cannot be read.
     """
-    page = make_page(study, results, read_times(study.times), folder)
+    page = make_page(study, results, read_times(study.times), folder, failures)
     write_whole(folder / PAGE_FILE, page.encode())
 
 
 def make_page(
-    study: Study, results: Sequence[TrialResult], times: AnnotationTimes, folder: Path
+    study: Study,
+    results: Sequence[TrialResult],
+    times: AnnotationTimes,
+    folder: Path,
+    failures: Sequence[TrialFailure] = (),
 ) -> Html:
     """Return the page.
 
@@ -55,12 +71,13 @@ def make_page(
         results: its rows, at least one, in the study's order.
         times: that priced the labels.
         folder: of the study, where trials keep their example pictures.
+        failures: its failed trials.
     """
     found = find(results)
     frames = make_frames(found)
     main = tag(
         "main",
-        draw_opening(study, found),
+        draw_opening(study, found, failures),
         _draw_trade_off(found, frames),
         draw_front(found),
         draw_equal_quality(found),

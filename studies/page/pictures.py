@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from studies.examples import EXAMPLES_FOLDER, Example, read_examples
-from studies.folder import trial_folder
 from studies.page.findings import Findings
 from studies.page.html import Html, join, paragraph, section, tag
 from studies.page.plot_svg import colour_class
+from studies.results import TRIALS_FOLDER, trial_name
 from studies.wording import join_words
 
 MOST_BYTES = 800_000
@@ -77,7 +77,7 @@ def draw_pictures(examples: Mapping[str, tuple[Example, ...]], found: Findings) 
 
 
 def _folder(folder: Path, mix: str, hours: float, seed: int) -> Path:
-    return trial_folder(folder, mix, hours, seed) / EXAMPLES_FOLDER
+    return folder / TRIALS_FOLDER / trial_name(mix, hours, seed) / EXAMPLES_FOLDER
 
 
 def _draw_row(first: Example, own: Mapping[str, Example], found: Findings) -> Html:

@@ -8,8 +8,8 @@ import numpy as np
 from annotools.commands.tables import NOTHING, percent
 from annotools.prices.times import AnnotationTimes
 from annotools.settings import as_table
+from studies.checks import describe_checks
 from studies.crossings import HoursNeeded, hours_for_target
-from studies.curves import hold_out_largest
 from studies.descriptions import explain_times, explain_trivial
 from studies.page.findings import Findings
 from studies.page.html import Html, details, items, join, paragraph, section, table, tag
@@ -159,26 +159,19 @@ def draw_prices(study: Study, times: AnnotationTimes, found: Findings) -> Html:
 
 def draw_hold_out(found: Findings) -> Html:
     """Return how well the largest budget was predicted from the smaller ones."""
-    cases = hold_out_largest(found.scores) if found.scores is not None else ()
-    if not cases:
+    if found.scores is None or found.curves is None:
         return Html()
-    told = [
-        mark_mixes(
-            f'"{case.mix}" at {case.hours:g} h: predicted {percent(case.low)} to '
-            f"{percent(case.high)} %, measured {percent(case.measured)} %, "
-            + ("inside" if case.low <= case.measured <= case.high else "outside"),
-            found,
-        )
-        for case in cases
-    ]
+    told = describe_checks(found.scores, found.curves)
+    if not told:
+        return Html()
     return section(
         "check",
         "Would the curves have been right?",
         paragraph(
-            "The largest budget was left out and predicted from the smaller ones, as a 90 % "
-            "interval. This is one case, not a proof."
+            "The largest budget was left out and predicted from the smaller ones, and seeds were "
+            "drawn again; intervals are of 90 %. This is one case, not a proof."
         ),
-        items(told),
+        items(mark_mixes(text, found) for text in told),
     )
 
 

@@ -9,22 +9,26 @@ from annotools.commands.tables import NOTHING, percent
 from studies.answers import answer
 from studies.curves import LEAST_BUDGETS, LEAST_SEEDS
 from studies.descriptions import mix_shares, progress, question, unspent
+from studies.failures import TrialFailure
 from studies.page.findings import Findings, Step
 from studies.page.frame import Frame
 from studies.page.html import Html, items, join, paragraph, tag
 from studies.page.plot_svg import colour_class
 from studies.study import Study
 from studies.wording import (
+    describe_combination,
     describe_crossing,
+    describe_flip,
     describe_kind,
     describe_run,
     grounds,
     headline,
+    is_likely_better,
     join_words,
 )
 
 
-def draw_opening(study: Study, found: Findings) -> Html:
+def draw_opening(study: Study, found: Findings, failures: Sequence[TrialFailure] = ()) -> Html:
     """Return the headline, what it rests on, and what was asked."""
     first, then = _headline(found)
     return tag(
@@ -34,7 +38,7 @@ def draw_opening(study: Study, found: Findings) -> Html:
         *(paragraph(mark_mixes(sentence, found), class_="deck") for sentence in then if sentence),
         paragraph(mark_code(question(study))),
         items(mix_shares(study), class_="shares"),
-        _draw_doubts(study, found),
+        _draw_doubts(study, found, failures),
     )
 
 
@@ -146,11 +150,14 @@ def _headline(found: Findings) -> tuple[str, list[str]]:
     return headline(found.advice), [grounds(found.advice), f"{flips}." if flips else ""]
 
 
-def _draw_doubts(study: Study, found: Findings) -> Html:
+def _draw_doubts(study: Study, found: Findings, failures: Sequence[TrialFailure]) -> Html:
     """Return what weakens the verdict, and the run that would help."""
     advice = found.advice
-    texts = [progress(study, found.rows), unspent(found.rows)]
+    texts = [progress(study, found.rows, failures), unspent(found.rows)]
     texts += advice.reasons if advice is not None and not found.learnt_nothing else ()
+    if advice is not None:
+        texts += map(describe_flip, advice.flips)
+        texts += [describe_combination(advice)] if is_likely_better(advice) else []
     if advice is not None and advice.next_run is not None:
         texts.append(f"Run next: {describe_run(advice.next_run)}")
     sentences = [_as_sentence(text) for text in texts if text]

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 import studies.cli
 from studies.folder import start_study
+from studies.runner import StudyRun
 from studies.study import load_study
 from tests.studies.study_builders import make_result
 
@@ -93,9 +94,9 @@ class Runs:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Path, int | None]] = []
 
-    def __call__(self, study: Any, folder: Path, workers: int | None) -> list:
+    def __call__(self, study: Any, folder: Path, workers: int | None, **_: object) -> StudyRun:
         self.asked.append((study, folder, workers))
-        return [make_result(mix, 2, 0, 0.5) for mix in study.mixes]
+        return StudyRun(results=[make_result(mix, 2, 0, 0.5) for mix in study.mixes])
 
 
 @pytest.fixture

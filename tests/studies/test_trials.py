@@ -31,6 +31,7 @@ def trial(tmp_path: Path) -> Trial:
         seed=0,
         kind_of={0: "full", 1: "boxes", 2: "none"},
         spent_hours=1.5,
+        actions={"full_image": 1, "box": 3},
         study_folder=tmp_path / "run",
     )
 
@@ -53,6 +54,7 @@ def test_a_trial_without_labels_is_refused(trial: Trial) -> None:
 def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> None:
     row = run_trial(trial)
     assert row.images == {"boxes": 1, "full": 1, "none": 1}
+    assert (row.actions, row.times) == ({"full_image": 1, "box": 3}, trial.study.times)
     # One class everywhere has some share of the pixels, and the other classes count as 0.
     assert row.trivial_pq is not None
     assert row.trivial_miou is not None

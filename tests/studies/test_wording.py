@@ -25,6 +25,9 @@ def advice(verdict: str, name: str | None = None, **scores: float | None) -> Adv
         crossings=(),
         next_run=None,
         reasons=(),
+        have={},
+        flips=(),
+        combination=None,
     )
 
 
