@@ -7,7 +7,7 @@ from annotools.files import write_json
 from annotools.settings import as_table
 from annotools.work_folder import STATE_FOLDER, start_folder
 from studies.results import TrialResult, read_results
-from studies.study import Study
+from studies.study import Study, dataset_table
 
 STUDY_FILE = "study.json"
 REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
@@ -28,7 +28,7 @@ def start_study(study: Study, folder: Path) -> None:
     Raises:
         DatasetError: when the folder has another study's results, or files of something else.
     """
-    table = as_table(study)
+    table = {**as_table(study), "dataset": dataset_table(study.dataset)}
     # No files are planned: the list serves to clear or finish a folder; a study does neither.
     start_folder(folder, "annotools study", {key: table[key] for key in SHARED_SETTINGS}, ())
     # Written at every start, because mixes, budgets and seeds may have been added.

@@ -58,6 +58,9 @@ class TrialResult:
     filled_pq: float | None = None
     """PQ of the trial's own boxes of things filled with their class, over the most frequent
     stuff."""
+    test: Mapping[str, float | None] = field(default_factory=dict)
+    """Scores on the test split by the names of those above, for reports alone: whatever compares
+    or chooses reads those above. Empty without such a split, and in rows of older versions."""
 
 
 def write_result(result: TrialResult, path: Path) -> None:
@@ -100,7 +103,7 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with columns for images by label kind and steps by stage."""
+    """Return a row for each trial, with columns for images by kind, steps by stage, test scores."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:
@@ -109,5 +112,6 @@ def to_frame(results: list[TrialResult]) -> pd.DataFrame:
         # A kind that was not bought counts as 0: a missing value would drop out of means.
         row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
         steps = row.pop("steps")
+        row |= {f"test_{score}": value for score, value in row.pop("test").items()}
         rows.append(row | {f"steps_{stage}": number for stage, number in steps.items()})
     return pd.DataFrame(rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotools.allocation.buy_images import buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import RecipeError
 from annotools.formats.source import open_source
 from annotools.parallel import available_processors, run_parallel
 from annotools.progress import track
@@ -16,6 +16,7 @@ from annotools.records import TAGGED_KINDS, Image
 from studies.folder import FEATURES_FOLDER, start_study
 from studies.gpu_share import trials_on_gpu
 from studies.results import TrialResult, read_result
+from studies.splits import check_splits
 from studies.study import Study, take_allocation
 from studies.trials import Trial, remove_links, run_trial
 from wsps.device import has_gpu
@@ -72,19 +73,12 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     Raises:
         RecipeError: when there is no such student, a budget buys no image, or the list of images or
             the allocation does not fit the dataset.
-        DatasetError: when the dataset cannot be read or a split is empty.
+        DatasetError: when the dataset cannot be read, or splits are empty or share an image.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
     find_student(study.student)
-    if settings.train_split == settings.val_split:
-        raise RecipeError(
-            f"dataset: the split {settings.val_split!r} is both bought and scored: name another "
-            "val_split; of a dataset with one split, make two lists"
-        )
-    for source in (settings.train_source, settings.val_source):
-        if not open_source(source).images[: source.max_images]:
-            raise DatasetError(f"{source.root}: split {source.split!r} has no image")
+    check_splits(settings)
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
     if study.allocation is not None:

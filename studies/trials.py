@@ -36,6 +36,9 @@ from wsps.training.train import read_summary, train
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""
 
+TEST_PREDICTIONS = "test_predictions"
+"""The folder of those on the test split, where there is one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -116,6 +119,13 @@ def run_trial(trial: Trial) -> TrialResult:
     truth, categories = read_truth(scored), open_source(scored).categories
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
     scores: dict[str, Any] = found | score_trivial(labels, predictions, truth, categories)
+    test = {}
+    if settings.test_source is not None:
+        predict_images(run, settings.test_source, folder / TEST_PREDICTIONS)
+        truth = read_truth(settings.test_source)
+        test = score_prediction(
+            folder / TEST_PREDICTIONS, truth, categories, THRESHOLDS[study.ap_thresholds]
+        )
     kinds = list(trial.kind_of.values())
     result = TrialResult(
         study=study.name,
@@ -131,6 +141,7 @@ def run_trial(trial: Trial) -> TrialResult:
         code_version=version("annotools"),
         student=study.student,
         weights=describe_weights(study.recipe.backbone),
+        test=test,
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)
@@ -151,11 +162,11 @@ def _summarise_training(run: Path) -> dict[str, Any]:
 def remove_links(trial: Trial) -> None:
     """Remove what the links of a finished trial wrote, unless the study keeps it."""
     # What cannot be removed must not fail a trial that has its row.
-    for link in () if trial.study.keep_links else LINKS:
+    for link in () if trial.study.keep_links else (*LINKS, TEST_PREDICTIONS):
         shutil.rmtree(trial.folder / link, ignore_errors=True)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def read_truth(source: Source) -> tuple[RunLabel, ...]:
     """Return the labels of the images that are scored, read once for all trials of a process."""
     dataset = open_source(source)

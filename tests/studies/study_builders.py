@@ -21,7 +21,7 @@ def make_result(
         values |= {"pq_things": pq / 2, "pq_stuff": 2 * pq, "ap_vol": pq, "miou": pq}
     values |= {"spent_hours": budget_hours, "images": {"full": 3}, "seconds": 1.0}
     values |= {"digest": "d", "code_version": "1.2.3"}
-    values |= {"student": "li2018", "weights": "none", "steps": {}}
+    values |= {"student": "li2018", "weights": "none", "steps": {}, "test": {}}
     return TrialResult(**(values | changes))
 
 

@@ -14,6 +14,7 @@ from annotools.formats.given_labels import read_boxes
 from annotools.label_maps import class_map
 from annotools.records import Dataset
 from studies import trials
+from studies.study import dataset_table
 from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
 from wsps import inference
@@ -194,3 +195,35 @@ def test_few_categories_are_labelled_predicted_and_scored(trial: Trial) -> None:
     found = read_dataset("coco-panoptic", few.folder / "predictions", "photos")
     assert found.categories == labels.categories
     assert row.trivial_miou is not None
+
+
+def test_the_test_split_is_scored_beside_val_and_changes_nothing_else(trial: Trial) -> None:
+    without = run_trial(trial)
+    assert without.test == {}
+    # A world has two splits: the one that is bought from serves as the third.
+    dataset = replace(trial.study.dataset, test_split="train", max_test_images=1)
+    study = replace(trial.study, dataset=dataset)
+    row = run_trial(replace(trial, study=study, study_folder=trial.study_folder / "tested"))
+    assert row.digest != without.digest
+    assert replace(row, seconds=0, digest="", test={}) == replace(without, seconds=0, digest="")
+    assert {"pq", "miou", "ap_vol", "miou_semantic"} < row.test.keys()
+    assert row.test["miou"] != row.miou
+
+
+def test_a_study_without_a_test_split_has_the_rows_that_it_always_had(trial: Trial) -> None:
+    study = trial.study
+    # Worked out before there were test splits, but for the path of the world.
+    table = {
+        "format": "scenes",
+        "root": str(study.dataset.root),
+        "train_split": "train",
+        "val_split": "val",
+        "max_train_images": None,
+        "max_val_images": None,
+        "categories": None,
+    }
+    assert dataset_table(study.dataset) == table
+    assert dataset_table(replace(study.dataset, test_split="t")).keys() - table.keys() == {
+        "test_split",
+        "max_test_images",
+    }
