@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from annotools.allocation.allocate import MIX_KINDS
 from annotools.allocation.image_orders import ORDERS
 from annotools.allocation.plan_file import read_allocation
 from annotools.errors import RecipeError
@@ -23,7 +24,7 @@ from annotools.settings import (
 )
 from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
-from wsps.recipe import DEFAULT_STUDENT, TRAINABLE_KINDS, Recipe
+from wsps.recipe import DEFAULT_STUDENT, Recipe
 from wsps.recipe_files import complete_recipe, place_weights, recipe_of_study
 
 DIGEST_VERSION = 2
@@ -128,8 +129,8 @@ class Study:
             raise RecipeError(f"study {self.name!r}: budgets_hours must be positive")
         for name, mix in self.mixes.items():
             for kind in mix:
-                if kind not in (*TRAINABLE_KINDS, NO_LABEL):
-                    known = ", ".join((*TRAINABLE_KINDS, NO_LABEL))
+                if kind not in MIX_KINDS:
+                    known = ", ".join(MIX_KINDS)
                     raise RecipeError(f"mixes.{name}: unknown label kind {kind!r}; use {known}")
             if NO_LABEL in mix and self.recipe.refinement.rounds == 0:
                 raise RecipeError(

@@ -227,3 +227,30 @@ def test_a_study_without_a_test_split_has_the_rows_that_it_always_had(trial: Tri
         "test_split",
         "max_test_images",
     }
+
+
+def test_marks_are_trained_on_as_maps_that_are_void_elsewhere(trial: Trial) -> None:
+    kinds = {0: "points", 1: "scribbles", 2: "coarse", 3: "boxes"}
+    row = run_trial(replace(keeping(trial), kind_of=kinds))
+    assert row.images == {"boxes": 1, "coarse": 1, "points": 1, "scribbles": 1}
+    assert row.steps == {"semantic": 1, "detector": 1, "instance": 1}
+    first = read_dataset("coco-panoptic", trial.folder / "labels/rounds/0", "photos")
+    maps = [class_map(first.read_label(image), first.categories) for image in first.images]
+    void = [float(np.mean(classes == IGNORE_INDEX)) for classes in maps[:3]]
+    assert void[0] > 0.9
+    assert void[0] > void[1] > void[2] > 0
+    # Of each kind the boxes are what was bought; a mark is none.
+    listed = json.loads((trial.folder / "labels/boxes.json").read_text())["images"]
+    assert [image["id"] for image in listed] == [3]
+    # After a round the prediction is known where it is sure, and the marks stay.
+    labels = labels_of(trial)
+    for image, before in zip(labels.images, maps[:3], strict=False):
+        after = class_map(labels.read_label(image), labels.categories)
+        np.testing.assert_array_equal(after[before != IGNORE_INDEX], before[before != IGNORE_INDEX])
+
+
+def test_points_alone_teach_semantics_and_no_boxes(trial: Trial) -> None:
+    row = run_trial(replace(trial, kind_of={0: "points", 1: "points"}))
+    assert row.steps == {"semantic": 1}
+    assert row.pq_things == 0
+    assert row.miou is not None
