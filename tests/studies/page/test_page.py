@@ -12,9 +12,8 @@ import pytest
 from annotools.drawing.labels import encode_jpeg
 from annotools.files import write_json, write_whole
 from studies.examples import EXAMPLES_FOLDER, LIST_FILE, PICTURES
-from studies.folder import trial_folder
 from studies.page.page import MOST_BYTES, write_page
-from studies.results import to_frame
+from studies.results import TRIALS_FOLDER, to_frame, trial_name
 from tests.studies.page.page_builders import CROSSING, page_of, rows_of
 from tests.studies.study_builders import make_result, make_study
 
@@ -238,7 +237,12 @@ def keep_noise(folder: Path, rows: list, side: int) -> None:
     rng = np.random.default_rng(0)
     noise = encode_jpeg(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
     for row in rows:
-        own = trial_folder(folder, row.mix, row.budget_hours, row.seed) / EXAMPLES_FOLDER
+        own = (
+            folder
+            / TRIALS_FOLDER
+            / trial_name(row.mix, row.budget_hours, row.seed)
+            / EXAMPLES_FOLDER
+        )
         entries = [
             {"file_name": f"{place}.jpg", "true_names": ["car"], "predicted_names": []}
             | {"colours": {"car": "#00008e"}}
@@ -265,7 +269,7 @@ def test_pictures_are_side_by_side(tmp_path: Path) -> None:
     # Where one mix has none at any budget, nothing could be compared.
     for row in rows:
         if row.mix == "full":
-            folder = trial_folder(tmp_path, row.mix, row.budget_hours, row.seed)
+            folder = tmp_path / TRIALS_FOLDER / trial_name(row.mix, row.budget_hours, row.seed)
             (folder / EXAMPLES_FOLDER / LIST_FILE).unlink()
     assert not Reader(page_of(rows, tmp_path)).all("img")
 
