@@ -125,8 +125,13 @@ def advise_each(
     metric: str = "pq",
     have: Mapping[str, float] | None = None,
     times: str | None = None,
+    *,
+    is_combined: bool = True,
 ) -> tuple[Advice, ...]:
-    """Return what `advise` says of each number of hours; curves are fitted once for all."""
+    """Return what `advise` says of each number of hours; curves are fitted once for all.
+
+    Combinations take most of the time; without `is_combined` none is looked for.
+    """
     as_run = rows_of_main_student(results, metric)
     _check_have(have or {}, as_run)
     # Whether models learn has nothing to do with prices, and is told with the study's own budgets.
@@ -150,7 +155,7 @@ def advise_each(
         weak=weak,
         has_learnt_nothing=nothing_learnt,
     )
-    return tuple(_advise_at(basis, own) for own in hours)
+    return tuple(_advise_at(basis, own, is_combined) for own in hours)
 
 
 def hours_to_reach(
@@ -195,7 +200,7 @@ def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[Tr
     return [row for row in rows if row.student == main]
 
 
-def _advise_at(basis: _Basis, hours: float) -> Advice:
+def _advise_at(basis: _Basis, hours: float, is_combined: bool) -> Advice:
     curves, rows = basis.curves, basis.rows
     delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
     sure = SURE_IN_DOUBT if basis.weak else SURE
@@ -233,7 +238,9 @@ def _advise_at(basis: _Basis, hours: float) -> Advice:
         flips=()
         if basis.times is None
         else find_flips(compared, shares_of(rows, basis.times), basis.times, hours),
-        combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta),
+        combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta)
+        if is_combined
+        else None,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from studies.advice import Advice, advise_each, rows_of_main_student
+from studies.advice import Advice, advise, advise_each, rows_of_main_student
 from studies.cells import HIGH, LOW, Floats, Scores, read_scores
 from studies.crossings import Crossing
 from studies.curves import REACH, Curves, draws_over, fit_curves
@@ -110,12 +110,11 @@ def find(results: Sequence[TrialResult]) -> Findings:
     learnt_nothing = has_learnt_nothing(table)
     # Nothing is bought by what models predict that have learnt nothing.
     places = [] if learnt_nothing else _slider_hours(curves, [row.budget_hours for row in rows])
-    asked = [*places, *([hours] if hours is not None else [])]
     # Those of all students, which are asked whether they agree.
-    advices = advise_each(results, asked, METRIC) if asked else ()
+    advices = advise_each(results, places, METRIC, is_combined=False) if places else ()
     steps = tuple(
         Step(advice=advice, images={m: images_for(rows, m, advice.hours) for m in mixes})
-        for advice in advices[: len(places)]
+        for advice in advices
     )
     return Findings(
         rows=tuple(rows),
@@ -124,7 +123,7 @@ def find(results: Sequence[TrialResult]) -> Findings:
         hours=hours,
         learnt_nothing=learnt_nothing,
         doubts=doubts(rows),
-        advice=advices[-1] if hours is not None else None,
+        advice=advise(results, hours, METRIC) if hours is not None else None,
         scores=scores,
         curves=curves,
         lines=_draw_lines(curves, is_extrapolated=not learnt_nothing),

@@ -1,5 +1,6 @@
 """Make HTML from plain functions: whatever is not HTML yet is escaped."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -31,8 +32,11 @@ def tag(name: str, *content: str, **attributes: Value) -> Html:
 
 
 def join(parts: Iterable[str], separator: str = "") -> Html:
-    """Return parts one after the other; what is not `Html` is escaped."""
-    return Html(separator.join(p if isinstance(p, Html) else escape(p) for p in parts))
+    """Return parts one after the other; what is not `Html` is escaped.
+
+    A number and its unit stay in one line.
+    """
+    return Html(separator.join(p if isinstance(p, Html) else _write(p) for p in parts))
 
 
 def table(
@@ -106,6 +110,14 @@ def details(summary: str, *content: str) -> Html:
 
 _VOID = ("br", "img", "input", "link", "meta")
 """Elements of HTML without an end; those of SVG are closed in themselves."""
+
+
+_UNIT = re.compile(r"(?<=\d) (?=%|(?:h|hours?|min|s)\b)")
+_FIXED_SPACE = "\u00a0"
+
+
+def _write(text: str) -> str:
+    return escape(_UNIT.sub(_FIXED_SPACE, text))
 
 
 def _attribute(key: str, value: Value) -> str:

@@ -62,4 +62,4 @@ def test_spread_names_keep_order_and_distance(places: list[float]) -> None:
 
 def test_long_names_are_cut() -> None:
     assert shorten("boxes", 74) == "boxes"
-    assert shorten("half and half", 74) == "half and …"
+    assert shorten("half and half", 82) == "half and …"

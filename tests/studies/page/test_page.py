@@ -13,7 +13,7 @@ from annotools.drawing.labels import encode_jpeg
 from annotools.files import write_json, write_whole
 from studies.examples import EXAMPLES_FOLDER, LIST_FILE, PICTURES
 from studies.page.page import MOST_BYTES, write_page
-from studies.results import TRIALS_FOLDER, to_frame, trial_name
+from studies.results import TRIALS_FOLDER, TrialResult, to_frame, trial_name
 from tests.studies.page.page_builders import CROSSING, page_of, rows_of
 from tests.studies.study_builders import make_result, make_study
 
@@ -83,6 +83,7 @@ def test_the_verdict_comes_first(crossing: str) -> None:
         "Hours for equal quality",
         "Class by class",
         "What a label costs",
+        "Would the curves have been right?",
         "All numbers",
         "All settings",
     ]
@@ -104,7 +105,7 @@ def test_the_slider_has_verdict_scores_and_purchases_at_forty_hours(crossing: st
     # Without a script it is hidden, and the page says what the largest budget buys.
     (slider,) = [a for a in Reader(crossing).all("div") if a.get("id") == "slider"]
     assert "hidden" in slider
-    assert "With 16 hours" in re.sub("<.*?>", "", crossing.partition('id="verdict"')[2])
+    assert "With 16\u00a0hours" in re.sub("<.*?>", "", crossing.partition('id="verdict"')[2])
 
 
 def test_nothing_is_fetched(crossing: str) -> None:
@@ -228,8 +229,13 @@ def test_missing_trials_and_unspent_hours_are_told(tmp_path: Path) -> None:
     rows[0] = make_result("boxes", 1, 0, 0.45, spent_hours=0.1)
     page = page_of(rows, tmp_path, seeds=[0, 1, 2, 3])
     points = Reader(page).texts("li")
-    assert "Only 18 of 24 trials are finished: what follows may change." in points
+    assert points[2].startswith("Only 18 of 24 trials are finished")
     assert any(point.startswith("Of these budgets more than a tenth") for point in points)
+
+
+def examples_of(folder: Path, row: TrialResult) -> Path:
+    name = trial_name(row.mix, row.budget_hours, row.seed)
+    return folder / TRIALS_FOLDER / name / EXAMPLES_FOLDER
 
 
 def keep_noise(folder: Path, rows: list, side: int) -> None:
@@ -237,12 +243,7 @@ def keep_noise(folder: Path, rows: list, side: int) -> None:
     rng = np.random.default_rng(0)
     noise = encode_jpeg(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
     for row in rows:
-        own = (
-            folder
-            / TRIALS_FOLDER
-            / trial_name(row.mix, row.budget_hours, row.seed)
-            / EXAMPLES_FOLDER
-        )
+        own = examples_of(folder, row)
         entries = [
             {"file_name": f"{place}.jpg", "true_names": ["car"], "predicted_names": []}
             | {"colours": {"car": "#00008e"}}
@@ -269,8 +270,8 @@ def test_pictures_are_side_by_side(tmp_path: Path) -> None:
     # Where one mix has none at any budget, nothing could be compared.
     for row in rows:
         if row.mix == "full":
-            folder = tmp_path / TRIALS_FOLDER / trial_name(row.mix, row.budget_hours, row.seed)
-            (folder / EXAMPLES_FOLDER / LIST_FILE).unlink()
+            folder = examples_of(tmp_path, row)
+            (folder / LIST_FILE).unlink()
     assert not Reader(page_of(rows, tmp_path)).all("img")
 
 
