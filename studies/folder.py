@@ -50,7 +50,7 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
             start_folder(folder, WRITTEN_BY, shared, ())
             break
         # Of processes that start a study at once, one may see what another has half written.
-        except (DatasetError, FileNotFoundError):
+        except (DatasetError, OSError):
             if not left:
                 raise
     # Written at every start, because mixes, budgets and seeds may have been added.
