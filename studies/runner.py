@@ -19,6 +19,7 @@ from studies.results import TrialResult, read_result
 from studies.splits import check_splits
 from studies.study import Study, take_allocation
 from studies.trials import Trial, remove_links, run_trial
+from studies.validate import check_budgets
 from wsps.device import has_gpu
 from wsps.networks.backbone import check_backbone
 from wsps.networks.weights import describe_weights
@@ -48,6 +49,7 @@ def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResu
     check_backbone(study.recipe.backbone)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
+    check_budgets(study, trials)
     start_study(study, folder)
     # Every stored row is compared before anything runs, so that a refusal costs no training.
     missing = [trial for trial in trials if not _is_finished(trial)]
@@ -133,9 +135,10 @@ def _allocated_trials(
 def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
+        buy = "buys" if budget_hours == 1 else "buy"
         raise RecipeError(
-            f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
-            "raise the budget or leave the mix out"
+            f"study {study.name!r}: budgets_hours: {budget_hours:g} h {buy} no image under mix "
+            f"{mix!r} with seed {seed}: raise the budget or leave the mix out"
         )
     return Trial(
         study=study,

@@ -83,12 +83,14 @@ def run_and_show(
     """Run what is missing of a study that was read from a file; write and show its report."""
     from annotools.formats.source import open_source
     from studies.runner import run_study
+    from studies.validate import check_study
 
     # The table is written last, but a place that is not free for it must be found before training.
     check_json_file(json_file, study, folder, recipe)
     if json_file is not None:
         for source in (study.dataset.train_source, study.dataset.val_source):
             refuse_replacing({"--json": json_file}, open_source(source))
+    check_study(study, recipe)
     _show(study, run_study(study, folder, workers), folder, json_file)
 
 
