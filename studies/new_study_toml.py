@@ -64,8 +64,9 @@ def _settings(new: NewStudy, name: str) -> str:
     )
     lines.append("budgets_hours = [")
     for hours in new.budgets_hours:
+        # Hours that buy so many images exactly must not lose one to rounding.
         bought = [
-            f"{price.kind} {min(new.num_images, int(hours / price.hours)):,}"
+            f"{price.kind} {min(new.num_images, int(hours / price.hours + 1e-9)):,}"
             for price in new.prices
         ]
         lines.append(f"    {hours:g}, # images: {', '.join(bought)}")
