@@ -4,7 +4,9 @@ AnnotationError                 catch this one to catch all
 ├── DatasetError                a file of a dataset is missing, unreadable or contradicts another
 ├── TimesError                  a table of annotation times is incomplete or impossible
 ├── RecipeError                 a recipe or study has an unknown, missing or wrong setting
-└── StoppedError                the user stopped the work; it goes on when it is repeated
+├── StoppedError                the user stopped the work; it goes on when it is repeated
+├── WorkerError                 a worker process was killed
+└── UnfinishedError             the work came to its end without some of its parts
 
 Messages name the file, the place in it and the remedy; the command prints them as one line.
 """
@@ -31,6 +33,23 @@ class RecipeError(AnnotationError):
 
 class StoppedError(AnnotationError):
     """The user stopped the work; it goes on when it is repeated."""
+
+
+class WorkerError(AnnotationError):
+    """A worker process was killed, most often for lack of memory."""
+
+
+class UnfinishedError(AnnotationError):
+    """The work came to its end without some of its parts, which it names."""
+
+
+def as_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    message = str(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        message = f"{place}{error.strerror or error}"
+    return " ".join(message.split())
 
 
 @contextmanager

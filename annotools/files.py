@@ -6,8 +6,8 @@ Every file that the product writes goes through `write_whole` or `open_whole`.
 import dataclasses
 import hashlib
 import json
-import os
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,9 +172,9 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """Give a file to write in place of this one, which takes its name when the block ends well."""
-    # The file is in the same folder, because a rename across file systems is not one step. Its name
-    # has the process id, which keeps two writers apart.
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # The file is in the same folder, because a rename across file systems is not one step. The
+    # number keeps writers apart; a process id would not, of machines that share the folder.
+    partial = path.with_name(f".{path.name}.{secrets.randbelow(10**12)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial

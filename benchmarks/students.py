@@ -67,7 +67,7 @@ VIEWS = {
     # As in the study of nuclei, which are small and many.
     Data.nuclei: (
         "views.crop_size_wh=[192, 192]",
-        "images.max_side=512",
+        "images.max_side=704",
         "instance.max_detections=200",
         "instance.kernels.bilateral_sigma_xy=15",
     ),

@@ -7,7 +7,7 @@ import typer
 
 import annotools.cli
 import wsps.cli
-from studies.commands import break_even, demo, new_study, recommend, study
+from studies.commands import break_even, demo, new_study, recommend, study, trial
 
 TRAIN_PACKAGES = ("higra", "pydensecrf", "torch", "torchvision")
 """What the extra `train` of pyproject.toml installs, by the names that are imported."""
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 study.app.add_typer(new_study.app)
+study.app.add_typer(trial.app)
 study.app.add_typer(break_even.app)
 study.app.add_typer(recommend.app)
 app.add_typer(annotools.cli.app)
@@ -32,15 +33,12 @@ app.add_typer(demo.app)
 
 def main() -> None:
     """Run the command; what the user's input is wrong about becomes one line on stderr."""
-    from annotools.errors import AnnotationError
+    from annotools.errors import AnnotationError, as_line
 
     try:
         app()
-    except AnnotationError as error:
-        _fail(str(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}")
+    except (AnnotationError, OSError) as error:
+        _fail(as_line(error))
     except ModuleNotFoundError as error:
         # Anything else that is missing is a fault of ours, or of the installation.
         if error.name not in TRAIN_PACKAGES:
@@ -76,7 +74,7 @@ def _top(
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {message}", err=True)
     raise SystemExit(1)
 
 

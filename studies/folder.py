@@ -2,42 +2,66 @@
 
 from pathlib import Path
 
-from annotools.errors import RecipeError
+from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table
 from annotools.work_folder import STATE_FOLDER, start_folder
-from studies.results import TrialResult, read_results
+from studies.results import TRIALS_FOLDER, TrialResult, read_results
 from studies.study import Study, dataset_table
 
 STUDY_FILE = "study.json"
-REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
+WRITTEN_BY = "annotools study"
+REPORT_FILE, PAGE_FILE, TABLE_FILE = "report.md", "report.html", "results.csv"
+PICTURE_FILE, DRAWING_FILE = "quality_vs_cost.png", "quality_vs_cost.svg"
 
 FEATURES_FOLDER = "features"
 """Where trials share what a frozen backbone sees; it goes when all are finished."""
 
-OWN_FOLDERS = ("trials", "box_labels", FEATURES_FOLDER, STATE_FOLDER)
+OWN_FOLDERS = (TRIALS_FOLDER, "box_labels", FEATURES_FOLDER, STATE_FOLDER)
 """Folders in which everything is written by the study."""
 
 SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "student", "recipe")
 """What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
 
 
-def start_study(study: Study, folder: Path) -> None:
+_STARTS = 5
+"""How often a folder is looked at before it is refused."""
+
+
+def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None:
     """Make a folder ready for the trials of a study, and write the study as given.
+
+    Several processes may start a study at the same time.
+
+    Args:
+        study: what is asked.
+        folder: of the study; made where it does not exist.
+        keep_study: whether a study that is stored already stays, with its mixes, budgets and seeds.
 
     Raises:
         DatasetError: when the folder has another study's results, or files of something else.
     """
     table = {**as_table(study), "dataset": dataset_table(study.dataset)}
-    # No files are planned: the list serves to clear or finish a folder; a study does neither.
-    start_folder(folder, "annotools study", {key: table[key] for key in SHARED_SETTINGS}, ())
+    shared = {key: table[key] for key in SHARED_SETTINGS}
+    for left in reversed(range(_STARTS)):
+        try:
+            # No files are planned: the list serves to clear or finish a folder; a study does
+            # neither.
+            start_folder(folder, WRITTEN_BY, shared, ())
+            break
+        # Of processes that start a study at once, one may see what another has half written.
+        except (DatasetError, FileNotFoundError):
+            if not left:
+                raise
     # Written at every start, because mixes, budgets and seeds may have been added.
-    write_json(folder / STUDY_FILE, table)
+    if not (keep_study and (folder / STUDY_FILE).is_file()):
+        write_json(folder / STUDY_FILE, table)
 
 
 def own_files(folder: Path) -> tuple[Path, ...]:
     """Return the files that a study writes into its folder itself."""
-    return tuple(folder / n for n in (STUDY_FILE, REPORT_FILE, PICTURE_FILE, TABLE_FILE))
+    reports = (REPORT_FILE, PAGE_FILE, PICTURE_FILE, DRAWING_FILE, TABLE_FILE)
+    return tuple(folder / name for name in (STUDY_FILE, *reports))
 
 
 def finished_results(study: Study, folder: Path) -> list[TrialResult]:

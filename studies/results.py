@@ -11,6 +11,9 @@ import pandas as pd
 from annotools.errors import RecipeError
 from annotools.files import write_json
 
+TRIALS_FOLDER = "trials"
+"""In a study's folder; it has a folder of each trial."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
@@ -58,9 +61,21 @@ class TrialResult:
     filled_pq: float | None = None
     """PQ of the trial's own boxes of things filled with their class, over the most frequent
     stuff."""
+    class_pq: Mapping[str, float | None] = field(default_factory=dict)
+    """PQ of each class by its name; empty where an older version wrote the row."""
+    actions: Mapping[str, float] = field(default_factory=dict)
+    """How often annotators did each action, questions asked in vain included; empty in rows of
+    older versions."""
+    times: str | None = None
+    """The times that priced them: a preset's name, or the path of a file."""
     test: Mapping[str, float | None] = field(default_factory=dict)
     """Scores on the test split by the names of those above, for reports alone: whatever compares
     or chooses reads those above. Empty without such a split, and in rows of older versions."""
+
+
+def trial_name(mix: str, budget_hours: float, seed: int) -> str:
+    """Return the name of a trial, and of its folder: `boxes_2h_seed0`."""
+    return f"{mix}_{budget_hours:g}h_seed{seed}"
 
 
 def write_result(result: TrialResult, path: Path) -> None:
@@ -85,7 +100,7 @@ def read_result(path: Path) -> TrialResult:
 def row_paths(folder: Path) -> list[Path]:
     """Return the files of a study's folder that hold results."""
     # Rows that a cluster brought may lie there as files of their own.
-    trials = folder / "trials"
+    trials = folder / TRIALS_FOLDER
     return sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
 
 
@@ -103,7 +118,7 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with columns for images by kind, steps by stage, test scores."""
+    """Return a row for each trial, with columns for images, steps, PQ of classes, actions, test."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:
@@ -111,7 +126,7 @@ def to_frame(results: list[TrialResult]) -> pd.DataFrame:
         images = row.pop("images")
         # A kind that was not bought counts as 0: a missing value would drop out of means.
         row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
-        steps = row.pop("steps")
-        row |= {f"test_{score}": value for score, value in row.pop("test").items()}
-        rows.append(row | {f"steps_{stage}": number for stage, number in steps.items()})
+        for name in ("steps", "class_pq", "actions", "test"):
+            row |= {f"{name}_{key}": value for key, value in row.pop(name).items()}
+        rows.append(row)
     return pd.DataFrame(rows)

@@ -1,76 +1,233 @@
 """Run the trials of a study: what is done is kept, the rest runs."""
 
 import shutil
-from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
-from annotools.allocation.buy_images import buy_images
+from annotools.allocation.buy_images import Contents, bought_actions, buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
-from annotools.errors import RecipeError
+from annotools.errors import RecipeError, UnfinishedError
 from annotools.formats.source import open_source
-from annotools.parallel import available_processors, run_parallel
-from annotools.progress import track
-from annotools.records import TAGGED_KINDS, Image
+from annotools.locks import holder
+from annotools.prices.image_content import measure_images
+from annotools.records import TAGGED_KINDS, Dataset, Image
+from studies.engines.local import run_locally
+from studies.engines.needs import Needs
+from studies.engines.ray import run_on_ray
+from studies.engines.slurm import run_under_slurm
+from studies.failures import TrialFailure, read_failure
 from studies.folder import FEATURES_FOLDER, start_study
-from studies.gpu_share import trials_on_gpu
-from studies.results import TrialResult, read_result
+from studies.live_table import show_trials
+from studies.results import TRIALS_FOLDER, TrialResult, read_result, trial_name
 from studies.splits import check_splits
 from studies.study import Study, take_allocation
-from studies.trials import Trial, remove_links, run_trial
+from studies.trial_process import (
+    has_failed,
+    lock_of,
+    note_failure,
+    read_trial,
+    run_to_the_end,
+    store_trial,
+)
+from studies.trials import TRIAL_FILE, Trial, remove_links
 from studies.validate import check_budgets
-from wsps.device import has_gpu
 from wsps.networks.backbone import check_backbone
-from wsps.networks.weights import describe_weights
-from wsps.pseudo_labels.label_images import ImageLabeller
-from wsps.pseudo_labels.request import LabelTask, is_boxed, make_tasks
-from wsps.pseudo_labels.rounds import keep_box_labels
 from wsps.students import find_student
 
+STOPPED, BUSY = "stopped", "run by another process"
+"""Why a trial is left that has run, or should have."""
 
-def run_study(study: Study, folder: Path, workers: int | None) -> list[TrialResult]:
-    """Run the trials of a study that its folder does not have yet; return all results.
 
-    Results come by mix, budget and seed, as `plan_trials` gives them.
+@dataclass(frozen=True, kw_only=True)
+class StudyRun:
+    """What a study's folder has of its trials, in its order, after a run of them.
+
+    `left` says by name why a trial is neither finished nor failed.
+    """
+
+    results: list[TrialResult]
+    failures: list[TrialFailure] = field(default_factory=list)
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+Engine = Callable[[Sequence[Trial], int | None, Needs], Iterator[tuple[Trial, str | None]]]
+"""Runs stored trials, so many at the same time, as `run_locally` does."""
+
+ENGINES: dict[str, Engine] = {
+    "local": run_locally,
+    "ray": run_on_ray,
+    "submitit": run_under_slurm,
+}
+
+
+def run_study(
+    study: Study,
+    folder: Path,
+    workers: int | None = None,
+    *,
+    engine: str = "local",
+    needs: Needs | None = None,
+    retry_failed: bool = False,
+) -> StudyRun:
+    """Run the trials of a study that its folder does not have yet; return what it has then.
+
+    A trial that fails, or whose process is killed, leaves a failure, and the rest goes on.
 
     Args:
         study: what to run. Mixes, budgets and seeds may have been added since the last run.
         folder: of the study; made where it does not exist.
-        workers: trials at the same time; None for one per processor, or with a GPU as many as
-            `trials_on_gpu` finds room for.
+        workers: trials at the same time; None leaves it to the engine.
+        engine: a key of `ENGINES`.
+        needs: what each trial is given; None leaves it to the engine.
+        retry_failed: whether trials that failed before run again.
 
     Raises:
         RecipeError: when the folder has a result of other settings, a budget buys no image, or the
             backbone's weights cannot be had; nothing has run then.
         DatasetError: when the folder belongs to another study, or the dataset cannot be read.
+        OSError: when the folder cannot be written.
     """
+    trials = _start(study, folder)
+    asked = _missing(trials, retry_failed=retry_failed)
+    for trial in asked:
+        store_trial(trial)
+    before = look(trials)
+    running = ENGINES[engine](asked, workers, needs or Needs())
+    others = len(before.failures) if not retry_failed else 0
+    with show_trials(asked, len(before.results), others) as show:
+        for trial, lost in running:
+            if lost is not None and not trial.result_path.is_file():
+                note_failure(trial, lost)
+            show(trial)
+    found = look(trials)
+    if len(found.results) == len(trials):
+        # Large, and of no use once every trial has its row.
+        shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
+    return found
+
+
+def prepare(study: Study, folder: Path) -> list[Trial]:
+    """Plan the trials that a study's folder does not have, for other processes to run.
+
+    Args:
+        study: what to run.
+        folder: of the study; made where it does not exist.
+
+    Returns:
+        The trials, each with its file; those that failed before are among them.
+
+    Raises:
+        AnnotationError: for what `run_study` refuses.
+        OSError: when the folder cannot be written.
+    """
+    missing = _missing(_start(study, folder), retry_failed=True)
+    for trial in missing:
+        store_trial(trial)
+    return missing
+
+
+def _start(study: Study, folder: Path) -> tuple[Trial, ...]:
+    """Plan all trials of a study, and make its folder ready."""
     # A download that fails is told before the first image is read, and not by every trial.
     check_backbone(study.recipe.backbone)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
     check_budgets(study, trials)
     start_study(study, folder)
+    return trials
+
+
+def _missing(trials: Sequence[Trial], *, retry_failed: bool) -> list[Trial]:
     # Every stored row is compared before anything runs, so that a refusal costs no training.
-    missing = [trial for trial in trials if not _is_finished(trial)]
-    try:
-        _label_boxes(missing)
-        running = run_parallel(run_trial, missing, workers or _default_workers(study, missing))
-        for _ in track(running, "trials", total=len(missing)):
-            pass
-    except BrokenProcessPool as error:
+    missing = [trial for trial in trials if not is_finished(trial)]
+    return missing if retry_failed else [trial for trial in missing if not has_failed(trial)]
+
+
+def look(trials: Sequence[Trial]) -> StudyRun:
+    """Return what the folder of a study has of its trials.
+
+    Raises:
+        RecipeError: when a row or a failure is damaged.
+    """
+    results, failures, left = [], [], {}
+    for trial in trials:
+        # Rows of earlier runs and of this one are read alike, in the order of the plan.
+        if trial.result_path.is_file():
+            results.append(read_result(trial.result_path))
+        elif has_failed(trial):
+            failures.append(read_failure(trial.failure_path))
+        else:
+            left[trial.name] = STOPPED if holder(lock_of(trial)) is None else BUSY
+    return StudyRun(results=results, failures=failures, left=left)
+
+
+def run_one(study: Study, folder: Path, name: str) -> TrialResult:
+    """Run one trial of a study in this process, whatever became of it before; return its row.
+
+    Trials may run at the same time, also on machines that share the folder.
+
+    Args:
+        study: that has the trial.
+        folder: of the study; made where it does not exist. A study that is stored there stays.
+        name: of the trial, `boxes_2h_seed0`.
+
+    Raises:
+        UnfinishedError: when the trial fails, or another process runs it.
+        RecipeError: when the study has no such trial, and for what `run_study` refuses.
+        DatasetError: when the folder belongs to another study, or the dataset cannot be read.
+        StoppedError: when the process was asked to stop.
+        OSError: when the folder cannot be written.
+    """
+    check_name(study, folder, name)
+    check_backbone(study.recipe.backbone)
+    trial = _stored_trial(study, folder, name) or plan_trials(study, folder, {name})[0]
+    start_study(study, folder, keep_study=True)
+    if not is_finished(trial):
+        store_trial(trial)
+        run_to_the_end(trial)
+    if not trial.result_path.is_file():
+        raise UnfinishedError(f"{name} failed: {read_failure(trial.failure_path).error}")
+    return read_result(trial.result_path)
+
+
+def check_name(study: Study, folder: Path, name: str) -> None:
+    """Make sure that a study has a trial of this name.
+
+    Raises:
+        RecipeError: when it does not; it has the names that are near.
+    """
+    names = [trial_name(*point) for point in study.points]
+    if name not in names:
+        near = get_close_matches(name, names, cutoff=0.3) or names[:3]
         raise RecipeError(
-            f"{folder}: a worker process died, most often for lack of memory; run again with "
-            "fewer --workers, finished trials are kept"
-        ) from error
-    # Large, and of no use once every trial has its row.
-    shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
-    # Rows of earlier runs and of this one are read alike, in the order of the plan.
-    return [read_result(trial.result_path) for trial in trials]
+            f"--trial {name!r}: the study {study.name!r} has no such trial; near it are "
+            f"{', '.join(near)}; `annotools study run STUDY --out {folder} --dry-run` lists all"
+        )
 
 
-def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
+def _stored_trial(study: Study, folder: Path, name: str) -> Trial | None:
+    """Return a trial that another process has planned with the same settings, if one has."""
+    path = folder / TRIALS_FOLDER / name / TRIAL_FILE
+    if not path.is_file():
+        return None
+    try:
+        trial = replace(read_trial(path), study=study)
+        return trial if trial.made_with == read_trial(path).made_with else None
+    except RecipeError:
+        return None
+
+
+def plan_trials(
+    study: Study, folder: Path, names: Collection[str] | None = None
+) -> tuple[Trial, ...]:
     """Return the trials of a study with what each of them buys, by mix, budget and seed.
+
+    Args:
+        study: what is asked.
+        folder: of the study.
+        names: of the trials that are wanted, None for all.
 
     Raises:
         RecipeError: when there is no such student, a budget buys no image, or the list of images or
@@ -83,14 +240,9 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
     check_splits(settings)
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
+    points = [point for point in study.points if names is None or trial_name(*point) in names]
     if study.allocation is not None:
-        return _allocated_trials(study, folder, study.allocation, images)
-    points = [
-        (name, hours, seed)
-        for name in study.mixes
-        for hours in sorted(study.budgets_hours)
-        for seed in study.seeds
-    ]
+        return _allocated_trials(study, folder, study.allocation, train, images, points)
     plans = [
         PlanSettings(
             format=settings.format,
@@ -107,15 +259,20 @@ def plan_trials(study: Study, folder: Path) -> tuple[Trial, ...]:
         )
         for name, hours, seed in points
     ]
-    allocations, _ = buy_images(train, images, plans)
+    allocations, contents = buy_images(train, images, plans)
     return tuple(
-        _plan_trial(study, folder, name, seed, bought)
+        _plan_trial(study, folder, name, seed, bought, contents)
         for (name, _, seed), bought in zip(points, allocations, strict=True)
     )
 
 
 def _allocated_trials(
-    study: Study, folder: Path, path: Path, images: Sequence[Image]
+    study: Study,
+    folder: Path,
+    path: Path,
+    train: Dataset,
+    images: Sequence[Image],
+    points: Sequence[tuple[str, float, int]],
 ) -> tuple[Trial, ...]:
     """Return the trials of an allocation's file, one for each seed."""
     stored = read_allocation(path)
@@ -127,12 +284,18 @@ def _allocated_trials(
         )
     stored.check_categories(study.dataset.categories)
     stored.check_images(image.image_id for image in images)
-    if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
-        stored.check_crops(study.recipe.tags.crop_size_wh)
-    return tuple(_plan_trial(study, folder, path.stem, seed, stored) for seed in study.seeds)
+    crop_size_wh = study.recipe.tags.crop_size_wh
+    with_tags = not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds)
+    if with_tags:
+        stored.check_crops(crop_size_wh)
+    bought = [image for image in images if image.image_id in stored.kind_of]
+    contents = measure_images(train, bought, crop_size_wh, with_tags=with_tags)
+    return tuple(_plan_trial(study, folder, mix, seed, stored, contents) for mix, _, seed in points)
 
 
-def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:
+def _plan_trial(
+    study: Study, folder: Path, mix: str, seed: int, bought: Allocation, contents: Contents
+) -> Trial:
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
         buy = "buys" if budget_hours == 1 else "buy"
@@ -147,43 +310,34 @@ def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocat
         seed=seed,
         kind_of=bought.kind_of,
         spent_hours=bought.spent_hours,
+        actions=bought_actions(bought.kind_of, contents),
         study_folder=folder,
     )
 
 
-def _is_finished(trial: Trial) -> bool:
-    """Return whether the trial's result is there, made with the same settings."""
+def is_finished(trial: Trial) -> bool:
+    """Return whether the trial's result is there; remove what then is of no use.
+
+    Raises:
+        RecipeError: when it was made with other settings.
+    """
     if not trial.result_path.is_file():
         return False
-    row, study = read_result(trial.result_path), trial.study
-    # A file of weights may have been replaced under its name.
-    made_with = (row.digest, row.weights)
-    if made_with != (study.digest(trial.mix), describe_weights(study.recipe.backbone)):
-        raise RecipeError(
-            f"{trial.result_path}: made with other settings; delete it or use another --out"
-        )
+    refuse_other_settings(trial)
     remove_links(trial)  # A run may have been stopped just before it did.
     return True
 
 
-def _label_boxes(trials: Sequence[Trial]) -> None:
-    """Make the labels from boxes that trials share, each once, on all processors.
+def refuse_other_settings(trial: Trial) -> None:
+    """Make sure that the trial's result, if it is there, was made with the same settings.
 
-    Trials that run at the same time would each make those of an image that several have bought.
+    Raises:
+        RecipeError: when it was not.
     """
-    asked: dict[tuple[int | str, int], tuple[ImageLabeller, LabelTask]] = {}
-    for trial in trials:
-        request = trial.request
-        labeller = ImageLabeller(request=replace(request, labels=""), out=trial.folder)
-        # Without an annotator's mistakes boxes are the same for every seed.
-        seed = 0 if request.annotator is None else request.seed
-        for task in make_tasks(request, open_source(request.source), trial.folder):
-            if is_boxed(task):
-                asked.setdefault((task.image.image_id, seed), (labeller, task))
-    keep_box_labels(list(asked.values()), available_processors())
-
-
-def _default_workers(study: Study, trials: Sequence[Trial]) -> int:
-    if has_gpu():
-        return trials_on_gpu(study.recipe, len(trials), available_processors())
-    return available_processors()
+    if not trial.result_path.is_file():
+        return
+    row = read_result(trial.result_path)
+    if (row.digest, row.weights) != trial.made_with:
+        raise RecipeError(
+            f"{trial.result_path}: made with other settings; delete it or use another --out"
+        )

@@ -157,6 +157,16 @@ class Study:
         if min(self.seeds) < 0:
             raise RecipeError(f"seeds must not be negative: {min(self.seeds)}")
 
+    @property
+    def points(self) -> list[tuple[str, float, int]]:
+        """Mix, budget and seed of each trial, in this order."""
+        return [
+            (mix, hours, seed)
+            for mix in self.mixes
+            for hours in sorted(self.budgets_hours)
+            for seed in self.seeds
+        ]
+
     def digest(self, mix: str) -> str:
         """Return a key of all that a trial's result depends on, without its budget and seed."""
         table = as_table(self)

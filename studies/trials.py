@@ -4,6 +4,7 @@ Each link is what its command does, and a trial that was stopped goes on at the 
 All trials of a study share the masks made from boxes, which depend on photo and boxes alone.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -18,8 +19,10 @@ from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
+from studies.examples import EXAMPLES_FOLDER, keep_examples
+from studies.failures import FAILURE_FILE, TRACEBACK_FILE
 from studies.folder import FEATURES_FOLDER
-from studies.results import TrialResult, write_result
+from studies.results import TRIALS_FOLDER, TrialResult, trial_name, write_result
 from studies.study import Study
 from wsps.device import count_loaders, has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
@@ -39,13 +42,17 @@ LINKS = ("labels", "run", "predictions")
 TEST_PREDICTIONS = "test_predictions"
 """The folder of those on the test split, where there is one."""
 
+TRIAL_FILE = "trial.json"
+"""In a trial's folder: what the trial is, for whichever process runs it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """One mix at one budget with one seed, and what that buys.
 
     `kind_of` gives the label kind of each bought image by image id, `NO_LABEL` of those used
-    without one; `study_folder` is the study's.
+    without one; `actions` is how often annotators do each action for them; `study_folder` is the
+    study's.
     """
 
     study: Study
@@ -54,13 +61,28 @@ class Trial:
     seed: int
     kind_of: Mapping[int | str, str]
     spent_hours: float
+    actions: Mapping[str, float]
     study_folder: Path
+
+    @property
+    def name(self) -> str:
+        """Of the trial in its study, and of its folder."""
+        return trial_name(self.mix, self.budget_hours, self.seed)
 
     @property
     def folder(self) -> Path:
         """Where the links of the trial write."""
-        name = f"{self.mix}_{self.budget_hours:g}h_seed{self.seed}"
-        return self.study_folder / "trials" / name
+        return self.study_folder / TRIALS_FOLDER / self.name
+
+    @property
+    def made_with(self) -> tuple[str, str]:
+        """The digest and the weights that a row of the trial has.
+
+        Raises:
+            AnnotationError: when a file that the study names cannot be read.
+        """
+        # A file of weights may have been replaced under its name.
+        return self.study.digest(self.mix), describe_weights(self.study.recipe.backbone)
 
     @property
     def request(self) -> LabelRequest:
@@ -86,6 +108,16 @@ class Trial:
     def result_path(self) -> Path:
         """Where the trial's row goes."""
         return self.folder / "result.json"
+
+    @property
+    def failure_path(self) -> Path:
+        """Where it is said why the trial failed."""
+        return self.folder / FAILURE_FILE
+
+    @property
+    def stored_path(self) -> Path:
+        """Where the trial itself is kept until it is finished."""
+        return self.folder / TRIAL_FILE
 
 
 def run_trial(trial: Trial) -> TrialResult:
@@ -118,15 +150,17 @@ def run_trial(trial: Trial) -> TrialResult:
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
-    scores: dict[str, Any] = found | score_trivial(labels, predictions, truth, categories)
-    test = {}
+    scores = found | score_trivial(labels, predictions, truth, categories)
+    keep_examples(scored, truth, predictions, trial.folder / EXAMPLES_FOLDER)
+    test: dict[str, Any] = {}
     if settings.test_source is not None:
-        predict_images(run, settings.test_source, folder / TEST_PREDICTIONS)
+        on_test = folder / TEST_PREDICTIONS
+        predict_images(run, settings.test_source, on_test)
         truth = read_truth(settings.test_source)
-        test = score_prediction(
-            folder / TEST_PREDICTIONS, truth, categories, THRESHOLDS[study.ap_thresholds]
-        )
+        test = score_prediction(on_test, truth, categories, THRESHOLDS[study.ap_thresholds])
+        del test["class_pq"]
     kinds = list(trial.kind_of.values())
+    settings_digest, weights = trial.made_with
     result = TrialResult(
         study=study.name,
         mix=trial.mix,
@@ -137,10 +171,12 @@ def run_trial(trial: Trial) -> TrialResult:
         **scores,
         seconds=time.perf_counter() - started,
         **_summarise_training(run),
-        digest=study.digest(trial.mix),
+        digest=settings_digest,
         code_version=version("annotools"),
         student=study.student,
-        weights=describe_weights(study.recipe.backbone),
+        weights=weights,
+        actions=trial.actions,
+        times=study.times,
         test=test,
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
@@ -160,10 +196,16 @@ def _summarise_training(run: Path) -> dict[str, Any]:
 
 
 def remove_links(trial: Trial) -> None:
-    """Remove what the links of a finished trial wrote, unless the study keeps it."""
+    """Remove what the links of a finished trial wrote, unless the study keeps it.
+
+    Why it failed before goes as well.
+    """
     # What cannot be removed must not fail a trial that has its row.
     for link in () if trial.study.keep_links else (*LINKS, TEST_PREDICTIONS):
         shutil.rmtree(trial.folder / link, ignore_errors=True)
+    for name in (TRIAL_FILE, FAILURE_FILE, TRACEBACK_FILE):
+        with contextlib.suppress(OSError):
+            (trial.folder / name).unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=2)

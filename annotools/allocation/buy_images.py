@@ -84,6 +84,22 @@ def price_images(
     return prices
 
 
+def bought_actions(kind_of: Mapping[int | str, str], contents: Contents) -> dict[str, float]:
+    """Return how often annotators do each action for all images together, free questions included.
+
+    Counts that nobody knows are left out.
+
+    Args:
+        kind_of: the label kind of each image.
+        contents: of these images.
+    """
+    totals: Counter[str] = Counter()
+    for image_id, kind in kind_of.items():
+        if kind != NO_LABEL:
+            totals.update(actions_for(contents[image_id], kind))
+    return {name: float(count) for name, count in totals.items() if not math.isnan(count)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoughtKind:
     """The part of a budget's purchases that has one label kind.

@@ -87,6 +87,13 @@ def percent(rate: float | None, digits: int = 1) -> str:
     return NOTHING if rate is None or rate != rate else f"{100 * rate:.{digits}f}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: `35 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
 def one_line(text: str) -> str:
     """Return a text that a terminal can show in one line, whatever the files hold."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)

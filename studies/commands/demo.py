@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands.options import JsonFile
-from studies.commands.study import Workers, parse_seeds, run_and_show
+from studies.commands.options import Workers, parse_seeds
+from studies.commands.study import run_and_show
 
 if TYPE_CHECKING:
     from studies.study import Study

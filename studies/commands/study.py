@@ -1,59 +1,93 @@
 """`annotools study run` runs a study, and `annotools study report` writes its report again."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotools.commands.options import JsonFile, check_outputs, refuse_replacing
 from annotools.commands.tables import COMPACT, console, table
+from studies.commands.options import (
+    Changes,
+    Cpus,
+    DryRun,
+    EngineName,
+    Gpus,
+    Memory,
+    PrintSbatch,
+    RetryFailed,
+    Seeds,
+    SlurmOptions,
+    StudyFile,
+    Workers,
+    parse_seeds,
+    parse_slurm,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from studies.engines.needs import Needs
+    from studies.failures import TrialFailure
     from studies.results import TrialResult
     from studies.study import Study
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Trials at the same time; one per processor, or as many as a GPU has room for."
-    ),
-]
-
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="The study: a TOML file, or a stored study.json.")],
+    recipe: StudyFile,
     out: Annotated[Path, typer.Option(help="The study's folder; what it has already is kept.")],
     workers: Workers = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="How many, or a list such as 0,1,2; the recipe's if absent.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; repeat it."),
-    ] = None,
+    seeds: Seeds = None,
+    changes: Changes = None,
+    dry_run: DryRun = False,
+    retry_failed: RetryFailed = False,
+    engine: EngineName = "local",
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    memory: Memory = None,
+    slurm: SlurmOptions = None,
+    print_sbatch: PrintSbatch = False,
     json_file: JsonFile = None,
 ) -> None:
     """Run what is missing of a study, and write its report.
 
+    A trial that fails, or whose process is killed, leaves the error in trials/ID/failure.json, and
+    the rest goes on. Whatever is stopped goes on when the command is repeated.
+
     [bold]Examples[/bold]
 
     \b
+    annotools study run street.toml --out runs/street --dry-run
     annotools study run street.toml --out runs/street
+    annotools study run street.toml --out runs/street --retry-failed
     annotools study run street.toml --out runs/quick --seeds 1 --set recipe.semantic.steps=40
     annotools study run runs/street/study.json --out runs/street --seeds 0,1,2,3
+    RAY_ADDRESS=head:6379 annotools study run street.toml --out /shared/street --engine ray --gpus 1
+    annotools study run street.toml --out /shared/street --print-sbatch --slurm partition=gpu > a.sh
     """  # noqa: D301
     from dataclasses import replace
 
+    from studies.engines.needs import Needs
     from studies.study import load_study
+    from studies.validate import check_study
 
     numbers = parse_seeds(seeds)
+    needs = Needs(cpus=cpus, gpus=gpus, memory_gib=memory, slurm=parse_slurm(slurm))
+    _check_engine(engine, needs, print_sbatch)
     study = load_study(recipe, changes or ())
-    run_and_show(replace(study, seeds=numbers or study.seeds), recipe, out, workers, json_file)
+    study = replace(study, seeds=numbers or study.seeds)
+    check_study(study, recipe)
+    if dry_run:
+        _show_plan(study, out, workers, json_file)
+        return
+    if print_sbatch:
+        _print_script(study, out, workers, needs)
+        return
+    how = {"engine": engine, "needs": needs, "retry_failed": retry_failed}
+    run_and_show(study, recipe, out, workers, json_file, **how)
 
 
 @app.command()
@@ -69,29 +103,52 @@ def report(
     annotools study report runs/street
     annotools study report runs/street --json table.json
     """  # noqa: D301
+    from studies.failures import read_failures
     from studies.folder import STUDY_FILE, finished_results
     from studies.study import load_study
 
     study = load_study(folder / STUDY_FILE)
     check_json_file(json_file, study, folder)
-    _show(study, finished_results(study, folder), folder, json_file)
+    results = finished_results(study, folder)
+    _show(study, results, read_failures(study, folder), folder, json_file)
 
 
 def run_and_show(
-    study: "Study", recipe: Path, folder: Path, workers: int | None, json_file: Path | None
+    study: "Study",
+    recipe: Path,
+    folder: Path,
+    workers: int | None,
+    json_file: Path | None,
+    **how: Any,
 ) -> None:
-    """Run what is missing of a study that was read from a file; write and show its report."""
+    """Run what is missing of a study that was read from a file; write and show its report.
+
+    Args:
+        study: to run.
+        recipe: the file that it was read from.
+        folder: of the study.
+        workers: trials at the same time; None leaves it to the engine.
+        json_file: gets the table as well; None for none.
+        how: further arguments of `run_study`.
+
+    Raises:
+        UnfinishedError: at the end, when a trial failed or is left.
+    """
+    from annotools.errors import UnfinishedError
     from annotools.formats.source import open_source
     from studies.runner import run_study
-    from studies.validate import check_study
+    from studies.unfinished import tell_unfinished
 
     # The table is written last, but a place that is not free for it must be found before training.
     check_json_file(json_file, study, folder, recipe)
     if json_file is not None:
         for source in (study.dataset.train_source, study.dataset.val_source):
             refuse_replacing({"--json": json_file}, open_source(source))
-    check_study(study, recipe)
-    _show(study, run_study(study, folder, workers), folder, json_file)
+    ran = run_study(study, folder, workers, **how)
+    if ran.results:
+        _show(study, ran.results, ran.failures, folder, json_file)
+    if ran.failures or ran.left:
+        raise UnfinishedError(tell_unfinished(ran.failures, ran.left, len(study.points)))
 
 
 def check_json_file(
@@ -121,34 +178,92 @@ def check_json_file(
         )
 
 
-def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """Return seeds 0..N-1 of a number N, or those of a list."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"--seeds {text!r}: write a number, or a list such as 0,1,2")
-    # A comma makes a list of one: `3,` is the seed 3, and `3` the seeds 0 to 2.
-    if "," in text:
-        return tuple(int(part) for part in parts)
-    if int(text) < 1:
-        raise typer.BadParameter("--seeds: give at least one")
-    return tuple(range(int(text)))
+def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
+    """Make sure that options go together, before anything is read."""
+    engines = ("local", "ray", "submitit")
+    if engine not in engines:
+        raise typer.BadParameter(f"--engine {engine!r}: use {', '.join(engines)}")
+    on_slurm = engine == "submitit" or is_script
+    given = needs.cpus or needs.gpus or needs.memory_gib
+    if given and not (engine == "ray" or on_slurm):
+        raise typer.BadParameter("--cpus, --gpus and --memory are of --engine ray and of Slurm")
+    if needs.slurm and not on_slurm:
+        raise typer.BadParameter("--slurm is of --engine submitit and of --print-sbatch")
+
+
+def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Path | None) -> None:
+    """Print the trials of a study at once, and then what is left to compute."""
+    from annotools.commands.options import write_answer
+    from annotools.commands.tables import count_of, duration
+    from studies.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
+    from studies.engines.local import count_workers
+
+    check_json_file(json_file, study, folder)
+    trials, planned = plan(study, folder)
+    kinds = sorted({kind for trial in planned for kind in trial.images})
+    rows = [
+        [t.name, t.state, f"{t.spent_hours:.2f}", *(str(t.images.get(kind, 0)) for kind in kinds)]
+        for t in planned
+    ]
+    headings = ["trial", "state", "spent (h)", *(f"images {kind}" for kind in kinds)]
+    output = console()
+    output.print(table(headings, rows, left=2, padding=COMPACT))
+    states = [trial.state for trial in planned]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in (FINISHED, FAILED, LEFT))
+    output.print(f"{count_of(len(planned), 'trial')}: {counts}.")
+    estimated = None
+    if states.count(FINISHED) < len(states):
+        from studies.timing import time_parts
+
+        at_once = workers or count_workers(trials)
+        estimated = estimate(trials, time_parts(trials), at_once)
+        source = (
+            "from the seconds of finished trials"
+            if estimated.from_rows
+            else "from a few timed labels, steps and predictions on this machine; at most"
+        )
+        output.print(
+            f"What is not finished takes about {duration(estimated.seconds)} of computing "
+            f"({source}), {at_once} at the same time, and "
+            f"{estimated.disk_bytes / 2**20:,.0f} MiB of disk meanwhile.",
+            soft_wrap=True,
+        )
+    write_answer(json_file, as_json(planned, estimated))
+
+
+def _print_script(study: "Study", folder: Path, workers: int | None, needs: "Needs") -> None:
+    """Plan the trials that are missing in the folder, and print a script that runs them."""
+    from studies.engines.slurm import LOGS, sbatch_script
+    from studies.runner import prepare
+
+    missing = prepare(study, folder)
+    if missing:
+        # Slurm makes no folder for what it writes.
+        (folder / LOGS).mkdir(parents=True, exist_ok=True)
+        typer.echo(sbatch_script(missing, folder, workers, needs), nl=False)
+    else:
+        typer.echo(f"note: {folder}: all trials are finished", err=True)
 
 
 def _show(
-    study: "Study", results: "Sequence[TrialResult]", folder: Path, json_file: Path | None
+    study: "Study",
+    results: "Sequence[TrialResult]",
+    failures: "Sequence[TrialFailure]",
+    folder: Path,
+    json_file: Path | None,
 ) -> None:
     """Write the report; print table, answer and where the files are."""
     import json
 
     from annotools.files import write_json
     from studies.answers import answer, caveats
-    from studies.folder import PICTURE_FILE, REPORT_FILE
+    from studies.folder import PAGE_FILE, PICTURE_FILE, REPORT_FILE
+    from studies.page.page import write_page
     from studies.report import readable_table, write_report
     from studies.summary import has_learnt_nothing, summary_table
 
-    write_report(study, results, folder)
+    write_report(study, results, folder, failures)
+    write_page(study, results, folder, failures)
     output = console()
     readable, summary = readable_table(results), summary_table(results)
     shown = [
@@ -158,7 +273,7 @@ def _show(
     # That nothing was learnt comes before figures that then mean nothing.
     for part in reversed(shown) if has_learnt_nothing(summary) else shown:
         output.print(part)
-    for name in (PICTURE_FILE, REPORT_FILE):
+    for name in (PICTURE_FILE, REPORT_FILE, PAGE_FILE):
         output.print(str(folder / name), soft_wrap=True)
     if json_file is not None:
         # pandas writes an undefined score as null; the json module would write NaN, which no
@@ -169,5 +284,7 @@ def _show(
             "learnt_nothing": has_learnt_nothing(summary),
             "caveats": caveats(results),
             "rows": rows,
+            "failed": {failure.name: failure.error for failure in failures},
+            "left": len(study.points) - len(results) - len(failures),
         }
         write_json(json_file, found)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from annotools.errors import DatasetError
-from annotools.parallel import available_processors, map_ahead, run_parallel
+from annotools.errors import DatasetError, WorkerError
+from annotools.parallel import Lost, available_processors, map_ahead, run_isolated, run_parallel
 
 
 def square(number: int) -> int:
@@ -26,6 +26,18 @@ def where_and_how(_: int) -> tuple[int, str, str, str]:
     names = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
     first, second = (os.environ[name] for name in names)
     return os.getpid(), first, second, str(available_processors())
+
+
+def die_on_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 4:
+        raise SystemExit(7)
+    return number
+
+
+def place(_: int) -> tuple[int, str, str]:
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"], os.environ["OMP_NUM_THREADS"]
 
 
 def sleep_long(_: int) -> None:
@@ -62,21 +74,47 @@ def test_an_exception_of_the_function_is_raised_here(workers: int):
 
 def test_nothing_to_do_is_no_error():
     assert list(run_parallel(square, [], workers=4)) == []
+    assert list(run_isolated(square, [], workers=4)) == []
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line():
+    with pytest.raises(WorkerError, match="for lack of memory: repeat the command with fewer"):
+        list(run_parallel(die_on_three, range(4), workers=2))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_that_ends_costs_its_item_alone(workers: int):
+    found = dict(run_isolated(die_on_three, range(7), workers))
+    killed, ended = Lost(exit_code=-signal.SIGKILL), Lost(exit_code=7)
+    assert found == {0: 0, 1: 1, 2: 2, 3: killed, 4: ended, 5: 5, 6: 6}
+
+
+def test_isolated_workers_stay_and_have_environments_in_turn():
+    found = dict(run_isolated(place, range(6), 2, [{"CUDA_VISIBLE_DEVICES": n} for n in "ab"]))
+    share = str(max(1, available_processors() // 2))
+    assert len({process for process, _, _ in found.values()}) <= 2
+    assert {(gpu, threads) for _, gpu, threads in found.values()} <= {("a", share), ("b", share)}
+
+
+def test_an_exception_in_an_isolated_worker_is_raised_here():
+    with pytest.raises(DatasetError, match="image 3 is unreadable"):
+        list(run_isolated(fail_on_three, range(6), workers=2))
 
 
 INTERRUPTED = """
 import signal
 # A job in the background of a script is born deaf to interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from annotools.parallel import run_parallel
+from annotools.parallel import run_isolated, run_parallel
 from tests.annotools.test_parallel import sleep_long
 if __name__ == "__main__":
-    list(run_parallel(sleep_long, [1, 2, 3], workers=2))
+    list(RUN(sleep_long, [1, 2, 3], workers=2))
 """
 
 
-def test_an_interrupt_of_this_process_alone_ends_its_workers_at_once():
-    command = [sys.executable, "-c", INTERRUPTED]
+@pytest.mark.parametrize("run", ["run_parallel", "run_isolated"])
+def test_an_interrupt_of_this_process_alone_ends_its_workers_at_once(run: str):
+    command = [sys.executable, "-c", INTERRUPTED.replace("RUN", run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
         assert started.stdout is not None
         try:

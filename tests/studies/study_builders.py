@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.settings import read_settings
+from studies.failures import TrialFailure
 from studies.results import TrialResult
 from studies.study import Study
 
@@ -21,8 +22,23 @@ def make_result(
         values |= {"pq_things": pq / 2, "pq_stuff": 2 * pq, "ap_vol": pq, "miou": pq}
     values |= {"spent_hours": budget_hours, "images": {"full": 3}, "seconds": 1.0}
     values |= {"digest": "d", "code_version": "1.2.3"}
-    values |= {"student": "li2018", "weights": "none", "steps": {}, "test": {}}
+    values |= {"student": "li2018", "weights": "none", "steps": {}}
+    values |= {"class_pq": {}, "actions": {}, "test": {}}
     return TrialResult(**(values | changes))
+
+
+def make_failure(mix: str, budget_hours: float, seed: int, error: str) -> TrialFailure:
+    """A failure of the study that `make_study` makes, with other settings."""
+    return TrialFailure(
+        study="small",
+        mix=mix,
+        budget_hours=budget_hours,
+        seed=seed,
+        error=error,
+        digest="d",
+        weights="none",
+        code_version="1.2.3",
+    )
 
 
 def make_study(

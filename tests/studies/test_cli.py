@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 import studies.cli
 from studies.folder import start_study
+from studies.runner import StudyRun
 from studies.study import load_study
 from tests.studies.study_builders import make_result
 
@@ -62,6 +63,7 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     assert "semantic" in done.stdout
     assert str(out / "quality_vs_cost.png") in done.stdout
     assert str(out / "report.md") in done.stdout
+    assert str(out / "report.html") in done.stdout
     content = json.loads(table.read_text())
     # One step a stage teaches nothing, and that comes before the table.
     assert content["learnt_nothing"] is True
@@ -76,9 +78,14 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     assert without_seconds(redone) == row
     assert kept.stat().st_mtime_ns == time_kept
     report = (out / "report.md").read_text()
-    (out / "report.md").unlink()
+    page = (out / "report.html").read_text()
+    # The pictures that each trial kept are in it.
+    assert page.count("<img ") == 2 * 4
+    for name in ("report.md", "report.html"):
+        (out / name).unlink()
     assert invoke("study", "report", out).exit_code == 0
     assert (out / "report.md").read_text() == report
+    assert (out / "report.html").read_text() == page
 
 
 class Runs:
@@ -87,9 +94,9 @@ class Runs:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Path, int | None]] = []
 
-    def __call__(self, study: Any, folder: Path, workers: int | None) -> list:
+    def __call__(self, study: Any, folder: Path, workers: int | None, **_: object) -> StudyRun:
         self.asked.append((study, folder, workers))
-        return [make_result(mix, 2, 0, 0.5) for mix in study.mixes]
+        return StudyRun(results=[make_result(mix, 2, 0, 0.5) for mix in study.mixes])
 
 
 @pytest.fixture
@@ -121,7 +128,7 @@ def test_impossible_seeds_are_a_usage_error(
     assert runs.asked == []
 
 
-OWN = ("study.json", "report.md", "results.csv", "quality_vs_cost.png")
+OWN = ("study.json", "report.md", "report.html", "results.csv", "quality_vs_cost.png")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -106,3 +108,28 @@ def test_rows_that_lie_in_trials_as_files_count_too(study: Study, tmp_path: Path
     write_result(make_result("full", 3.0, 0, pq=0.1), tmp_path / "trials/a/result.json")
     write_result(make_result("boxes+tags", 3.0, 0, pq=0.2), tmp_path / "trials/b.json")
     assert [r.mix for r in finished_results(study, tmp_path)] == ["full", "boxes+tags"]
+
+
+def test_a_study_that_is_stored_can_stay(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start_study(study, folder, keep_study=True)
+    start_study(replace(study, seeds=(7,)), folder, keep_study=True)
+    assert load_study(folder / "study.json") == study
+    start_study(replace(study, seeds=(7,)), folder)
+    assert load_study(folder / "study.json").seeds == (7,)
+
+
+def test_a_study_may_be_started_several_times_at_once(study: Study, tmp_path: Path) -> None:
+    folders, barrier = [tmp_path / f"run{n}" for n in range(25)], threading.Barrier(4, timeout=30)
+
+    def start_all(_: int) -> None:
+        for folder in folders:
+            barrier.wait()
+            start_study(study, folder)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(start_all, range(4)))
+    for folder in folders:
+        assert load_study(folder / "study.json") == study
+        files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        assert files == {"study.json", ".state/setup.json"}

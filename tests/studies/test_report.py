@@ -8,7 +8,7 @@ from studies.answers import answer, caveats
 from studies.convergence import unconverged
 from studies.report import readable_table, write_report
 from studies.summary import summary_table
-from tests.studies.study_builders import make_result, make_study
+from tests.studies.study_builders import make_failure, make_result, make_study
 
 
 def trials(mix: str, budget_hours: float, *qualities: float | None) -> list:
@@ -139,7 +139,19 @@ def test_shares_are_of_what_the_study_says(tmp_path: Path) -> None:
 
 def test_report_of_unfinished_trials_says_so(tmp_path: Path) -> None:
     write_report(make_study(tmp_path), trials("full", 3, 0.4), tmp_path)
-    assert "Only 1 of 2 trials are finished" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert "Only 1 of 2 trials are finished: what follows may change. 0 failed, 1 are left." in text
+    assert "that failed" not in text
+
+
+def test_report_lists_trials_that_failed(tmp_path: Path) -> None:
+    study = make_study(tmp_path, seeds=[0, 1, 2])
+    failures = [make_failure("boxes+tags", 3, seed, "a | b is gone") for seed in (0, 2)]
+    write_report(study, trials("full", 3, 0.4, 0.5), tmp_path, failures)
+    text = (tmp_path / "report.md").read_text()
+    assert "Only 2 of 6 trials are finished: what follows may change. 2 failed, 2 are left." in text
+    assert "## Trials that failed\n\n| trial | error |" in text
+    assert r"| boxes+tags_3h_seed2 | a \| b is gone |" in text
 
 
 def against(mix: str, budget_hours: float, gain_pq: float, gain_miou: float, **changes) -> list:

@@ -1,18 +1,28 @@
-from concurrent.futures.process import BrokenProcessPool
+import json
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import DatasetError, RecipeError, UnfinishedError
 from annotools.formats import read_dataset
-from studies import runner
+from annotools.locks import hold
+from annotools.parallel import Lost
+from annotools.prices.actions import price_seconds
+from annotools.prices.times import read_times
+from studies import runner, trial_process
+from studies.engines import local
+from studies.failures import read_failure
+from studies.folder import start_study
 from studies.results import TrialResult, write_result
-from studies.study import Study, take_allocation
-from studies.trials import Trial
+from studies.study import Study, load_study, take_allocation
+from studies.trials import Trial, remove_links
 from tests.studies.study_builders import make_result, make_study
 from tests.wsps.pseudo_label_runs import counted
 from wsps.networks.backbone import build_backbone
@@ -21,9 +31,17 @@ from wsps.pseudo_labels import label_store
 from wsps.recipe import BackboneSettings
 
 
+def run_here(
+    function: Callable[[Any], Any], items: Sequence[Any], *_: object
+) -> Iterator[tuple[Any, Any]]:
+    """Stands for `run_isolated`: works in this process."""
+    for item in items:
+        yield item, function(item)
+
+
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
-    """The trials that were run; each writes a result without training."""
+    """The trials that were run; each writes a result without training, in this process."""
     trials = []
 
     def run_trial(trial: Trial) -> TrialResult:
@@ -34,9 +52,11 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
         }
         result = make_result(trial.mix, trial.budget_hours, trial.seed, 0.5, **named)
         write_result(result, trial.result_path)
+        remove_links(trial)
         return result
 
-    monkeypatch.setattr(runner, "run_trial", run_trial)
+    monkeypatch.setattr(trial_process, "run_trial", run_trial)
+    monkeypatch.setattr(local, "run_isolated", run_here)
     return trials
 
 
@@ -56,6 +76,13 @@ def test_trials_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
     # A full image takes 1.5 h, and there are four.
     assert [(len(t.kind_of), t.spent_hours) for t in trials[:4]] == [(1, 1.5)] * 2 + [(4, 6.0)] * 2
     assert all(set(trial.kind_of.values()) == {"boxes+tags"} for trial in trials[4:])
+
+
+@pytest.mark.parametrize("kind", ["full", "boxes+tags"])
+def test_a_trial_knows_what_its_annotators_do(tmp_path: Path, kind: str) -> None:
+    (trial,) = runner.plan_trials(make_study(tmp_path, {kind: {kind: 1}}), tmp_path)
+    seconds = price_seconds(trial.actions, read_times(trial.study.times))
+    assert seconds / 3600 == pytest.approx(trial.spent_hours)
 
 
 def test_only_the_first_images_can_be_bought(tmp_path: Path) -> None:
@@ -118,7 +145,7 @@ def test_empty_split_is_refused(tmp_path: Path, split: str) -> None:
 
 def test_what_is_added_runs_and_what_is_done_does_not(tmp_path: Path, ran: list[Trial]) -> None:
     folder = tmp_path / "run"
-    first = runner.run_study(make_study(tmp_path), folder, workers=1)
+    first = runner.run_study(make_study(tmp_path), folder, workers=1).results
     assert [key_of(r) for r in first] == [key_of(t) for t in ran]
     assert len(ran) == 2
     ran.clear()
@@ -127,7 +154,7 @@ def test_what_is_added_runs_and_what_is_done_does_not(tmp_path: Path, ran: list[
         mixes={"full": {"full": 1}, "boxes+tags": {"boxes+tags": 1}, "tags": {"tags": 1}},
         seeds=[0, 1],
     )
-    results = runner.run_study(more, folder, workers=1)
+    results = runner.run_study(more, folder, workers=1).results
     assert {key_of(t) for t in ran} == {
         ("full", 3.0, 1),
         ("boxes+tags", 3.0, 1),
@@ -171,41 +198,124 @@ def test_rows_of_weights_that_were_replaced_are_named(tmp_path: Path, ran: list[
     study = with_weights(make_study(tmp_path, mixes={"m": {"full": 1}}), path)
     states = [build_backbone(BackboneSettings()).layers.state_dict() for _ in range(2)]
     torch.save(states[0], path)
-    (row,) = runner.run_study(study, folder, workers=1)
+    (row,) = runner.run_study(study, folder, workers=1).results
     assert row.weights == describe_weights(study.recipe.backbone)
-    assert runner.run_study(study, folder, workers=1) == [row]
+    assert runner.run_study(study, folder, workers=1).results == [row]
     torch.save(states[1], path)
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(study, folder, workers=1)
     assert len(ran) == 1
 
 
-def test_trial_that_fails_keeps_those_before_it(
+def failing(error: Exception, then: Callable[[Trial], TrialResult]) -> Callable[[Trial], Any]:
+    """A trial that fails for seed 1."""
+
+    def run_trial(trial: Trial) -> TrialResult:
+        if trial.seed == 1:
+            raise error
+        return then(trial)
+
+    return run_trial
+
+
+FULL = {"full": {"full": 1}}
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DatasetError("a.png: photo is\n gone"), "a.png: photo is gone"),
+        (OSError(28, "No space left on device", "a.png"), "a.png: No space left on device"),
+        (KeyError("x"), "KeyError: 'x' (trials/full_3h_seed1/traceback.txt)"),
+        (MemoryError(), "MemoryError (trials/full_3h_seed1/traceback.txt)"),
+    ],
+)
+def test_a_trial_that_fails_harms_no_other_and_runs_again_when_asked(
+    tmp_path: Path,
+    ran: list[Trial],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    message: str,
+) -> None:
+    succeed = trial_process.run_trial
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[1, 0]), tmp_path / "run"
+    failure_path = folder / "trials/full_3h_seed1/failure.json"
+    log = failure_path.with_name("traceback.txt")
+    monkeypatch.setattr(trial_process, "run_trial", failing(error, succeed))
+    monkeypatch.setattr(local, "run_isolated", until_exit)
+    first = runner.run_study(study, folder, workers=1)
+    assert [row.seed for row in first.results] == [0]
+    assert [(failure.seed, failure.error) for failure in first.failures] == [(1, message)]
+    assert first.left == {}
+    assert read_failure(failure_path) == first.failures[0]
+    assert set(json.loads(failure_path.read_text())) == {
+        *("study", "mix", "budget_hours", "seed", "error", "digest", "weights", "code_version")
+    }
+    assert log.exists() == ("traceback" in message)
+    assert not log.exists() or "in run_trial" in log.read_text()
+    # Without being asked nothing runs again, and what failed is told again.
+    monkeypatch.setattr(trial_process, "run_trial", succeed)
+    again = runner.run_study(study, folder, workers=1)
+    assert (len(ran), again) == (1, first)
+    last = runner.run_study(study, folder, workers=1, retry_failed=True)
+    assert ([row.seed for row in last.results], last.failures) == ([1, 0], [])
+    assert [path.name for path in failure_path.parent.iterdir()] == ["result.json"]
+
+
+def until_exit(
+    function: Callable[[Any], Any], items: Sequence[Any], *_: object
+) -> Iterator[tuple[Any, Any]]:
+    """Stands for `run_isolated`: works in this process, and knows of one that ends."""
+    for item in items:
+        try:
+            yield item, function(item)
+        except SystemExit as end:
+            yield item, Lost(exit_code=int(end.code or 0))
+
+
+def test_a_failure_of_other_settings_does_not_count(
     tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    succeed = runner.run_trial
-
-    def fail_on_seed_1(trial: Trial) -> TrialResult:
-        if trial.seed == 1:
-            raise DatasetError("photo is gone")
-        return succeed(trial)
-
-    study = make_study(tmp_path, mixes={"full": {"full": 1}}, seeds=[0, 1])
-    monkeypatch.setattr(runner, "run_trial", fail_on_seed_1)
-    with pytest.raises(DatasetError, match="photo is gone"):
-        runner.run_study(study, tmp_path / "run", workers=1)
-    monkeypatch.setattr(runner, "run_trial", succeed)
-    assert len(runner.run_study(study, tmp_path / "run", workers=1)) == 2
-    assert [trial.seed for trial in ran] == [0, 1]
+    succeed = trial_process.run_trial
+    study, folder = make_study(tmp_path, mixes={"m": {"full": 1}}, seeds=[1]), tmp_path / "run"
+    monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
+    assert len(runner.run_study(study, folder, workers=1).failures) == 1
+    monkeypatch.setattr(trial_process, "run_trial", succeed)
+    other = make_study(tmp_path, mixes={"m": {"boxes": 1}}, seeds=[1])
+    assert len(runner.run_study(other, folder, workers=1).results) == 1
 
 
-def test_worker_that_dies_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(*arguments: object) -> None:
-        raise BrokenProcessPool
+def test_a_trial_that_another_process_runs_is_left_to_it(tmp_path: Path, ran: list[Trial]) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0, 1]), tmp_path / "run"
+    start_study(study, folder)
+    with hold(folder / ".state/running/full_3h_seed1") as is_ours:
+        assert is_ours
+        found = runner.run_study(study, folder, workers=1)
+    assert [row.seed for row in found.results] == [0]
+    assert found.left == {"full_3h_seed1": "run by another process"}
+    assert len(runner.run_study(study, folder, workers=1).results) == 2
 
-    monkeypatch.setattr(runner, "run_parallel", die)
-    with pytest.raises(RecipeError, match="fewer --workers"):
-        runner.run_study(make_study(tmp_path), tmp_path / "run", workers=2)
+
+def test_a_process_that_is_killed_costs_its_trial(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = {0: -signal.SIGKILL, 1: -signal.SIGTERM, 2: -signal.SIGSEGV, 3: 3}
+
+    def lose(_: object, items: Sequence[Path], *__: object) -> Iterator[tuple[Path, Lost]]:
+        for item in items:
+            seed = trial_process.read_trial(item).seed
+            yield item, Lost(exit_code=codes[seed])
+
+    monkeypatch.setattr(local, "run_isolated", lose)
+    study = make_study(tmp_path, mixes=FULL, seeds=list(codes))
+    found = runner.run_study(study, tmp_path / "run", workers=2)
+    assert {failure.seed: failure.error for failure in found.failures} == {
+        0: "its process was killed, most often for lack of memory: run it with fewer --workers",
+        2: "its process crashed (SIGSEGV)",
+        3: "its process ended with status 3",
+    }
+    # Whoever sends SIGTERM wants a process to stop, and its trial to go on later.
+    assert found.left == {"full_3h_seed1": "stopped"}
 
 
 @pytest.mark.parametrize(("has_gpu", "expected"), [(True, 2), (False, 5)])
@@ -214,13 +324,14 @@ def test_workers_are_as_many_as_processors_or_as_a_gpu_has_room_for(
 ) -> None:
     asked = []
 
-    def count_workers(function: object, trials: list, workers: int) -> list:
+    def count_workers(function: object, trials: list, workers: int, _: object) -> list:
         asked.append(workers)
         raise DatasetError("enough")
 
-    monkeypatch.setattr(runner, "run_parallel", count_workers)
-    monkeypatch.setattr(runner, "available_processors", lambda: 5)
-    monkeypatch.setattr(runner, "has_gpu", lambda: has_gpu)
+    monkeypatch.setattr(local, "run_isolated", count_workers)
+    monkeypatch.setattr(local, "available_processors", lambda: 5)
+    monkeypatch.setattr(local, "has_gpu", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (80 * 2**30, 80 * 2**30))
     with pytest.raises(DatasetError, match="enough"):
         runner.run_study(make_study(tmp_path), tmp_path / "run", workers=None)
@@ -343,3 +454,71 @@ def test_images_that_are_bought_are_not_scored(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'train' is both bought and scored: name another"):
         runner.run_study(study, tmp_path / "run", workers=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_trial_of_a_study_runs_in_its_folder(tmp_path: Path, ran: list[Trial]) -> None:
+    study, folder = make_study(tmp_path, seeds=[0, 1]), tmp_path / "run"
+    row = runner.run_one(study, folder, "boxes+tags_3h_seed1")
+    assert key_of(row) == ("boxes+tags", 3.0, 1)
+    assert runner.run_one(study, folder, "boxes+tags_3h_seed1") == row
+    # A study that is stored stays, and the others find what is done.
+    runner.run_one(replace(study, seeds=(5,)), folder, "full_3h_seed5")
+    assert load_study(folder / "study.json") == study
+    assert len(runner.run_study(study, folder, workers=1).results) == 4
+    assert [key_of(trial) for trial in ran] == [
+        *(("boxes+tags", 3.0, 1), ("full", 3.0, 5)),
+        *(("full", 3.0, 0), ("full", 3.0, 1), ("boxes+tags", 3.0, 0)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["full_3_seed0", "full", "x", "full_3h_seed1"])
+def test_a_name_that_no_trial_has_gets_those_near(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    message = f"--trial '{name}': the study 'small' has no such trial; near it are .*full_3h_seed0"
+    with pytest.raises(RecipeError, match=message + ".*--dry-run` lists all"):
+        runner.run_one(make_study(tmp_path), folder, name)
+    assert not folder.exists()
+
+
+def test_one_trial_that_fails_or_is_being_run_is_told(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[1]), tmp_path / "run"
+    succeed = trial_process.run_trial
+    monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
+    with pytest.raises(UnfinishedError, match="full_3h_seed1 failed: bad"):
+        runner.run_one(study, folder, "full_3h_seed1")
+    monkeypatch.setattr(trial_process, "run_trial", succeed)
+    with (
+        hold(folder / ".state/running/full_3h_seed1"),
+        pytest.raises(UnfinishedError, match=r"seed1: is being run by another process \(process"),
+    ):
+        runner.run_one(study, folder, "full_3h_seed1")
+    # Whoever asks for one trial wants it, also where it failed.
+    assert runner.run_one(study, folder, "full_3h_seed1").seed == 1
+
+
+def test_a_stored_trial_needs_no_new_plan(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0, 1]), tmp_path / "run"
+    planned = runner.prepare(study, folder)
+    assert [trial_process.read_trial(trial.stored_path) for trial in planned] == planned
+    plans = counted(monkeypatch, runner, "plan_trials")
+    runner.run_one(study, folder, "full_3h_seed0")
+    assert plans == []
+    dearer = replace(study, share_by="images")
+    assert runner.run_one(dearer, folder, "full_3h_seed1").digest == dearer.digest("full")
+    assert len(plans) == 1
+
+
+def test_a_stored_trial_whose_files_changed_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("3\n1\n2\n")
+    study = make_study(tmp_path, mixes=FULL, order=str(tmp_path / "list.txt"))
+    (trial,) = runner.prepare(study, tmp_path / "run")
+    (tmp_path / "list.txt").write_text("2\n1\n")
+    with pytest.raises(RecipeError, match=r"trial\.json: a file that its study names has changed"):
+        trial_process.read_trial(trial.stored_path)
+    trial.stored_path.write_text("{}")
+    with pytest.raises(RecipeError, match=r"trial\.json: not a trial"):
+        trial_process.read_trial(trial.stored_path)

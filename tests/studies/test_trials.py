@@ -14,6 +14,7 @@ from annotools.formats.given_labels import read_boxes
 from annotools.label_maps import class_map
 from annotools.records import Dataset
 from studies import trials
+from studies.examples import read_examples
 from studies.study import dataset_table
 from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
@@ -31,6 +32,7 @@ def trial(tmp_path: Path) -> Trial:
         seed=0,
         kind_of={0: "full", 1: "boxes", 2: "none"},
         spent_hours=1.5,
+        actions={"full_image": 1, "box": 3},
         study_folder=tmp_path / "run",
     )
 
@@ -53,12 +55,17 @@ def test_a_trial_without_labels_is_refused(trial: Trial) -> None:
 def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> None:
     row = run_trial(trial)
     assert row.images == {"boxes": 1, "full": 1, "none": 1}
+    assert (row.actions, row.times) == ({"full_image": 1, "box": 3}, trial.study.times)
     # One class everywhere has some share of the pixels, and the other classes count as 0.
     assert row.trivial_pq is not None
     assert row.trivial_miou is not None
     assert 0 < row.trivial_miou < 0.5
-    assert [path.name for path in trial.folder.iterdir()] == ["result.json"]
+    assert {path.name for path in trial.folder.iterdir()} == {"examples", "result.json"}
     assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
+    # Two scenes are scored.
+    examples = read_examples(trial.folder / "examples")
+    assert [set(one.true_names) >= {"road"} for one in examples] == [True, True]
+    assert set(row.class_pq) >= {"road", "car"}
 
 
 def test_a_row_says_how_long_each_stage_was_and_whether_all_had_converged(trial: Trial) -> None:
@@ -82,7 +89,8 @@ def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:
 
 def test_links_can_be_kept(trial: Trial) -> None:
     run_trial(keeping(trial))
-    assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}
+    names = {path.name for path in trial.folder.iterdir()}
+    assert names == {*LINKS, "examples", "result.json"}
     kinds = json.loads((trial.folder / "labels/manifest.json").read_text())["labels"]
     assert {entry["image_id"]: entry["kind"] for entry in kinds} == trial.kind_of
 

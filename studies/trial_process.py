@@ -1,0 +1,152 @@
+"""A trial runs in a process of its own, wherever that is: what it needs is the path of its file.
+
+Whatever becomes of it is in its folder: a row, a failure, or links that the next process goes on
+with. So whoever starts such processes looks at the folder, and at how the process ended.
+"""
+
+import json
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+
+from annotools.errors import AnnotationError, RecipeError, StoppedError, UnfinishedError, as_line
+from annotools.files import write_json, write_whole
+from annotools.locks import hold, holder
+from annotools.settings import as_table, read_settings, without_nulls
+from annotools.work_folder import STATE_FOLDER
+from studies.failures import TRACEBACK_FILE, TrialFailure, read_failure, write_failure
+from studies.study import Study
+from studies.trials import Trial, remove_links, run_trial
+
+LONGEST_ERROR = 1000
+"""Characters of an error that are kept: some libraries put whole logs into theirs."""
+
+
+def store_trial(trial: Trial) -> None:
+    """Write a trial to its file, from which another process can run it.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    content = {
+        "made_with": trial.made_with,
+        "study": as_table(trial.study),
+        "mix": trial.mix,
+        "budget_hours": trial.budget_hours,
+        "seed": trial.seed,
+        "spent_hours": trial.spent_hours,
+        "actions": dict(trial.actions),
+        # Image ids are numbers or texts, and keys of JSON are texts.
+        "kind_of": list(trial.kind_of.items()),
+    }
+    write_json(trial.stored_path, content)
+
+
+def read_trial(path: Path) -> Trial:
+    """Return the trial of a file that `store_trial` wrote.
+
+    Raises:
+        RecipeError: when the file is not one, or what it was made with has changed since.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        trial = Trial(
+            study=read_settings(Study, without_nulls(content["study"]), where=str(path)),
+            mix=content["mix"],
+            budget_hours=content["budget_hours"],
+            seed=content["seed"],
+            spent_hours=content["spent_hours"],
+            actions=content["actions"],
+            kind_of=dict(content["kind_of"]),
+            study_folder=path.parents[2],
+        )
+        made_with = tuple(content["made_with"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: not a trial ({as_line(error)}): run the study again") from error
+    if made_with != trial.made_with:
+        raise RecipeError(f"{path}: a file that its study names has changed: run the study again")
+    return trial
+
+
+def lock_of(trial: Trial) -> Path:
+    """Return the file that the process holds that runs a trial."""
+    return trial.study_folder / STATE_FOLDER / "running" / trial.name
+
+
+def run_to_the_end(trial: Trial) -> bool:
+    """Run a trial, or what is left of it; leave its row, or why it failed.
+
+    A trial that is finished is left as it is.
+
+    Returns:
+        False where something happened that nobody foresaw: better not to use the process again.
+
+    Raises:
+        StoppedError: when the process was asked to stop.
+        UnfinishedError: when another process runs the trial.
+        OSError: when not even the failure can be written.
+    """
+    with hold(lock_of(trial)) as is_ours:
+        if not is_ours:
+            other = holder(lock_of(trial)) or "which has just ended"
+            raise UnfinishedError(
+                f"{trial.folder}: is being run by another process ({other}): wait until it ends"
+            )
+        if trial.result_path.is_file():
+            remove_links(trial)
+            return True
+        try:
+            run_trial(trial)
+        except StoppedError:
+            raise
+        except (AnnotationError, OSError) as error:
+            note_failure(trial, as_line(error))
+        except Exception as error:
+            line = ": ".join(filter(None, (type(error).__name__, as_line(error))))
+            note_failure(trial, line, "".join(traceback.format_exception(error)))
+            return False
+    return True
+
+
+def note_failure(trial: Trial, error: str, trace: str | None = None) -> None:
+    """Write why a trial failed.
+
+    Args:
+        trial: that failed.
+        error: in one line.
+        trace: where in the code, which gets a file of its own; None where that tells nothing.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    log = trial.folder / TRACEBACK_FILE
+    line = error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]} ..."
+    if trace is None:
+        log.unlink(missing_ok=True)
+    else:
+        write_whole(log, trace.encode())
+        line = f"{line} ({log.relative_to(trial.study_folder)})"
+    digest, weights = trial.made_with
+    failure = TrialFailure(
+        study=trial.study.name,
+        mix=trial.mix,
+        budget_hours=trial.budget_hours,
+        seed=trial.seed,
+        error=line,
+        digest=digest,
+        weights=weights,
+        code_version=version("annotools"),
+    )
+    write_failure(failure, trial.failure_path)
+
+
+def has_failed(trial: Trial) -> bool:
+    """Return whether the trial failed with the settings that it has now.
+
+    Raises:
+        RecipeError: when the file that says so is damaged.
+    """
+    if not trial.failure_path.is_file():
+        return False
+    failure = read_failure(trial.failure_path)
+    return (failure.digest, failure.weights) == trial.made_with
