@@ -32,6 +32,7 @@ from studies.trial_process import (
     store_trial,
 )
 from studies.trials import TRIAL_FILE, Trial, remove_links
+from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
 from wsps.students import find_student
 
@@ -133,6 +134,7 @@ def _start(study: Study, folder: Path) -> tuple[Trial, ...]:
     check_backbone(study.recipe.backbone)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
+    check_budgets(study, trials)
     start_study(study, folder)
     return trials
 
@@ -296,9 +298,10 @@ def _plan_trial(
 ) -> Trial:
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
+        buy = "buys" if budget_hours == 1 else "buy"
         raise RecipeError(
-            f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
-            "raise the budget or leave the mix out"
+            f"study {study.name!r}: budgets_hours: {budget_hours:g} h {buy} no image under mix "
+            f"{mix!r} with seed {seed}: raise the budget or leave the mix out"
         )
     return Trial(
         study=study,

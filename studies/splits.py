@@ -11,6 +11,9 @@ from annotools.formats.source import Source, open_source
 from annotools.records import Image
 from studies.study import DatasetSettings
 
+LEFT_SHARE = 0.1
+"""A budget of which all images leave more than this share is one that a mix cannot use."""
+
 _USED_FOR = {"train_split": "bought", "val_split": "scored", "test_split": "tested on"}
 
 
@@ -30,7 +33,8 @@ def check_splits(settings: DatasetSettings) -> None:
         if one == other:
             raise RecipeError(
                 f"dataset: the split {one!r} is both {use} and {other_use}: name another "
-                f"{other_key}; of a dataset with one split, make two lists"
+                f"{other_key}; a dataset with one split has parts such as train[:80%] and "
+                "train[80%:]"
             )
     sources = (settings.train_source, settings.val_source, settings.test_source)
     given = [source for source in sources if source is not None]

@@ -39,10 +39,11 @@ from wsps.training.train import read_summary, train
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""
 
-TRIAL_FILE = "trial.json"
-"""In a trial's folder: what the trial is, for whichever process runs it."""
 TEST_PREDICTIONS = "test_predictions"
 """The folder of those on the test split, where there is one."""
+
+TRIAL_FILE = "trial.json"
+"""In a trial's folder: what the trial is, for whichever process runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
