@@ -174,9 +174,11 @@ class _Crew(Generic[Item]):
 
     def stop(self) -> None:
         """Stop those that are at work, and wait until all have ended."""
-        for worker in self.at_work.values():
+        for connection, worker in list(self.at_work.items()):
             assert worker.process is not None
             worker.process.terminate()
+            # One that ends its item on that has to see that there is no other.
+            self.dismiss(connection)
         deadline = time.monotonic() + STOP_SECONDS
         try:
             for process in self._started:
@@ -185,8 +187,6 @@ class _Crew(Generic[Item]):
             for process in self._started:
                 process.kill()
                 process.join()
-            for connection in list(self.at_work):
-                self.dismiss(connection)
             self._started.clear()
 
 

@@ -7,7 +7,7 @@ from annotools.files import write_json
 from annotools.settings import as_table
 from annotools.work_folder import STATE_FOLDER, start_folder
 from studies.results import TRIALS_FOLDER, TrialResult, read_results
-from studies.study import Study
+from studies.study import Study, dataset_table
 
 STUDY_FILE = "study.json"
 WRITTEN_BY = "annotools study"
@@ -41,7 +41,7 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
     Raises:
         DatasetError: when the folder has another study's results, or files of something else.
     """
-    table = as_table(study)
+    table = {**as_table(study), "dataset": dataset_table(study.dataset)}
     shared = {key: table[key] for key in SHARED_SETTINGS}
     for left in reversed(range(_STARTS)):
         try:
@@ -50,7 +50,7 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
             start_folder(folder, WRITTEN_BY, shared, ())
             break
         # Of processes that start a study at once, one may see what another has half written.
-        except (DatasetError, FileNotFoundError):
+        except (DatasetError, OSError):
             if not left:
                 raise
     # Written at every start, because mixes, budgets and seeds may have been added.

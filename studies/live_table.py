@@ -47,7 +47,7 @@ def show_trials(
         # Locks are looked at once a second.
         with Live(
             get_renderable=progress.render,
-            console=Console(file=terminal),
+            console=Console(file=terminal, markup=False, emoji=False, highlight=False),
             refresh_per_second=1,
             transient=True,
         ):

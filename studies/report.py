@@ -26,6 +26,7 @@ from studies.descriptions import (
 )
 from studies.failures import TrialFailure
 from studies.folder import DRAWING_FILE, PICTURE_FILE, REPORT_FILE, STUDY_FILE, TABLE_FILE
+from studies.on_test import HEADINGS, score_rows
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
 from studies.study import Study
@@ -100,7 +101,9 @@ def write_report(
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         explain_trivial(results),
         unspent(results),
+        _test_split(results),
         _list_failures(failures),
+        _test_split(results),
         _describe_checks(results),
         f"## How it was trained\n\n{describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",
@@ -120,6 +123,16 @@ def _list_failures(failures: Sequence[TrialFailure]) -> str:
         return ""
     table = _markdown(("trial", "error"), [[failure.name, failure.error] for failure in failures])
     return f"## Trials that failed\n\n{table}\n\n`--retry-failed` runs them again."
+
+
+def _test_split(results: Sequence[TrialResult]) -> str:
+    rows = score_rows(results)
+    title = "## On the test split, which no choice has seen"
+    what = (
+        "Means over seeds, in percent. Whoever chose by the scores on val finds the chosen mix a "
+        "little too good there, and not here."
+    )
+    return f"{title}\n\n{what}\n\n{_markdown(HEADINGS, rows)}" if rows else ""
 
 
 def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotools.allocation.buy_images import Contents, bought_actions, buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
-from annotools.errors import DatasetError, RecipeError, UnfinishedError
+from annotools.errors import RecipeError, UnfinishedError
 from annotools.formats.source import open_source
 from annotools.locks import holder
 from annotools.prices.image_content import measure_images
@@ -21,6 +21,7 @@ from studies.failures import TrialFailure, read_failure
 from studies.folder import FEATURES_FOLDER, start_study
 from studies.live_table import show_trials
 from studies.results import TRIALS_FOLDER, TrialResult, read_result, trial_name
+from studies.splits import check_splits
 from studies.study import Study, take_allocation
 from studies.trial_process import (
     has_failed,
@@ -31,6 +32,7 @@ from studies.trial_process import (
     store_trial,
 )
 from studies.trials import TRIAL_FILE, Trial, remove_links
+from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
 from wsps.students import find_student
 
@@ -132,6 +134,7 @@ def _start(study: Study, folder: Path) -> tuple[Trial, ...]:
     check_backbone(study.recipe.backbone)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
+    check_budgets(study, trials)
     start_study(study, folder)
     return trials
 
@@ -229,19 +232,12 @@ def plan_trials(
     Raises:
         RecipeError: when there is no such student, a budget buys no image, or the list of images or
             the allocation does not fit the dataset.
-        DatasetError: when the dataset cannot be read or a split is empty.
+        DatasetError: when the dataset cannot be read, or splits are empty or share an image.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
     find_student(study.student)
-    if settings.train_split == settings.val_split:
-        raise RecipeError(
-            f"dataset: the split {settings.val_split!r} is both bought and scored: name another "
-            "val_split; of a dataset with one split, make two lists"
-        )
-    for source in (settings.train_source, settings.val_source):
-        if not open_source(source).images[: source.max_images]:
-            raise DatasetError(f"{source.root}: split {source.split!r} has no image")
+    check_splits(settings)
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
     points = [point for point in study.points if names is None or trial_name(*point) in names]
@@ -302,9 +298,10 @@ def _plan_trial(
 ) -> Trial:
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
+        buy = "buys" if budget_hours == 1 else "buy"
         raise RecipeError(
-            f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
-            "raise the budget or leave the mix out"
+            f"study {study.name!r}: budgets_hours: {budget_hours:g} h {buy} no image under mix "
+            f"{mix!r} with seed {seed}: raise the budget or leave the mix out"
         )
     return Trial(
         study=study,

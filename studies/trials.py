@@ -39,6 +39,9 @@ from wsps.training.train import read_summary, train
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""
 
+TEST_PREDICTIONS = "test_predictions"
+"""The folder of those on the test split, where there is one."""
+
 TRIAL_FILE = "trial.json"
 """In a trial's folder: what the trial is, for whichever process runs it."""
 
@@ -167,11 +170,22 @@ def run_trial(trial: Trial) -> TrialResult:
         weights=weights,
         actions=trial.actions,
         times=study.times,
+        test={} if settings.test_source is None else _score_test(trial, settings.test_source),
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)
     remove_links(trial)
     return result
+
+
+def _score_test(trial: Trial, source: Source) -> dict[str, float | None]:
+    """Return the scores on the test split, which no choice sees."""
+    predictions = trial.folder / TEST_PREDICTIONS
+    predict_images(trial.folder / LINKS[1], source, predictions)
+    thresholds = THRESHOLDS[trial.study.ap_thresholds]
+    categories = open_source(source).categories
+    found = score_prediction(predictions, read_truth(source), categories, thresholds)
+    return {name: score for name, score in found.items() if name != "class_pq"}
 
 
 def _summarise_training(run: Path) -> dict[str, Any]:
@@ -190,14 +204,14 @@ def remove_links(trial: Trial) -> None:
     Why it failed before goes as well.
     """
     # What cannot be removed must not fail a trial that has its row.
-    for link in () if trial.study.keep_links else LINKS:
+    for link in () if trial.study.keep_links else (*LINKS, TEST_PREDICTIONS):
         shutil.rmtree(trial.folder / link, ignore_errors=True)
     for name in (TRIAL_FILE, FAILURE_FILE, TRACEBACK_FILE):
         with contextlib.suppress(OSError):
             (trial.folder / name).unlink(missing_ok=True)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def read_truth(source: Source) -> tuple[RunLabel, ...]:
     """Return the labels of the images that are scored, read once for all trials of a process."""
     dataset = open_source(source)

@@ -72,12 +72,14 @@ def run(
 
     from studies.engines.needs import Needs
     from studies.study import load_study
+    from studies.validate import check_study
 
     numbers = parse_seeds(seeds)
     needs = Needs(cpus=cpus, gpus=gpus, memory_gib=memory, slurm=parse_slurm(slurm))
     _check_engine(engine, needs, print_sbatch)
     study = load_study(recipe, changes or ())
     study = replace(study, seeds=numbers or study.seeds)
+    check_study(study, recipe)
     if dry_run:
         _show_plan(study, out, workers, json_file)
         return

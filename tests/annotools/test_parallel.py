@@ -40,6 +40,14 @@ def place(_: int) -> tuple[int, str, str]:
     return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"], os.environ["OMP_NUM_THREADS"]
 
 
+def go_on_when_terminated(_: int) -> None:
+    noticed = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: noticed.set())
+    os.write(1, b"asleep\n")
+    while not noticed.is_set():
+        time.sleep(0.01)
+
+
 def sleep_long(_: int) -> None:
     os.write(1, b"asleep\n")
     time.sleep(60)
@@ -106,13 +114,21 @@ import signal
 # A job in the background of a script is born deaf to interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from annotools.parallel import run_isolated, run_parallel
-from tests.annotools.test_parallel import sleep_long
+from tests.annotools.test_parallel import go_on_when_terminated, sleep_long
 if __name__ == "__main__":
-    list(RUN(sleep_long, [1, 2, 3], workers=2))
+    list(RUN)
 """
 
 
-@pytest.mark.parametrize("run", ["run_parallel", "run_isolated"])
+@pytest.mark.parametrize(
+    "run",
+    [
+        "run_parallel(sleep_long, [1, 2, 3], workers=2)",
+        "run_isolated(sleep_long, [1, 2, 3], workers=2)",
+        # What is done about the signal is done, and nothing more begins.
+        "run_isolated(go_on_when_terminated, [1, 2, 3], workers=2)",
+    ],
+)
 def test_an_interrupt_of_this_process_alone_ends_its_workers_at_once(run: str):
     command = [sys.executable, "-c", INTERRUPTED.replace("RUN", run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
