@@ -202,7 +202,7 @@ def print_iterations(arms: list[Arm], source: Source, numbers: list[str]) -> Non
         for number_of in numbers:
             changes = (f"prediction.iterations={number_of}",)
             found = score_photos(arm.folder, source, changes, f"with_{number_of}")
-            value = number(np.nan if found["pq"] is None else 100 * found["pq"])
+            value = "-" if found["pq"] is None else number(100 * found["pq"])
             typer.echo(f"| {arm.steps} | {arm.seed} | {number_of} | {value} |")
 
 
