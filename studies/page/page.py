@@ -74,7 +74,7 @@ def make_page(
         folder: of the study, where trials keep their example pictures.
         failures: its failed trials.
     """
-    found = find(results)
+    found = find(results, study.times)
     frames = make_frames(found)
     main = tag(
         "main",

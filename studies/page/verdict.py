@@ -63,7 +63,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
         tag(
             "label",
             "Annotation hours you have: ",
-            tag("output", _hours(step), id="hours-shown", for_="hours"),
+            tag("output", _hours(step), id="hours-shown", for_="hours", aria_live="off"),
             for_="hours",
         ),
         tag(
@@ -82,7 +82,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
             slider,
             tag("p", described["verdict"], id="verdict", aria_live="polite"),
             tag("p", described["note"], id="note", class_="small"),
-            tag("ul", *cards, class_="cards"),
+            tag("ul", *cards, class_="cards", role="list"),
             _tell_limits(found),
         ]
     )
