@@ -93,8 +93,10 @@ class Findings:
             distances = [abs(np.log(step.advice.hours / crossing.hours)) for step in self.steps]
             nearest = self.steps[int(np.argmin(distances))] if distances else None
             leaders = ranked(nearest.advice)[:2] if nearest is not None else []
-            is_sure = crossing.probability >= _SURE_FLIP
-            if is_sure and set(leaders) == {crossing.before, crossing.after}:
+            both = {crossing.before, crossing.after}
+            # Between budgets that no curve joins nobody knows where.
+            is_known = crossing.probability >= _SURE_FLIP and both <= self.lines.keys()
+            if is_known and set(leaders) == both:
                 found.append(crossing)
         return tuple(found)
 

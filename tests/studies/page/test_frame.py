@@ -17,6 +17,11 @@ def test_hours_are_logarithmic_and_scores_go_up() -> None:
         assert frame.left < frame.x(2) < frame.x(32) < frame.width - frame.right
 
 
+def test_a_single_budget_stands_in_the_middle() -> None:
+    frame, _ = make_frames(find([make_result("a", 2, 0, 0.1)], "li2018"))
+    assert frame.x(2) == pytest.approx((frame.left + frame.width - frame.right) / 2)
+
+
 def test_ticks_are_round() -> None:
     assert nice_ticks(34, 66) == [40, 50, 60]
     assert nice_ticks(0, 100) == [0, 20, 40, 60, 80, 100]
