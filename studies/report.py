@@ -103,7 +103,6 @@ def write_report(
         unspent(results),
         _test_split(results),
         _list_failures(failures),
-        _test_split(results),
         _describe_checks(results),
         f"## How it was trained\n\n{describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",
