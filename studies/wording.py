@@ -103,7 +103,7 @@ def notes(advice: Advice) -> list[str]:
 def describe_flip(flip: Flip) -> str:
     """Return in a clause at how many seconds of an action another mix leads."""
     ends = [
-        f'"{mix}" leads from {seconds:.3g} s {way}'
+        f'"{mix}" leads from {_seconds(seconds)} s {way}'
         for mix, seconds, way in (
             (flip.mix_below, flip.below, "downwards"),
             (flip.mix_above, flip.above, "upwards"),
@@ -156,6 +156,10 @@ def describe_run(run: NextRun) -> str:
 def join_words(words: Sequence[str]) -> str:
     """Return words as a list in a sentence: a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds < 1000 else f"{seconds:.0f}"
 
 
 def _certainty(advice: Advice) -> str:

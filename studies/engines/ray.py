@@ -11,6 +11,7 @@ from typing import Any
 
 from annotools.errors import RecipeError, as_line
 from annotools.parallel import STOP_SECONDS
+from annotools.stderr import catch_stderr
 from studies.engines.needs import Needs
 from studies.engines.worker import own_versions, run_there
 from studies.trials import Trial
@@ -73,17 +74,22 @@ def _connect(ray: Any) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = os.environ.get("RAY_ADDRESS")
     local = {} if address else {"include_dashboard": False}
+    printed = bytearray()
     try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **local,
-        )
+        # Ray's code in C prints each of its tries.
+        with catch_stderr() as printed:
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **local,
+            )
     # What is wrong with an address or a version is any of these.
     except (OSError, RuntimeError, ValueError) as error:
         place = f"RAY_ADDRESS={address}" if address else "Ray on this machine"
-        raise RecipeError(f"{place}: {as_line(error)}: start the cluster or correct it") from error
+        last = (printed.decode(errors="replace").splitlines() or [""])[-1]
+        reason = " ".join(filter(None, (as_line(error), last[last.find(": ") + 2 :])))
+        raise RecipeError(f"{place}: {reason}: start the cluster, or correct it") from error
 
 
 def _options(ray: Any, needs: Needs) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from studies.curves import REACH, Curves, draws_over, fit_curves
 from studies.doubts import doubts
 from studies.pareto import FrontPoint, pareto_front
 from studies.purchases import images_for
+from studies.repricing import draw_prices, times_of
 from studies.results import TrialResult
 from studies.summary import deciding_budget, has_learnt_nothing, summary_table
 from studies.wording import ranked
@@ -53,7 +54,8 @@ class Findings:
 
     `doubts` are of all scores. `hours` is the largest budget that can be compared, None where
     nothing has a PQ. `lines` has the mixes that are more than points. `steps` is empty where
-    nothing can be predicted, and `start` is the place of `hours` among them.
+    nothing can be predicted, and `start` is the place of `hours` among them. `is_priced` tells
+    whether advice counts how long annotators may take; lines are at the times of the study.
     """
 
     rows: tuple[TrialResult, ...]
@@ -68,6 +70,7 @@ class Findings:
     lines: Mapping[str, Line]
     steps: tuple[Step, ...]
     start: int
+    is_priced: bool
     front: tuple[FrontPoint, ...]
 
     @property
@@ -129,8 +132,15 @@ def find(results: Sequence[TrialResult]) -> Findings:
         lines=_draw_lines(curves, is_extrapolated=not learnt_nothing),
         steps=steps,
         start=places.index(hours) if hours in places else 0,
+        is_priced=_has_ranges(results),
         front=() if learnt_nothing else pareto_front(rows),
     )
+
+
+def _has_ranges(results: Sequence[TrialResult]) -> bool:
+    """Return whether rows tell what annotators did, and their times have ranges."""
+    times = times_of(results, None)
+    return times is not None and bool(draw_prices(results, times))
 
 
 def _slider_hours(curves: Curves | None, budgets: Sequence[float]) -> list[float]:

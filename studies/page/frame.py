@@ -6,7 +6,7 @@ from math import ceil, floor, log, log10
 
 import numpy as np
 
-from studies.page.findings import Findings
+from studies.page.findings import Findings, Step
 
 LETTER = 8.2
 """Pixels of a letter's width, nearly."""
@@ -56,6 +56,24 @@ def make_frames(found: Findings) -> tuple[Frame, Frame]:
         )  # fmt: skip
 
     return frame("wide", 920, 470, 230), frame("narrow", 358, 380, 108)
+
+
+def place_bars(found: Findings, frame: Frame, step: Step) -> list[list[float] | None]:
+    """Return where the interval of each mix is drawn at a step: low, mean and high.
+
+    None where nothing is predicted; there are none where lines and bands say the same.
+    """
+    bars: list[list[float] | None] = []
+    for mix in found.mixes if found.is_priced else ():
+        own = step.advice.mixes[mix]
+        if own.low is None or own.score is None or own.high is None:
+            bars.append(None)
+            continue
+        # What is outside of the axes ends there.
+        low, high = frame.scores
+        scores = [min(max(score, low), high) for score in (own.low, own.score, own.high)]
+        bars.append([round(frame.y(score), 1) for score in scores])
+    return bars
 
 
 def shorten(name: str, pixels: float) -> str:
@@ -116,6 +134,9 @@ def _span_scores(found: Findings) -> tuple[float, float]:
         measured = line.hours <= line.last
         seen += [*line.low[measured], *line.high[measured], *line.mean]
         beyond += [*line.low[~measured], *line.high[~measured]]
+    for step in found.steps if found.is_priced else ():
+        for mix in step.advice.mixes.values():
+            beyond += [score for score in (mix.low, mix.high) if score is not None]
     # Wide bands beyond the study must not press together what was measured.
     span = max(seen, default=0) - min(seen, default=0)
     limits = min(seen, default=0) - _MOST_BEYOND * span, max(seen, default=0) + _MOST_BEYOND * span

@@ -14,6 +14,7 @@ function show(place) {
   find("note").innerHTML = step.note;
   plots.forEach((plot, i) => {
     plot.querySelector(".guide").setAttribute("transform", `translate(${step.x[i]} 0)`);
+    step.bars[i].forEach((ends, mix) => moveBar(plot.querySelectorAll(".reach")[mix], ends));
   });
   for (const card of document.querySelectorAll(".cards li")) {
     const mix = step.mixes[card.dataset.mix];
@@ -29,6 +30,18 @@ function show(place) {
       bar.querySelector(".point").style.left = `${middle}%`;
     }
   }
+}
+
+function moveBar(bar, ends) {
+  if (ends === null) {
+    bar.setAttribute("display", "none");
+    return;
+  }
+  const [low, mean, high] = ends;
+  bar.removeAttribute("display");
+  bar.querySelector("line").setAttribute("y1", low);
+  bar.querySelector("line").setAttribute("y2", high);
+  bar.querySelector("circle").setAttribute("cy", mean);
 }
 
 function stepUnder(event, i) {

@@ -128,6 +128,8 @@ def _draw_trade_off(found: Findings, frames: Sequence[Frame]) -> Html:
         words.insert(0, "Thin lines join means and predict nothing.")
     if found.lines:
         words.insert(0, "Lines: mean scores, with 90 % intervals as bands.")
+        if found.is_priced:
+            words.insert(1, "Bars: your hours, counting how long annotators may take.")
     if found.reach > found.budgets[-1]:
         words.append("Dotted: predicted, beyond the largest budget.")
     tip = tag("div", id="tip", hidden=True, aria_hidden="true") if found.steps else Html()

@@ -3,7 +3,15 @@
 import numpy as np
 
 from studies.page.findings import Findings, Line
-from studies.page.frame import Frame, hour_ticks, nice_ticks, shorten, spread, trivial_levels
+from studies.page.frame import (
+    Frame,
+    hour_ticks,
+    nice_ticks,
+    place_bars,
+    shorten,
+    spread,
+    trivial_levels,
+)
 from studies.page.html import Html, join, tag
 from studies.pareto import FrontPoint
 
@@ -12,6 +20,9 @@ NUM_COLOURS = 7
 
 _MOST_DOTS = 800
 """With more trials the dots of single seeds are left out: the page would be too large."""
+
+_BAR_GAP = 11.0
+"""Pixels between the intervals beside the line that the slider moves."""
 
 _MARKERS = ("circle", "square", "diamond", "triangle")
 
@@ -243,9 +254,26 @@ def _draw_guide(found: Findings, frame: Frame) -> Html:
     """Draw the line that the slider moves; without one it is not seen."""
     if not found.steps:
         return Html()
-    x = frame.x(found.steps[found.start].advice.hours)
+    step = found.steps[found.start]
+    x = frame.x(step.advice.hours)
     line = tag("line", x1=0.0, x2=0.0, y1=frame.top - 4.0, y2=float(frame.height - frame.bottom))
-    return tag("g", line, class_="guide", transform=f"translate({x:.1f} 0)", aria_hidden="true")
+    bars = [
+        _draw_bar(place, len(found.mixes), ends)
+        for place, ends in enumerate(place_bars(found, frame, step))
+    ]
+    return tag(
+        "g", line, *bars, class_="guide", transform=f"translate({x:.1f} 0)", aria_hidden="true"
+    )
+
+
+def _draw_bar(place: int, count: int, ends: list[float] | None) -> Html:
+    """Return the interval of a mix beside the line that the slider moves."""
+    low, mean, high = ends or (0.0, 0.0, 0.0)
+    x = _BAR_GAP * (place - (count - 1) / 2)
+    span = tag("line", x1=x, x2=x, y1=low, y2=high)
+    middle = tag("circle", cx=x, cy=mean, r=4.0)
+    class_ = f"{colour_class(place)} reach"
+    return tag("g", span, middle, class_=class_, display="none" if ends is None else None)
 
 
 def _draw_names(found: Findings, frame: Frame) -> Html:

@@ -11,10 +11,11 @@ from studies.curves import LEAST_BUDGETS, LEAST_SEEDS
 from studies.descriptions import mix_shares, progress, question, unspent
 from studies.failures import TrialFailure
 from studies.page.findings import Findings, Step
-from studies.page.frame import Frame
+from studies.page.frame import Frame, place_bars
 from studies.page.html import Html, items, join, paragraph, tag
 from studies.page.plot_svg import colour_class
 from studies.study import Study
+from studies.verdict import CANNOT_TELL
 from studies.wording import (
     describe_combination,
     describe_crossing,
@@ -145,9 +146,19 @@ def _headline(found: Findings) -> tuple[str, list[str]]:
     if found.advice is None:
         return answer(found.rows), []
     if found.curves is None:
-        return headline(found.advice), [answer(found.rows)]
+        return headline(found.advice), [answer(found.rows), *_why_unsure(found)]
     flips = "; ".join(describe_crossing(flip) for flip in found.flips)
-    return headline(found.advice), [grounds(found.advice), f"{flips}." if flips else ""]
+    if flips:
+        flips = f"{'At the times of this study ' if found.is_priced else ''}{flips}."
+    return headline(found.advice), [grounds(found.advice), *_why_unsure(found), flips]
+
+
+def _why_unsure(found: Findings) -> list[str]:
+    """Return the first reason at the hours why the study cannot tell, where it cannot."""
+    if found.advice is None or found.advice.verdict != CANNOT_TELL:
+        return []
+    reasons = [reason for reason in found.advice.reasons if reason not in found.doubts]
+    return [_as_sentence(reason) for reason in reasons[:1]]
 
 
 def _draw_doubts(study: Study, found: Findings, failures: Sequence[TrialFailure]) -> Html:
@@ -160,7 +171,9 @@ def _draw_doubts(study: Study, found: Findings, failures: Sequence[TrialFailure]
         texts += [describe_combination(advice)] if is_likely_better(advice) else []
     if advice is not None and advice.next_run is not None:
         texts.append(f"Run next: {describe_run(advice.next_run)}")
-    sentences = [_as_sentence(text) for text in texts if text]
+    # What the opening has said is not said again.
+    told = _why_unsure(found)
+    sentences = [s for text in texts if text and (s := _as_sentence(text)) not in told]
     if not sentences:
         return Html()
     title = tag("h2", "Before you rely on this", id="doubts-heading")
@@ -202,6 +215,7 @@ def _describe_step(found: Findings, step: Step, frames: Sequence[Frame]) -> dict
         "verdict": mark_mixes(headline(advice), found),
         "note": mark_mixes(" ".join(reasons), found),
         "x": [round(frame.x(advice.hours), 1) for frame in frames],
+        "bars": [place_bars(found, frame, step) for frame in frames],
         "mixes": [_describe_mix(found, step, mix, frames[0]) for mix in found.mixes],
     }
 

@@ -1,6 +1,7 @@
 """Rows with curves, and pages of them, for tests."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,10 @@ def page_of(rows: Sequence[TrialResult], folder: Path, **changes: Any) -> str:
     }
     study = make_study(folder, **(table | changes))
     return make_page(study, rows, read_times(study.times), folder)
+
+
+def priced(rows: Sequence[TrialResult]) -> list[TrialResult]:
+    """The rows with what annotators did: all hours went into full images."""
+    return [
+        replace(row, times="li2018", actions={"full_image": row.spent_hours / 1.5}) for row in rows
+    ]

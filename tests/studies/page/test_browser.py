@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.page.page_builders import CROSSING, page_of, rows_of
+from tests.studies.page.page_builders import CROSSING, page_of, priced, rows_of
 
 CHROMIUM = shutil.which("chromium")
 
@@ -30,6 +30,9 @@ addEventListener("load", () => {
     verdict: text("#verdict"),
     card: text(".cards [data-mix='1']"),
     guide: page.querySelector(".plot.narrow .guide").getAttribute("transform"),
+    reach: [...page.querySelectorAll(".plot.narrow .reach")].map((bar) => [
+      bar.getAttribute("display"), Number(bar.querySelector("line").getAttribute("y1")),
+    ]),
     bar: page.querySelector(".cards [data-mix='1'] .span").style.left,
   });
   const found = {shown: page.getElementById("slider").hidden === false, before: look()};
@@ -81,7 +84,10 @@ def browse(folder: Path, page: Path) -> tuple[str, str]:
 
 
 def test_the_slider_changes_verdict_scores_and_purchase(tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text(page_of(rows_of(CROSSING), tmp_path), encoding="utf-8")
+    # Bars are moved too; boxes have none beyond their last budget, where they have fallen.
+    rows = rows_of({"boxes": (0.45, 0.54, 0.52), "full": CROSSING["full"]})
+    page = page_of(priced(rows), tmp_path)
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
     wrapper = tmp_path / "wrapper.html"
     wrapper.write_text(WRAPPER)
     shown, console = browse(tmp_path, wrapper)
@@ -97,6 +103,10 @@ def test_the_slider_changes_verdict_scores_and_purchase(tmp_path: Path) -> None:
     assert (before["hours"], after["hours"]) == ("16 hours", "1 hour")
     for part in ("card", "guide", "bar"):
         assert before[part] != after[part]
+    assert [shown for shown, _ in before["reach"]] == [None, None]
+    places = [[place for _, place in at["reach"]] for at in (before, after)]
+    assert all(old != new for old, new in zip(*places, strict=True))
+    assert [shown for shown, _ in clicked["reach"]] == ["none", None]
     assert found["tip"].startswith(clicked["hours"])
     assert "full" in found["tip"]
     assert clicked["hours"] not in ("1 hour", "16 hours")

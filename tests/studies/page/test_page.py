@@ -14,7 +14,7 @@ from annotools.files import write_json, write_whole
 from studies.examples import EXAMPLES_FOLDER, LIST_FILE, PICTURES
 from studies.page.page import MOST_BYTES, write_page
 from studies.results import TRIALS_FOLDER, TrialResult, to_frame, trial_name
-from tests.studies.page.page_builders import CROSSING, page_of, rows_of
+from tests.studies.page.page_builders import CROSSING, page_of, priced, rows_of
 from tests.studies.study_builders import make_result, make_study
 
 NEVER_CLOSED = ("meta", "link", "input", "img", "br")
@@ -108,6 +108,34 @@ def test_the_slider_has_verdict_scores_and_purchases_at_forty_hours(crossing: st
     assert "With 16\u00a0hours" in re.sub("<.*?>", "", crossing.partition('id="verdict"')[2])
 
 
+def test_times_with_ranges_widen_what_is_predicted(tmp_path: Path, crossing: str) -> None:
+    page = page_of(priced(rows_of(CROSSING)), tmp_path)
+    exact, wide = steps_of(crossing)[19], steps_of(page)[19]
+    assert exact["hours"] == wide["hours"]
+    assert exact["bars"] == [[], []]
+    # Between 60 and 120 minutes an image, around 90: the interval is wider than the band.
+    for i, (low, mean, high) in enumerate(wide["bars"][0]):
+        assert high < mean < low
+        left, _, right = exact["mixes"][i]["bar"]
+        assert wide["mixes"][i]["bar"][2] - wide["mixes"][i]["bar"][0] > right - left
+    read = Reader(page)
+    assert "Bars: your hours" in read.texts("figcaption")[0]
+    assert read.texts("p")[2].startswith("At the times of this study “boxes” is better below")
+    groups = [a for a in read.all("g") if "reach" in (a.get("class") or "")]
+    assert len(groups) == 2 * 2
+
+
+def test_what_is_not_predicted_has_no_bar(tmp_path: Path) -> None:
+    # Boxes fall, so that nothing is said of them beyond 16 h.
+    rows = rows_of({"boxes": (0.3, 0.5, 0.4), "full": CROSSING["full"]})
+    page = page_of(priced(rows), tmp_path)
+    last = steps_of(page)[-1]
+    assert last["bars"][0][0] is None
+    assert (last["mixes"][0]["score"], last["mixes"][0]["bar"]) == ("–", None)
+    assert "is not predicted at 64" in last["note"]
+    assert [bar is None for bar in steps_of(page)[-1]["bars"][1]] == [True, False]
+
+
 def test_nothing_is_fetched(crossing: str) -> None:
     read = Reader(crossing)
     for _, attributes in read.elements:
@@ -183,6 +211,10 @@ def test_too_few_seeds_leave_the_measured_points(tmp_path: Path) -> None:
     read = Reader(page)
     assert read.texts("h1") == ["This study cannot tell what to buy with 16 hours of annotation."]
     assert "Nothing is predicted here: no mix has two seeds" in page
+    # Why is said once, in the opening.
+    why = "No mix has two seeds at one budget, so that chance cannot be told from truth."
+    assert read.texts("p")[2] == why
+    assert why not in read.texts("li")
     assert not read.all("input")
     assert read.texts("script") == [""]
     assert "Hours for equal quality" not in read.texts("h2")
