@@ -264,7 +264,7 @@ def _describe_exact(verdict: str, mix: str | None) -> str:
     would = f'to buy "{mix}"' if mix is not None else f'"{verdict}"'
     return (
         f"it hangs on how long annotators take: were the times exact, the answer would be {would}; "
-        "time your own annotators and give --times"
+        "time your own annotators and give `--times`"
     )
 
 

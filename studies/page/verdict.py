@@ -123,7 +123,11 @@ def mark_mixes(text: str, found: Findings) -> Html:
 def mark_code(text: str) -> Html:
     """Return a text as HTML, in which what is between backticks is code."""
     parts = text.split("`")
-    return join(tag("code", part) if place % 2 else part for place, part in enumerate(parts))
+    # An option is never broken at its hyphens.
+    return join(
+        tag("code", part, class_="option" if part.startswith("--") else None) if place % 2 else part
+        for place, part in enumerate(parts)
+    )
 
 
 def describe_images(images: Mapping[str, float]) -> str:

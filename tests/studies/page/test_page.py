@@ -181,6 +181,15 @@ def test_tables_by_hand(crossing: str) -> None:
     assert "seeds0, 1, 2, 3" in rows
 
 
+def test_the_test_split_has_a_table_where_there_is_one(tmp_path: Path, crossing: str) -> None:
+    title = "On the test split, which no choice has seen"
+    assert title not in Reader(crossing).texts("h2")
+    read = Reader(page_of(rows_of(CROSSING, test={"pq": 0.25, "miou": None}), tmp_path))
+    assert title in read.texts("h2")
+    (row,) = [text for text in read.texts("tr") if text.startswith("16fullyes")]
+    assert row == "16fullyes60.525.0" + 5 * "–"
+
+
 def test_all_rows_can_be_saved(crossing: str) -> None:
     (link,) = [a for a in Reader(crossing).all("a") if "download" in a]
     assert link["download"] == "results.csv"
