@@ -102,7 +102,6 @@ def write_report(
         explain_trivial(results),
         unspent(results),
         _list_failures(failures),
-        _test_split(results),
         _describe_checks(results),
         f"## How it was trained\n\n{describe_training(results)}",
         f"## How it was priced\n\n{_describe_times(study, times)}",

@@ -281,7 +281,7 @@ def test_a_failure_of_other_settings_does_not_count(
     monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
     assert len(runner.run_study(study, folder, workers=1).failures) == 1
     monkeypatch.setattr(trial_process, "run_trial", succeed)
-    other = make_study(tmp_path, mixes={"m": {"boxes": 1}}, seeds=[1])
+    other = make_study(tmp_path, mixes={"m": {"full": 2}}, seeds=[1])
     assert len(runner.run_study(other, folder, workers=1).results) == 1
 
 
