@@ -101,6 +101,7 @@ def write_report(
         "of the panoptic output, mIoU semantic of the semantic network alone (paper, sec. 4.2).",
         explain_trivial(results),
         unspent(results),
+        _test_split(results),
         _list_failures(failures),
         _describe_checks(results),
         f"## How it was trained\n\n{describe_training(results)}",
