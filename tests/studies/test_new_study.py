@@ -9,10 +9,13 @@ from typer.testing import CliRunner, Result
 
 import studies.cli
 from annotools.errors import DatasetError, RecipeError, TimesError
-from studies.new_study import choose_budgets, choose_crops
+from annotools.prices.times import read_times
+from studies import new_splits, new_study
+from studies.new_study import choose_budgets, choose_crops, choose_kinds
 from studies.runner import plan_trials
 from studies.study import Study, load_study
 from studies.validate import check_budgets, check_study
+from tests.builders import make_categories, make_dataset
 from wsps.networks.backbone import build_backbone
 from wsps.recipe import BackboneSettings
 
@@ -220,3 +223,43 @@ def test_nothing_is_replaced_and_nothing_written_where_it_cannot_be(tmp_path: Pa
         done = new(world, "--format", "scenes", "--out", free, *changes)
         assert isinstance(done.exception, error), done.output
         assert not free.exists()
+
+
+def test_stuff_alone_is_tagged() -> None:
+    dataset = make_dataset({}, make_categories(things=()))
+    kinds, left_out = choose_kinds(dataset, read_times("li2018"))
+    assert kinds == ["full", "tags"]
+    assert list(left_out) == ["points"]
+
+
+def test_of_many_images_a_sample_is_measured_and_few_can_be_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_study, "MEASURED_IMAGES", 6)
+    monkeypatch.setattr(new_splits, "MANY_IMAGES", 50)
+    monkeypatch.setattr(new_splits, "MAX_SCORED", 2)
+    root = make_cells(tmp_path / "cells", {"train": 200, "val": 3}, ("train", "val"))
+    path = tmp_path / "study.toml"
+    new_well(root, "--format", "coco-instances", "--out", path)
+    study = check_that_it_runs(path, tmp_path)
+    assert "(mean of 6)" in path.read_text().replace("\n# ", " ")
+    # Five full images are 0.22 h, all 200 in boxes 0.78 h less than four times that, so that
+    # the budgets end at nine times the smallest; boxes of half as many images again are all.
+    assert study.budgets_hours == (0.22, 0.66, 2.0)
+    assert study.dataset.max_train_images is None
+    assert study.dataset.max_val_images == 2
+
+
+def test_a_dataset_of_boxes_alone_is_refused(tmp_path: Path) -> None:
+    root = make_cells(tmp_path / "cells", {"train": 3, "val": 2}, ("train", "val"))
+    for split in ("train", "val"):
+        path = root / f"annotations/instances_{split}.json"
+        content = json.loads(path.read_text())
+        for entry in content["annotations"]:
+            del entry["segmentation"]
+        path.write_text(json.dumps(content))
+    out = tmp_path / "study.toml"
+    done = new(root, "--format", "coco-instances", "--out", out)
+    assert isinstance(done.exception, DatasetError)
+    assert "has no masks, and a study compares with full labels" in str(done.exception)
+    assert not out.exists()
