@@ -51,6 +51,12 @@ class DatasetSettings:
     """The few that are studied, `person,dog`, all else being background, or `voc` for Pascal VOC's;
     all when absent."""
 
+    def __post_init__(self) -> None:
+        if self.test_split is None and self.max_test_images is not None:
+            raise RecipeError(
+                "max_test_images is given and no test_split: name it, or give neither"
+            )
+
     @property
     def train_source(self) -> Source:
         """Where the images that can be bought come from."""

@@ -9,10 +9,14 @@ from typer.testing import CliRunner, Result
 
 import studies.cli
 from annotools.errors import DatasetError, RecipeError, TimesError
-from studies.new_study import choose_budgets, choose_crops
+from annotools.prices.times import read_times
+from studies import new_splits, new_study
+from studies.new_splits import limit_images
+from studies.new_study import choose_budgets, choose_crops, choose_kinds
 from studies.runner import plan_trials
-from studies.study import Study, load_study
+from studies.study import DatasetSettings, Study, load_study
 from studies.validate import check_budgets, check_study
+from tests.builders import make_categories, make_dataset
 from wsps.networks.backbone import build_backbone
 from wsps.recipe import BackboneSettings
 
@@ -220,3 +224,51 @@ def test_nothing_is_replaced_and_nothing_written_where_it_cannot_be(tmp_path: Pa
         done = new(world, "--format", "scenes", "--out", free, *changes)
         assert isinstance(done.exception, error), done.output
         assert not free.exists()
+
+
+def test_stuff_alone_is_tagged() -> None:
+    dataset = make_dataset({}, make_categories(things=()))
+    kinds, left_out = choose_kinds(dataset, read_times("li2018"))
+    assert kinds == ["full", "tags"]
+    assert list(left_out) == ["points"]
+
+
+def test_of_many_images_a_sample_is_measured_and_few_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_study, "MEASURED_IMAGES", 6)
+    monkeypatch.setattr(new_splits, "MAX_SCORED", 2)
+    root = make_cells(tmp_path / "cells", {"train": 20, "val": 3}, ("train", "val"))
+    path = tmp_path / "study.toml"
+    new_well(root, "--format", "coco-instances", "--out", path)
+    study = check_that_it_runs(path, tmp_path)
+    assert "(mean of 6)" in path.read_text().replace("\n# ", " ")
+    assert study.dataset.max_val_images == 2
+
+
+def test_a_dataset_of_boxes_alone_is_refused(tmp_path: Path) -> None:
+    root = make_cells(tmp_path / "cells", {"train": 3, "val": 2}, ("train", "val"))
+    for split in ("train", "val"):
+        path = root / f"annotations/instances_{split}.json"
+        content = json.loads(path.read_text())
+        for entry in content["annotations"]:
+            del entry["segmentation"]
+        path.write_text(json.dumps(content))
+    out = tmp_path / "study.toml"
+    done = new(root, "--format", "coco-instances", "--out", out)
+    assert isinstance(done.exception, DatasetError)
+    assert "has no masks, and a study compares with full labels" in str(done.exception)
+    assert not out.exists()
+
+
+def test_images_that_no_budget_buys_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an hour buys boxes for 50 images, and half as many again are kept."""
+    monkeypatch.setattr(new_splits, "MANY_IMAGES", 60)
+    settings = DatasetSettings(format="scenes", root=make_world(tmp_path, num_train=80))
+    hours = {"full": 1.0, "boxes": 0.01}
+    limits = [
+        limit_images(settings, hours, top_hours).max_train_images for top_hours in (0.5, 0.1, 1.0)
+    ]
+    assert limits == [75, 60, None]

@@ -53,6 +53,7 @@ def test_changes_replace_settings_deep_inside(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("dataset.max_test_images=5", "max_test_images is given and no test_split"),
         ("mixes.cheap={boxs=1}", "mixes.cheap: unknown label kind 'boxs'; use full, boxes"),
         ("budgets_hours=[]", "at least one mix, budget and seed"),
         ("budgets_hours=[1, 0]", "must be positive"),

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -64,8 +65,11 @@ def test_any_file_that_is_no_weights_gives_one_line(tmp_path: Path) -> None:
             path.write_bytes(content)
         backbone = BackboneSettings(name="resnet18", weights=str(path))
         other = replace(study, recipe=replace(study.recipe, backbone=backbone))
-        with pytest.raises(RecipeError) as told:
-            check_study(other, HERE)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            with pytest.raises(RecipeError) as told:
+                check_study(other, HERE)
+        assert not warned
         message = str(told.value)
         assert message.startswith(f"study.toml: recipe.backbone: {path}: "), message
         assert "\n" not in message
