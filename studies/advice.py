@@ -21,7 +21,7 @@ from studies.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
 from studies.doubts import contenders, disagreement, doubts
 from studies.flips import Flip, find_flips
 from studies.next_run import NextRun, choose_next_run, run_where_nothing_is_known
-from studies.repricing import draw_prices, reprice, shares_of, times_of
+from studies.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
 from studies.results import TrialResult
 from studies.summary import SCORES, has_learnt_nothing, summary_table
 from studies.verdict import CANNOT_TELL, SURE, SURE_IN_DOUBT, decide, regret_draws
@@ -74,8 +74,9 @@ class Advice:
 class _Basis:
     """What advice rests on, whatever the hours.
 
-    `results` are all rows and `rows` those of the main student, priced by `times`, None where rows
-    do not tell what annotators did. `prices` are draws (D,) of what an hour of a mix takes.
+    `results` are all rows and `rows` those of the main student, priced by `times`; `as_run` has the
+    latter as the study priced them. `prices` are draws (D,) of what an hour of a mix takes. `times`
+    are None where rows do not tell, and `uncounted` says why.
     """
 
     results: Sequence[TrialResult]
@@ -88,6 +89,8 @@ class _Basis:
     prices: Mapping[str, Floats]
     crossings: tuple[Crossing, ...]
     weak: tuple[str, ...]
+    uncounted: tuple[str, ...]
+    as_run: Sequence[TrialResult]
     has_learnt_nothing: bool
 
 
@@ -153,6 +156,10 @@ def advise_each(
         prices={} if table is None else draw_prices(rows, table),
         crossings=find_crossings(curves),
         weak=weak,
+        uncounted=()
+        if table is not None
+        else (f"how long annotators may take is not counted: {why_no_times(results)}",),
+        as_run=as_run,
         has_learnt_nothing=nothing_learnt,
     )
     return tuple(_advise_at(basis, own, is_combined) for own in hours)
@@ -218,6 +225,8 @@ def _advise_at(basis: _Basis, hours: float, is_combined: bool) -> Advice:
             if open_mixes
             else choose_next_run(curves, predicted, rows, hours)
         )
+    if next_run is not None:
+        next_run = next_run.priced_as(rows, basis.as_run)
     reasons = _reasons(curves, hours, _of_the_best(basis.crossings, predicted), open_mixes)
     if not open_mixes and basis.prices:
         exact = decide(_predict(basis, hours, {}), delta, sure)
@@ -233,7 +242,7 @@ def _advise_at(basis: _Basis, hours: float, is_combined: bool) -> Advice:
         mixes=_describe(curves, predicted, hours),
         crossings=basis.crossings,
         next_run=next_run,
-        reasons=(*reasons, *filter(None, [dissent]), *basis.weak),
+        reasons=(*reasons, *filter(None, [dissent]), *basis.weak, *basis.uncounted),
         have=basis.have,
         flips=()
         if basis.times is None
@@ -264,7 +273,7 @@ def _describe_exact(verdict: str, mix: str | None) -> str:
     would = f'to buy "{mix}"' if mix is not None else f'"{verdict}"'
     return (
         f"it hangs on how long annotators take: were the times exact, the answer would be {would}; "
-        "time your own annotators and give --times"
+        "time your own annotators and give `--times`"
     )
 
 

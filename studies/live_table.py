@@ -36,7 +36,8 @@ def show_trials(
     Yields:
         What is called with each trial that has ended.
     """
-    progress = _Progress(asked=asked, num_done=num_done, num_failed=num_failed)
+    began = time.monotonic()
+    progress = _Progress(asked=asked, num_done=num_done, num_failed=num_failed, began=began)
     with open_terminal() as terminal:
         if terminal is None:
             yield progress.log
@@ -61,10 +62,10 @@ class _Progress:
     asked: Sequence[Trial]
     num_done: int
     num_failed: int
+    began: float
     ended: dict[str, str] = field(default_factory=dict)
     errors: list[tuple[str, str]] = field(default_factory=list)
     running: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
 
     def note(self, trial: Trial) -> str:
         """Count a trial that has ended; return what became of it."""

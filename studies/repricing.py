@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from annotools.errors import RecipeError
+from annotools.errors import RecipeError, TimesError
 from annotools.prices.actions import paid_actions
 from annotools.prices.intervals import draw_seconds, total_hours
 from annotools.prices.times import AnnotationTimes, missing_actions, missing_time, read_times
@@ -17,14 +17,29 @@ from studies.results import TrialResult
 def times_of(rows: Sequence[TrialResult], given: str | None) -> AnnotationTimes | None:
     """Return the times that are given, else those that all rows were priced with.
 
-    None where nothing is given and rows do not tell, or were priced by different times.
+    None where nothing is given and `why_no_times` has a reason.
 
     Raises:
-        TimesError: when the times cannot be read.
+        TimesError: when the times that are given cannot be read.
     """
-    own = {row.times if row.actions else None for row in rows}
-    name = given if given is not None or len(own) > 1 else own.pop()
-    return None if name is None else read_times(name)
+    if given is not None:
+        return read_times(given)
+    return None if why_no_times(rows) else read_times(str(rows[0].times))
+
+
+def why_no_times(rows: Sequence[TrialResult]) -> str:
+    """Return in a clause why rows do not tell how long annotators may take; empty if they do."""
+    own = {row.times for row in rows}
+    if not all(row.actions for row in rows) or None in own:
+        return "the rows do not say what annotators did"
+    if len(own) > 1:
+        return "the rows were priced by different times"
+    try:
+        read_times(str(own.pop()))
+    except TimesError as error:
+        # A row may come from another machine, and its times are not needed for what it measured.
+        return str(error)
+    return ""
 
 
 def paid_for(row: TrialResult, times: AnnotationTimes) -> dict[str, float]:

@@ -6,15 +6,18 @@ driver was at when it was lost, the next run goes on with what is in the folder.
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from annotools.errors import RecipeError, as_line
+from annotools.errors import AnnotationError, RecipeError, as_line
 from annotools.parallel import STOP_SECONDS
 from annotools.stderr import catch_stderr
 from studies.engines.needs import Needs
 from studies.engines.worker import own_versions, run_there
 from studies.trials import Trial
+
+CONNECT_SECONDS = 10.0
 
 
 def run_on_ray(
@@ -73,23 +76,43 @@ def _connect(ray: Any) -> None:
     # Processors of a task without a GPU may use what other tasks use: Ray need not hide any.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = os.environ.get("RAY_ADDRESS")
-    local = {} if address else {"include_dashboard": False}
+    common = {"log_to_driver": False, "logging_level": logging.ERROR}
     printed = bytearray()
     try:
-        # Ray's code in C prints each of its tries.
-        with catch_stderr() as printed:
-            ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **local,
-            )
+        if address:
+            _check_reachable(address)
+            # Ray's code in C prints each of its tries.
+            with catch_stderr() as printed:
+                ray.init(address=address, **common)
+        else:
+            # Nothing may fork while stderr is caught, and this starts processes.
+            ray.init(address="local", include_dashboard=False, **common)
     # What is wrong with an address or a version is any of these.
     except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, AnnotationError):
+            raise
         place = f"RAY_ADDRESS={address}" if address else "Ray on this machine"
         last = (printed.decode(errors="replace").splitlines() or [""])[-1]
         reason = " ".join(filter(None, (as_line(error), last[last.find(": ") + 2 :])))
         raise RecipeError(f"{place}: {reason}: start the cluster, or correct it") from error
+
+
+def _check_reachable(address: str) -> None:
+    """Make sure that somebody answers at an address, where Ray would try for minutes.
+
+    Raises:
+        RecipeError: when nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RecipeError(
+            f"RAY_ADDRESS={address}: nobody answers there ({as_line(error)}): start the cluster, "
+            "or correct it"
+        ) from error
 
 
 def _options(ray: Any, needs: Needs) -> dict[str, Any]:

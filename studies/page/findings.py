@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from studies.advice import Advice, advise, advise_each, rows_of_main_student
+from annotools.prices.times import read_times
+from studies.advice import Advice, advise_each, rows_of_main_student
 from studies.cells import HIGH, LOW, Floats, Scores, read_scores
 from studies.crossings import Crossing
 from studies.curves import REACH, Curves, draws_over, fit_curves
 from studies.doubts import doubts
 from studies.pareto import FrontPoint, pareto_front
 from studies.purchases import images_for
-from studies.repricing import draw_prices, times_of
+from studies.repricing import draw_prices
 from studies.results import TrialResult
 from studies.summary import deciding_budget, has_learnt_nothing, summary_table
 from studies.wording import ranked
@@ -91,17 +93,20 @@ class Findings:
             distances = [abs(np.log(step.advice.hours / crossing.hours)) for step in self.steps]
             nearest = self.steps[int(np.argmin(distances))] if distances else None
             leaders = ranked(nearest.advice)[:2] if nearest is not None else []
-            is_sure = crossing.probability >= _SURE_FLIP
-            if is_sure and set(leaders) == {crossing.before, crossing.after}:
+            both = {crossing.before, crossing.after}
+            # Between budgets that no curve joins nobody knows where.
+            is_known = crossing.probability >= _SURE_FLIP and both <= self.lines.keys()
+            if is_known and set(leaders) == both:
                 found.append(crossing)
         return tuple(found)
 
 
-def find(results: Sequence[TrialResult]) -> Findings:
+def find(results: Sequence[TrialResult], times: str) -> Findings:
     """Compute what the page shows.
 
     Args:
         results: rows, at least one, the mixes in the order in which they are shown.
+        times: that the study is priced with; those of a row may be a file of another machine.
     """
     is_scored = any(row.pq is not None for row in results)
     rows = rows_of_main_student(results, METRIC) if is_scored else list(results)
@@ -113,8 +118,11 @@ def find(results: Sequence[TrialResult]) -> Findings:
     learnt_nothing = has_learnt_nothing(table)
     # Nothing is bought by what models predict that have learnt nothing.
     places = [] if learnt_nothing else _slider_hours(curves, [row.budget_hours for row in rows])
+    # Rows of older versions do not tell what annotators did.
+    own = times if all(row.actions for row in results) else None
     # Those of all students, which are asked whether they agree.
-    advices = advise_each(results, places, METRIC, is_combined=False) if places else ()
+    advise_for = partial(advise_each, results, metric=METRIC, times=own)
+    advices = advise_for(places, is_combined=False) if places else ()
     steps = tuple(
         Step(advice=advice, images={m: images_for(rows, m, advice.hours) for m in mixes})
         for advice in advices
@@ -126,21 +134,15 @@ def find(results: Sequence[TrialResult]) -> Findings:
         hours=hours,
         learnt_nothing=learnt_nothing,
         doubts=doubts(rows),
-        advice=advise(results, hours, METRIC) if hours is not None else None,
+        advice=advise_for([hours])[0] if hours is not None else None,
         scores=scores,
         curves=curves,
         lines=_draw_lines(curves, is_extrapolated=not learnt_nothing),
         steps=steps,
         start=places.index(hours) if hours in places else 0,
-        is_priced=_has_ranges(results),
+        is_priced=own is not None and bool(draw_prices(results, read_times(own))),
         front=() if learnt_nothing else pareto_front(rows),
     )
-
-
-def _has_ranges(results: Sequence[TrialResult]) -> bool:
-    """Return whether rows tell what annotators did, and their times have ranges."""
-    times = times_of(results, None)
-    return times is not None and bool(draw_prices(results, times))
 
 
 def _slider_hours(curves: Curves | None, budgets: Sequence[float]) -> list[float]:

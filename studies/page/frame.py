@@ -44,7 +44,9 @@ class Frame:
 
 def make_frames(found: Findings) -> tuple[Frame, Frame]:
     """Return the frames of a wide picture and of one for phones."""
-    hours = found.budgets[0] / 1.12, max(found.reach, found.budgets[-1]) * 1.03
+    first, last = found.budgets[0], max(found.reach, found.budgets[-1])
+    # A single budget stands in the middle.
+    hours = (first / 1.12, last * 1.03) if first < last else (first / 2, last * 2)
     scores = _span_scores(found)
     longest = max(len(mix) for mix in found.mixes)
 

@@ -24,6 +24,7 @@ from studies.page.tables import (
     draw_numbers,
     draw_prices,
     draw_settings,
+    draw_test,
 )
 from studies.page.verdict import draw_opening, draw_panel, make_data, mark_code
 from studies.results import TrialResult, to_frame
@@ -73,7 +74,7 @@ def make_page(
         folder: of the study, where trials keep their example pictures.
         failures: its failed trials.
     """
-    found = find(results)
+    found = find(results, study.times)
     frames = make_frames(found)
     main = tag(
         "main",
@@ -84,6 +85,7 @@ def make_page(
         draw_classes(found),
         draw_pictures(read_pictures(folder, found), found),
         draw_prices(study, times, found),
+        draw_test(results),
         draw_hold_out(found),
         draw_numbers(found),
         draw_settings(study),

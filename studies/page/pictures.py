@@ -111,6 +111,7 @@ def _draw_key(examples: list[Example]) -> Html:
             for name, colour in colours.items()
         ),
         class_="key",
+        role="list",
     )
 
 

@@ -11,12 +11,14 @@ from annotools.settings import as_table
 from studies.checks import describe_checks
 from studies.crossings import HoursNeeded, hours_for_target
 from studies.descriptions import explain_times, explain_trivial
+from studies.on_test import HEADINGS, score_rows
 from studies.page.findings import Findings
 from studies.page.html import Html, details, items, join, paragraph, section, table, tag
 from studies.page.plot_svg import colour_class
 from studies.page.verdict import mark_code, mark_mixes
 from studies.purchases import minutes_per_image
 from studies.report import readable_table
+from studies.results import TrialResult
 from studies.study import Study
 from studies.wording import describe_kind, join_words
 
@@ -172,6 +174,22 @@ def draw_hold_out(found: Findings) -> Html:
             "drawn again; intervals are of 90 %. This is one case, not a proof."
         ),
         items(mark_mixes(text, found) for text in told),
+    )
+
+
+def draw_test(results: Sequence[TrialResult]) -> Html:
+    """Return the scores on the test split, where the study has one."""
+    rows = score_rows(results)
+    if not rows:
+        return Html()
+    return section(
+        "test",
+        "On the test split, which no choice has seen",
+        paragraph(
+            "Whoever chose by the scores on val finds the chosen mix a little too good there, and "
+            "not here."
+        ),
+        table("Means over seeds, in percent", HEADINGS, rows, numbers=len(HEADINGS) - 3),
     )
 
 

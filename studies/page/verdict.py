@@ -63,7 +63,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
         tag(
             "label",
             "Annotation hours you have: ",
-            tag("output", _hours(step), id="hours-shown", for_="hours"),
+            tag("output", _hours(step), id="hours-shown", for_="hours", aria_live="off"),
             for_="hours",
         ),
         tag(
@@ -82,7 +82,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
             slider,
             tag("p", described["verdict"], id="verdict", aria_live="polite"),
             tag("p", described["note"], id="note", class_="small"),
-            tag("ul", *cards, class_="cards"),
+            tag("ul", *cards, class_="cards", role="list"),
             _tell_limits(found),
         ]
     )
@@ -123,7 +123,11 @@ def mark_mixes(text: str, found: Findings) -> Html:
 def mark_code(text: str) -> Html:
     """Return a text as HTML, in which what is between backticks is code."""
     parts = text.split("`")
-    return join(tag("code", part) if place % 2 else part for place, part in enumerate(parts))
+    # An option is never broken at its hyphens.
+    return join(
+        tag("code", part, class_="option" if part.startswith("--") else None) if place % 2 else part
+        for place, part in enumerate(parts)
+    )
 
 
 def describe_images(images: Mapping[str, float]) -> str:

@@ -8,9 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import studies.cli
+from studies.engines import local
 from studies.folder import start_study
 from studies.runner import StudyRun
 from studies.study import load_study
+from tests.studies.in_process import run_here
 from tests.studies.study_builders import make_result
 
 RECIPE = """
@@ -51,12 +53,67 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
     return stopped.value.code
 
 
-def without_seconds(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) | {"seconds": None}
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--engine", "cloud"],
+        ["--cpus", "2"],
+        ["--memory", "4", "--engine", "local"],
+        ["--engine", "ray", "--slurm", "partition=gpu"],
+        ["--engine", "submitit", "--slurm", "partition"],
+    ],
+)
+def test_options_of_engines_that_do_not_go_together_are_usage_errors(
+    recipe: Path, tmp_path: Path, options: list[str]
+) -> None:
+    done = invoke("study", "run", recipe, "--out", tmp_path / "run", *options)
+    assert done.exit_code == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_writes_nothing_and_a_script_runs_what_is_missing(
+    recipe: Path, tmp_path: Path
+) -> None:
+    out, table = tmp_path / "run", tmp_path / "table.json"
+    asked = ["study", "run", recipe, "--out", out, "--workers", 1]
+    done = invoke(*asked, "--dry-run", "--json", table)
+    assert done.exit_code == 0, done.output
+    assert not out.exists()
+    assert "2 trials: 0 finished, 0 failed, 2 left." in done.stdout
+    assert "of computing (from a few timed labels, steps and predictions" in done.stdout
+    content = json.loads(table.read_text())
+    assert [trial["name"] for trial in content["trials"]] == [
+        "full_3h_seed0",
+        "boxes+tags_3h_seed0",
+    ]
+    assert content["left"]["from_rows"] is False
+    script = invoke(*asked, "--print-sbatch", "--slurm", "partition=gpu")
+    assert script.exit_code == 0, script.output
+    assert script.stdout.startswith("#!/bin/bash\n")
+    assert "#SBATCH --array=0-1%1\n" in script.stdout
+    assert (out / ".state/slurm").is_dir()
+    one = ["study", "trial", out / "study.json", "--out", out, "--trial"]
+    for name in ("full_3h_seed0", "boxes+tags_3h_seed0"):
+        done = invoke(*one, name)
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith(f"{name}: PQ ")
+    done = invoke(*asked, "--print-sbatch")
+    assert (done.stdout, done.stderr) == ("", f"note: {out}: all trials are finished\n")
+    done = invoke(*asked, "--dry-run")
+    assert "2 trials: 2 finished, 0 failed, 0 left." in done.stdout
+    assert "computing" not in done.stdout
+
+
+def without_floats(path: Path) -> dict[str, Any]:
+    """What of a row does not depend on time or on the number of threads."""
+    row = json.loads(path.read_text())
+    return {key: value for key, value in row.items() if not isinstance(value, float)}
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
+def test_study_runs_resumes_and_repeats(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, table = tmp_path / "run", tmp_path / "table.json"
     done = invoke("study", "run", recipe, "--out", out, "--workers", 1, "--json", table)
     assert done.exit_code == 0, done.output
@@ -71,11 +128,13 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     assert {row["beats_trivial"] for row in content["rows"]} == {False}
     assert [row["mix"] for row in content["rows"]] == ["full", "boxes+tags"]
     redone, kept = sorted((out / "trials").glob("*/result.json"))
-    row, time_kept = without_seconds(redone), kept.stat().st_mtime_ns
+    row, time_kept = without_floats(redone), kept.stat().st_mtime_ns
     redone.unlink()
+    # The first was in a process of its own, and this one need not be.
+    monkeypatch.setattr(local, "run_isolated", run_here)
     again = invoke("study", "run", out / "study.json", "--out", out, "--workers", 1)
     assert again.exit_code == 0, again.output
-    assert without_seconds(redone) == row
+    assert without_floats(redone) == row
     assert kept.stat().st_mtime_ns == time_kept
     report = (out / "report.md").read_text()
     page = (out / "report.html").read_text()
@@ -86,6 +145,42 @@ def test_study_runs_resumes_and_repeats(recipe: Path, tmp_path: Path) -> None:
     assert invoke("study", "report", out).exit_code == 0
     assert (out / "report.md").read_text() == report
     assert (out / "report.html").read_text() == page
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_a_failed_trial_is_told_at_the_end_and_the_rest_is_reported(
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(local, "run_isolated", run_here)
+    out, table = tmp_path / "run", tmp_path / "table.json"
+    # A file where a folder has to be: the trial cannot write there, and nobody foresees that.
+    (out / "trials/full_3h_seed0").mkdir(parents=True)
+    (out / "trials/full_3h_seed0/labels").write_text("")
+    start_study_in_place(recipe, out)
+    asked = ("study", "run", recipe, "--out", out, "--workers", 1)
+    for _ in range(2):
+        assert run_main(monkeypatch, *asked, "--json", table) == 1
+        written = capsys.readouterr()
+        last = written.err.splitlines()[-1]
+        assert last.startswith("error: 1 of 2 trials failed: full_3h_seed0: ")
+        assert last.endswith("; repeat the command with --retry-failed")
+        assert "Traceback" not in written.err
+        content = json.loads(table.read_text())
+        assert list(content["failed"]) == ["full_3h_seed0"]
+        assert content["left"] == 0
+    assert "1 failed, 0 are left" in (out / "report.md").read_text()
+    (out / "trials/full_3h_seed0/labels").unlink()
+    assert run_main(monkeypatch, *asked, "--json", table, "--retry-failed") == 0
+    assert json.loads(table.read_text())["failed"] == {}
+
+
+def start_study_in_place(recipe: Path, out: Path) -> None:
+    """Start the study in a folder that has files already."""
+    start_study(load_study(recipe), out.with_name("other"))
+    (out.with_name("other") / ".state").rename(out / ".state")
 
 
 class Runs:
@@ -287,7 +382,7 @@ def test_help_loads_no_torch_and_lists_the_commands() -> None:
     "command",
     [
         *(["price"], ["draw"], ["pseudo-label"], ["train"], ["predict"]),
-        *(["study", "run"], ["study", "report"], ["demo"]),
+        *(["study", "run"], ["study", "trial"], ["study", "report"], ["demo"]),
     ],
 )
 def test_help_of_every_command_has_examples(command: list[str]) -> None:

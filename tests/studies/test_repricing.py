@@ -12,7 +12,8 @@ from benchmarks.worlds import BOXES, FULL, WORLDS, draw_rows
 from studies.advice import advise, hours_to_reach
 from studies.combinations import Table
 from studies.flips import Flip, find_flips
-from studies.repricing import draw_prices, reprice, shares_of, times_of
+from studies.next_run import NextRun
+from studies.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
 from studies.results import TrialResult, write_result
 from tests.studies.study_builders import make_result
 
@@ -48,8 +49,18 @@ def test_times_are_those_given_or_those_of_all_rows() -> None:
     rows = [weak(0, 1, 1), weak(1, 1, 1)]
     assert times_of(rows, None) == PAPER
     assert times_of(rows, "bearman2016") == read_times("bearman2016")
-    assert times_of([rows[0], replace(rows[1], times=None)], None) is None
-    assert times_of([replace(rows[0], actions={})], None) is None
+    for others, why in (
+        ([rows[0], replace(rows[1], times=None)], "do not say what annotators did"),
+        ([replace(rows[0], actions={})], "do not say what annotators did"),
+        ([rows[0], replace(rows[1], times="bearman2016")], "priced by different times"),
+        # A row of another machine names a file that is not here.
+        ([replace(row, times="/elsewhere/own.toml") for row in rows], "/elsewhere/own.toml"),
+    ):
+        assert times_of(others, None) is None
+        assert why in why_no_times(others)
+    assert why_no_times(rows) == ""
+    with pytest.raises(TimesError):
+        times_of(rows, "nobody")
 
 
 def test_prices_vary_with_the_times_alone() -> None:
@@ -141,6 +152,15 @@ def test_command_prices_anew_and_counts_what_is_there(tmp_path: Path) -> None:
         assert run("--hours", 8, "--have", wrong)[0] == 2
     code, text = run("--hours", 8, "--times", "nobody")
     assert code == 1
+
+
+def test_the_next_run_has_the_hours_of_the_study() -> None:
+    rows = [weak(seed, 1800, 1800) for seed in (0, 1)]
+    dear = reprice(rows, fix_time(PAPER, "box", 14))
+    run = NextRun.of("weak", dear[0].budget_hours, dear, is_new_seed=True)
+    # 7.5 h at 15 s are 4 h at the study's own 8 s.
+    assert run.budget_hours == pytest.approx(7.5)
+    assert run.priced_as(dear, rows).budget_hours == pytest.approx(4)
 
 
 def test_targets_are_reached_later_at_dearer_times(tmp_path: Path) -> None:

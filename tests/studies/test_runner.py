@@ -23,20 +23,13 @@ from studies.folder import start_study
 from studies.results import TrialResult, write_result
 from studies.study import Study, load_study, take_allocation
 from studies.trials import Trial, remove_links
+from tests.studies.in_process import run_here
 from tests.studies.study_builders import make_result, make_study
 from tests.wsps.pseudo_label_runs import counted
 from wsps.networks.backbone import build_backbone
 from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels import label_store
 from wsps.recipe import BackboneSettings
-
-
-def run_here(
-    function: Callable[[Any], Any], items: Sequence[Any], *_: object
-) -> Iterator[tuple[Any, Any]]:
-    """Stands for `run_isolated`: works in this process."""
-    for item in items:
-        yield item, function(item)
 
 
 @pytest.fixture
@@ -242,7 +235,6 @@ def test_a_trial_that_fails_harms_no_other_and_runs_again_when_asked(
     failure_path = folder / "trials/full_3h_seed1/failure.json"
     log = failure_path.with_name("traceback.txt")
     monkeypatch.setattr(trial_process, "run_trial", failing(error, succeed))
-    monkeypatch.setattr(local, "run_isolated", until_exit)
     first = runner.run_study(study, folder, workers=1)
     assert [row.seed for row in first.results] == [0]
     assert [(failure.seed, failure.error) for failure in first.failures] == [(1, message)]
@@ -260,17 +252,6 @@ def test_a_trial_that_fails_harms_no_other_and_runs_again_when_asked(
     last = runner.run_study(study, folder, workers=1, retry_failed=True)
     assert ([row.seed for row in last.results], last.failures) == ([1, 0], [])
     assert [path.name for path in failure_path.parent.iterdir()] == ["result.json"]
-
-
-def until_exit(
-    function: Callable[[Any], Any], items: Sequence[Any], *_: object
-) -> Iterator[tuple[Any, Any]]:
-    """Stands for `run_isolated`: works in this process, and knows of one that ends."""
-    for item in items:
-        try:
-            yield item, function(item)
-        except SystemExit as end:
-            yield item, Lost(exit_code=int(end.code or 0))
 
 
 def test_a_failure_of_other_settings_does_not_count(

@@ -44,5 +44,6 @@ def page_of(rows: Sequence[TrialResult], folder: Path, **changes: Any) -> str:
 def priced(rows: Sequence[TrialResult]) -> list[TrialResult]:
     """The rows with what annotators did: all hours went into full images."""
     return [
-        replace(row, times="li2018", actions={"full_image": row.spent_hours / 1.5}) for row in rows
+        replace(row, times="/elsewhere/times.toml", actions={"full_image": row.spent_hours / 1.5})
+        for row in rows
     ]

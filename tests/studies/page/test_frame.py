@@ -11,10 +11,15 @@ from tests.studies.study_builders import make_result
 
 def test_hours_are_logarithmic_and_scores_go_up() -> None:
     rows = [make_result("a", hours, seed, hours / 40) for hours in (2, 4, 8) for seed in (0, 1)]
-    for frame in make_frames(find(rows)):
+    for frame in make_frames(find(rows, "li2018")):
         assert frame.x(4) - frame.x(2) == pytest.approx(frame.x(8) - frame.x(4))
         assert frame.y(0.1) > frame.y(0.2)
         assert frame.left < frame.x(2) < frame.x(32) < frame.width - frame.right
+
+
+def test_a_single_budget_stands_in_the_middle() -> None:
+    frame, _ = make_frames(find([make_result("a", 2, 0, 0.1)], "li2018"))
+    assert frame.x(2) == pytest.approx((frame.left + frame.width - frame.right) / 2)
 
 
 def test_ticks_are_round() -> None:
@@ -33,7 +38,7 @@ def test_ticks_are_few_and_inside(low: float, length: float) -> None:
 def test_ticks_of_hours_have_room() -> None:
     budgets = [1, 1.05, 1.1, 2, 4, 4.2]
     rows = [make_result("a", hours, seed, 0.1) for hours in budgets for seed in (0, 1)]
-    found = find(rows)
+    found = find(rows, "li2018")
     for frame in make_frames(found):
         ticks = hour_ticks(found, frame)
         assert {1, 4.2} <= set(ticks)

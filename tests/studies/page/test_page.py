@@ -181,6 +181,15 @@ def test_tables_by_hand(crossing: str) -> None:
     assert "seeds0, 1, 2, 3" in rows
 
 
+def test_the_test_split_has_a_table_where_there_is_one(tmp_path: Path, crossing: str) -> None:
+    title = "On the test split, which no choice has seen"
+    assert title not in Reader(crossing).texts("h2")
+    read = Reader(page_of(rows_of(CROSSING, test={"pq": 0.25, "miou": None}), tmp_path))
+    assert title in read.texts("h2")
+    (row,) = [text for text in read.texts("tr") if text.startswith("16fullyes")]
+    assert row == "16fullyes60.525.0" + 5 * "–"
+
+
 def test_all_rows_can_be_saved(crossing: str) -> None:
     (link,) = [a for a in Reader(crossing).all("a") if "download" in a]
     assert link["download"] == "results.csv"
@@ -224,10 +233,14 @@ def test_too_few_seeds_leave_the_measured_points(tmp_path: Path) -> None:
 
 
 def test_too_few_budgets_leave_the_slider_at_the_budgets(tmp_path: Path) -> None:
-    rows = rows_of({mix: scores[:2] for mix, scores in CROSSING.items()})
+    rows = rows_of({"boxes": (0.45, 0.5), "full": (0.3, 0.6)})
     page = page_of(rows, tmp_path)
     assert [step["hours"] for step in steps_of(page)] == ["1 hour", "4 hours"]
     assert "only the measured points are shown: a curve takes 3 budgets and 2 seeds" in page
+    # Full labels overtake boxes somewhere between: where, no curve says.
+    read = Reader(page)
+    assert "is better below" not in page
+    assert not [a for a in read.all("rect") if a.get("class") == "flip"]
 
 
 def test_models_that_learnt_nothing_say_so_first(tmp_path: Path) -> None:
