@@ -104,6 +104,13 @@ def test_isolated_workers_stay_and_have_environments_in_turn():
     assert {(gpu, threads) for _, gpu, threads in found.values()} <= {("a", share), ("b", share)}
 
 
+def test_workers_keep_to_what_the_user_allows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENCV_FOR_THREADS_NUM", "1")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    ((_, found),) = run_isolated(where_and_how, [0], workers=1)
+    assert found[1:] == (str(available_processors()), "1", str(available_processors()))
+
+
 def test_an_exception_in_an_isolated_worker_is_raised_here():
     with pytest.raises(DatasetError, match="image 3 is unreadable"):
         list(run_isolated(fail_on_three, range(6), workers=2))
