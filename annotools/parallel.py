@@ -257,7 +257,10 @@ def available_processors() -> int:
 
 
 def take_share(processors: int) -> None:
-    """Keep this process, and its numerical libraries, which load later, to some processors."""
+    """Keep this process, and its numerical libraries, which load later, to some processors.
+
+    Where the user's own variables allow libraries fewer, they keep to these.
+    """
     _share[:] = [processors]
     for variable in (
         "OMP_NUM_THREADS",
@@ -265,7 +268,8 @@ def take_share(processors: int) -> None:
         "OPENBLAS_NUM_THREADS",
         "OPENCV_FOR_THREADS_NUM",
     ):
-        os.environ[variable] = str(processors)
+        own = os.environ.get(variable, "")
+        os.environ[variable] = str(min(processors, int(own)) if own.isdecimal() else processors)
 
 
 def _share_of(workers: int) -> int:

@@ -105,7 +105,8 @@ def _why_lost(job: Any) -> str | None:
     """
     error = job.exception()
     if error is not None:
-        return f"its job {job.job_id} ended as {job.state} (log: {LOGS}/{job.paths.stderr.name})"
+        log = f"{LOGS}/{job.paths.stderr.name}"
+        return f"its job {job.job_id} ended without a result (state {job.state}, log {log})"
     wrong = job.result()
     if wrong is not None:
         raise RecipeError(wrong)

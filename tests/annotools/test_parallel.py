@@ -66,6 +66,14 @@ def test_with_one_worker_results_come_lazily_in_order_from_this_process():
     assert list(results) == [1, 2]
 
 
+@pytest.fixture
+def any_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may allow libraries few threads."""
+    for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("any_threads")
 def test_several_workers_give_every_result_once_and_keep_to_their_share_of_threads():
     assert sorted(run_parallel(square, range(20), workers=2)) == [i * i for i in range(20)]
     share = str(max(1, available_processors() // 2))
@@ -97,11 +105,19 @@ def test_a_process_that_ends_costs_its_item_alone(workers: int):
     assert found == {0: 0, 1: 1, 2: 2, 3: killed, 4: ended, 5: 5, 6: 6}
 
 
+@pytest.mark.usefixtures("any_threads")
 def test_isolated_workers_stay_and_have_environments_in_turn():
     found = dict(run_isolated(place, range(6), 2, [{"CUDA_VISIBLE_DEVICES": n} for n in "ab"]))
     share = str(max(1, available_processors() // 2))
     assert len({process for process, _, _ in found.values()}) <= 2
     assert {(gpu, threads) for _, gpu, threads in found.values()} <= {("a", share), ("b", share)}
+
+
+@pytest.mark.usefixtures("any_threads")
+def test_workers_keep_to_what_the_user_allows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENCV_FOR_THREADS_NUM", "1")
+    ((_, found),) = run_isolated(where_and_how, [0], workers=1)
+    assert found[1:] == (str(available_processors()), "1", str(available_processors()))
 
 
 def test_an_exception_in_an_isolated_worker_is_raised_here():

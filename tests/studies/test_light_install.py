@@ -122,6 +122,8 @@ def test_commands_that_run_without_the_extra(light: dict[str, str], tmp_path: Pa
         "train --labels labels --photos world.toml --format scenes --out out",
         "predict run world.toml --format scenes --out out",
         "study run study.toml --out out",
+        "study run study.toml --out out --dry-run",
+        "study trial study.toml --trial full_3h_seed0 --out out",
         "demo --out out",
     ],
 )

@@ -1,16 +1,15 @@
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from annotools.allocation.allocate import allocate
 from annotools.allocation.plan_file import PlanSettings, read_allocation, write_allocation
-from annotools.errors import DatasetError, RecipeError, UnfinishedError
+from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
 from annotools.locks import hold
 from annotools.parallel import Lost
@@ -20,41 +19,15 @@ from studies import runner, trial_process
 from studies.engines import local
 from studies.failures import read_failure
 from studies.folder import start_study
-from studies.results import TrialResult, write_result
-from studies.study import Study, load_study, take_allocation
-from studies.trials import Trial, remove_links
-from tests.studies.in_process import run_here
-from tests.studies.study_builders import make_result, make_study
+from studies.study import Study, take_allocation
+from studies.trials import Trial
+from tests.studies.in_process import FULL, failing, key_of
+from tests.studies.study_builders import make_study
 from tests.wsps.pseudo_label_runs import counted
 from wsps.networks.backbone import build_backbone
 from wsps.networks.weights import describe_weights
 from wsps.pseudo_labels import label_store
 from wsps.recipe import BackboneSettings
-
-
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
-    """The trials that were run; each writes a result without training, in this process."""
-    trials = []
-
-    def run_trial(trial: Trial) -> TrialResult:
-        trials.append(trial)
-        named = {
-            "digest": trial.study.digest(trial.mix),
-            "weights": describe_weights(trial.study.recipe.backbone),
-        }
-        result = make_result(trial.mix, trial.budget_hours, trial.seed, 0.5, **named)
-        write_result(result, trial.result_path)
-        remove_links(trial)
-        return result
-
-    monkeypatch.setattr(trial_process, "run_trial", run_trial)
-    monkeypatch.setattr(local, "run_isolated", run_here)
-    return trials
-
-
-def key_of(trial: Trial | TrialResult) -> tuple[str, float, int]:
-    return trial.mix, trial.budget_hours, trial.seed
 
 
 def test_trials_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
@@ -198,20 +171,6 @@ def test_rows_of_weights_that_were_replaced_are_named(tmp_path: Path, ran: list[
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(study, folder, workers=1)
     assert len(ran) == 1
-
-
-def failing(error: Exception, then: Callable[[Trial], TrialResult]) -> Callable[[Trial], Any]:
-    """A trial that fails for seed 1."""
-
-    def run_trial(trial: Trial) -> TrialResult:
-        if trial.seed == 1:
-            raise error
-        return then(trial)
-
-    return run_trial
-
-
-FULL = {"full": {"full": 1}}
 
 
 @pytest.mark.parametrize(
@@ -435,62 +394,6 @@ def test_images_that_are_bought_are_not_scored(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'train' is both bought and scored: name another"):
         runner.run_study(study, tmp_path / "run", workers=1)
     assert not (tmp_path / "run").exists()
-
-
-def test_one_trial_of_a_study_runs_in_its_folder(tmp_path: Path, ran: list[Trial]) -> None:
-    study, folder = make_study(tmp_path, seeds=[0, 1]), tmp_path / "run"
-    row = runner.run_one(study, folder, "boxes+tags_3h_seed1")
-    assert key_of(row) == ("boxes+tags", 3.0, 1)
-    assert runner.run_one(study, folder, "boxes+tags_3h_seed1") == row
-    # A study that is stored stays, and the others find what is done.
-    runner.run_one(replace(study, seeds=(5,)), folder, "full_3h_seed5")
-    assert load_study(folder / "study.json") == study
-    assert len(runner.run_study(study, folder, workers=1).results) == 4
-    assert [key_of(trial) for trial in ran] == [
-        *(("boxes+tags", 3.0, 1), ("full", 3.0, 5)),
-        *(("full", 3.0, 0), ("full", 3.0, 1), ("boxes+tags", 3.0, 0)),
-    ]
-
-
-@pytest.mark.parametrize("name", ["full_3_seed0", "full", "x", "full_3h_seed1"])
-def test_a_name_that_no_trial_has_gets_those_near(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / "run"
-    message = f"--trial '{name}': the study 'small' has no such trial; near it are .*full_3h_seed0"
-    with pytest.raises(RecipeError, match=message + ".*--dry-run` lists all"):
-        runner.run_one(make_study(tmp_path), folder, name)
-    assert not folder.exists()
-
-
-def test_one_trial_that_fails_or_is_being_run_is_told(
-    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study, folder = make_study(tmp_path, mixes=FULL, seeds=[1]), tmp_path / "run"
-    succeed = trial_process.run_trial
-    monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
-    with pytest.raises(UnfinishedError, match="full_3h_seed1 failed: bad"):
-        runner.run_one(study, folder, "full_3h_seed1")
-    monkeypatch.setattr(trial_process, "run_trial", succeed)
-    with (
-        hold(folder / ".state/running/full_3h_seed1"),
-        pytest.raises(UnfinishedError, match=r"seed1: is being run by another process \(process"),
-    ):
-        runner.run_one(study, folder, "full_3h_seed1")
-    # Whoever asks for one trial wants it, also where it failed.
-    assert runner.run_one(study, folder, "full_3h_seed1").seed == 1
-
-
-def test_a_stored_trial_needs_no_new_plan(
-    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0, 1]), tmp_path / "run"
-    planned = runner.prepare(study, folder)
-    assert [trial_process.read_trial(trial.stored_path) for trial in planned] == planned
-    plans = counted(monkeypatch, runner, "plan_trials")
-    runner.run_one(study, folder, "full_3h_seed0")
-    assert plans == []
-    dearer = replace(study, share_by="images")
-    assert runner.run_one(dearer, folder, "full_3h_seed1").digest == dearer.digest("full")
-    assert len(plans) == 1
 
 
 def test_a_stored_trial_whose_files_changed_does_not_run(tmp_path: Path) -> None:

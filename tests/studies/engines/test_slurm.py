@@ -75,7 +75,7 @@ def test_jobs_of_submitit_end_each_for_itself(
     assert json.loads((trials[0].folder / "done.json").read_text())["processors"] == 2
     for seed in (1, 2):
         assert str(found[seed]).startswith("its job ")
-        assert (trials[0].study_folder / str(found[seed]).partition("log: ")[2][:-1]).is_file()
+        assert (trials[0].study_folder / str(found[seed]).partition("log ")[2][:-1]).is_file()
 
 
 def test_a_job_on_a_wrong_machine_stops_all(
