@@ -129,11 +129,11 @@ def advise_each(
     have: Mapping[str, float] | None = None,
     times: str | None = None,
     *,
-    is_combined: bool = True,
+    is_whole: bool = True,
 ) -> tuple[Advice, ...]:
     """Return what `advise` says of each number of hours; curves are fitted once for all.
 
-    Combinations take most of the time; without `is_combined` none is looked for.
+    Flips and combinations take most of the time; without `is_whole` none is looked for.
     """
     as_run = rows_of_main_student(results, metric)
     _check_have(have or {}, as_run)
@@ -162,7 +162,7 @@ def advise_each(
         as_run=as_run,
         has_learnt_nothing=nothing_learnt,
     )
-    return tuple(_advise_at(basis, own, is_combined) for own in hours)
+    return tuple(_advise_at(basis, own, is_whole) for own in hours)
 
 
 def hours_to_reach(
@@ -207,7 +207,7 @@ def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[Tr
     return [row for row in rows if row.student == main]
 
 
-def _advise_at(basis: _Basis, hours: float, is_combined: bool) -> Advice:
+def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     curves, rows = basis.curves, basis.rows
     delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
     sure = SURE_IN_DOUBT if basis.weak else SURE
@@ -244,13 +244,18 @@ def _advise_at(basis: _Basis, hours: float, is_combined: bool) -> Advice:
         next_run=next_run,
         reasons=(*reasons, *filter(None, [dissent]), *basis.weak, *basis.uncounted),
         have=basis.have,
-        flips=()
-        if basis.times is None
-        else find_flips(compared, shares_of(rows, basis.times), basis.times, hours),
+        flips=_find_flips(basis, compared, hours) if is_whole else (),
         combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta)
-        if is_combined
+        if is_whole
         else None,
     )
+
+
+def _find_flips(basis: _Basis, compared: Mapping[str, Table], hours: float) -> tuple[Flip, ...]:
+    if basis.times is None:
+        return ()
+    shares = shares_of(basis.rows, basis.times)
+    return find_flips(compared, shares, basis.times, hours, basis.have)
 
 
 def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 
 from annotools.prices.times import AnnotationTimes
-from studies.cells import Floats
 from studies.changes import nearest_changes
-from studies.combinations import Table
+from studies.combinations import Table, drawn_hours, score_together
+
+_DRAWS = 200
+"""So many draws of the curves tell a mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ def find_flips(
     shares: Mapping[str, Mapping[str, float]],
     times: AnnotationTimes,
     hours: float,
+    have: Mapping[str, float],
 ) -> tuple[Flip, ...]:
     """Return a flip for each action whose time, alone, makes another mix lead.
 
@@ -39,24 +42,30 @@ def find_flips(
         tables: of the mixes that are compared.
         shares: for each of them the part of its hours that goes into each action.
         times: the present ones.
-        hours: asked for.
+        hours: to spend.
+        have: hours by mix that are bought already, whatever they took.
     """
-    means = {name: (table.hours, table.scores.mean(axis=0)) for name, table in tables.items()}
+    # More labels of a kind do no harm: else a mix could look better for being dearer.
+    some = {
+        mix: Table(hours=table.hours, scores=np.maximum.accumulate(table.scores[:_DRAWS], axis=1))
+        for mix, table in tables.items()
+    }
     used = {name for of_mix in shares.values() for name in of_mix}
     found = []
     for action in (name for name in times.actions if name in used):
         now = times.actions[action].seconds
-        parts = {mix: shares[mix].get(action, 0.0) for mix in means}
-        flip = _find_flip(action, now, partial(_scores, means, parts, hours, now))
+        parts = {mix: shares[mix].get(action, 0.0) for mix in some}
+        flip = _find_flip(action, now, partial(_scores, some, parts, hours, have, now))
         if flip is not None:
             found.append(flip)
     return tuple(found)
 
 
 def _scores(
-    means: Mapping[str, tuple[Floats, Floats]],
+    tables: Mapping[str, Table],
     parts: Mapping[str, float],
     hours: float,
+    have: Mapping[str, float],
     now: float,
     seconds: float,
 ) -> dict[str, float]:
@@ -65,10 +74,11 @@ def _scores(
     Mixes whose curves do not reach so far are left out.
     """
     found = {}
-    for mix, (known, mean) in means.items():
-        at = hours / (1 + parts[mix] * (seconds / now - 1))
-        if known[0] * (1 - 1e-9) <= at <= known[-1] * (1 + 1e-9):
-            found[mix] = float(np.interp(np.log(at), np.log(known), mean))
+    for mix, table in tables.items():
+        price = np.full(len(table.scores), 1 + parts[mix] * (seconds / now - 1))
+        bought = drawn_hours({mix: hours}, have, {mix: price}, tables)
+        if table.hours[0] * (1 - 1e-9) <= bought[mix][0] <= table.hours[-1] * (1 + 1e-9):
+            found[mix] = float(score_together(tables, bought).mean())
     return found
 
 

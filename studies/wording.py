@@ -142,11 +142,11 @@ def describe_crossing(crossing: Crossing) -> str:
 
 def describe_run(run: NextRun) -> str:
     """Return in a clause a trial, its cost in computing and what it is expected to save."""
-    worth = (
-        ""
-        if run.regret_saved is None
-        else f", which is expected to save {percent(run.regret_saved, 2)} points of regret"
-    )
+    worth = ""
+    if run.regret_saved is not None:
+        saved = percent(run.regret_saved, 2)
+        change = "change little" if saved == "0.00" else f"save {saved} points of regret"
+        worth = f", which is expected to {change}"
     return (
         f'"{run.mix}" at {run.budget_hours:g} h with seed {run.seed}, about '
         f"{run.seconds / 60:.0f} min of computing{worth}"

@@ -30,7 +30,9 @@ def recommend(
     ] = "pq",
     target: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Say also how many hours reach this score, in [0, 1]."),
+        typer.Option(
+            min=0, max=1, help="Say also how many hours, from nothing, reach this score in [0, 1]."
+        ),
     ] = None,
     have: Annotated[
         list[str] | None,

@@ -122,7 +122,7 @@ def find(results: Sequence[TrialResult], times: str) -> Findings:
     own = times if all(row.actions for row in results) else None
     # Those of all students, which are asked whether they agree.
     advise_for = partial(advise_each, results, metric=METRIC, times=own)
-    advices = advise_for(places, is_combined=False) if places else ()
+    advices = advise_for(places, is_whole=False) if places else ()
     steps = tuple(
         Step(advice=advice, images={m: images_for(rows, m, advice.hours) for m in mixes})
         for advice in advices

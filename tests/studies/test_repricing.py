@@ -87,7 +87,7 @@ def test_the_answer_flips_where_scores_meet() -> None:
         "full": Table(hours=hours, scores=np.full((1, 5), 0.3)),
     }
     shares = {"boxes": {"box": 1.0}, "full": {"full_image": 1.0}}
-    (flip,) = find_flips(tables, shares, PAPER, 4)
+    (flip,) = find_flips(tables, shares, PAPER, 4, {})
     # 0.3 is half-way between 2 h and 4 h, so that boxes must be dearer by the root of two.
     assert flip == Flip(
         action="box",
@@ -97,7 +97,10 @@ def test_the_answer_flips_where_scores_meet() -> None:
         above=pytest.approx(7 * 2**0.5),
         mix_above="full",
     )
-    assert find_flips({"boxes": tables["boxes"]}, shares, PAPER, 4) == ()
+    # 2 h that are there already leave 0.83 h to buy: boxes must be dearer by 2 / 0.83.
+    (flip,) = find_flips(tables, shares, PAPER, 2, {"boxes": 2})
+    assert flip.above == pytest.approx(7 * 2 / (2 * 2**0.5 - 2))
+    assert find_flips({"boxes": tables["boxes"]}, shares, PAPER, 4, {}) == ()
 
 
 def priced_rows() -> list[TrialResult]:

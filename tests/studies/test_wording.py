@@ -86,8 +86,8 @@ def rows() -> list:
 def test_many_hours_have_the_advice_of_each(rows: list) -> None:
     hours = (1.0, 3.5, 60.0, 100.0)
     assert advise_each(rows, hours) == tuple(advise(rows, own) for own in hours)
-    (without,) = advise_each(rows, hours[:1], is_combined=False)
-    assert without == replace(advise(rows, hours[0]), combination=None)
+    (without,) = advise_each(rows, hours[:1], is_whole=False)
+    assert without == replace(advise(rows, hours[0]), flips=(), combination=None)
     assert advise_each(rows[:1], hours[:1]) == (advise(rows[:1], hours[0]),)
 
 
