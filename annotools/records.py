@@ -35,6 +35,9 @@ TAGGED_KINDS = ("tags", "boxes+tags")
 BOXED_KINDS = ("boxes", "boxes+tags")
 """Those of them that have boxes."""
 
+MARKED_KINDS = ("points", "scribbles", "coarse")
+"""Those of them that are marks inside segments, and say nothing of all other pixels."""
+
 NO_LABEL = "none"
 """Stands for the kind of an image that is used without a label: it costs nothing."""
 
@@ -174,7 +177,8 @@ class WeakLabel:
 
     `tagged_category_ids` are the categories the annotator was asked about, so that absence of a
     tag is knowledge for these and for no others. `drops` are boxes of a source without masks that
-    are not in `boxes`; `doubts` are what the reader took although it may be wrong.
+    are not in `boxes`; `doubts` are what the reader took although it may be wrong. `marks` are None
+    where nobody was asked for any; `group_ids` are the segment ids of those that are on groups.
     """
 
     image_id: int | str
@@ -184,6 +188,8 @@ class WeakLabel:
     has_boxes: bool = False
     drops: tuple[Drop, ...] = ()
     doubts: tuple[Drop, ...] = ()
+    marks: tuple[Mark, ...] | None = None
+    group_ids: tuple[int, ...] = ()
 
     @property
     def objects(self) -> dict[int, Box]:

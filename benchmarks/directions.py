@@ -251,6 +251,7 @@ def plan_trial(
         seed=seed,
         kind_of=dict.fromkeys(range(IMAGES["num_train"]), kind),
         spent_hours=1.0,
+        actions={},
         study_folder=folder,
     )
 

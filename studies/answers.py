@@ -20,22 +20,35 @@ def answer(results: Sequence[TrialResult]) -> str:
     table = summary_table(results)
     if has_learnt_nothing(table):
         return _describe_nothing(table, results)
+    named = list(named_mixes(results))
+    if not named:
+        return "There is nothing to compare: no budget has a defined PQ for two mixes."
+    table = table[table["pq_mean"].notna()]
+    sentence = "; but ".join(_describe_lead(table, hours) for hours in named)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def named_mixes(results: Sequence[TrialResult]) -> dict[float, str]:
+    """Return the mix that the answer names at each budget that it speaks of, the largest first.
+
+    Where mixes tie it is the first of the two. There is none where nothing is compared, or nothing
+    was learnt.
+    """
+    table = summary_table(results)
+    if has_learnt_nothing(table):
+        return {}
     table = table[table["pq_mean"].notna()]
     mixes_at = table.groupby("budget_hours").size()
     budgets = sorted(float(hours) for hours in mixes_at[mixes_at > 1].index)
     if not budgets:
-        return "There is nothing to compare: no budget has a defined PQ for two mixes."
-    sentence = _describe_lead(table, budgets[-1])
+        return {}
+    leader = {h: str(_ranking(table, h)["mix"].iloc[0]) for h in (budgets[-1], budgets[0])}
     smallest = table["beats_trivial"][table["budget_hours"] == budgets[0]]
     # Where nobody has learnt anything, the order of mixes is chance.
     is_chance = all(verdict is False for verdict in smallest)
-    if (
-        not is_chance
-        and _ranking(table, budgets[0])["mix"].iloc[0]
-        != _ranking(table, budgets[-1])["mix"].iloc[0]
-    ):
-        sentence += f"; but {_describe_lead(table, budgets[0])}"
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    if is_chance or leader[budgets[0]] == leader[budgets[-1]]:
+        return {budgets[-1]: leader[budgets[-1]]}
+    return leader
 
 
 def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ each trial keeps its quality and moves along the axis of hours.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from math import exp, log, sqrt
+from math import log, sqrt
 from statistics import fmean
 
 import numpy as np
@@ -17,21 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from annotools.errors import RecipeError
-from annotools.formats.source import open_source
-from annotools.prices.actions import actions_for, paid_actions
-from annotools.prices.image_content import mean_content, measure_images
 from annotools.prices.times import AnnotationTimes, missing_time, read_times
+from studies.changes import nearest_changes
+from studies.repricing import paid_for
 from studies.results import TrialResult
 from studies.study import Study
-
-SEARCHED_FACTOR = 20.0
-"""A change is looked for up to this factor from the present time, downwards and upwards."""
-
-_STEPS = 400
-"""Times tried in each direction before bisection."""
-
-_HALVINGS = 40
-"""Steps of bisection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +61,7 @@ def find_changes_of_study(
 ) -> tuple[ChoiceChange, ...]:
     """Return for each pair of mixes at which time of an action the better one changes.
 
-    Trials are priced anew from the images they bought, each kind at the mean content of the
-    dataset's images; PQ is the mean over seeds.
+    Trials are priced anew by what their annotators were paid to do; PQ is the mean over seeds.
 
     Args:
         study: what was run; its times are the present ones.
@@ -82,21 +71,13 @@ def find_changes_of_study(
             both mixes cover. A pair is left out where one of its mixes does not cover them.
 
     Raises:
-        RecipeError: when no pair of mixes covers the hours.
-        DatasetError: when the dataset cannot be read.
+        RecipeError: when no pair of mixes covers the hours, or rows do not say what was paid for.
         TimesError: when the study's times cannot be read or lack an action.
     """
     times = read_times(study.times)
     if action not in times.actions:
         raise missing_time(times, action)
-    dataset = open_source(study.dataset.train_source)
-    images = dataset.images[: study.dataset.max_train_images]
-    # Images outside of the study's limit were never for sale, so they have no part in the mean.
-    contents = measure_images(dataset, images, study.recipe.tags.crop_size_wh)
-    content = mean_content(contents.values())
-    kinds = {kind for result in results for kind in result.images}
-    actions = {kind: paid_actions(actions_for(content, kind), times) for kind in kinds}
-    curves = build_curves(results, actions, times, action)
+    curves = build_curves(results, times, action)
     now = times.actions[action].seconds
     changes = []
     for first, second in combinations(curves, 2):
@@ -110,20 +91,17 @@ def find_changes_of_study(
 
 
 def build_curves(
-    results: Sequence[TrialResult],
-    actions: Mapping[str, Mapping[str, float]],
-    times: AnnotationTimes,
-    action: str,
+    results: Sequence[TrialResult], times: AnnotationTimes, action: str
 ) -> tuple[Curve, ...]:
     """Return a curve for each mix, in their order, with a point for each budget with a defined PQ.
 
     Args:
         results: trials; seeds of one budget are averaged.
-        actions: by label kind, how often each action is done for an image.
         times: of all actions.
         action: the one with the open time.
 
     Raises:
+        RecipeError: when a trial does not say what was paid for.
         TimesError: for an action that the times lack.
     """
     points: dict[str, dict[float, list[tuple[float, float, float]]]] = defaultdict(
@@ -134,14 +112,11 @@ def build_curves(
             continue
         fixed = slope = 0.0
         # A price is linear in the open time: what it is multiplied with, and the rest.
-        for kind, count in result.images.items():
-            for name, done in actions[kind].items():
-                if name not in times.actions:
-                    raise missing_time(times, name)
-                if name == action:
-                    slope += count * done / 3600
-                else:
-                    fixed += count * done * times.actions[name].seconds / 3600
+        for name, done in paid_for(result, times).items():
+            if name == action:
+                slope += done / 3600
+            else:
+                fixed += done * times.actions[name].seconds / 3600
         points[result.mix][result.budget_hours].append((fixed, slope, result.pq))
     curves = []
     # Seeds of a budget bought different images, so that hours are averaged as PQ is.
@@ -191,6 +166,7 @@ def find_change(first: Curve, second: Curve, hours: float, action: str, now: flo
     lead_now = lead(now)
     if lead_now is None:
         raise RecipeError(f"no trials of {first.mix!r} and {second.mix!r} around {hours:g} h")
+    below, above = nearest_changes(lead, now)
     return ChoiceChange(
         first=first.mix,
         second=second.mix,
@@ -198,8 +174,8 @@ def find_change(first: Curve, second: Curve, hours: float, action: str, now: flo
         action=action,
         now=now,
         better=None if lead_now == 0 else (first if lead_now > 0 else second).mix,
-        below=_search(lead, now, now / SEARCHED_FACTOR),
-        above=_search(lead, now, now * SEARCHED_FACTOR),
+        below=below,
+        above=above,
     )
 
 
@@ -207,31 +183,3 @@ def _lead(first: Curve, second: Curve, hours: float, seconds: float) -> float | 
     """Return by how much the PQ of the first mix is the higher; None where one is not known."""
     one, other = (quality_at(curve, hours, seconds) for curve in (first, second))
     return None if one is None or other is None else one - other
-
-
-def _search(lead: Callable[[float], float | None], now: float, end: float) -> float | None:
-    """Return the first time on the way from now to the end at which the lead changes its sign."""
-    lead_now = lead(now) or 0.0
-    # No factor leads away from 0 seconds, and between equal mixes there is no lead to lose.
-    if now == 0 or lead_now == 0:
-        return None
-    # Curves are made of pieces, so that the sign may change twice: steps find the nearest change.
-    inside = now
-    for outside in np.geomspace(now, end, _STEPS + 1)[1:].tolist():
-        lead_there = lead(outside)
-        if lead_there is None:
-            return None
-        if lead_there * lead_now < 0:
-            break
-        inside = outside
-    else:
-        return None
-    # The lead has its present sign at `inside` and has not at `outside`, before each halving and
-    # after it.
-    for _ in range(_HALVINGS):
-        middle = exp((log(inside) + log(outside)) / 2)
-        if (lead(middle) or 0.0) * lead_now > 0:
-            inside = middle
-        else:
-            outside = middle
-    return float(outside)

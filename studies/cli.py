@@ -7,7 +7,7 @@ import typer
 
 import annotools.cli
 import wsps.cli
-from studies.commands import break_even, demo, recommend, study, trial
+from studies.commands import break_even, demo, new_study, recommend, study, trial
 
 TRAIN_PACKAGES = ("higra", "pydensecrf", "torch", "torchvision")
 """What the extra `train` of pyproject.toml installs, by the names that are imported."""
@@ -21,12 +21,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+study.app.add_typer(new_study.app)
 study.app.add_typer(trial.app)
 study.app.add_typer(break_even.app)
 study.app.add_typer(recommend.app)
 app.add_typer(annotools.cli.app)
 app.add_typer(wsps.cli.app)
-app.add_typer(study.app, name="study", help="Run a study, or write its report again.")
+app.add_typer(study.app, name="study", help="Write a study, run it, or ask what it found.")
 app.add_typer(demo.app)
 
 

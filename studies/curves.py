@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from studies.cells import HIGH, LOW, Cells, Floats, MixCells, Scores, summarise
+from studies.cells import Cells, Floats, MixCells, Scores, summarise
 from studies.power_law import LEAST_NOISE, PowerLaw, draw_power_laws
 
 NUM_DRAWS = 4000
@@ -150,74 +150,6 @@ def gain_of_next_hour(curves: Curves, mix: str, hours: float) -> float | None:
         return None
     now, then = curve.law.at(np.array([hours, hours + 1])).mean(axis=0)
     return float(then - now)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """A mix's largest budget as predicted from the smaller ones: 90 % interval, and the truth."""
-
-    mix: str
-    hours: float
-    low: float
-    high: float
-    measured: float
-
-
-def hold_out_largest(scores: Scores) -> tuple[HeldOut, ...]:
-    """Predict the largest budget of each mix from the smaller ones; one case, not a proof.
-
-    Mixes are left out whose smaller budgets do not reach that far.
-    """
-    largest = {str(mix): scores.hours[scores.mix == mix].max() for mix in np.unique(scores.mix)}
-    is_last = scores.hours == np.array([largest[str(mix)] for mix in scores.mix])
-    if is_last.all():
-        return ()
-    curves, cells = fit_curves(scores.take(~is_last)), summarise(scores)
-    found = []
-    for mix, hours in largest.items() if curves is not None else ():
-        assert curves is not None
-        if mix not in curves.mixes:
-            continue
-        predicted = draws(curves, mix, float(hours))
-        if predicted is None:
-            continue
-        # The trials held out have the seeds of the others, and noise of their own.
-        scatter = np.random.default_rng(0).standard_normal(len(predicted))
-        scatter *= curves.noise / np.sqrt(cells.mixes[mix].count[-1])
-        low, high = np.quantile(predicted - curves.shift + scatter, [LOW, HIGH])
-        measured = float(cells.mixes[mix].mean[-1])
-        found.append(
-            HeldOut(
-                mix=mix, hours=float(hours), low=float(low), high=float(high), measured=measured
-            )
-        )
-    return tuple(found)
-
-
-def bootstrap_seeds(
-    scores: Scores, mix: str, hours: float, num_resamples: int = 50, seed: int = 0
-) -> Floats:
-    """Return the mean prediction (R,) for resamples of whole seeds: a check on the draws.
-
-    A seed is a curve: its trials come and go together. Resamples that say nothing are left out.
-    """
-    rng = np.random.default_rng(seed)
-    seeds = np.unique(scores.seed)
-    found = []
-    for _ in range(num_resamples):
-        chosen = rng.choice(seeds, len(seeds))
-        places = [np.flatnonzero(scores.seed == s) for s in chosen]
-        resample = scores.take(np.concatenate(places))
-        # A seed that was drawn twice counts as two.
-        numbers = np.repeat(np.arange(len(seeds)), [len(p) for p in places])
-        curves = fit_curves(
-            Scores(mix=resample.mix, hours=resample.hours, seed=numbers, score=resample.score),
-            num_draws=200,
-        )
-        predicted = None if curves is None else draws(curves, mix, hours)
-        if predicted is not None:
-            found.append(float(predicted.mean()))
-    return np.array(found)
 
 
 def _has_enough(mix: MixCells) -> bool:

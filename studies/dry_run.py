@@ -13,6 +13,7 @@ from studies.runner import look, plan_trials, refuse_other_settings
 from studies.study import Study
 from studies.timing import Timing
 from studies.trials import Trial
+from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
 
 FINISHED, FAILED, LEFT = "finished", "failed", "left"
@@ -49,6 +50,7 @@ def plan(study: Study, folder: Path) -> tuple[tuple[Trial, ...], list[PlannedTri
     """
     check_backbone(study.recipe.backbone)
     trials = plan_trials(study, folder)
+    check_budgets(study, trials)
     for trial in trials:
         refuse_other_settings(trial)
     found = look(trials)

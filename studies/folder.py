@@ -7,11 +7,12 @@ from annotools.files import write_json
 from annotools.settings import as_table
 from annotools.work_folder import STATE_FOLDER, start_folder
 from studies.results import TRIALS_FOLDER, TrialResult, read_results
-from studies.study import Study
+from studies.study import Study, dataset_table
 
 STUDY_FILE = "study.json"
 WRITTEN_BY = "annotools study"
-REPORT_FILE, PICTURE_FILE, TABLE_FILE = "report.md", "quality_vs_cost.png", "results.csv"
+REPORT_FILE, PAGE_FILE, TABLE_FILE = "report.md", "report.html", "results.csv"
+PICTURE_FILE, DRAWING_FILE = "quality_vs_cost.png", "quality_vs_cost.svg"
 
 FEATURES_FOLDER = "features"
 """Where trials share what a frozen backbone sees; it goes when all are finished."""
@@ -40,7 +41,7 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
     Raises:
         DatasetError: when the folder has another study's results, or files of something else.
     """
-    table = as_table(study)
+    table = {**as_table(study), "dataset": dataset_table(study.dataset)}
     shared = {key: table[key] for key in SHARED_SETTINGS}
     for left in reversed(range(_STARTS)):
         try:
@@ -59,7 +60,8 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
 
 def own_files(folder: Path) -> tuple[Path, ...]:
     """Return the files that a study writes into its folder itself."""
-    return tuple(folder / n for n in (STUDY_FILE, REPORT_FILE, PICTURE_FILE, TABLE_FILE))
+    reports = (REPORT_FILE, PAGE_FILE, PICTURE_FILE, DRAWING_FILE, TABLE_FILE)
+    return tuple(folder / name for name in (STUDY_FILE, *reports))
 
 
 def finished_results(study: Study, folder: Path) -> list[TrialResult]:

@@ -5,7 +5,7 @@ may measure; a straight line through draws tells what one would then believe of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from statistics import fmean
 
@@ -54,6 +54,18 @@ class NextRun:
             seconds=fmean(row.seconds for row in own if row.budget_hours == nearest),
             regret_saved=regret_saved,
         )
+
+    def priced_as(self, rows: Sequence[TrialResult], as_run: Sequence[TrialResult]) -> "NextRun":
+        """Return the trial with the hours at which the study itself would run it.
+
+        Args:
+            rows: priced by the times that were asked for.
+            as_run: the same rows, as the study priced them.
+        """
+        own = [(row, old) for row, old in zip(rows, as_run, strict=True) if row.mix == self.mix]
+        row, old = min(own, key=lambda pair: abs(log(pair[0].budget_hours / self.budget_hours)))
+        factor = old.budget_hours / row.budget_hours
+        return replace(self, budget_hours=self.budget_hours * factor)
 
 
 def choose_next_run(

@@ -6,6 +6,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,13 +24,13 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 _DASHES = ("-", "--", "-.", ":")
 
 
-def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
-    """Write the PNG file with PQ in percent against budget in hours, on a logarithmic axis.
+def draw_quality_vs_cost(results: Sequence[TrialResult], *paths: Path) -> None:
+    """Draw PQ in percent against budget in hours, on a logarithmic axis, into PNG or SVG files.
 
     A panel each for all classes, things and stuff; one that is undefined in all trials is left
     out. Lines are means over seeds, bands reach from the lowest to the highest seed, points are
     single trials. Where nothing was learnt the title says so, and a line shows the PQ of one class
-    everywhere. The file appears whole or not at all.
+    everywhere. Each file appears whole or not at all.
     """
     frame, table = to_frame(list(results)), summary_table(results)
     # A figure needs an axis, so that one panel stays even where nothing is defined.
@@ -53,9 +54,14 @@ def draw_quality_vs_cost(results: Sequence[TrialResult], path: Path) -> None:
         title_fontsize=9,
         frameon=False,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_whole(path, buffer.getvalue())
+    # Without date and with fixed names of its parts, an SVG file is the same each time.
+    with rc_context({"svg.hashsalt": "quality_vs_cost"}):
+        for path in paths:
+            buffer, is_svg = io.BytesIO(), path.suffix == ".svg"
+            figure.savefig(
+                buffer, format=path.suffix[1:], metadata={"Date": None} if is_svg else {}
+            )
+            write_whole(path, buffer.getvalue())
 
 
 def _draw_panel(axes: Axes, frame: pd.DataFrame, score: str) -> None:

@@ -61,6 +61,16 @@ class TrialResult:
     filled_pq: float | None = None
     """PQ of the trial's own boxes of things filled with their class, over the most frequent
     stuff."""
+    class_pq: Mapping[str, float | None] = field(default_factory=dict)
+    """PQ of each class by its name; empty where an older version wrote the row."""
+    actions: Mapping[str, float] = field(default_factory=dict)
+    """How often annotators did each action, questions asked in vain included; empty in rows of
+    older versions."""
+    times: str | None = None
+    """The times that priced them: a preset's name, or the path of a file."""
+    test: Mapping[str, float | None] = field(default_factory=dict)
+    """Scores on the test split by the names of those above, for reports alone: whatever compares
+    or chooses reads those above. Empty without such a split, and in rows of older versions."""
 
 
 def trial_name(mix: str, budget_hours: float, seed: int) -> str:
@@ -108,7 +118,7 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 
 def to_frame(results: list[TrialResult]) -> pd.DataFrame:
-    """Return a row for each trial, with columns for images by label kind and steps by stage."""
+    """Return a row for each trial; what is given by name has a column for each of its names."""
     rows: list[dict[str, Any]] = []
     kinds = sorted({kind for result in results for kind in result.images})
     for result in results:
@@ -116,6 +126,7 @@ def to_frame(results: list[TrialResult]) -> pd.DataFrame:
         images = row.pop("images")
         # A kind that was not bought counts as 0: a missing value would drop out of means.
         row |= {f"images_{kind}": images.get(kind, 0) for kind in kinds}
-        steps = row.pop("steps")
-        rows.append(row | {f"steps_{stage}": number for stage, number in steps.items()})
+        for name in ("steps", "class_pq", "actions", "test"):
+            row |= {f"{name}_{key}": value for key, value in row.pop(name).items()}
+        rows.append(row)
     return pd.DataFrame(rows)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotools.allocation.buy_images import buy_images
+from annotools.allocation.buy_images import Contents, bought_actions, buy_images
 from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import RecipeError
 from annotools.formats.source import open_source
 from annotools.locks import holder
-from annotools.records import TAGGED_KINDS, Image
+from annotools.prices.image_content import measure_images
+from annotools.records import TAGGED_KINDS, Dataset, Image
 from studies.engines.local import run_locally
 from studies.engines.needs import Needs
 from studies.engines.ray import run_on_ray
@@ -19,9 +20,11 @@ from studies.failures import TrialFailure, read_failure
 from studies.folder import FEATURES_FOLDER, start_study
 from studies.live_table import show_trials
 from studies.results import TrialResult, read_result, trial_name
+from studies.splits import check_splits
 from studies.study import Study, take_allocation
 from studies.trial_process import has_failed, lock_of, note_failure, store_trial
 from studies.trials import Trial, remove_links
+from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
 from wsps.students import find_student
 
@@ -123,6 +126,7 @@ def _start(study: Study, folder: Path) -> tuple[Trial, ...]:
     check_backbone(study.recipe.backbone)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
+    check_budgets(study, trials)
     start_study(study, folder)
     return trials
 
@@ -164,24 +168,17 @@ def plan_trials(
     Raises:
         RecipeError: when there is no such student, a budget buys no image, or the list of images or
             the allocation does not fit the dataset.
-        DatasetError: when the dataset cannot be read or a split is empty.
+        DatasetError: when the dataset cannot be read, or splits are empty or share an image.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
     find_student(study.student)
-    if settings.train_split == settings.val_split:
-        raise RecipeError(
-            f"dataset: the split {settings.val_split!r} is both bought and scored: name another "
-            "val_split; of a dataset with one split, make two lists"
-        )
-    for source in (settings.train_source, settings.val_source):
-        if not open_source(source).images[: source.max_images]:
-            raise DatasetError(f"{source.root}: split {source.split!r} has no image")
+    check_splits(settings)
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]
     points = [point for point in study.points if names is None or trial_name(*point) in names]
     if study.allocation is not None:
-        return _allocated_trials(study, folder, study.allocation, images, points)
+        return _allocated_trials(study, folder, study.allocation, train, images, points)
     plans = [
         PlanSettings(
             format=settings.format,
@@ -198,9 +195,9 @@ def plan_trials(
         )
         for name, hours, seed in points
     ]
-    allocations, _ = buy_images(train, images, plans)
+    allocations, contents = buy_images(train, images, plans)
     return tuple(
-        _plan_trial(study, folder, name, seed, bought)
+        _plan_trial(study, folder, name, seed, bought, contents)
         for (name, _, seed), bought in zip(points, allocations, strict=True)
     )
 
@@ -209,6 +206,7 @@ def _allocated_trials(
     study: Study,
     folder: Path,
     path: Path,
+    train: Dataset,
     images: Sequence[Image],
     points: Sequence[tuple[str, float, int]],
 ) -> tuple[Trial, ...]:
@@ -222,17 +220,24 @@ def _allocated_trials(
         )
     stored.check_categories(study.dataset.categories)
     stored.check_images(image.image_id for image in images)
-    if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
-        stored.check_crops(study.recipe.tags.crop_size_wh)
-    return tuple(_plan_trial(study, folder, mix, seed, stored) for mix, _, seed in points)
+    crop_size_wh = study.recipe.tags.crop_size_wh
+    with_tags = not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds)
+    if with_tags:
+        stored.check_crops(crop_size_wh)
+    bought = [image for image in images if image.image_id in stored.kind_of]
+    contents = measure_images(train, bought, crop_size_wh, with_tags=with_tags)
+    return tuple(_plan_trial(study, folder, mix, seed, stored, contents) for mix, _, seed in points)
 
 
-def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocation) -> Trial:
+def _plan_trial(
+    study: Study, folder: Path, mix: str, seed: int, bought: Allocation, contents: Contents
+) -> Trial:
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
+        buy = "buys" if budget_hours == 1 else "buy"
         raise RecipeError(
-            f"{budget_hours:g} h buy no image under mix {mix!r} with seed {seed}: "
-            "raise the budget or leave the mix out"
+            f"study {study.name!r}: budgets_hours: {budget_hours:g} h {buy} no image under mix "
+            f"{mix!r} with seed {seed}: raise the budget or leave the mix out"
         )
     return Trial(
         study=study,
@@ -241,6 +246,7 @@ def _plan_trial(study: Study, folder: Path, mix: str, seed: int, bought: Allocat
         seed=seed,
         kind_of=bought.kind_of,
         spent_hours=bought.spent_hours,
+        actions=bought_actions(bought.kind_of, contents),
         study_folder=folder,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from annotools.allocation.allocate import MIX_KINDS
 from annotools.allocation.image_orders import ORDERS
 from annotools.allocation.plan_file import read_allocation
 from annotools.errors import RecipeError
@@ -23,7 +24,7 @@ from annotools.settings import (
 )
 from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
-from wsps.recipe import DEFAULT_STUDENT, TRAINABLE_KINDS, Recipe
+from wsps.recipe import DEFAULT_STUDENT, Recipe
 from wsps.recipe_files import complete_recipe, place_weights, recipe_of_study
 
 DIGEST_VERSION = 2
@@ -38,13 +39,23 @@ class DatasetSettings:
     root: Path
     train_split: str = "train"
     val_split: str = "val"
+    test_split: str | None = None
+    """Scored as well, for the report alone: nothing is chosen by it; none when absent."""
     max_train_images: int | None = None
     """How many images, the first ones, can be bought; all when absent."""
     max_val_images: int | None = None
     """How many images, the first ones, are scored; all when absent."""
+    max_test_images: int | None = None
+    """How many images of the test split, the first ones, are scored; all when absent."""
     categories: str | None = None
     """The few that are studied, `person,dog`, all else being background, or `voc` for Pascal VOC's;
     all when absent."""
+
+    def __post_init__(self) -> None:
+        if self.test_split is None and self.max_test_images is not None:
+            raise RecipeError(
+                "max_test_images is given and no test_split: name it, or give neither"
+            )
 
     @property
     def train_source(self) -> Source:
@@ -56,6 +67,13 @@ class DatasetSettings:
         """Where the images that are scored come from."""
         return self._source(self.val_split, self.max_val_images)
 
+    @property
+    def test_source(self) -> Source | None:
+        """Where the images come from that no choice sees, None without any."""
+        if self.test_split is None:
+            return None
+        return self._source(self.test_split, self.max_test_images)
+
     def _source(self, split: str, max_images: int | None) -> Source:
         return Source(
             format_name=self.format,
@@ -64,6 +82,17 @@ class DatasetSettings:
             categories=self.categories,
             max_images=max_images,
         )
+
+
+def dataset_table(settings: DatasetSettings) -> dict[str, Any]:
+    """Return the settings as JSON can hold them, those of a test split only where there is one.
+
+    So studies that were run before there were test splits are the same as ever.
+    """
+    table: dict[str, Any] = as_table(settings)
+    if settings.test_split is None:
+        del table["test_split"], table["max_test_images"]
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +135,8 @@ class Study:
             raise RecipeError(f"study {self.name!r}: budgets_hours must be positive")
         for name, mix in self.mixes.items():
             for kind in mix:
-                if kind not in (*TRAINABLE_KINDS, NO_LABEL):
-                    known = ", ".join((*TRAINABLE_KINDS, NO_LABEL))
+                if kind not in MIX_KINDS:
+                    known = ", ".join(MIX_KINDS)
                     raise RecipeError(f"mixes.{name}: unknown label kind {kind!r}; use {known}")
             if NO_LABEL in mix and self.recipe.refinement.rounds == 0:
                 raise RecipeError(
@@ -147,8 +176,8 @@ class Study:
     def digest(self, mix: str) -> str:
         """Return a key of all that a trial's result depends on, without its budget and seed."""
         table = as_table(self)
-        used = ("dataset", "ap_thresholds", "student", "recipe", "share_by")
-        settings = {k: table[k] for k in used}
+        used = ("ap_thresholds", "student", "recipe", "share_by")
+        settings = {k: table[k] for k in used} | {"dataset": dataset_table(self.dataset)}
         # The order of kinds breaks ties of an allocation. Files may change under their names.
         stored = None if self.allocation is None else read_allocation(self.allocation)
         return digest(

@@ -35,6 +35,7 @@ def store_trial(trial: Trial) -> None:
         "budget_hours": trial.budget_hours,
         "seed": trial.seed,
         "spent_hours": trial.spent_hours,
+        "actions": dict(trial.actions),
         # Image ids are numbers or texts, and keys of JSON are texts.
         "kind_of": list(trial.kind_of.items()),
     }
@@ -55,6 +56,7 @@ def read_trial(path: Path) -> Trial:
             budget_hours=content["budget_hours"],
             seed=content["seed"],
             spent_hours=content["spent_hours"],
+            actions=content["actions"],
             kind_of=dict(content["kind_of"]),
             study_folder=path.parents[2],
         )

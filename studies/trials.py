@@ -19,6 +19,7 @@ from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
 from annotools.weak_labels.annotators import read_annotator
+from studies.examples import EXAMPLES_FOLDER, keep_examples
 from studies.failures import FAILURE_FILE, TRACEBACK_FILE
 from studies.folder import FEATURES_FOLDER
 from studies.results import TRIALS_FOLDER, TrialResult, trial_name, write_result
@@ -38,6 +39,9 @@ from wsps.training.train import read_summary, train
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""
 
+TEST_PREDICTIONS = "test_predictions"
+"""The folder of those on the test split, where there is one."""
+
 TRIAL_FILE = "trial.json"
 """In a trial's folder: what the trial is, for whichever process runs it."""
 
@@ -47,7 +51,8 @@ class Trial:
     """One mix at one budget with one seed, and what that buys.
 
     `kind_of` gives the label kind of each bought image by image id, `NO_LABEL` of those used
-    without one; `study_folder` is the study's.
+    without one; `actions` is how often annotators do each action for them; `study_folder` is the
+    study's.
     """
 
     study: Study
@@ -56,6 +61,7 @@ class Trial:
     seed: int
     kind_of: Mapping[int | str, str]
     spent_hours: float
+    actions: Mapping[str, float]
     study_folder: Path
 
     @property
@@ -144,7 +150,8 @@ def run_trial(trial: Trial) -> TrialResult:
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
-    scores: dict[str, Any] = found | score_trivial(labels, predictions, truth, categories)
+    scores = found | score_trivial(labels, predictions, truth, categories)
+    keep_examples(scored, truth, predictions, trial.folder / EXAMPLES_FOLDER)
     kinds = list(trial.kind_of.values())
     settings_digest, weights = trial.made_with
     result = TrialResult(
@@ -161,11 +168,24 @@ def run_trial(trial: Trial) -> TrialResult:
         code_version=version("annotools"),
         student=study.student,
         weights=weights,
+        actions=trial.actions,
+        times=study.times,
+        test={} if settings.test_source is None else _score_test(trial, settings.test_source),
     )
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)
     remove_links(trial)
     return result
+
+
+def _score_test(trial: Trial, source: Source) -> dict[str, float | None]:
+    """Return the scores on the test split, which no choice sees."""
+    predictions = trial.folder / TEST_PREDICTIONS
+    predict_images(trial.folder / LINKS[1], source, predictions)
+    thresholds = THRESHOLDS[trial.study.ap_thresholds]
+    categories = open_source(source).categories
+    found = score_prediction(predictions, read_truth(source), categories, thresholds)
+    return {name: score for name, score in found.items() if name != "class_pq"}
 
 
 def _summarise_training(run: Path) -> dict[str, Any]:
@@ -184,14 +204,14 @@ def remove_links(trial: Trial) -> None:
     Why it failed before goes as well.
     """
     # What cannot be removed must not fail a trial that has its row.
-    for link in () if trial.study.keep_links else LINKS:
+    for link in () if trial.study.keep_links else (*LINKS, TEST_PREDICTIONS):
         shutil.rmtree(trial.folder / link, ignore_errors=True)
     for name in (TRIAL_FILE, FAILURE_FILE, TRACEBACK_FILE):
         with contextlib.suppress(OSError):
             (trial.folder / name).unlink(missing_ok=True)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def read_truth(source: Source) -> tuple[RunLabel, ...]:
     """Return the labels of the images that are scored, read once for all trials of a process."""
     dataset = open_source(source)

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from annotools.errors import RecipeError
 
-TRAINABLE_KINDS = ("full", "boxes", "tags", "boxes+tags")
-"""Label kinds that the segmenter can learn from."""
-
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("cosine", "constant", "converged", "flat")
 PRECISIONS = ("auto", "float32", "bfloat16")

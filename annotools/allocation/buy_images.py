@@ -10,7 +10,7 @@ from annotools.allocation.image_orders import queue_images
 from annotools.allocation.plan_file import Allocation, PlanSettings
 from annotools.errors import DatasetError
 from annotools.prices.actions import actions_for, price_seconds
-from annotools.prices.image_content import ImageContent, measure_images
+from annotools.prices.image_content import ImageContent, empty_content, measure_images
 from annotools.prices.times import AnnotationTimes, read_times
 from annotools.records import NO_LABEL, TAGGED_KINDS, Dataset, Image
 
@@ -43,6 +43,8 @@ def buy_images(
     for plan in plans:
         check_plan(plan)
     times = read_times(plans[0].times)
+    for kind in kinds:
+        price_seconds(actions_for(empty_content(dataset.categories), kind), times)
     # Tags take longest to count, and only the prices of kinds that have them need their number.
     with_tags = not set(TAGGED_KINDS).isdisjoint(kinds)
     contents = measure_images(dataset, images, plans[0].crop_size_wh, with_tags=with_tags)
@@ -80,6 +82,22 @@ def price_images(
                 )
         prices[image_id] = price_of
     return prices
+
+
+def bought_actions(kind_of: Mapping[int | str, str], contents: Contents) -> dict[str, float]:
+    """Return how often annotators do each action for all images together, free questions included.
+
+    Counts that nobody knows are left out.
+
+    Args:
+        kind_of: the label kind of each image.
+        contents: of these images.
+    """
+    totals: Counter[str] = Counter()
+    for image_id, kind in kind_of.items():
+        if kind != NO_LABEL:
+            totals.update(actions_for(contents[image_id], kind))
+    return {name: float(count) for name, count in totals.items() if not math.isnan(count)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,9 @@ Files that a format describes in JSON are walked as they are; what the readers m
 checked image by image, and the splits against each other.
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,18 +15,16 @@ from annotools.checks.coco_checks import Sizes, check_instances, check_panoptic
 from annotools.checks.coco_mask_checks import find_repeated
 from annotools.checks.coco_overlaps import SAME_OBJECT
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
+from annotools.checks.shared_photos import find_shared, find_shared_photos
 from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
-from annotools.formats.json_values import read_bytes
 from annotools.formats.photo_heads import turn_of
 from annotools.formats.photos import check_photo, read_photo_head
 from annotools.formats.voc_boxes import box_overlaps
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.weak_labels.buy import read_source
-
-Place = TypeVar("Place", str, Path)
 
 FILE_CHECKS: dict[str, Callable[[Path, str, Sizes], Iterator[Problem]]] = {
     "coco-instances": check_instances,
@@ -301,52 +296,13 @@ def _check_shared(datasets: Sequence[Dataset]) -> Iterator[Problem]:
     """Yield the images that a split shares with one before it, by their names or their photos."""
     images = [(dataset.split, image) for dataset in datasets for image in dataset.images]
     names = ((PurePosixPath(i.file_name).stem, split, i.file_name) for split, i in images)
-    for split, name, first_split, first_name in _find_shared(names):
+    for split, name, first_split, first_name in find_shared(names):
         yield error_at(
             f"{split}: {name}",
             f"split {first_split} has {first_name}: keep the image in one split",
         )
-    # Only photos of the same size in bytes can be the same, so few are read.
-    of_size: defaultdict[int | None, list[tuple[str, Path]]] = defaultdict(list)
-    for split, image in images:
-        if image.path is not None:
-            of_size[_size_of(image.path)].append((split, image.path))
-    of_size.pop(None, None)
-    alike = [photos for photos in of_size.values() if len({split for split, _ in photos}) > 1]
-    digests = ((_digest_of(path), split, path) for photos in alike for split, path in photos)
-    for _, path, first_split, first_path in _find_shared(digests):
+    for _, path, first_split, first_path in find_shared_photos(images):
         yield error_at(
             path,
             f"is the same photo as {first_path} of split {first_split}: keep it in one split",
         )
-
-
-def _find_shared(
-    listed: Iterable[tuple[object, str, Place]],
-) -> Iterator[tuple[str, Place, str, Place]]:
-    """Yield split and place of what another split has first, with that one's split and place.
-
-    Args:
-        listed: what there is, its split and its place; None is nothing.
-    """
-    first_of: dict[object, tuple[str, Place]] = {}
-    for key, split, place in listed:
-        first_split, first_place = first_of.setdefault(key, (split, place))
-        if first_split != split and key is not None:
-            yield split, place, first_split, first_place
-
-
-def _size_of(path: Path) -> int | None:
-    """Return a file's size in bytes, None where there is no such file."""
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return None
-
-
-def _digest_of(path: Path) -> bytes | None:
-    """Return a file's SHA-256 digest, None where it cannot be read, which is known by now."""
-    try:
-        return hashlib.sha256(read_bytes(path)).digest()
-    except DatasetError:
-        return None

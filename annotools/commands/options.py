@@ -28,7 +28,9 @@ Root = Annotated[Path, _ROOT]
 Format = Annotated[str, _FORMAT]
 RootIfAny = Annotated[Path | None, _ROOT]
 FormatIfAny = Annotated[str | None, _FORMAT]
-Split = Annotated[str, typer.Option(help="The part of the dataset.")]
+Split = Annotated[
+    str, typer.Option(help="The part of the dataset; train[:80%] is the first 80 % of train.")
+]
 AllowMissing = Annotated[
     bool,
     typer.Option(

@@ -21,14 +21,12 @@ from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image, Mark
 from annotools.weak_labels.annotators import (
     Annotator,
     annotate_boxes,
-    annotate_points,
     annotate_weak,
 )
 from annotools.weak_labels.buy import read_source, take_kind
 from annotools.weak_labels.coarse import outlines_of
+from annotools.weak_labels.marks import mark
 from annotools.weak_labels.outlines import MISSED, annotate_full
-from annotools.weak_labels.points import points_of
-from annotools.weak_labels.scribbles import scribbles_of
 
 ALL_KINDS = "all"
 """Stands for the kind of a drop that no kind has."""
@@ -279,15 +277,13 @@ def _make_tags(task: _Task) -> Part:
 
 
 def _make_points(task: _Task) -> Part:
-    points = points_of(task.full, task.categories, task.wanted.seed)
-    habits, seed = task.annotator.points, task.wanted.seed
-    points = annotate_points(points, task.image.image_id, habits, task.image.size_wh, seed)
-    return _mark(task, points)
+    weak = mark(task.full, task.categories, "points", task.annotator, task.wanted.seed)
+    return _mark(task, weak.marks or ())
 
 
 def _make_scribbles(task: _Task) -> Part:
-    scribbles = scribbles_of(task.full, task.categories, task.wanted.seed)
-    return _mark(task, scribbles)
+    weak = mark(task.full, task.categories, "scribbles", task.annotator, task.wanted.seed)
+    return _mark(task, weak.marks or ())
 
 
 def _make_coarse(task: _Task) -> Part:

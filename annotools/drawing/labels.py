@@ -97,6 +97,7 @@ def draw_label(
     crop_size_wh: tuple[int, int] | None = None,
     seed: int = 0,
     factor: int = 1,
+    named: bool = True,
 ) -> Photo:
     """Return the photo with what was annotated over it.
 
@@ -105,7 +106,8 @@ def draw_label(
     - `boxes`: of the things; `scribbles` and `points`: of all segments;
     - `tags`: the grid of crops, and in the upper left of each crop the categories present.
 
-    Every annotated segment has its name, unless there is no room for it; large ones go first.
+    Every annotated segment has its name, unless there is no room for it; large ones go first. A
+    picture that is shown small, beside a key of its colours, is better `named` not at all.
 
     Args:
         photo: (H, W, 3) RGB.
@@ -116,6 +118,7 @@ def draw_label(
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         seed: of points and scribbles.
         factor: how many times each pixel is repeated along both axes before drawing.
+        named: whether names are written; those of tags are.
     """
     canvas = _Canvas(
         # OpenCV draws into contiguous arrays alone. `enlarge` copies, so the given photo stays as
@@ -131,7 +134,8 @@ def draw_label(
         if layer in layers:
             draw(canvas)
     # Names come after all layers, so that no layer covers one and `write_names` knows them all.
-    write_names(canvas.picture, [canvas.names[i] for i in canvas.objects if i in canvas.names])
+    if named:
+        write_names(canvas.picture, [canvas.names[i] for i in canvas.objects if i in canvas.names])
     if "tags" in layers:
         _write_tags(canvas)
     return canvas.picture
@@ -180,13 +184,18 @@ def encode_png(picture: Photo) -> bytes:
     return _encode(picture, ".png")
 
 
-def encode_jpeg(picture: Photo) -> bytes:
-    """Return the content of a JPEG file, for pictures that are looked at."""
-    return _encode(picture, ".jpg")
+def encode_jpeg(picture: Photo, quality: int = 95) -> bytes:
+    """Return the content of a JPEG file, for pictures that are looked at.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        quality: from 0 to 100; a small file has little.
+    """
+    return _encode(picture, ".jpg", cv2.IMWRITE_JPEG_QUALITY, quality)
 
 
-def _encode(picture: Photo, suffix: str) -> bytes:
-    _, content = cv2.imencode(suffix, picture[..., ::-1])
+def _encode(picture: Photo, suffix: str, *settings: int) -> bytes:
+    _, content = cv2.imencode(suffix, picture[..., ::-1], settings)
     return content.tobytes()
 
 

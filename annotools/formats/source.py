@@ -9,6 +9,7 @@ from annotools.files import stamp
 from annotools.formats import read_dataset
 from annotools.formats.given_labels import read_weak
 from annotools.formats.photo_folder import PHOTOS_ALONE, read_photo_folder
+from annotools.formats.split_parts import split_name, take_part
 from annotools.recategorise import recategorise
 from annotools.records import Dataset, Image
 
@@ -17,11 +18,12 @@ from annotools.records import Dataset, Image
 class Source:
     """Where to read from: the arguments of `read_dataset`, files of weak labels, or photos alone.
 
-    `categories` is what `recategorise` goes over to, None for all of the dataset's own;
-    `max_images` leaves out all images after the first so many. Where `boxes` or `tags` name a file,
-    its images and their weak labels are read, and `root` is the folder of the photos. `photos` is
-    the folder of the photos where it is not where the format has it. Of the format `PHOTOS_ALONE`,
-    which has no splits and no labels, `root` is a folder of photos or a list of images.
+    `split` may be a part of one, as `take_part` has it. `categories` is what `recategorise` goes
+    over to, None for all of the dataset's own; `max_images` leaves out all images after the first
+    so many. Where `boxes` or `tags` name a file, its images and their weak labels are read, and
+    `root` is the folder of the photos. `photos` is the folder of the photos where it is not where
+    the format has it. Of the format `PHOTOS_ALONE`, which has no splits and no labels, `root` is a
+    folder of photos or a list of images.
     """
 
     format_name: str
@@ -51,9 +53,11 @@ def open_source(source: Source) -> Dataset:
         return read_weak(source.root, source.boxes, source.tags, source.allow_missing)
     if source.format_name == PHOTOS_ALONE:
         return read_photo_folder(source.root, source.allow_missing, source.photos)
+    name = split_name(source.split)
     dataset = read_dataset(
-        source.format_name, source.root, source.split, source.allow_missing, source.photos
+        source.format_name, source.root, name, source.allow_missing, source.photos
     )
+    dataset = take_part(dataset, source.split)
     return dataset if source.categories is None else recategorise(dataset, source.categories)
 
 

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from annotools.prices.image_content import ImageContent
-from annotools.prices.times import AnnotationTimes, missing_actions, missing_time
+from annotools.prices.times import (
+    PRESETS_FOLDER,
+    AnnotationTimes,
+    missing_actions,
+    missing_time,
+    read_times,
+)
 from annotools.records import LABEL_KINDS
 
 ABSENT_TAGS = "absent tags"
@@ -157,6 +163,22 @@ def unknown_counts(
     used = {name for action in counts.keys() - unpaid for name in counts[action].names}
     names = (field.name for field in fields(content) if field.name in used)
     return tuple(name for name in names if math.isnan(getattr(content, name)))
+
+
+def unpriced_actions(content: ImageContent, kind: str, times: AnnotationTimes) -> tuple[str, ...]:
+    """Return the paid actions of a label kind that have no time, in the order of the kind."""
+    return missing_actions(times, paid_actions(actions_for(content, kind), times))
+
+
+def presets_for(content: ImageContent, kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the presets of times that price all these label kinds."""
+    tables = [read_times(path) for path in sorted(PRESETS_FOLDER.glob("*.toml"))]
+    asked = list(kinds)
+    return tuple(
+        times.name
+        for times in tables
+        if not any(unpriced_actions(content, kind, times) for kind in asked)
+    )
 
 
 def price_seconds(

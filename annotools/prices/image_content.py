@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
 from annotools.progress import track
@@ -241,6 +243,12 @@ def measure_source(
         stuff_tags=_count_of(stuff_ids, tag_ids, tagged),
         **_vertices(vertices),
     )
+
+
+def empty_content(categories: CategorySet) -> ImageContent:
+    """Return the content of an image without anything, which tells what actions a dataset needs."""
+    empty = FullLabel(image_id=0, segment_map=np.zeros((1, 1), dtype=np.int32), segments=())
+    return measure_source(empty, categories, tags=None)
 
 
 def mean_content(contents: Iterable[ImageContent]) -> ImageContent:

@@ -2,8 +2,17 @@
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.records import NO_LABEL, Dataset, FullLabel, Image, TaggedCrop, WeakLabel
+from annotools.records import (
+    MARKED_KINDS,
+    NO_LABEL,
+    Dataset,
+    FullLabel,
+    Image,
+    TaggedCrop,
+    WeakLabel,
+)
 from annotools.weak_labels.annotators import Annotator, annotate_weak
+from annotools.weak_labels.marks import mark
 from annotools.weak_labels.outlines import annotate_full
 from annotools.weak_labels.weaken import asked_categories, crop_grid, weaken
 
@@ -18,13 +27,13 @@ def buy(
 ) -> FullLabel | WeakLabel:
     """Return what an annotator gives for one image, with the mistakes of the annotator's habits.
 
-    A full label gives any kind. Boxes and tags that annotators drew give themselves.
+    A full label gives any kind. Boxes and tags that annotators drew give themselves and no other
+    kind.
 
     Args:
         dataset: of the image.
         image: to label.
-        kind: `full`, one of `WEAK_KINDS`, or `NO_LABEL`, which gives a weak label that says
-            nothing.
+        kind: one of `LABEL_KINDS`, or `NO_LABEL`, which gives a weak label that says nothing.
         crop_size_wh: width and height in pixels of the tagged crops; None for the whole image.
         annotator: whose habits; None for one without mistakes.
         seed: the mistakes are drawn from it.
@@ -37,6 +46,8 @@ def buy(
         return WeakLabel(image_id=image.image_id)
     if kind == "full":
         return annotate_full(dataset.read_label(image), dataset.categories, habits, seed)
+    if kind in MARKED_KINDS:
+        return mark(dataset.read_label(image), dataset.categories, kind, habits, seed)
     source = read_source(dataset, image)
     weak = take_kind(source, dataset.categories, kind, crop_size_wh, image.size_wh)
     return annotate_weak(weak, dataset.categories, habits, image.size_wh, seed)

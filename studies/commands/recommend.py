@@ -9,6 +9,8 @@ from annotools.commands.options import JsonFile, check_outputs, write_answer
 from annotools.commands.tables import COMPACT, NOTHING, console, percent, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from studies.advice import Advice
@@ -30,12 +32,21 @@ def recommend(
         float | None,
         typer.Option(min=0, max=1, help="Say also how many hours reach this score, in [0, 1]."),
     ] = None,
+    have: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MIX=HOURS", help="Hours already spent on a mix; repeat it."),
+    ] = None,
+    times: Annotated[
+        str | None,
+        typer.Option(help="Annotation times of your own: a preset, or a TOML file."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Say which labels to buy with some hours, how sure that is, and which trial would help.
 
-    Scores are predicted up to four times the largest budget, with 90 % intervals. It reads the
-    trials' rows alone: DIR/trials/*/result.json, and DIR/trials/*.json made elsewhere.
+    Scores are predicted up to four times the largest budget, with 90 % intervals, which count the
+    ranges of the annotation times where rows tell what annotators did. It reads the trials' rows
+    alone: DIR/trials/*/result.json, and DIR/trials/*.json made elsewhere.
 
     [bold]Examples[/bold]
 
@@ -43,51 +54,44 @@ def recommend(
     annotools study recommend runs/street --hours 18
     annotools study recommend runs/street --hours 18 --target 0.6 --json advice.json
     annotools study recommend rows --hours 40 --metric miou
+    annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
     from annotools.settings import as_table
     from studies.advice import advise, hours_to_reach
     from studies.results import read_results, row_paths
+    from studies.wording import notes, verdict_sentence
 
     # Infinite hours and what is not a number are refused too.
     if not 0 < hours < float("inf"):
         raise typer.BadParameter(f"--hours {hours:g}: must be a number above 0")
+    spent = parse_have(have or ())
     results = read_results(folder)
-    check_outputs({"--json": json_file}, row_paths(folder))
-    advice = advise(results, hours, metric)
-    needed = {} if target is None else hours_to_reach(results, target, metric)
+    check_outputs({"--json": json_file}, [times, *row_paths(folder)])
+    advice = advise(results, hours, metric, spent, times)
+    needed = {} if target is None else hours_to_reach(results, target, metric, times)
     output = console()
-    output.print(_verdict(advice))
+    output.print(verdict_sentence(advice))
     output.print(_table(advice, needed if target is not None else None))
-    for line in _notes(advice):
+    for line in notes(advice):
         output.print(line)
     # The key is there where it was asked for, so that the others stay what they are.
     found = as_table(advice) | ({} if target is None else {"target": as_table(needed)})
     write_answer(json_file, found)
 
 
-def _verdict(advice: "Advice") -> str:
-    """Return the verdict as a sentence."""
-    from studies.summary import SCORES
-    from studies.verdict import BUY, SURE, TIE
-
-    score = SCORES[advice.metric]
-    known = {name: mix for name, mix in advice.mixes.items() if mix.score is not None}
-    names = sorted(known, key=lambda name: -(known[name].score or 0))
-    if advice.verdict == BUY and advice.mix is not None:
-        best = known[advice.mix]
-        return (
-            f'With {advice.hours:g} h, buy "{advice.mix}": {score} {percent(best.score)} % '
-            f"({percent(best.low)}–{percent(best.high)}). With at least {100 * SURE:.0f} % "
-            "certainty it is the best of the mixes studied."
-        )
-    if advice.verdict == TIE:
-        return (
-            f'With {advice.hours:g} h, "{names[0]}" and "{names[1]}" tie: with at least '
-            f"{100 * SURE:.0f} % certainty they are within {100 * advice.delta:.1f} points "
-            f"of {score}, so that other grounds decide."
-        )
-    leads = f' "{names[0]}" leads, but that is not settled.' if len(names) > 1 else ""
-    return f"This study cannot tell what to buy with {advice.hours:g} h.{leads}"
+def parse_have(texts: "Sequence[str]") -> dict[str, float]:
+    """Return hours by mix from texts such as boxes=4."""
+    spent: dict[str, float] = {}
+    for text in texts:
+        mix, _, number = text.rpartition("=")
+        try:
+            hours = float(number)
+        except ValueError:
+            hours = float("nan")
+        if not mix or not 0 < hours < float("inf"):
+            raise typer.BadParameter(f"--have {text!r}: write MIX=HOURS, such as boxes=4")
+        spent[mix] = spent.get(mix, 0.0) + hours
+    return spent
 
 
 def _table(advice: "Advice", needed: "dict[str, HoursNeeded | None] | None") -> "Table":
@@ -119,26 +123,3 @@ def _table(advice: "Advice", needed: "dict[str, HoursNeeded | None] | None") -> 
             )
         shown.add_row(name, *cells)
     return shown
-
-
-def _notes(advice: "Advice") -> list[str]:
-    """Return what has to be known with the verdict, a line each."""
-    lines = [f"- {reason}" for reason in advice.reasons]
-    lines += [
-        f'- "{c.before}" is better below {c.hours:.3g} h and "{c.after}" above '
-        f"(90 %: {c.low:.3g} to {c.high:.3g} h; certainty {percent(c.probability, 0)} %)"
-        for c in advice.crossings
-        if not c.low <= advice.hours <= c.high  # else a reason says so
-    ]
-    run = advice.next_run
-    if run is not None:
-        worth = (
-            ""
-            if run.regret_saved is None
-            else f", which is expected to save {percent(run.regret_saved, 2)} points of regret"
-        )
-        lines.append(
-            f'Run next: "{run.mix}" at {run.budget_hours:g} h with seed {run.seed}, about '
-            f"{run.seconds / 60:.0f} min of computing{worth}."
-        )
-    return lines

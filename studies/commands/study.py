@@ -72,12 +72,14 @@ def run(
 
     from studies.engines.needs import Needs
     from studies.study import load_study
+    from studies.validate import check_study
 
     numbers = parse_seeds(seeds)
     needs = Needs(cpus=cpus, gpus=gpus, memory_gib=memory, slurm=parse_slurm(slurm))
     _check_engine(engine, needs, print_sbatch)
     study = load_study(recipe, changes or ())
     study = replace(study, seeds=numbers or study.seeds)
+    check_study(study, recipe)
     if dry_run:
         _show_plan(study, out, workers, json_file)
         return
@@ -255,11 +257,13 @@ def _show(
 
     from annotools.files import write_json
     from studies.answers import answer, caveats
-    from studies.folder import PICTURE_FILE, REPORT_FILE
+    from studies.folder import PAGE_FILE, PICTURE_FILE, REPORT_FILE
+    from studies.page.page import write_page
     from studies.report import readable_table, write_report
     from studies.summary import has_learnt_nothing, summary_table
 
     write_report(study, results, folder, failures)
+    write_page(study, results, folder, failures)
     output = console()
     readable, summary = readable_table(results), summary_table(results)
     shown = [
@@ -269,7 +273,7 @@ def _show(
     # That nothing was learnt comes before figures that then mean nothing.
     for part in reversed(shown) if has_learnt_nothing(summary) else shown:
         output.print(part)
-    for name in (PICTURE_FILE, REPORT_FILE):
+    for name in (PICTURE_FILE, REPORT_FILE, PAGE_FILE):
         output.print(str(folder / name), soft_wrap=True)
     if json_file is not None:
         # pandas writes an undefined score as null; the json module would write NaN, which no

@@ -23,6 +23,7 @@ def make_result(
     values |= {"spent_hours": budget_hours, "images": {"full": 3}, "seconds": 1.0}
     values |= {"digest": "d", "code_version": "1.2.3"}
     values |= {"student": "li2018", "weights": "none", "steps": {}}
+    values |= {"class_pq": {}, "actions": {}, "test": {}}
     return TrialResult(**(values | changes))
 
 

@@ -154,6 +154,7 @@ def test_command_needs_the_rows_alone(tmp_path: Path, layout: str) -> None:
     content = json.loads(out.read_text())
     assert list(content) == [
         "verdict", "mix", "hours", "metric", "delta", "mixes", "crossings", "next_run", "reasons",
+        "have", "flips", "combination",
     ]  # fmt: skip
     assert (content["verdict"], content["mix"], content["metric"]) == ("buy", BOXES, "pq")
     for mix in content["mixes"].values():

@@ -85,36 +85,37 @@ def test_common_middle_of_hours() -> None:
     assert common_middle(CHEAP, make_curve("late", [2000], [0], [0.5]), 10) is None
 
 
-def test_curves_are_means_over_seeds_of_images_priced_anew() -> None:
+def test_curves_are_means_over_seeds_of_purchases_priced_anew() -> None:
     results = [
-        make_result("weak", 1, 0, 0.2, images={"boxes": 100}),
-        make_result("weak", 1, 1, 0.4, images={"boxes": 200}),
-        make_result("weak", 2, 0, 0.5, images={"boxes": 300, "full": 2}),
-        make_result("weak", 3, 0, None, images={"full": 2}),
-        make_result("full", 3, 0, 0.6, images={"full": 2}),
+        make_result("weak", 1, 0, 0.2, actions={"box": 1200, "tag": 3600}),
+        make_result("weak", 1, 1, 0.4, actions={"box": 2400, "tag": 7200}),
+        make_result("weak", 2, 0, 0.5, actions={"box": 3600, "tag": 10800, "full_image": 2}),
+        make_result("weak", 3, 0, None, actions={"full_image": 2}),
+        make_result("full", 3, 0, 0.6, actions={"full_image": 2}),
     ]
-    actions = {"boxes": {"box": 12.0, "tag": 36.0}, "full": {"full_image": 1.0}}
-    weak, full = build_curves(results, actions, PAPER, "box")
+    weak, full = build_curves(results, PAPER, "box")
     assert (weak.mix, full.mix) == ("weak", "full")
     assert weak.slope == pytest.approx([0.5, 1.0])
     assert weak.fixed_hours == pytest.approx([1.5, 3 + 3])
     assert weak.pq == pytest.approx([0.3, 0.5])
     assert (full.slope.tolist(), full.fixed_hours.tolist()) == ([0], [3])
-    with pytest.raises(TimesError, match="lack the action 'stroke'"):
-        build_curves(results, {**actions, "boxes": {"stroke": 1.0}}, PAPER, "box")
+    with pytest.raises(TimesError, match="lack the action 'vertex'"):
+        build_curves([make_result("weak", 1, 0, 0.2, actions={"vertex": 1})], PAPER, "box")
+    with pytest.raises(RecipeError, match="does not say what its annotators did"):
+        build_curves([make_result("weak", 1, 0, 0.2)], PAPER, "box")
 
 
 def small_results() -> list[TrialResult]:
     rows = [
-        ("boxes+tags", 200, 0.2),
-        ("boxes+tags", 2000, 0.4),
-        ("full", 2, 0.1),
-        ("full", 20, 0.3),
+        ("boxes+tags", 20, {"box": 8000, "tag": 16000}, 0.2),
+        ("boxes+tags", 200, {"box": 80000, "tag": 160000}, 0.4),
+        ("full", 3, {"full_image": 2}, 0.1),
+        ("full", 300, {"full_image": 200}, 0.3),
     ]
-    return [make_result(mix, images / 10, 0, pq, images={mix: images}) for mix, images, pq in rows]
+    return [make_result(mix, hours, 0, pq, actions=actions) for mix, hours, actions, pq in rows]
 
 
-def test_a_study_is_priced_from_its_dataset(tmp_path: Path) -> None:
+def test_a_study_is_priced_by_its_rows(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     (change,) = find_changes_of_study(study, small_results(), "box", None)
     assert (change.first, change.second, change.now) == ("boxes+tags", "full", 7)

@@ -120,6 +120,7 @@ def test_study_runs_resumes_and_repeats(
     assert "semantic" in done.stdout
     assert str(out / "quality_vs_cost.png") in done.stdout
     assert str(out / "report.md") in done.stdout
+    assert str(out / "report.html") in done.stdout
     content = json.loads(table.read_text())
     # One step a stage teaches nothing, and that comes before the table.
     assert content["learnt_nothing"] is True
@@ -136,9 +137,14 @@ def test_study_runs_resumes_and_repeats(
     assert without_floats(redone) == row
     assert kept.stat().st_mtime_ns == time_kept
     report = (out / "report.md").read_text()
-    (out / "report.md").unlink()
+    page = (out / "report.html").read_text()
+    # The pictures that each trial kept are in it.
+    assert page.count("<img ") == 2 * 4
+    for name in ("report.md", "report.html"):
+        (out / name).unlink()
     assert invoke("study", "report", out).exit_code == 0
     assert (out / "report.md").read_text() == report
+    assert (out / "report.html").read_text() == page
 
 
 @pytest.mark.usefixtures("on_the_cpu")
@@ -192,6 +198,8 @@ class Runs:
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     runs = Runs()
     monkeypatch.setattr("studies.runner.run_study", runs)
+    # What these tests run need not be a dataset that could be trained on.
+    monkeypatch.setattr("studies.validate.check_study", lambda study, where: None)
     return runs
 
 
@@ -215,7 +223,7 @@ def test_impossible_seeds_are_a_usage_error(
     assert runs.asked == []
 
 
-OWN = ("study.json", "report.md", "results.csv", "quality_vs_cost.png")
+OWN = ("study.json", "report.md", "report.html", "results.csv", "quality_vs_cost.png")
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,9 @@ import pytest
 
 from benchmarks.worlds import BOXES, BUDGETS_HOURS, FULL, WORLDS, draw_rows
 from studies.cells import Scores, read_scores, summarise
+from studies.checks import bootstrap_seeds, describe_checks, hold_out_largest
 from studies.crossings import find_crossings, hours_for_target
-from studies.curves import (
-    bootstrap_seeds,
-    draws,
-    draws_over,
-    fit_curves,
-    gain_of_next_hour,
-    hold_out_largest,
-    why_not,
-)
+from studies.curves import draws, draws_over, fit_curves, gain_of_next_hour, why_not
 from tests.studies.study_builders import make_result
 
 Truth = Mapping[str, Callable[[float], float]]
@@ -232,10 +225,29 @@ def test_whole_seeds_are_resampled() -> None:
             for seed in range(3)
         ]
     )
-    found = bootstrap_seeds(scores, "a", 16, num_resamples=30)
+    found = bootstrap_seeds(scores, {"a": 16}, num_resamples=30)["a"]
     assert 20 <= len(found) <= 30
     # The mean of three of these: sqrt((0.05^2 + 0 + 0.05^2) / 3 / 3) = 0.0236.
     assert found.std() == pytest.approx(0.0236, abs=0.008)
+
+
+def test_checks_are_told_in_a_sentence_each() -> None:
+    scores = study({"a": rising, "b": lambda h: 0.5 - 0.1 / h})
+    curves = fit_curves(scores)
+    assert curves is not None
+    told = describe_checks(scores, curves)
+    assert [text[:11] for text in told] == [
+        '"a" at 16 h',
+        '"b" at 16 h',
+        '"a" at 32 h',
+        '"b" at 32 h',
+    ]
+    assert all(text.endswith("inside.") for text in told[:2])
+    # With one budget nothing can be left out, and nothing is predicted beyond it.
+    points = study({"a": rising, "b": rising}, budgets=(4.0,))
+    measured = fit_curves(points)
+    assert measured is not None
+    assert describe_checks(points, measured) == ()
 
 
 def test_a_crossing_is_found_with_its_interval() -> None:

@@ -89,7 +89,8 @@ def test_commands_that_run_without_the_extra(light: dict[str, str], tmp_path: Pa
         for hours in study.budgets_hours:
             # A full label takes 1.5 h, boxes and tags of such a scene under a minute.
             images = {mix: int(hours if mix == "full" else 200 * hours)}
-            row = make_result(mix, hours, 0, 0.1 + hours / 50, images=images)
+            actions = {"full_image": hours / 1.5} if mix == "full" else {"box": hours * 3600 / 7}
+            row = make_result(mix, hours, 0, 0.1 + hours / 50, images=images, actions=actions)
             write_result(row, folder / "trials" / f"{mix}_{hours:g}.json")
     for text in (
         "--version",

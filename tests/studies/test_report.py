@@ -178,6 +178,12 @@ def test_a_point_above_in_both_scores_beats_one_class_everywhere() -> None:
     assert table["trivial_pq_mean"].tolist()[:4] == pytest.approx([0.1] * 4)
 
 
+def test_clicks_that_miss_the_most_frequent_class_lower_no_bar() -> None:
+    """Most clicks are on cars, so that the class of points everywhere is a poor prediction."""
+    results = against("full", 2, 5, 5) + against("points", 2, 5, -5, trivial_miou=0.01)
+    assert summary_table(results)["beats_trivial"].tolist() == [True, False]
+
+
 def test_models_that_learnt_nothing_have_no_leader() -> None:
     results = against("full", 2, 5, 5) + against("boxes", 2, 5, 5)
     results += against("full", 6, 0.4, 9) + against("boxes", 6, 0.5, 0.5)

@@ -54,3 +54,17 @@ def test_frame_has_a_column_for_the_steps_of_each_stage() -> None:
     assert frame["steps_semantic"].tolist() == [275, 2000]
     assert frame["steps_detector"].isna().tolist() == [False, True]
     assert "steps" not in frame.columns
+
+
+def test_rows_of_older_versions_have_no_classes(tmp_path: Path) -> None:
+    old, new = (
+        tmp_path / "old.json",
+        make_result("a", 1, 1, 0.1, class_pq={"car": 0.2, "sky": None}),
+    )
+    write_result(make_result("a", 1, 0, 0.1), old)
+    old.write_text(old.read_text().replace(',\n "class_pq": {}', ""))
+    frame = to_frame([read_result(old), new])
+    assert frame["class_pq_car"].isna().tolist() == [True, False]
+    assert frame["class_pq_car"].tolist()[1] == 0.2
+    assert frame["class_pq_sky"].isna().all()
+    assert "class_pq" not in frame.columns

@@ -13,6 +13,8 @@ from annotools.errors import DatasetError, RecipeError
 from annotools.formats import read_dataset
 from annotools.locks import hold
 from annotools.parallel import Lost
+from annotools.prices.actions import price_seconds
+from annotools.prices.times import read_times
 from studies import runner, trial_process
 from studies.engines import local
 from studies.failures import read_failure
@@ -42,6 +44,13 @@ def test_trials_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
     assert all(set(trial.kind_of.values()) == {"boxes+tags"} for trial in trials[4:])
 
 
+@pytest.mark.parametrize("kind", ["full", "boxes+tags"])
+def test_a_trial_knows_what_its_annotators_do(tmp_path: Path, kind: str) -> None:
+    (trial,) = runner.plan_trials(make_study(tmp_path, {kind: {kind: 1}}), tmp_path)
+    seconds = price_seconds(trial.actions, read_times(trial.study.times))
+    assert seconds / 3600 == pytest.approx(trial.spent_hours)
+
+
 def test_only_the_first_images_can_be_bought(tmp_path: Path) -> None:
     study = make_study(tmp_path, budgets_hours=[100])
     study = replace(study, dataset=replace(study.dataset, max_train_images=2))
@@ -62,7 +71,9 @@ def test_budget_that_buys_nothing_stops_all_before_anything_runs(
     tmp_path: Path, ran: list[Trial]
 ) -> None:
     study = make_study(tmp_path, budgets_hours=[1, 3])
-    with pytest.raises(RecipeError, match="1 h buy no image under mix 'full' with seed 0"):
+    with pytest.raises(
+        RecipeError, match="budgets_hours: 1 h buys no image under mix 'full' with seed 0"
+    ):
         runner.run_study(study, tmp_path / "run", workers=1)
     assert ran == []
     assert not (tmp_path / "run").exists()
@@ -121,9 +132,9 @@ def test_what_is_added_runs_and_what_is_done_does_not(tmp_path: Path, ran: list[
 
 def test_result_of_other_settings_is_named(tmp_path: Path, ran: list[Trial]) -> None:
     folder = tmp_path / "run"
-    mixes = {"m": {"full": 1, "tags": 1}}
+    mixes = {"m": {"full": 1}}
     runner.run_study(make_study(tmp_path, mixes=mixes), folder, workers=1)
-    other = make_study(tmp_path, mixes={"m": {"full": 1, "tags": 2}})
+    other = make_study(tmp_path, mixes={"m": {"full": 2}})
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(other, folder, workers=1)
     assert len(ran) == 1
@@ -210,7 +221,7 @@ def test_a_failure_of_other_settings_does_not_count(
     monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
     assert len(runner.run_study(study, folder, workers=1).failures) == 1
     monkeypatch.setattr(trial_process, "run_trial", succeed)
-    other = make_study(tmp_path, mixes={"m": {"boxes": 1}}, seeds=[1])
+    other = make_study(tmp_path, mixes={"m": {"full": 2}}, seeds=[1])
     assert len(runner.run_study(other, folder, workers=1).results) == 1
 
 
@@ -272,7 +283,7 @@ def test_trials_that_buy_the_same_boxes_find_their_labels_made_once(
 ) -> None:
     made = counted(monkeypatch, label_store, "label_from_boxes")
     mixes = {"boxes": {"boxes": 1}, "both": {"boxes+tags": 1}, "full": {"full": 1}}
-    study = make_study(tmp_path, mixes=mixes, budgets_hours=[3, 100], seeds=[0, 1])
+    study = make_study(tmp_path, mixes=mixes, budgets_hours=[3, 6], seeds=[0, 1])
     runner.run_study(study, tmp_path / "run", workers=1)
     assert len(ran) == 12
     assert len(made) == len(list((tmp_path / "run/box_labels").iterdir())) == 4

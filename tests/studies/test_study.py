@@ -53,6 +53,7 @@ def test_changes_replace_settings_deep_inside(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("dataset.max_test_images=5", "max_test_images is given and no test_split"),
         ("mixes.cheap={boxs=1}", "mixes.cheap: unknown label kind 'boxs'; use full, boxes"),
         ("budgets_hours=[]", "at least one mix, budget and seed"),
         ("budgets_hours=[1, 0]", "must be positive"),
@@ -133,8 +134,7 @@ def test_an_allocation_takes_the_place_of_mixes_and_budgets(path: Path, tmp_path
     with pytest.raises(RecipeError, match=r"alone: set recipe\.refinement\.rounds"):
         load_study(path)
     write_allocation_file(tmp_path / "cheap plan.json", {"points": 1.0})
-    with pytest.raises(RecipeError, match="unknown label kind 'points'"):
-        load_study(path)
+    assert load_study(path).mixes == {"cheap plan": {"points": 1.0}}
 
 
 def test_digest_depends_on_how_images_are_bought_and_drawn(path: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from annotools.formats.given_labels import read_boxes
 from annotools.label_maps import class_map
 from annotools.records import Dataset
 from studies import trials
+from studies.examples import read_examples
+from studies.study import dataset_table
 from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
 from wsps import inference
@@ -30,6 +32,7 @@ def trial(tmp_path: Path) -> Trial:
         seed=0,
         kind_of={0: "full", 1: "boxes", 2: "none"},
         spent_hours=1.5,
+        actions={"full_image": 1, "box": 3},
         study_folder=tmp_path / "run",
     )
 
@@ -52,12 +55,17 @@ def test_a_trial_without_labels_is_refused(trial: Trial) -> None:
 def test_a_trial_leaves_its_row_and_counts_the_images_it_used(trial: Trial) -> None:
     row = run_trial(trial)
     assert row.images == {"boxes": 1, "full": 1, "none": 1}
+    assert (row.actions, row.times) == ({"full_image": 1, "box": 3}, trial.study.times)
     # One class everywhere has some share of the pixels, and the other classes count as 0.
     assert row.trivial_pq is not None
     assert row.trivial_miou is not None
     assert 0 < row.trivial_miou < 0.5
-    assert [path.name for path in trial.folder.iterdir()] == ["result.json"]
+    assert {path.name for path in trial.folder.iterdir()} == {"examples", "result.json"}
     assert len(list((trial.study_folder / "box_labels").iterdir())) == 1
+    # Two scenes are scored.
+    examples = read_examples(trial.folder / "examples")
+    assert [set(one.true_names) >= {"road"} for one in examples] == [True, True]
+    assert set(row.class_pq) >= {"road", "car"}
 
 
 def test_a_row_says_how_long_each_stage_was_and_whether_all_had_converged(trial: Trial) -> None:
@@ -81,7 +89,8 @@ def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:
 
 def test_links_can_be_kept(trial: Trial) -> None:
     run_trial(keeping(trial))
-    assert {path.name for path in trial.folder.iterdir()} == {*LINKS, "result.json"}
+    names = {path.name for path in trial.folder.iterdir()}
+    assert names == {*LINKS, "examples", "result.json"}
     kinds = json.loads((trial.folder / "labels/manifest.json").read_text())["labels"]
     assert {entry["image_id"]: entry["kind"] for entry in kinds} == trial.kind_of
 
@@ -194,3 +203,62 @@ def test_few_categories_are_labelled_predicted_and_scored(trial: Trial) -> None:
     found = read_dataset("coco-panoptic", few.folder / "predictions", "photos")
     assert found.categories == labels.categories
     assert row.trivial_miou is not None
+
+
+def test_the_test_split_is_scored_beside_val_and_changes_nothing_else(trial: Trial) -> None:
+    without = run_trial(trial)
+    assert without.test == {}
+    # A world has two splits: the one that is bought from serves as the third.
+    dataset = replace(trial.study.dataset, test_split="train", max_test_images=1)
+    study = replace(trial.study, dataset=dataset)
+    row = run_trial(replace(trial, study=study, study_folder=trial.study_folder / "tested"))
+    assert row.digest != without.digest
+    assert replace(row, seconds=0, digest="", test={}) == replace(without, seconds=0, digest="")
+    assert {"pq", "miou", "ap_vol", "miou_semantic"} < row.test.keys()
+    assert row.test["miou"] != row.miou
+
+
+def test_a_study_without_a_test_split_has_the_rows_that_it_always_had(trial: Trial) -> None:
+    study = trial.study
+    # Worked out before there were test splits, but for the path of the world.
+    table = {
+        "format": "scenes",
+        "root": str(study.dataset.root),
+        "train_split": "train",
+        "val_split": "val",
+        "max_train_images": None,
+        "max_val_images": None,
+        "categories": None,
+    }
+    assert dataset_table(study.dataset) == table
+    assert dataset_table(replace(study.dataset, test_split="t")).keys() - table.keys() == {
+        "test_split",
+        "max_test_images",
+    }
+
+
+def test_marks_are_trained_on_as_maps_that_are_void_elsewhere(trial: Trial) -> None:
+    kinds = {0: "points", 1: "scribbles", 2: "coarse", 3: "boxes"}
+    row = run_trial(replace(keeping(trial), kind_of=kinds))
+    assert row.images == {"boxes": 1, "coarse": 1, "points": 1, "scribbles": 1}
+    assert row.steps == {"semantic": 1, "detector": 1, "instance": 1}
+    first = read_dataset("coco-panoptic", trial.folder / "labels/rounds/0", "photos")
+    maps = [class_map(first.read_label(image), first.categories) for image in first.images]
+    void = [float(np.mean(classes == IGNORE_INDEX)) for classes in maps[:3]]
+    assert void[0] > 0.9
+    assert void[0] > void[1] > void[2] > 0
+    # Of each kind the boxes are what was bought; a mark is none.
+    listed = json.loads((trial.folder / "labels/boxes.json").read_text())["images"]
+    assert [image["id"] for image in listed] == [3]
+    # After a round the prediction is known where it is sure, and the marks stay.
+    labels = labels_of(trial)
+    for image, before in zip(labels.images, maps[:3], strict=False):
+        after = class_map(labels.read_label(image), labels.categories)
+        np.testing.assert_array_equal(after[before != IGNORE_INDEX], before[before != IGNORE_INDEX])
+
+
+def test_points_alone_teach_semantics_and_no_boxes(trial: Trial) -> None:
+    row = run_trial(replace(trial, kind_of={0: "points", 1: "points"}))
+    assert row.steps == {"semantic": 1}
+    assert row.pq_things == 0
+    assert row.miou is not None

@@ -1,4 +1,4 @@
-"""The command `pseudo-label` makes label maps from boxes and tags."""
+"""The command `pseudo-label` makes label maps from boxes, tags and marks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,8 +47,8 @@ def pseudo_label(
         str | None,
         typer.Option(
             metavar="KIND|FILE.json",
-            help="boxes, tags or boxes+tags for every image, or an allocation of "
-            "`annotools plan`: each image its kind, full labels as they are.",
+            help="boxes, tags, boxes+tags, points, scribbles or coarse for every image, or an "
+            "allocation of `annotools plan`: each image its kind, full labels as they are.",
         ),
     ] = None,
     photos: Annotated[
@@ -121,6 +121,8 @@ def pseudo_label(
     json_file: JsonFile = None,
 ) -> None:
     """Make label maps from boxes and tags: real ones, or those that a full dataset implies.
+
+    Of a full dataset also from points, scribbles and coarse outlines, void where nothing is marked.
 
     DIR becomes a label set: panoptic.json and panoptic/NAME.png as COCO has them, in which void is
     what nobody knows and a crowd a thing whose instances nobody knows; boxes.json with the boxes;
@@ -249,13 +251,14 @@ def _find_truth(given: Path | None, source: "Source", dataset: "Dataset") -> "So
 def _read_labels(text: str) -> "str | Allocation":
     """Return a weak label kind, or the allocation of a file."""
     from annotools.allocation.plan_file import read_allocation
-    from annotools.weak_labels.weaken import WEAK_KINDS
+    from annotools.records import LABEL_KINDS
 
-    if text in WEAK_KINDS:
+    kinds = [kind for kind in LABEL_KINDS if kind != "full"]
+    if text in kinds:
         return text
     if not Path(text).is_file():
         raise typer.BadParameter(
-            f"--labels {text!r}: use {', '.join(WEAK_KINDS)}, or a file of `annotools plan`"
+            f"--labels {text!r}: use {', '.join(kinds)}, or a file of `annotools plan`"
         )
     return read_allocation(Path(text))
 

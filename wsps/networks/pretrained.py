@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stderr
 from http.client import HTTPException
@@ -114,8 +115,11 @@ def _read_state(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
-        # A pickle can run code when it is read; `weights_only` admits tensors and plain values.
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        # torch warns of what it then refuses, and one line is enough.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # A pickle can run code when it is read; `weights_only` admits tensors and plain values.
+            state = torch.load(path, weights_only=True, map_location="cpu")
     except RecipeError:
         raise
     except OSError as error:

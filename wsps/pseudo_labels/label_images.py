@@ -1,4 +1,4 @@
-"""Make the pseudo-label of one image: from boxes and tags at first, from a network in each round.
+"""Make the pseudo-label of one image: from what was bought at first, from a network in each round.
 
 This is the only place that makes label maps. An image is read, looked at by the network, and
 labelled: three steps, of which the middle one takes several images at once.
@@ -35,6 +35,7 @@ from wsps.device import choose_device
 from wsps.evaluation.mean_iou import PixelCounts, count_pixels
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.label_store import BoxLabelStore
+from wsps.pseudo_labels.marks import label_from_marks, lay_over
 from wsps.pseudo_labels.quality import CropScores
 from wsps.pseudo_labels.refine import PseudoLabel, refine_label
 from wsps.pseudo_labels.request import LabelRequest, LabelTask
@@ -281,11 +282,17 @@ class ImageLabeller:
         assert photo is not None
         categories, recipe = dataset.categories, self.request.recipe
         from_boxes = self._label_boxes(image.task.image, photo, bought, categories)
+        marked = None
+        if bought.marks is not None:
+            marked = label_from_marks(bought, image.task.image.size_wh, categories)
         if self.round_number > 0:
             assert seen is not None
             made = next_label(
                 photo, seen, from_boxes, bought, categories, recipe.refinement, self.round_number
             )
+            made = made if marked is None else lay_over(marked, made)
+        elif marked is not None:
+            made = marked
         else:
             from_tags = self._label_tags(photo, seen, bought, categories)
             made = first_label(from_boxes, from_tags, bought, categories, recipe.refinement)

@@ -9,11 +9,19 @@ from annotools.allocation.plan_file import Allocation
 from annotools.errors import DatasetError, RecipeError
 from annotools.formats.panoptic_folder import name_images
 from annotools.formats.source import Source, open_source
-from annotools.records import BOXED_KINDS, NO_LABEL, TAGGED_KINDS, Dataset, Image
+from annotools.records import (
+    BOXED_KINDS,
+    LABEL_KINDS,
+    MARKED_KINDS,
+    NO_LABEL,
+    TAGGED_KINDS,
+    Dataset,
+    Image,
+)
 from annotools.weak_labels.annotators import Annotator
 from wsps.pseudo_labels.boxes import unknown_method
 from wsps.pseudo_labels.methods import METHODS
-from wsps.recipe import TRAINABLE_KINDS, Recipe
+from wsps.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +90,9 @@ def kinds_of_allocation(
         RecipeError: when the allocation does not fit the dataset, the segmenter or the crops.
     """
     stored.check_images(image.image_id for image in dataset.images)
-    for kind in stored.bought_kinds:
-        if kind not in TRAINABLE_KINDS:
-            raise RecipeError(
-                f"{stored.path}: has the kind {kind!r}, which gives no label of pixels: plan with "
-                f"{', '.join(TRAINABLE_KINDS)}"
-            )
     if not stored.bought_kinds:
         raise RecipeError(
-            f"{stored.path}: no image has a label: plan with one of {', '.join(TRAINABLE_KINDS)}"
+            f"{stored.path}: no image has a label: plan with one of {', '.join(LABEL_KINDS)}"
         )
     # Otherwise networks would be trained for rounds of labels that are all the same.
     if recipe.refinement.rounds > 0 and set(stored.kind_of.values()) == {"full"}:
@@ -123,6 +125,11 @@ def labelled_at_first(tasks: Sequence[LabelTask]) -> list[LabelTask]:
 def tagged(tasks: Sequence[LabelTask]) -> list[LabelTask]:
     """Return the images that have tags."""
     return [task for task in tasks if task.kind in TAGGED_KINDS]
+
+
+def is_marked(task: LabelTask) -> bool:
+    """Return whether what was bought for an image are marks, whose places follow from the seed."""
+    return task.kind in MARKED_KINDS
 
 
 def is_boxed(task: LabelTask) -> bool:

@@ -24,7 +24,7 @@ from annotools.formats.source import open_source
 from annotools.formats.weak_json import BOXES_FILE, write_boxes
 from annotools.parallel import map_ahead, run_parallel
 from annotools.progress import track
-from annotools.records import NO_LABEL, Dataset, WeakLabel
+from annotools.records import MARKED_KINDS, NO_LABEL, Dataset, WeakLabel
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
@@ -53,6 +53,7 @@ from wsps.pseudo_labels.request import (
     count_images,
     held_out_source,
     is_boxed,
+    is_marked,
     labelled_at_first,
     make_tasks,
     tagged,
@@ -215,6 +216,7 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         used += ["tags", *CLASSIFIER_TABLES]
     if learns:
         used += SEGMENTER_TABLES
+    has_chance = learns or request.annotator or bool(tagged(tasks)) or any(map(is_marked, tasks))
     return {
         "number of rounds": request.num_rounds,
         **as_table(replace(request.source, max_images=None)),
@@ -226,7 +228,7 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
             if _needs_backbone(request, tasks)
             else {}
         ),
-        **({"seed": request.seed} if tagged(tasks) or learns or request.annotator else {}),
+        **({"seed": request.seed} if has_chance else {}),
         "maps": request.with_maps,
         "truth": None
         if request.truth is None
@@ -286,7 +288,7 @@ def _features_folder(request: LabelRequest, out: Path) -> Path:
 def _measure(made: Sequence[LabelledImage], truth: Dataset) -> tuple[KindQuality, ...]:
     """Return how good the labels of a round are, for each label kind but `full`."""
     measured = []
-    for kind in (*WEAK_KINDS, NO_LABEL):
+    for kind in (*WEAK_KINDS, *MARKED_KINDS, NO_LABEL):
         found = [one.counts for one in made if one.task.kind == kind and one.counts is not None]
         if found:
             measured.append(measure_kind(kind, found, truth.categories))

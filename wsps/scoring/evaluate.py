@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def score_prediction(
     truth: Sequence[RunLabel],
     categories: CategorySet,
     thresholds: Sequence[float],
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """Score a label set that was predicted, against labels in memory.
 
     Args:
@@ -101,6 +101,7 @@ def score_prediction(
     Returns:
         Rates in [0, 1], None where undefined: `ap_vol`, `miou`, `miou_semantic` (None without
         class maps), and `pq`, `sq` and `dq`, each also with the ending `_things` and `_stuff`.
+        `class_pq` has the PQ of each class by its name.
 
     Raises:
         DatasetError: when an image has no prediction, a file is wrong, a prediction does not fit
@@ -119,7 +120,11 @@ def score_prediction(
         scores["miou_semantic"] = iou[0, first_mean]
     for place, suffix in enumerate(("", "_things", "_stuff"), start=first_mean):
         scores |= {f"{name}{suffix}": rates[name][place] for name in ("pq", "sq", "dq")}
-    return {name: none_if_undefined(value) for name, value in scores.items()}
+    names = [category.name for category in categories.categories]
+    # The columns of the means come after those of the classes.
+    of_class = dict(zip(names, map(none_if_undefined, rates["pq"]), strict=False))
+    means = {name: none_if_undefined(value) for name, value in scores.items()}
+    return {**means, "class_pq": of_class}
 
 
 def report_scores(sides: Sequence[PredictionScores], settings: ScoringSettings) -> Evaluation:

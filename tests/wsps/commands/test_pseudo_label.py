@@ -250,17 +250,15 @@ def test_the_table_shows_the_rates(world: Path, tmp_path: Path) -> None:
 
 def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    for kind in ("full", "points", "nowhere.json"):
+    for kind in ("full", "polygons", "nowhere.json"):
         done = run(world, kind, out)
         assert done.exit_code == 2
         assert f"--labels '{kind}'" in " ".join(done.output.replace("│", " ").split())
     foreign = write_allocation(tmp_path / "foreign.json", {9: "boxes"})
-    points = write_allocation(tmp_path / "points.json", {0: "points"})
     nothing = write_allocation(tmp_path / "nothing.json", {0: "none"})
     full = write_allocation(tmp_path / "full.json", {0: "full"})
     for labels, more, error, message in (
         (foreign, (), RecipeError, "1 images are not in the dataset"),
-        (points, (), RecipeError, "the kind 'points', which gives no label"),
         (nothing, ("--rounds", 1), RecipeError, "nothing.json: no image has a label"),
         (full, ("--rounds", 1), RecipeError, "leave out --rounds"),
         ("boxes", ("--box-labels", world), DatasetError, "world.toml: is a file"),

@@ -67,8 +67,12 @@ def test_scores_by_hand(folder):
         "dq_stuff": 1.0,
     }
     found = score(folder)
+    of_class = found.pop("class_pq")
     assert list(found) == list(expected)
     assert found == pytest.approx(expected)
+    # There is no sky, neither in truth nor in prediction.
+    names = [category.name for category in CATEGORIES.categories]
+    assert of_class == dict(zip(names, (road_pq, None, car_pq), strict=True))
 
 
 def test_the_map_of_the_semantic_network_has_its_own_score(folder):
@@ -82,7 +86,9 @@ def test_the_map_of_the_semantic_network_has_its_own_score(folder):
 
 def test_what_nothing_defines_is_none(folder):
     empty = [make_label([[0] * 6] * 2, {}, (), "a/b"), make_label([[0] * 4], {}, (), "c")]
-    assert set(score(folder, empty).values()) == {None}
+    found = score(folder, empty)
+    assert set(found.pop("class_pq").values()) == {None}
+    assert set(found.values()) == {None}
 
 
 def test_only_images_of_the_truth_are_scored(folder):

@@ -1,0 +1,54 @@
+"""A part of a split is named by its ends: `train[:80%]` and `train[80%:]` share no image.
+
+So a dataset with one list of images has one part to learn from and another to score on. The form is
+that of TensorFlow Datasets.
+"""
+
+import re
+from dataclasses import replace
+
+from annotools.errors import DatasetError
+from annotools.records import Dataset
+
+_PART = re.compile(r"(.+)\[(?:(\d+)%)?:(?:(\d+)%)?\]")
+
+
+def split_name(text: str) -> str:
+    """Return the name of the split that a text names a part of, or the whole of.
+
+    Raises:
+        DatasetError: for a part whose ends are no percentages, or not in rising order.
+    """
+    return _parse(text)[0]
+
+
+def take_part(dataset: Dataset, text: str) -> Dataset:
+    """Return the images of a part, as they are listed, as a split of the part's name.
+
+    Ends are percentages of the number of images, rounded down, so that neighbouring parts have each
+    image once.
+
+    Args:
+        dataset: of the whole split.
+        text: a part such as `train[:80%]`, or the name of a whole split.
+
+    Raises:
+        DatasetError: as `split_name`.
+    """
+    name, start, stop = _parse(text)
+    if name == text:
+        return dataset
+    first, last = (len(dataset.images) * percent // 100 for percent in (start, stop))
+    return replace(dataset, split=text, images=dataset.images[first:last])
+
+
+def _parse(text: str) -> tuple[str, int, int]:
+    if not text.endswith("]"):
+        return text, 0, 100
+    match = _PART.fullmatch(text)
+    start, stop = (int(match[2] or 0), int(match[3] or 100)) if match else (1, 0)
+    if match is None or not start < stop <= 100:
+        raise DatasetError(
+            f"split {text!r}: name a part by rising percentages, as train[:80%] and train[80%:]"
+        )
+    return match[1], start, stop
