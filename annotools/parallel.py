@@ -262,14 +262,21 @@ def take_share(processors: int) -> None:
     Where the user's own variables allow libraries fewer, they keep to these.
     """
     _share[:] = [processors]
+    # What OpenMP is allowed holds for all: MKL with more threads would have torch use as many.
+    most = _allowed("OMP_NUM_THREADS", processors)
     for variable in (
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "OPENCV_FOR_THREADS_NUM",
     ):
-        own = os.environ.get(variable, "")
-        os.environ[variable] = str(min(processors, int(own)) if own.isdecimal() else processors)
+        os.environ[variable] = str(_allowed(variable, most))
+
+
+def _allowed(variable: str, most: int) -> int:
+    """Return the threads that a variable of the user allows, `most` where it allows more."""
+    own = os.environ.get(variable, "")
+    return min(most, int(own)) if own.isdecimal() and int(own) else most
 
 
 def _share_of(workers: int) -> int:

@@ -80,7 +80,7 @@ class _Progress:
             self.errors.append((trial.name, error))
             outcome = f"failed: {error}"
         else:
-            outcome = "left"
+            outcome = "left" if holder(lock_of(trial)) is None else "left to another process"
         self.ended[trial.name] = outcome
         return outcome
 

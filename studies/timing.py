@@ -70,8 +70,8 @@ class Timing:
 
 def count_scored(study: Study) -> int:
     """Return how many photos each trial is scored on."""
-    source = study.dataset.val_source
-    return len(open_source(source).images[: source.max_images])
+    sources = filter(None, (study.dataset.val_source, study.dataset.test_source))
+    return sum(len(open_source(source).images[: source.max_images]) for source in sources)
 
 
 def time_parts(trials: Sequence[Trial]) -> Timing:

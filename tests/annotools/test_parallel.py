@@ -8,8 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from annotools import parallel
 from annotools.errors import DatasetError, WorkerError
-from annotools.parallel import Lost, available_processors, map_ahead, run_isolated, run_parallel
+from annotools.parallel import (
+    Lost,
+    available_processors,
+    map_ahead,
+    run_isolated,
+    run_parallel,
+    take_share,
+)
 
 
 def square(number: int) -> int:
@@ -114,10 +122,20 @@ def test_isolated_workers_stay_and_have_environments_in_turn():
 
 
 @pytest.mark.usefixtures("any_threads")
-def test_workers_keep_to_what_the_user_allows(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OPENCV_FOR_THREADS_NUM", "1")
-    ((_, found),) = run_isolated(where_and_how, [0], workers=1)
-    assert found[1:] == (str(available_processors()), "1", str(available_processors()))
+def test_libraries_keep_to_what_the_user_allows(monkeypatch: pytest.MonkeyPatch):
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+    monkeypatch.setattr(parallel, "_share", [])
+    for allowed, expected in (
+        ({}, ["8", "8", "8", "8"]),
+        ({"MKL_NUM_THREADS": "2", "OPENCV_FOR_THREADS_NUM": "99"}, ["8", "2", "8", "8"]),
+        ({"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "6"}, ["4", "4", "4", "4"]),
+        ({"OMP_NUM_THREADS": "0"}, ["8", "8", "8", "8"]),
+    ):
+        for name in names:
+            monkeypatch.setenv(name, allowed.get(name, ""))
+        take_share(8)
+        assert [os.environ[name] for name in names] == expected
+    assert available_processors() == 8
 
 
 def test_an_exception_in_an_isolated_worker_is_raised_here():

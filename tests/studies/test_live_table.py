@@ -41,12 +41,13 @@ def test_a_log_has_a_line_for_each_trial_that_ends(
         show(trials[0])
         note_failure(trials[1], "no\tspace")
         show(trials[1])
-        show(trials[2])
+        with hold(lock_of(trials[2])):
+            show(trials[2])
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" full")[2] for line in lines] == [
         "_3h_seed0 finished in 2 min, PQ 42.5 (5 done, 1 failed, 2 left, time left 20 s)",
         "_3h_seed1 failed: no\\tspace (5 done, 2 failed, 1 left, time left 10 s)",
-        "_3h_seed2 left (5 done, 2 failed, 0 left, time left 0 s)",
+        "_3h_seed2 left to another process (5 done, 2 failed, 0 left, time left 0 s)",
     ]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[0].partition(" full")[0])
 
