@@ -24,9 +24,9 @@ import typer
 from worlds import BOXES, BUDGETS_HOURS, FULL, HALF, WORLDS, Truth, draw_rows
 
 from annotools.commands.tables import console, table
-from studies.advice import Advice, advise
+from studies.advice.advise import Advice, advise
+from studies.advice.verdict import BUY, TIE
 from studies.results import TrialResult
-from studies.verdict import BUY, TIE
 
 FACTORS = (2, 4)
 """How far beyond the largest budget coverage is counted."""

@@ -20,7 +20,7 @@ from instance import describe_difference
 
 from annotools.formats.source import Source, open_source
 from studies.results import TrialResult
-from studies.runner import run_study
+from studies.running.runner import run_study
 from studies.study import load_study
 
 THIN = {"name": "thin-resnet50", "output_stride": 16, "frozen": True}

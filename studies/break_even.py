@@ -18,8 +18,8 @@ from scipy.optimize import isotonic_regression
 
 from annotools.errors import RecipeError
 from annotools.prices.times import AnnotationTimes, missing_time, read_times
-from studies.changes import nearest_changes
-from studies.repricing import paid_for
+from studies.advice.changes import nearest_changes
+from studies.advice.repricing import paid_for
 from studies.results import TrialResult
 from studies.study import Study
 

@@ -36,8 +36,8 @@ def break_even(
     """  # noqa: D301
     from annotools.files import write_json
     from annotools.settings import as_table
+    from studies.advice.changes import SEARCHED_FACTOR
     from studies.break_even import find_changes_of_study
-    from studies.changes import SEARCHED_FACTOR
     from studies.folder import STUDY_FILE, finished_results
     from studies.study import load_study
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from studies.advice import Advice
-    from studies.crossings import HoursNeeded
+    from studies.advice.advise import Advice
+    from studies.advice.crossings import HoursNeeded
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
@@ -59,9 +59,9 @@ def recommend(
     annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
     from annotools.settings import as_table
-    from studies.advice import advise, hours_to_reach
+    from studies.advice.advise import advise, hours_to_reach
+    from studies.advice.wording import notes, verdict_sentence
     from studies.results import read_results, row_paths
-    from studies.wording import notes, verdict_sentence
 
     # Infinite hours and what is not a number are refused too.
     if not 0 < hours < float("inf"):

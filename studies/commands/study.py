@@ -136,8 +136,8 @@ def run_and_show(
     """
     from annotools.errors import UnfinishedError
     from annotools.formats.source import open_source
-    from studies.runner import run_study
-    from studies.unfinished import tell_unfinished
+    from studies.running.runner import run_study
+    from studies.running.unfinished import tell_unfinished
 
     # The table is written last, but a place that is not free for it must be found before training.
     check_json_file(json_file, study, folder, recipe)
@@ -195,8 +195,8 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
     """Print the trials of a study at once, and then what is left to compute."""
     from annotools.commands.options import write_answer
     from annotools.commands.tables import count_of, duration
-    from studies.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
     from studies.engines.local import count_workers
+    from studies.running.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
 
     check_json_file(json_file, study, folder)
     trials, planned = plan(study, folder)
@@ -213,7 +213,7 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
     output.print(f"{count_of(len(planned), 'trial')}: {counts}.")
     estimated = None
     if states.count(FINISHED) < len(states):
-        from studies.timing import time_parts
+        from studies.running.timing import time_parts
 
         at_once = workers or count_workers(trials)
         estimated = estimate(trials, time_parts(trials), at_once)
@@ -234,7 +234,7 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
 def _print_script(study: "Study", folder: Path, workers: int | None, needs: "Needs") -> None:
     """Plan the trials that are missing in the folder, and print a script that runs them."""
     from studies.engines.slurm import LOGS, sbatch_script
-    from studies.runner import prepare
+    from studies.running.runner import prepare
 
     missing = prepare(study, folder)
     if missing:

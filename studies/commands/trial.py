@@ -42,7 +42,7 @@ def trial(
     """  # noqa: D301
     from dataclasses import replace
 
-    from studies.one_trial import run_one
+    from studies.running.one_trial import run_one
     from studies.study import load_study
 
     numbers = parse_seeds(seeds)

@@ -11,8 +11,8 @@ from annotools.errors import AnnotationError, StoppedError, UnfinishedError
 from annotools.formats.source import open_source
 from annotools.parallel import Lost, available_processors, run_isolated
 from studies.engines.needs import Needs
-from studies.gpu_share import trials_on_gpu
-from studies.trial_process import read_trial, run_to_the_end
+from studies.running.gpu_share import trials_on_gpu
+from studies.running.trial_process import read_trial, run_to_the_end
 from studies.trials import Trial
 from wsps.device import has_gpu
 from wsps.pseudo_labels.label_images import ImageLabeller

@@ -40,7 +40,7 @@ def run_there(path: str, versions: Mapping[str, str], processors: int) -> str | 
             "machines share under this name"
         )
     from annotools.parallel import take_share
-    from studies.trial_process import read_trial, run_to_the_end
+    from studies.running.trial_process import read_trial, run_to_the_end
 
     take_share(processors)
     with suppress(StoppedError, UnfinishedError):

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from annotools.prices.times import read_times
-from studies.advice import Advice, advise_each, rows_of_main_student
-from studies.cells import HIGH, LOW, Floats, Scores, read_scores
-from studies.crossings import Crossing
-from studies.curves import REACH, Curves, draws_over, fit_curves
-from studies.doubts import doubts
-from studies.pareto import FrontPoint, pareto_front
-from studies.purchases import images_for
-from studies.repricing import draw_prices
+from studies.advice.advise import Advice, advise_each, rows_of_main_student
+from studies.advice.cells import HIGH, LOW, Floats, Scores, read_scores
+from studies.advice.crossings import Crossing
+from studies.advice.curves import REACH, Curves, draws_over, fit_curves
+from studies.advice.doubts import doubts
+from studies.advice.pareto import FrontPoint, pareto_front
+from studies.advice.purchases import images_for
+from studies.advice.repricing import draw_prices
+from studies.advice.wording import ranked
 from studies.results import TrialResult
 from studies.summary import deciding_budget, has_learnt_nothing, summary_table
-from studies.wording import ranked
 
 METRIC = "pq"
 

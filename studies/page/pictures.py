@@ -4,12 +4,12 @@ from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
+from studies.advice.wording import join_words
 from studies.examples import EXAMPLES_FOLDER, Example, read_examples
 from studies.page.findings import Findings
 from studies.page.html import Html, join, paragraph, section, tag
 from studies.page.plot_svg import colour_class
 from studies.results import TRIALS_FOLDER, trial_name
-from studies.wording import join_words
 
 MOST_BYTES = 800_000
 """Of all pictures together, as they are written; further photos are left out."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from studies.advice.pareto import FrontPoint
 from studies.page.findings import Findings, Line
 from studies.page.frame import (
     Frame,
@@ -13,7 +14,6 @@ from studies.page.frame import (
     trivial_levels,
 )
 from studies.page.html import Html, join, tag
-from studies.pareto import FrontPoint
 
 NUM_COLOURS = 7
 """The style sheet has so many; further mixes begin again with another marker."""

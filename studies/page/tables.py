@@ -8,19 +8,19 @@ import numpy as np
 from annotools.commands.tables import NOTHING, percent
 from annotools.prices.times import AnnotationTimes
 from annotools.settings import as_table
-from studies.checks import describe_checks
-from studies.crossings import HoursNeeded, hours_for_target
+from studies.advice.checks import describe_checks
+from studies.advice.crossings import HoursNeeded, hours_for_target
+from studies.advice.purchases import minutes_per_image
+from studies.advice.wording import describe_kind, join_words
 from studies.descriptions import explain_times, explain_trivial
 from studies.on_test import HEADINGS, score_rows
 from studies.page.findings import Findings
 from studies.page.html import Html, details, items, join, paragraph, section, table, tag
 from studies.page.plot_svg import colour_class
 from studies.page.verdict import mark_code, mark_mixes
-from studies.purchases import minutes_per_image
 from studies.report import readable_table
 from studies.results import TrialResult
 from studies.study import Study
-from studies.wording import describe_kind, join_words
 
 _MOST_TARGETS = 12
 """With more, quality is asked of the smallest and the largest budget alone."""

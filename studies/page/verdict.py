@@ -6,17 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotools.commands.tables import NOTHING, percent
-from studies.answers import answer
-from studies.curves import LEAST_BUDGETS, LEAST_SEEDS
-from studies.descriptions import mix_shares, progress, question, unspent
-from studies.failures import TrialFailure
-from studies.page.findings import Findings, Step
-from studies.page.frame import Frame, place_bars
-from studies.page.html import Html, items, join, paragraph, tag
-from studies.page.plot_svg import colour_class
-from studies.study import Study
-from studies.verdict import CANNOT_TELL
-from studies.wording import (
+from studies.advice.curves import LEAST_BUDGETS, LEAST_SEEDS
+from studies.advice.verdict import CANNOT_TELL
+from studies.advice.wording import (
     describe_combination,
     describe_crossing,
     describe_flip,
@@ -27,6 +19,14 @@ from studies.wording import (
     is_likely_better,
     join_words,
 )
+from studies.answers import answer
+from studies.descriptions import mix_shares, progress, question, unspent
+from studies.failures import TrialFailure
+from studies.page.findings import Findings, Step
+from studies.page.frame import Frame, place_bars
+from studies.page.html import Html, items, join, paragraph, tag
+from studies.page.plot_svg import colour_class
+from studies.study import Study
 
 
 def draw_opening(study: Study, found: Findings, failures: Sequence[TrialFailure] = ()) -> Html:

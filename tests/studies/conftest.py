@@ -1,8 +1,8 @@
 import pytest
 
-from studies import trial_process
 from studies.engines import local
 from studies.results import TrialResult, write_result
+from studies.running import trial_process
 from studies.trials import Trial, remove_links
 from tests.studies.in_process import run_here
 from tests.studies.study_builders import make_result

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 import studies.cli
 from studies.engines import local
 from studies.folder import start_study
-from studies.runner import StudyRun
+from studies.running.runner import StudyRun
 from studies.study import load_study
 from tests.studies.in_process import run_here
 from tests.studies.study_builders import make_result
@@ -199,7 +199,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     runs = Runs()
-    monkeypatch.setattr("studies.runner.run_study", runs)
+    monkeypatch.setattr("studies.running.runner.run_study", runs)
     # What these tests run need not be a dataset that could be trained on.
     monkeypatch.setattr("studies.validate.check_study", lambda study, where: None)
     return runs
@@ -402,6 +402,6 @@ def test_an_interrupt_is_told_in_one_line(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("studies.runner.run_study", interrupt)
+    monkeypatch.setattr("studies.running.runner.run_study", interrupt)
     assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "run") == 1
     assert capsys.readouterr().err == "error: stopped: repeat the command to go on\n"

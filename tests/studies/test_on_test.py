@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotools.settings import as_table
-from studies.advice import advise, hours_to_reach
+from studies.advice.advise import advise, hours_to_reach
 from studies.answers import answer, caveats, named_mixes
 from studies.on_test import HEADINGS, score_rows
 from studies.report import write_report

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from studies import runner
 from studies.engines import local
 from studies.engines.needs import Needs
+from studies.running import runner
 from tests.studies.engines.stand_ins import run_by_seed
 from tests.studies.study_builders import make_study
 

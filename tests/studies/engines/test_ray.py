@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from annotools.errors import RecipeError
-from studies import runner
 from studies.engines import ray as engine
 from studies.engines.needs import Needs
 from studies.engines.ray import run_on_ray
+from studies.running import runner
 from studies.trials import Trial
 from tests.studies.engines.stand_ins import run_by_seed
 from tests.studies.study_builders import make_study

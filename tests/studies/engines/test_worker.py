@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from annotools import parallel
-from studies import runner, trial_process
 from studies.engines.worker import own_versions, run_there
+from studies.running import runner, trial_process
 from tests.studies.study_builders import make_result, make_study
 
 

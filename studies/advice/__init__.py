@@ -1,0 +1,1 @@
+"""What to buy: curves over hours, a verdict with its certainty, and what it hangs on."""

@@ -1,0 +1,364 @@
+"""What to buy with some hours, by a study's rows: a verdict, its grounds, and what would help."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotools.errors import RecipeError
+from annotools.prices.times import AnnotationTimes
+from studies.advice.cells import HIGH, LOW, Floats, read_scores
+from studies.advice.combinations import (
+    Combination,
+    Table,
+    best_combination,
+    drawn_hours,
+    score_together,
+    tabulate,
+)
+from studies.advice.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
+from studies.advice.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
+from studies.advice.doubts import contenders, disagreement, doubts
+from studies.advice.flips import Flip, find_flips
+from studies.advice.next_run import NextRun, choose_next_run, run_where_nothing_is_known
+from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
+from studies.advice.verdict import CANNOT_TELL, SURE, SURE_IN_DOUBT, decide, regret_draws
+from studies.results import TrialResult
+from studies.summary import SCORES, has_learnt_nothing, summary_table
+
+LEAST_DIFFERENCE = 0.01
+"""A point: nobody buys other labels for less."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixAdvice:
+    """A mix at the hours asked for; scores in [0, 1], None where the study cannot say.
+
+    `score` is the mean with its 90 % interval, `p_best` the probability that no other mix is
+    better, `regret` how much less it is expected to score than the best, `gain_per_hour` what the
+    next hour is expected to add.
+    """
+
+    score: float | None
+    low: float | None
+    high: float | None
+    p_best: float | None
+    regret: float | None
+    gain_per_hour: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """The verdict and its grounds; field names are the keys of the JSON file.
+
+    `mix` is the one to buy, None with another verdict. Differences below `delta` do not matter.
+    `have` are hours by mix that were spent before. `combination` is the best split of the hours
+    between two mixes, which nobody has trained on; None where it cannot be said.
+    """
+
+    verdict: str
+    mix: str | None
+    hours: float
+    metric: str
+    delta: float
+    mixes: Mapping[str, MixAdvice]
+    crossings: tuple[Crossing, ...]
+    next_run: NextRun | None
+    reasons: tuple[str, ...]
+    have: Mapping[str, float]
+    flips: tuple[Flip, ...]
+    combination: Combination | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Basis:
+    """What advice rests on, whatever the hours.
+
+    `results` are all rows and `rows` those of the main student, priced by `times`; `as_run` has the
+    latter as the study priced them. `prices` are draws (D,) of what an hour of a mix takes. `times`
+    are None where rows do not tell, and `uncounted` says why.
+    """
+
+    results: Sequence[TrialResult]
+    rows: Sequence[TrialResult]
+    metric: str
+    have: Mapping[str, float]
+    times: AnnotationTimes | None
+    curves: Curves
+    tables: Mapping[str, Table]
+    prices: Mapping[str, Floats]
+    crossings: tuple[Crossing, ...]
+    weak: tuple[str, ...]
+    uncounted: tuple[str, ...]
+    as_run: Sequence[TrialResult]
+    has_learnt_nothing: bool
+
+
+def advise(
+    results: Sequence[TrialResult],
+    hours: float,
+    metric: str = "pq",
+    have: Mapping[str, float] | None = None,
+    times: str | None = None,
+) -> Advice:
+    """Return what a study's rows say about spending some hours.
+
+    Where rows are of several students the one with most rows is taken, and the others are asked
+    whether they agree. Where rows tell what annotators did, hours are as uncertain as the ranges
+    of the times, and it is said at which times another mix would lead.
+
+    Args:
+        results: rows; no other file of the study is needed.
+        hours: of annotation, more than 0.
+        metric: one of `SCORES`.
+        have: hours by mix that have been spent before.
+        times: a preset or file that prices the rows anew; None for the times that priced them.
+
+    Raises:
+        RecipeError: for another metric, or one that no row has; for a mix of `have` that no row
+            has; for `times` where a row does not tell what annotators did.
+        TimesError: when the times cannot be read, or lack an action.
+    """
+    return advise_each(results, [hours], metric, have, times)[0]
+
+
+def advise_each(
+    results: Sequence[TrialResult],
+    hours: Sequence[float],
+    metric: str = "pq",
+    have: Mapping[str, float] | None = None,
+    times: str | None = None,
+    *,
+    is_whole: bool = True,
+) -> tuple[Advice, ...]:
+    """Return what `advise` says of each number of hours; curves are fitted once for all.
+
+    Flips and combinations take most of the time; without `is_whole` none is looked for.
+    """
+    as_run = rows_of_main_student(results, metric)
+    _check_have(have or {}, as_run)
+    # Whether models learn has nothing to do with prices, and is told with the study's own budgets.
+    weak, nothing_learnt = doubts(as_run), has_learnt_nothing(summary_table(as_run))
+    table = times_of(results, times)
+    priced = list(results) if table is None else reprice(results, table)
+    rows = rows_of_main_student(priced, metric)
+    curves = fit_curves(read_scores(rows, metric))
+    if curves is None:
+        return tuple(_advise_without_curves(rows, own, metric, have or {}, weak) for own in hours)
+    basis = _Basis(
+        results=priced,
+        rows=rows,
+        metric=metric,
+        have=have or {},
+        times=table,
+        curves=curves,
+        tables=tabulate(curves),
+        prices={} if table is None else draw_prices(rows, table),
+        crossings=find_crossings(curves),
+        weak=weak,
+        uncounted=()
+        if table is not None
+        else (f"how long annotators may take is not counted: {why_no_times(results)}",),
+        as_run=as_run,
+        has_learnt_nothing=nothing_learnt,
+    )
+    return tuple(_advise_at(basis, own, is_whole) for own in hours)
+
+
+def hours_to_reach(
+    results: Sequence[TrialResult], target: float, metric: str = "pq", times: str | None = None
+) -> dict[str, HoursNeeded | None]:
+    """Return for each mix the hours at which its mean score reaches a target.
+
+    Args:
+        results: as `advise` takes them.
+        target: in [0, 1].
+        metric: one of `SCORES`.
+        times: as `advise` takes them; their ranges are not counted.
+
+    Returns:
+        The hours by mix; None where the study cannot say.
+
+    Raises:
+        RecipeError: for another metric, or one that no row has.
+    """
+    table = times_of(results, times)
+    priced = list(results) if table is None else reprice(results, table)
+    rows = rows_of_main_student(priced, metric)
+    curves = fit_curves(read_scores(rows, metric))
+    mixes = sorted({row.mix for row in rows})
+    return {m: None if curves is None else hours_for_target(curves, m, target) for m in mixes}
+
+
+def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[TrialResult]:
+    """Return the rows that have a metric, of the student that has most of them.
+
+    Raises:
+        RecipeError: for a metric that is unknown, or that no row has.
+    """
+    if metric not in SCORES:
+        raise RecipeError(f"unknown metric {metric!r}; known are {', '.join(SCORES)}")
+    rows = [row for row in results if getattr(row, metric) is not None]
+    if not rows:
+        raise RecipeError(f"no row has a {metric}: ask for another of {', '.join(SCORES)}")
+    students = [row.student for row in rows]
+    # Stable: of students with equally many rows the first by name.
+    main = max(sorted(set(students)), key=students.count)
+    return [row for row in rows if row.student == main]
+
+
+def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
+    curves, rows = basis.curves, basis.rows
+    delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
+    sure = SURE_IN_DOUBT if basis.weak else SURE
+    predicted = _predict(basis, hours, basis.prices)
+    verdict, mix = decide(predicted, delta, sure)
+    open_mixes = contenders(curves, predicted, hours)
+    dissent = disagreement(basis.results, rows[0].student, predicted, hours, basis.metric, delta)
+    if open_mixes or dissent or basis.has_learnt_nothing:
+        verdict, mix = CANNOT_TELL, None
+    next_run = None
+    # More trials of models that learn nothing would not help.
+    if verdict == CANNOT_TELL and not basis.has_learnt_nothing:
+        next_run = (
+            run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
+            if open_mixes
+            else choose_next_run(curves, predicted, rows, hours)
+        )
+    if next_run is not None:
+        next_run = next_run.priced_as(rows, basis.as_run)
+    reasons = _reasons(curves, hours, _of_the_best(basis.crossings, predicted), open_mixes)
+    if not open_mixes and basis.prices:
+        exact = decide(_predict(basis, hours, {}), delta, sure)
+        if exact != decide(predicted, delta, sure):
+            reasons.append(_describe_exact(*exact))
+    compared = {name: basis.tables[name] for name in predicted if name in basis.tables}
+    return Advice(
+        verdict=verdict,
+        mix=mix,
+        hours=hours,
+        metric=basis.metric,
+        delta=delta,
+        mixes=_describe(curves, predicted, hours),
+        crossings=basis.crossings,
+        next_run=next_run,
+        reasons=(*reasons, *filter(None, [dissent]), *basis.weak, *basis.uncounted),
+        have=basis.have,
+        flips=_find_flips(basis, compared, hours) if is_whole else (),
+        combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta)
+        if is_whole
+        else None,
+    )
+
+
+def _find_flips(basis: _Basis, compared: Mapping[str, Table], hours: float) -> tuple[Flip, ...]:
+    if basis.times is None:
+        return ()
+    shares = shares_of(basis.rows, basis.times)
+    return find_flips(compared, shares, basis.times, hours, basis.have)
+
+
+def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return draws (D,) of the score once the hours are spent on a mix, of those that are known."""
+    found = {}
+    for mix in basis.curves.mixes:
+        own = hours + basis.have.get(mix, 0.0)
+        if why_not(basis.curves, mix, own) is not None:
+            continue
+        if mix in basis.tables and (basis.have or mix in prices):
+            parts = drawn_hours({mix: hours}, basis.have, prices, basis.tables)
+            found[mix] = score_together(basis.tables, parts)
+        elif (alone := draws(basis.curves, mix, own)) is not None:
+            found[mix] = alone
+    return found
+
+
+def _describe_exact(verdict: str, mix: str | None) -> str:
+    """Say what the verdict hangs on, given what it would be were the times known."""
+    would = f'to buy "{mix}"' if mix is not None else f'"{verdict}"'
+    return (
+        f"it hangs on how long annotators take: were the times exact, the answer would be {would}; "
+        "time your own annotators and give `--times`"
+    )
+
+
+def _check_have(have: Mapping[str, float], rows: Sequence[TrialResult]) -> None:
+    mixes = sorted({row.mix for row in rows})
+    for mix in have:
+        if mix not in mixes:
+            raise RecipeError(f"there is no mix {mix!r} in these rows: use {', '.join(mixes)}")
+
+
+def _of_the_best(crossings: Sequence[Crossing], predicted: Mapping[str, Floats]) -> list[Crossing]:
+    """Return the crossings that change the answer: those of the mix that leads."""
+    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()), default=None)
+    return [c for c in crossings if leader in (c.before, c.after)]
+
+
+def _reasons(
+    curves: Curves, hours: float, crossings: Sequence[Crossing], open_mixes: Sequence[str]
+) -> list[str]:
+    """Return in clauses what the curves cannot say, and what changes near the hours."""
+    unknown = {mix: why_not(curves, mix, hours) for mix in curves.mixes}
+    reasons = [
+        f'"{mix}" is not predicted at {hours:g} h: {why}' for mix, why in unknown.items() if why
+    ]
+    if len(curves.mixes) == 1:
+        reasons.append("there is one mix, so that nothing can be compared")
+    elif None in unknown.values():
+        reasons += [f'"{mix}" may be better all the same' for mix in open_mixes]
+    return reasons + [
+        f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
+        f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
+        for c in crossings
+        if c.low <= hours <= c.high
+    ]
+
+
+def _describe(
+    curves: Curves, predicted: Mapping[str, Floats], hours: float
+) -> dict[str, MixAdvice]:
+    regrets = regret_draws(predicted)
+    found = {}
+    for mix in curves.mixes:
+        if mix not in predicted:
+            found[mix] = _unknown()
+            continue
+        low, high = np.quantile(predicted[mix], [LOW, HIGH])
+        found[mix] = MixAdvice(
+            score=float(predicted[mix].mean()),
+            low=float(low),
+            high=float(high),
+            p_best=float(np.mean(regrets[mix] == 0)),
+            regret=float(regrets[mix].mean()),
+            gain_per_hour=gain_of_next_hour(curves, mix, hours),
+        )
+    return found
+
+
+def _unknown() -> MixAdvice:
+    return MixAdvice(score=None, low=None, high=None, p_best=None, regret=None, gain_per_hour=None)
+
+
+def _advise_without_curves(
+    rows: Sequence[TrialResult],
+    hours: float,
+    metric: str,
+    have: Mapping[str, float],
+    weak: Sequence[str],
+) -> Advice:
+    reason = "no mix has two seeds at one budget, so that chance cannot be told from truth"
+    return Advice(
+        verdict=CANNOT_TELL,
+        mix=None,
+        hours=hours,
+        metric=metric,
+        delta=LEAST_DIFFERENCE,
+        mixes={mix: _unknown() for mix in sorted({row.mix for row in rows})},
+        crossings=(),
+        next_run=NextRun.of(rows[-1].mix, rows[-1].budget_hours, rows, is_new_seed=True),
+        reasons=(reason, *weak),
+        have=have,
+        flips=(),
+        combination=None,
+    )

@@ -1,0 +1,70 @@
+"""What weakens a study's verdict: poor models, students that disagree, mixes that may surprise."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from studies.advice.cells import LOW, Floats, read_scores
+from studies.advice.curves import Curves, draws, fit_curves
+from studies.advice.verdict import regret_draws
+from studies.answers import answer, caveats
+from studies.convergence import unconverged
+from studies.results import TrialResult
+from studies.summary import has_learnt_nothing, summary_table
+
+
+def doubts(rows: Sequence[TrialResult]) -> tuple[str, ...]:
+    """Return in sentences what makes all scores doubtful; none where all is well."""
+    if has_learnt_nothing(summary_table(rows)):
+        return tuple(filter(None, [answer(rows), unconverged(rows)]))
+    return caveats(rows)
+
+
+def contenders(curves: Curves, predicted: Mapping[str, Floats], hours: float) -> list[str]:
+    """Return the mixes that are not predicted and could still be best, the best measured first.
+
+    A mix that has never scored what the leading mix is sure to reach is none; with fewer hours than
+    its smallest budget it would score less than there.
+    """
+    sure = max((float(np.quantile(found, LOW)) for found in predicted.values()), default=0.0)
+    best = {
+        mix: float(curve.measured[0] if hours < curve.hours[0] else curve.measured.max())
+        for mix, curve in curves.mixes.items()
+        if mix not in predicted
+    }
+    return sorted((mix for mix in best if best[mix] >= sure), key=lambda mix: -best[mix])
+
+
+def disagreement(
+    results: Sequence[TrialResult],
+    student: str,
+    predicted: Mapping[str, Floats],
+    hours: float,
+    metric: str,
+    delta: float,
+) -> str:
+    """Return in a sentence which students would buy something else; empty if none.
+
+    A student disagrees where the mix that leads is, more likely than not, `delta` or more behind.
+
+    Args:
+        results: rows of all students.
+        student: the one that the advice is of.
+        predicted: its draws (D,) of each mix.
+        hours: asked for.
+        metric: of the scores.
+        delta: a difference that matters.
+    """
+    if not predicted:
+        return ""
+    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()))
+    others = []
+    for other in sorted({row.student for row in results} - {student}):
+        own = read_scores([row for row in results if row.student == other], metric)
+        curves = fit_curves(own) if len(own.score) else None
+        mixes = [] if curves is None else list(curves.mixes)
+        found = {m: d for m in mixes if curves and (d := draws(curves, m, hours)) is not None}
+        if leader in found and np.mean(regret_draws(found)[leader] < delta) < 0.5:
+            best = max(found, key=lambda mix: float(found[mix].mean()))
+            others.append(f'{other} prefers "{best}"')
+    return f'students disagree: {student} prefers "{leader}", {", ".join(others)}' * bool(others)

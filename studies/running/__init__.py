@@ -1,0 +1,1 @@
+"""Trials: planned, run as processes of their own by an engine, and what became of them."""

@@ -1,0 +1,115 @@
+"""What a study would run: its trials, what they buy, and what is left in hours and on disk."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from annotools.records import BOXED_KINDS
+from studies.results import TrialResult, read_result
+from studies.running.runner import look, plan_trials, refuse_other_settings
+from studies.running.timing import Timing
+from studies.study import Study
+from studies.trials import Trial
+from studies.validate import check_budgets
+from wsps.networks.backbone import check_backbone
+
+FINISHED, FAILED, LEFT = "finished", "failed", "left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """A trial, the images that it buys by label kind, the hours it spends, and how it stands."""
+
+    name: str
+    images: Mapping[str, int]
+    spent_hours: float
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What is left to do. `seconds` of computing are of all trials together, one after the other.
+
+    `from_rows` says whether they were taken from finished rows. `disk_bytes` are those that the
+    folder needs at most while trials run.
+    """
+
+    seconds: float
+    from_rows: bool
+    disk_bytes: float
+
+
+def plan(study: Study, folder: Path) -> tuple[tuple[Trial, ...], list[PlannedTrial]]:
+    """Return the trials of a study, and how each stands in its folder; nothing is written there.
+
+    Raises:
+        AnnotationError: for what `run_study` refuses.
+    """
+    check_backbone(study.recipe.backbone)
+    trials = plan_trials(study, folder)
+    check_budgets(study, trials)
+    for trial in trials:
+        refuse_other_settings(trial)
+    found = look(trials)
+    failed = {failure.name for failure in found.failures}
+    planned = []
+    for trial in trials:
+        kinds = list(trial.kind_of.values())
+        state = LEFT if trial.name in found.left else FAILED if trial.name in failed else FINISHED
+        planned.append(
+            PlannedTrial(
+                name=trial.name,
+                images={kind: kinds.count(kind) for kind in sorted(set(kinds))},
+                spent_hours=trial.spent_hours,
+                state=state,
+            )
+        )
+    return trials, planned
+
+
+def estimate(trials: Sequence[Trial], timing: Timing, workers: int) -> Estimate:
+    """Return what the trials take that are not finished.
+
+    Args:
+        trials: of the study.
+        timing: of its parts on this machine.
+        workers: trials at the same time.
+    """
+    rows = [read_result(t.result_path) for t in trials if t.result_path.is_file()]
+    missing = [trial for trial in trials if not trial.result_path.is_file()]
+    seconds = sum(_from_rows(trial, rows) if rows else timing.seconds(trial) for trial in missing)
+    return Estimate(
+        seconds=seconds, from_rows=bool(rows), disk_bytes=_disk(missing, timing, workers)
+    )
+
+
+def as_json(planned: Sequence[PlannedTrial], estimated: Estimate | None) -> dict[str, Any]:
+    """Return a plan as JSON can hold it."""
+    content: dict[str, Any] = {"trials": [vars(trial) for trial in planned]}
+    return content | {"left": None if estimated is None else vars(estimated)}
+
+
+def _from_rows(trial: Trial, rows: Sequence[TrialResult]) -> float:
+    """Return the seconds of finished trials that are most like one: of its mix, then budget."""
+    like = [row for row in rows if row.mix == trial.mix] or list(rows)
+    distance = [abs(math.log(row.budget_hours / trial.budget_hours)) for row in like]
+    pairs = zip(like, distance, strict=True)
+    return fmean(row.seconds for row, far in pairs if far == min(distance))
+
+
+def _disk(missing: Sequence[Trial], timing: Timing, workers: int) -> float:
+    if not missing:
+        return 0.0
+    study = missing[0].study
+    own = sorted((timing.bytes(trial) for trial in missing), reverse=True)
+    # Links go with the end of their trial, unless the study keeps them.
+    running = own if study.keep_links else own[:workers]
+    images = {image for trial in missing for image in trial.kind_of}
+    boxed = {
+        image for trial in missing for image, kind in trial.kind_of.items() if kind in BOXED_KINDS
+    }
+    views = len(images) * (study.recipe.views.per_photo or 1)
+    return sum(running) + len(boxed) * timing.label_bytes + views * timing.feature_bytes

@@ -1,0 +1,71 @@
+"""Run one trial of a study by its name: what a cluster's jobs do, each for itself."""
+
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from annotools.errors import RecipeError, UnfinishedError
+from studies.failures import read_failure
+from studies.folder import start_study
+from studies.results import TRIALS_FOLDER, TrialResult, read_result, trial_name
+from studies.running.runner import is_finished, plan_trials
+from studies.running.trial_process import read_trial, run_to_the_end, store_trial
+from studies.study import Study
+from studies.trials import TRIAL_FILE, Trial
+from wsps.networks.backbone import check_backbone
+
+
+def run_one(study: Study, folder: Path, name: str) -> TrialResult:
+    """Run one trial of a study in this process, whatever became of it before; return its row.
+
+    Trials may run at the same time, also on machines that share the folder.
+
+    Args:
+        study: that has the trial.
+        folder: of the study; made where it does not exist. A study that is stored there stays.
+        name: of the trial, `boxes_2h_seed0`.
+
+    Raises:
+        UnfinishedError: when the trial fails, or another process runs it.
+        RecipeError: when the study has no such trial, and for what `run_study` refuses.
+        DatasetError: when the folder belongs to another study, or the dataset cannot be read.
+        StoppedError: when the process was asked to stop.
+        OSError: when the folder cannot be written.
+    """
+    _check_name(study, folder, name)
+    check_backbone(study.recipe.backbone)
+    trial = _stored_trial(study, folder, name) or plan_trials(study, folder, {name})[0]
+    start_study(study, folder, keep_study=True)
+    if not is_finished(trial):
+        store_trial(trial)
+        run_to_the_end(trial)
+    if not trial.result_path.is_file():
+        raise UnfinishedError(f"{name} failed: {read_failure(trial.failure_path).error}")
+    return read_result(trial.result_path)
+
+
+def _check_name(study: Study, folder: Path, name: str) -> None:
+    """Make sure that a study has a trial of this name.
+
+    Raises:
+        RecipeError: when it does not; it has the names that are near.
+    """
+    names = [trial_name(*point) for point in study.points]
+    if name not in names:
+        near = get_close_matches(name, names, cutoff=0.3) or names[:3]
+        raise RecipeError(
+            f"--trial {name!r}: the study {study.name!r} has no such trial; near it are "
+            f"{', '.join(near)}; `annotools study run STUDY --out {folder} --dry-run` lists all"
+        )
+
+
+def _stored_trial(study: Study, folder: Path, name: str) -> Trial | None:
+    """Return a trial that another process has planned with the same settings, if one has."""
+    path = folder / TRIALS_FOLDER / name / TRIAL_FILE
+    if not path.is_file():
+        return None
+    try:
+        trial = replace(read_trial(path), study=study)
+        return trial if trial.made_with == read_trial(path).made_with else None
+    except RecipeError:
+        return None
