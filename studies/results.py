@@ -8,8 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from annotools.errors import RecipeError
+from annotools.errors import AnnotationError, RecipeError, as_line
 from annotools.files import write_json
+from annotools.settings import read_settings, without_nulls
+
+_RATES = frozenset(
+    (
+        *(f"{rate}{part}" for rate in ("pq", "sq", "dq") for part in ("", "_things", "_stuff")),
+        *("ap_vol", "miou", "miou_semantic", "trivial_pq", "trivial_miou", "filled_pq"),
+        *("class_pq", "test"),
+    )
+)
+"""Fields of a row that are scores, or have scores by name."""
+
+_LARGEST = 1e12
+"""No count, time or seed of a row is larger."""
 
 TRIALS_FOLDER = "trials"
 """In a study's folder; it has a folder of each trial."""
@@ -26,19 +39,19 @@ class TrialResult:
     images: Mapping[str, int]
     """Images bought, by label kind."""
     seed: int
-    pq: float | None
-    sq: float | None
-    dq: float | None
-    pq_things: float | None
-    sq_things: float | None
-    dq_things: float | None
-    pq_stuff: float | None
-    sq_stuff: float | None
-    dq_stuff: float | None
-    ap_vol: float | None
-    miou: float | None
+    pq: float | None = None
+    sq: float | None = None
+    dq: float | None = None
+    pq_things: float | None = None
+    sq_things: float | None = None
+    dq_things: float | None = None
+    pq_stuff: float | None = None
+    sq_stuff: float | None = None
+    dq_stuff: float | None = None
+    ap_vol: float | None = None
+    miou: float | None = None
     """Of the semantic map that the panoptic output implies."""
-    miou_semantic: float | None
+    miou_semantic: float | None = None
     """Of the semantic network's own output."""
     seconds: float
     """Wall-clock time of the trial."""
@@ -87,14 +100,40 @@ def read_result(path: Path) -> TrialResult:
     """Read a result.
 
     Raises:
-        RecipeError: when the file is not a trial's result.
+        RecipeError: when the file is not a trial's result, or a value is impossible.
     """
     try:
-        return TrialResult(**json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(table, dict):
+            raise RecipeError("it has no names")
+        row = read_settings(TrialResult, without_nulls(table), where=str(path))
+        _check_values(row)
+    except (AnnotationError, OSError, ValueError, RecursionError) as error:
+        reason = as_line(error).removeprefix(f"{path}: ")
         raise RecipeError(
-            f"{path}: not a trial's result ({error}); delete it and run again"
+            f"{path}: not a trial's result ({reason}): correct it, or delete it and run the trial "
+            "again"
         ) from error
+    return row
+
+
+def _check_values(row: TrialResult) -> None:
+    """Make sure that the numbers of a row are possible.
+
+    Raises:
+        RecipeError: when one is not.
+    """
+    for name, value in asdict(row).items():
+        for key, number in value.items() if isinstance(value, dict) else [("", value)]:
+            if not isinstance(number, int | float) or isinstance(number, bool):
+                continue
+            most = 1.0 if name in _RATES else _LARGEST
+            # Comparisons are false for what is not a number.
+            if not 0 <= number <= most:
+                place = f"{name}.{key}" if key else name
+                raise RecipeError(f"{place} = {number:g} is not between 0 and {most:g}")
+    if row.budget_hours == 0:
+        raise RecipeError("budget_hours = 0 buys nothing")
 
 
 def row_paths(folder: Path) -> list[Path]:

@@ -220,6 +220,10 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
         RecipeError: when the file is missing or not a study, or a setting is unknown or impossible.
     """
     is_stored = path.suffix == ".json"
+    if path.is_dir():
+        raise RecipeError(
+            f"{path}: is a folder; a study is a TOML file, or study.json in its folder"
+        )
     if not path.is_file():
         remedy = "give the folder of a study that has been run"
         raise RecipeError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +23,14 @@ from studies.advice.doubts import contenders, disagreement, doubts
 from studies.advice.flips import Flip, find_flips
 from studies.advice.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
-from studies.advice.verdict import CANNOT_TELL, SURE, SURE_IN_DOUBT, decide, regret_draws
+from studies.advice.verdict import (
+    CANNOT_TELL,
+    SURE,
+    SURE_IN_DOUBT,
+    chances_of_best,
+    decide,
+    regret_draws,
+)
 from studies.results import TrialResult
 from studies.summary import SCORES, has_learnt_nothing, summary_table
 
@@ -91,7 +99,6 @@ class _Basis:
     weak: tuple[str, ...]
     uncounted: tuple[str, ...]
     as_run: Sequence[TrialResult]
-    has_learnt_nothing: bool
 
 
 def advise(
@@ -143,8 +150,9 @@ def advise_each(
     priced = list(results) if table is None else reprice(results, table)
     rows = rows_of_main_student(priced, metric)
     curves = fit_curves(read_scores(rows, metric))
-    if curves is None:
-        return tuple(_advise_without_curves(rows, own, metric, have or {}, weak) for own in hours)
+    if curves is None or nothing_learnt:
+        refuse = partial(_refuse, rows, metric=metric, have=have or {}, weak=weak)
+        return tuple(refuse(own, has_learnt=not nothing_learnt) for own in hours)
     basis = _Basis(
         results=priced,
         rows=rows,
@@ -160,7 +168,6 @@ def advise_each(
         if table is not None
         else (f"how long annotators may take is not counted: {why_no_times(results)}",),
         as_run=as_run,
-        has_learnt_nothing=nothing_learnt,
     )
     return tuple(_advise_at(basis, own, is_whole) for own in hours)
 
@@ -215,11 +222,10 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     verdict, mix = decide(predicted, delta, sure)
     open_mixes = contenders(curves, predicted, hours)
     dissent = disagreement(basis.results, rows[0].student, predicted, hours, basis.metric, delta)
-    if open_mixes or dissent or basis.has_learnt_nothing:
+    if open_mixes or dissent:
         verdict, mix = CANNOT_TELL, None
     next_run = None
-    # More trials of models that learn nothing would not help.
-    if verdict == CANNOT_TELL and not basis.has_learnt_nothing:
+    if verdict == CANNOT_TELL:
         next_run = (
             run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
             if open_mixes
@@ -319,6 +325,7 @@ def _describe(
     curves: Curves, predicted: Mapping[str, Floats], hours: float
 ) -> dict[str, MixAdvice]:
     regrets = regret_draws(predicted)
+    chances = chances_of_best(regrets)
     found = {}
     for mix in curves.mixes:
         if mix not in predicted:
@@ -329,7 +336,7 @@ def _describe(
             score=float(predicted[mix].mean()),
             low=float(low),
             high=float(high),
-            p_best=float(np.mean(regrets[mix] == 0)),
+            p_best=chances[mix],
             regret=float(regrets[mix].mean()),
             gain_per_hour=gain_of_next_hour(curves, mix, hours),
         )
@@ -340,14 +347,24 @@ def _unknown() -> MixAdvice:
     return MixAdvice(score=None, low=None, high=None, p_best=None, regret=None, gain_per_hour=None)
 
 
-def _advise_without_curves(
+def _refuse(
     rows: Sequence[TrialResult],
     hours: float,
+    *,
     metric: str,
     have: Mapping[str, float],
     weak: Sequence[str],
+    has_learnt: bool,
 ) -> Advice:
-    reason = "no mix has two seeds at one budget, so that chance cannot be told from truth"
+    """Return advice that predicts nothing: chance cannot be told, or no model has learnt."""
+    last, reasons = rows[-1], list(weak)
+    next_run = None
+    # More trials of models that learn nothing would not help.
+    if has_learnt:
+        reasons.insert(
+            0, "no mix has two seeds at one budget, so that chance cannot be told from truth"
+        )
+        next_run = NextRun.of(last.mix, last.budget_hours, rows, is_new_seed=True)
     return Advice(
         verdict=CANNOT_TELL,
         mix=None,
@@ -356,8 +373,8 @@ def _advise_without_curves(
         delta=LEAST_DIFFERENCE,
         mixes={mix: _unknown() for mix in sorted({row.mix for row in rows})},
         crossings=(),
-        next_run=NextRun.of(rows[-1].mix, rows[-1].budget_hours, rows, is_new_seed=True),
-        reasons=(reason, *weak),
+        next_run=next_run,
+        reasons=tuple(reasons),
         have=have,
         flips=(),
         combination=None,

@@ -29,7 +29,7 @@ def decide(predicted: Mapping[str, Floats], delta: float, sure: float) -> tuple[
     first, second = sorted(regrets, key=lambda mix: float(regrets[mix].mean()))[:2]
     if np.mean(np.abs(predicted[first] - predicted[second]) < delta) >= sure:
         return TIE, None
-    if np.mean(regrets[first] == 0) >= sure:
+    if chances_of_best(regrets)[first] >= sure:
         return BUY, first
     return CANNOT_TELL, None
 
@@ -40,3 +40,16 @@ def regret_draws(predicted: Mapping[str, Floats]) -> dict[str, Floats]:
         return {}
     best: Floats = np.max(np.stack(list(predicted.values())), axis=0)
     return {mix: np.asarray(best - found) for mix, found in predicted.items()}
+
+
+def chances_of_best(regrets: Mapping[str, Floats]) -> dict[str, float]:
+    """Return the probability that a mix is the best; mixes that are level share it.
+
+    Args:
+        regrets: draws (D,) of each mix, as `regret_draws` gives them.
+    """
+    if not regrets:
+        return {}
+    are_best = np.stack([regret == 0 for regret in regrets.values()])  # (M, D)
+    shares = (are_best / are_best.sum(axis=0)).mean(axis=1)
+    return dict(zip(regrets, map(float, shares), strict=True))

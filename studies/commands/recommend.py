@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from studies.advice.advise import Advice
     from studies.advice.crossings import HoursNeeded
 
+_MOST_HOURS = 1e9
+
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 
 
@@ -61,14 +63,20 @@ def recommend(
     from annotools.settings import as_table
     from studies.advice.advise import advise, hours_to_reach
     from studies.advice.wording import notes, verdict_sentence
+    from studies.folder import own_files
     from studies.results import read_results, row_paths
+    from studies.summary import SCORES
 
-    # Infinite hours and what is not a number are refused too.
-    if not 0 < hours < float("inf"):
-        raise typer.BadParameter(f"--hours {hours:g}: must be a number above 0")
+    # What is not a number is refused too.
+    if not 0 < hours < _MOST_HOURS:
+        raise typer.BadParameter(
+            f"--hours {hours:g}: must be a number above 0 and below {_MOST_HOURS:g}"
+        )
+    if metric not in SCORES:
+        raise typer.BadParameter(f"--metric {metric!r}: use {', '.join(SCORES)}")
     spent = parse_have(have or ())
     results = read_results(folder)
-    check_outputs({"--json": json_file}, [times, *row_paths(folder)])
+    check_outputs({"--json": json_file}, [times, *own_files(folder), *row_paths(folder)])
     advice = advise(results, hours, metric, spent, times)
     needed = {} if target is None else hours_to_reach(results, target, metric, times)
     output = console()
@@ -76,6 +84,8 @@ def recommend(
     output.print(_table(advice, needed if target is not None else None))
     for line in notes(advice):
         output.print(line)
+    if None in needed.values():
+        output.print(f"- {NOTHING} : this study cannot say how many hours reach {target:g}")
     # The key is there where it was asked for, so that the others stay what they are.
     found = as_table(advice) | ({} if target is None else {"target": as_table(needed)})
     write_answer(json_file, found)

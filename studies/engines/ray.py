@@ -13,7 +13,7 @@ from typing import Any
 from annotools.errors import AnnotationError, RecipeError, as_line
 from annotools.parallel import STOP_SECONDS
 from annotools.stderr import catch_stderr
-from studies.engines.needs import Needs
+from studies.engines.needs import Needs, check_engine
 from studies.engines.worker import own_versions, run_there
 from studies.trials import Trial
 
@@ -37,7 +37,9 @@ def run_on_ray(
     """
     if not trials:
         return
-    ray = _import_ray()
+    check_engine("ray")
+    import ray
+
     _connect(ray)
     running: dict[Any, Trial] = {}
     try:
@@ -58,16 +60,6 @@ def run_on_ray(
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
         ray.shutdown()
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            "--engine ray needs a package that is not installed: pip install 'annotools[ray]'"
-        ) from error
-    return ray
 
 
 def _connect(ray: Any) -> None:

@@ -5,13 +5,12 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from annotools.errors import RecipeError
 from annotools.work_folder import STATE_FOLDER
-from studies.engines.needs import Needs
+from studies.engines.needs import Needs, check_engine
 from studies.engines.worker import own_versions, run_there
 from studies.folder import STUDY_FILE
 from studies.trials import Trial
@@ -42,11 +41,7 @@ def run_under_slurm(
     """
     if not trials:
         return
-    if find_spec("submitit") is None:
-        raise RecipeError(
-            "--engine submitit needs a package that is not installed: pip install "
-            "'annotools[submitit]'"
-        )
+    check_engine("submitit")
     if cluster == "slurm" and shutil.which("sbatch") is None:
         raise RecipeError(
             "--engine submitit: there is no Slurm here (no sbatch on the PATH): run it on a login "

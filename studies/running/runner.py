@@ -13,7 +13,7 @@ from annotools.locks import holder
 from annotools.prices.image_content import measure_images
 from annotools.records import TAGGED_KINDS, Dataset, Image
 from studies.engines.local import run_locally
-from studies.engines.needs import Needs
+from studies.engines.needs import Needs, check_engine
 from studies.engines.ray import run_on_ray
 from studies.engines.slurm import run_under_slurm
 from studies.failures import TrialFailure, read_failure
@@ -81,6 +81,7 @@ def run_study(
         DatasetError: when the folder belongs to another study, or the dataset cannot be read.
         OSError: when the folder cannot be written.
     """
+    check_engine(engine)
     trials = _start(study, folder)
     asked = _missing(trials, retry_failed=retry_failed)
     for trial in asked:

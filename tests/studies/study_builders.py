@@ -19,7 +19,7 @@ def make_result(
     values: dict[str, Any] = dict.fromkeys(TrialResult.__annotations__)
     values |= {"study": "small", "mix": mix, "budget_hours": budget_hours, "seed": seed, "pq": pq}
     if pq is not None:
-        values |= {"pq_things": pq / 2, "pq_stuff": 2 * pq, "ap_vol": pq, "miou": pq}
+        values |= {"pq_things": pq / 2, "pq_stuff": min(1.0, 2 * pq), "ap_vol": pq, "miou": pq}
     values |= {"spent_hours": budget_hours, "images": {"full": 3}, "seconds": 1.0}
     values |= {"digest": "d", "code_version": "1.2.3"}
     values |= {"student": "li2018", "weights": "none", "steps": {}}

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,38 @@ def test_other_files_are_named(tmp_path: Path, content: str) -> None:
         read_result(path)
 
 
-def test_frame_has_a_column_for_each_kind_bought() -> None:
-    frame = to_frame(
-        [
-            make_result("a", 1, 0, 0.1, images={"full": 2}),
-            make_result("b", 1, 0, 0.2, images={"boxes": 5, "full": 1}),
-        ]
-    )
-    assert frame["images_boxes"].tolist() == [0, 5]
-    assert frame["images_full"].tolist() == [2, 1]
-    assert "images" not in frame.columns
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("pq", '"high"', "pq"),
+        ("pq", "NaN", "pq = nan is not between 0 and 1"),
+        ("pq", "-4", "pq = -4 is not between 0 and 1"),
+        ("pq", "1e300", "pq = 1e\\+300 is not between 0 and 1"),
+        ("budget_hours", '"0.8"', "budget_hours"),
+        ("budget_hours", "0", "budget_hours = 0 buys nothing"),
+        ("spent_hours", "-1", "spent_hours = -1"),
+        ("mix", '["a"]', "mix"),
+        ("images", '{"full": "x"}', "images"),
+        ("actions", '{"box": "inf"}', "actions"),
+        ("actions", '{"box": Infinity}', "actions.box = inf"),
+        ("class_pq", "[1]", "class_pq"),
+        ("class_pq", '{"car": 2}', "class_pq.car = 2"),
+        ("steps", '"a"', "steps"),
+        ("seed", "9" * 5000, "digits"),
+        ("seed", "1e40", "seed"),
+        ("steps", "[" * 100_000, "recursion"),
+    ],
+)
+def test_values_that_cannot_be_are_named(tmp_path: Path, name: str, value: str, told: str) -> None:
+    path = tmp_path / "r.json"
+    write_result(make_result("a", 1, 0, 0.1), path)
+    table = json.loads(path.read_text())
+    del table[name]
+    path.write_text(json.dumps(table).removesuffix("}") + f', "{name}": {value}}}')
+    with pytest.raises(RecipeError, match=rf"r\.json: not a trial's result \(.*{told}") as caught:
+        read_result(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_frame_has_a_column_for_the_steps_of_each_stage() -> None:

@@ -1,5 +1,7 @@
 import json
 import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -52,10 +54,10 @@ def test_where_there_is_no_slurm_one_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trials = prepared(tmp_path, [0])
-    monkeypatch.setattr(slurm, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(RecipeError, match=r"pip install 'annotools\[submitit\]'"):
         list(run_under_slurm(trials, None, Needs()))
-    monkeypatch.setattr(slurm, "find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "submitit", types.ModuleType("submitit"))
     monkeypatch.setattr(slurm.shutil, "which", lambda _: None)
     with pytest.raises(RecipeError, match="there is no Slurm here"):
         list(run_under_slurm(trials, None, Needs()))
