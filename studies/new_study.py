@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from annotools.allocation.buy_images import price_images
 from annotools.allocation.image_orders import random_order
+from annotools.commands.tables import count_of
 from annotools.errors import DatasetError
 from annotools.formats.source import open_source
 from annotools.prices.actions import presets_for, unpriced_actions
@@ -22,6 +23,7 @@ from annotools.prices.image_content import (
 from annotools.prices.times import AnnotationTimes, missing_time, read_times
 from annotools.random_streams import stream
 from annotools.records import Dataset, Image
+from studies.advice.curves import LEAST_BUDGETS
 from studies.new_splits import choose_splits, limit_images
 from studies.splits import used_images
 from studies.study import DatasetSettings
@@ -125,6 +127,13 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
     first = measure_images(train, first_bought(images), crop_size_wh)
     dearest = max(max(price.values()) for price in price_images(first, kinds, table).values())
     categories = train.categories.categories
+    budgets = choose_budgets(hours, len(images), least=dearest / 3600)
+    if len(budgets) < LEAST_BUDGETS:
+        notes = (
+            *notes,
+            f"{len(images)} images leave room for {count_of(len(budgets), 'budget')}: the study "
+            f"will give measured points, and no curve, which takes {LEAST_BUDGETS}",
+        )
     return NewStudy(
         dataset=settings,
         num_images=len(images),
@@ -142,7 +151,7 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
             for kind in kinds
         ),
         left_out=left_out,
-        budgets_hours=choose_budgets(hours, len(images), least=dearest / 3600),
+        budgets_hours=budgets,
         crop_size_wh=crop_size_wh,
         notes=notes,
     )

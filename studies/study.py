@@ -1,6 +1,7 @@
 """A study is data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,10 +132,13 @@ class Study:
         bought = self.allocation is not None or (self.mixes and self.budgets_hours)
         if not bought or not self.seeds:
             raise RecipeError(f"study {self.name!r}: give at least one mix, budget and seed")
-        if any(hours <= 0 for hours in self.budgets_hours):
-            raise RecipeError(f"study {self.name!r}: budgets_hours must be positive")
+        # A comparison with what is not a number is false.
+        if not all(0 < hours < math.inf for hours in self.budgets_hours):
+            raise RecipeError("budgets_hours: give hours above 0, such as [0.5, 2, 8]")
         for name, mix in self.mixes.items():
-            for kind in mix:
+            for kind, share in mix.items():
+                if not 0 < share < math.inf:
+                    raise RecipeError(f"mixes.{name}.{kind} = {share:g}: give a share above 0")
                 if kind not in MIX_KINDS:
                     known = ", ".join(MIX_KINDS)
                     raise RecipeError(f"mixes.{name}: unknown label kind {kind!r}; use {known}")
