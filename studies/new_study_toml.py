@@ -25,6 +25,10 @@ MANY_CLASSES = 20
 """With more than these a study says how to keep few."""
 
 
+FEW_CLASSES = 5
+"""So many can be learnt from nothing, where they have a look of their own."""
+
+
 def study_toml(new: NewStudy, name: str, path: Path, backbone: BackboneSettings | None) -> str:
     """Return the text of a study's file.
 
@@ -32,7 +36,8 @@ def study_toml(new: NewStudy, name: str, path: Path, backbone: BackboneSettings 
         new: what was chosen.
         name: of the study.
         path: of the file, which the first line shows.
-        backbone: the pretrained network to start from; None for a small one without weights.
+        backbone: the pretrained network to start from; None for the recipe's own, or for few
+            categories a small one without weights.
     """
     parts = [_opening(new, name, path), _settings(new, name), _mixes(new), _dataset(new)]
     return "\n".join([*parts, _recipe(new, backbone)])
@@ -151,10 +156,11 @@ def _dataset(new: NewStudy) -> str:
 def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
     lines = ["[recipe]"]
     longer = max(new.size_wh)
-    if backbone is None:
+    is_simple = new.num_classes <= FEW_CLASSES or new.dataset.format == "scenes"
+    if backbone is None and is_simple:
         lines += _comment(
-            'A small network that starts from nothing. Photos of many kinds need "frozen", which '
-            "knows photos and downloads its weights; --weights gives it others."
+            "A small network that starts from nothing, which will do for few categories. Photos of "
+            'many kinds need "frozen", which knows photos and downloads its weights.'
         )
         lines.append('inherit = "small"')
         scale = min(1.0, SMALL_SIDE / longer)
@@ -167,9 +173,11 @@ def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
     else:
         lines += _comment(
             "A network that knows photos and stays as it is; what learns is put on it. Its weights "
-            "must have seen no masks or boxes, which would leak the answer."
+            "must have seen no masks or boxes, which would leak the answer. Where they cannot be "
+            'downloaded, --weights of "study new" takes a file; inherit = "small" needs none.'
         )
         lines.append('inherit = "frozen"')
+    if backbone is not None:
         named = f"name = {_quoted(backbone.name)}, weights = {_quoted(str(backbone.weights))}"
         lines.append(f"backbone = {{ {named} }}")
     if new.most_things > MOST_DETECTIONS[0]:

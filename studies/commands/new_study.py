@@ -38,7 +38,7 @@ def new(
         str | None,
         typer.Option(
             metavar="FILE|NAME",
-            help="Weights of a ResNet to start from; a small network without them if absent.",
+            help="Weights of a ResNet to start from, in place of those that the recipe downloads.",
         ),
     ] = None,
 ) -> None:
