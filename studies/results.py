@@ -10,7 +10,7 @@ import pandas as pd
 
 from annotools.errors import AnnotationError, RecipeError, as_line
 from annotools.files import write_json
-from annotools.settings import read_settings, without_nulls
+from annotools.settings import read_settings
 
 _RATES = frozenset(
     (
@@ -106,7 +106,9 @@ def read_result(path: Path) -> TrialResult:
         table = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(table, dict):
             raise RecipeError("it has no names")
-        row = read_settings(TrialResult, without_nulls(table), where=str(path))
+        # Scores by name may be null; another field that is null has its default.
+        given = {name: value for name, value in table.items() if value is not None}
+        row = read_settings(TrialResult, given, where=str(path))
         _check_values(row)
     except (AnnotationError, OSError, ValueError, RecursionError) as error:
         reason = as_line(error).removeprefix(f"{path}: ")
