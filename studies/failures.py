@@ -1,12 +1,10 @@
 """A failed trial is a file as well: what it was and why it failed, beside what it left."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from annotools.errors import RecipeError
 from annotools.files import write_json
-from studies.results import TRIALS_FOLDER, trial_name
+from studies.results import TRIALS_FOLDER, read_record, trial_name
 from studies.study import Study
 
 FAILURE_FILE = "failure.json"
@@ -45,12 +43,7 @@ def read_failure(path: Path) -> TrialFailure:
     Raises:
         RecipeError: when the file is not one.
     """
-    try:
-        return TrialFailure(**json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
-        raise RecipeError(
-            f"{path}: not a trial's failure ({error}); delete it and run again"
-        ) from error
+    return read_record(TrialFailure, path, "a trial's failure")
 
 
 def read_failures(study: Study, folder: Path) -> list[TrialFailure]:

@@ -1,16 +1,18 @@
 """A finished trial is a row: a JSON file for each, and a table of all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from annotools.errors import AnnotationError, RecipeError, as_line
 from annotools.files import write_json
 from annotools.settings import read_settings
+
+Record = TypeVar("Record")
 
 _RATES = frozenset(
     (
@@ -102,21 +104,40 @@ def read_result(path: Path) -> TrialResult:
     Raises:
         RecipeError: when the file is not a trial's result, or a value is impossible.
     """
+    return read_record(TrialResult, path, "a trial's result", _check_values)
+
+
+def read_record(
+    record_type: type[Record],
+    path: Path,
+    what: str,
+    check: Callable[[Record], None] = lambda _: None,
+) -> Record:
+    """Read what a trial left as JSON.
+
+    Args:
+        record_type: a dataclass.
+        path: of the file.
+        what: it should be, for the message.
+        check: raises a RecipeError for a value that cannot be.
+
+    Raises:
+        RecipeError: when the file cannot be read, or is something else.
+    """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(table, dict):
             raise RecipeError("it has no names")
         # Scores by name may be null; another field that is null has its default.
         given = {name: value for name, value in table.items() if value is not None}
-        row = read_settings(TrialResult, given, where=str(path))
-        _check_values(row)
+        record = read_settings(record_type, given, where=str(path))
+        check(record)
     except (AnnotationError, OSError, ValueError, RecursionError) as error:
         reason = as_line(error).removeprefix(f"{path}: ")
         raise RecipeError(
-            f"{path}: not a trial's result ({reason}): correct it, or delete it and run the trial "
-            "again"
+            f"{path}: not {what} ({reason}): correct it, or delete it and run the trial again"
         ) from error
-    return row
+    return record
 
 
 def _check_values(row: TrialResult) -> None:

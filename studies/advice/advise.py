@@ -147,7 +147,7 @@ def advise_each(
     # Whether models learn has nothing to do with prices, and is told with the study's own budgets.
     weak, nothing_learnt = doubts(as_run), has_learnt_nothing(summary_table(as_run))
     table = times_of(results, times)
-    priced = list(results) if table is None else reprice(results, table)
+    priced = _price(results, table)
     rows = rows_of_main_student(priced, metric)
     curves = fit_curves(read_scores(rows, metric))
     if curves is None or nothing_learnt:
@@ -189,9 +189,7 @@ def hours_to_reach(
     Raises:
         RecipeError: for another metric, or one that no row has.
     """
-    table = times_of(results, times)
-    priced = list(results) if table is None else reprice(results, table)
-    rows = rows_of_main_student(priced, metric)
+    rows = rows_of_main_student(_price(results, times_of(results, times)), metric)
     curves = fit_curves(read_scores(rows, metric))
     mixes = sorted({row.mix for row in rows})
     return {m: None if curves is None else hours_for_target(curves, m, target) for m in mixes}
@@ -214,12 +212,17 @@ def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[Tr
     return [row for row in rows if row.student == main]
 
 
+def _price(results: Sequence[TrialResult], times: AnnotationTimes | None) -> Sequence[TrialResult]:
+    return results if times is None else reprice(results, times)
+
+
 def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
+    """Return the verdict at some hours; what may overturn it weakens it to "cannot tell"."""
     curves, rows = basis.curves, basis.rows
     delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
     sure = SURE_IN_DOUBT if basis.weak else SURE
     predicted = _predict(basis, hours, basis.prices)
-    verdict, mix = decide(predicted, delta, sure)
+    by_scores = verdict, mix = decide(predicted, delta, sure)
     open_mixes = contenders(curves, predicted, hours)
     dissent = disagreement(basis.results, rows[0].student, predicted, hours, basis.metric, delta)
     if open_mixes or dissent:
@@ -235,8 +238,9 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         next_run = next_run.priced_as(rows, basis.as_run)
     reasons = _reasons(curves, hours, _of_the_best(basis.crossings, predicted), open_mixes)
     if not open_mixes and basis.prices:
+        # The same without the ranges of the times tells whether it hangs on them.
         exact = decide(_predict(basis, hours, {}), delta, sure)
-        if exact != decide(predicted, delta, sure):
+        if exact != by_scores:
             reasons.append(_describe_exact(*exact))
     compared = {name: basis.tables[name] for name in predicted if name in basis.tables}
     return Advice(
