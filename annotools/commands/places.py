@@ -184,14 +184,14 @@ def _check_outputs(outputs: Iterable[_Named[Writes]], inputs: Iterable[_Named[Re
     """
     before: list[_Named[Writes]] = []
     for output in outputs:
+        for place in inputs:
+            _check_read(output, place.path, "a file that is read too", place.marker)
+        for other in before:
+            _check_apart(output, other)
         if output.marker.folder:
             _check_folder(output)
         else:
             _check_file(output, output.marker.suffix)
-        for other in before:
-            _check_apart(output, other)
-        for place in inputs:
-            _check_read(output, place.path, str(place), place.marker)
         before.append(output)
 
 
@@ -201,13 +201,13 @@ def _check_read(output: _Named[Writes], path: Path, name: str, marker: Reads) ->
         return
     if output.marker.folder:
         if not output.marker.shared and _lies_in(path, output.path):
-            _refuse(output, f"is or contains {name}, which is read")
+            _refuse(output, f"is or contains {path}, which is read")
     elif _is_same(output.path, path):
-        _refuse(output, f"is a file that is read too ({name})")
+        _refuse(output, f"is {name}")
     elif marker.kept and output.path.is_file() and _lies_in(output.path, path):
-        _refuse(output, f"is a file in {name}, which is read")
+        _refuse(output, f"is a file in {path}, which is read")
     if marker.closed and path.is_dir() and _lies_in(output.path, path):
-        _refuse_inside(output, f"{name}, which is read")
+        _refuse_inside(output, f"{path}, which is read")
 
 
 def _check_apart(output: _Named[Writes], other: _Named[Writes]) -> None:
