@@ -13,7 +13,7 @@ from annotools.prices.times import read_times
 from studies import new_splits, new_study
 from studies.new_splits import limit_images
 from studies.new_study import choose_budgets, choose_crops, choose_kinds
-from studies.running.runner import plan_trials
+from studies.running.planning import plan_trials
 from studies.study import DatasetSettings, Study, load_study
 from studies.validate import check_budgets, check_study
 from tests.builders import make_categories, make_dataset
