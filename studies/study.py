@@ -51,6 +51,8 @@ class DatasetSettings:
     categories: str | None = None
     """The few that are studied, `person,dog`, all else being background, or `voc` for Pascal VOC's;
     all when absent."""
+    allow_missing: bool = False
+    """Leave out images of which a file is missing, and objects that are impossible."""
 
     def __post_init__(self) -> None:
         if self.test_split is None and self.max_test_images is not None:
@@ -82,17 +84,20 @@ class DatasetSettings:
             split=split,
             categories=self.categories,
             max_images=max_images,
+            allow_missing=self.allow_missing,
         )
 
 
 def dataset_table(settings: DatasetSettings) -> dict[str, Any]:
-    """Return the settings as JSON can hold them, those of a test split only where there is one.
+    """Return the settings as JSON can hold them, without those that came later and are not used.
 
-    So studies that were run before there were test splits are the same as ever.
+    So studies that were run before these settings were there are the same as ever.
     """
     table: dict[str, Any] = as_table(settings)
     if settings.test_split is None:
         del table["test_split"], table["max_test_images"]
+    if not settings.allow_missing:
+        del table["allow_missing"]
     return table
 
 

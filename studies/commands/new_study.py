@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import Categories, Format, Root, Times, check_outputs, tell
+from annotools.commands.options import (
+    AllowMissing,
+    Categories,
+    Format,
+    Root,
+    Times,
+    check_outputs,
+    tell,
+)
 
 if TYPE_CHECKING:
     from wsps.recipe import BackboneSettings
@@ -33,6 +41,7 @@ def new(
         typer.Option(help="What no choice sees: test, where the dataset has it with labels."),
     ] = None,
     categories: Categories = None,
+    allow_missing: AllowMissing = False,
     times: Times = "li2018",
     weights: Annotated[
         str | None,
@@ -76,6 +85,7 @@ def new(
         val_split=val_split or "val",
         test_split=test_split,
         categories=categories,
+        allow_missing=allow_missing,
     )
     times = str(Path(times).resolve()) if is_own_file(times) else times
     chosen = choose_study(settings, times, is_val_given=val_split is not None)
