@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats.jpeg_segments import JPEG_START, has_jpeg_end, jpeg_size
-from annotools.formats.json_values import read_bytes
 from annotools.formats.png_damage import has_all_pixels
+from annotools.read_files import read_bytes
 
 MAX_PIXELS = 2**27
 """Pictures of more pixels (134 million) are taken for damage or malice."""

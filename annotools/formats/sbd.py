@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats.image_lists import read_names
-from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
+from annotools.read_files import read_short
 
 _FOLDERS = ("SBD", "benchmark_RELEASE")
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
-from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
+from annotools.read_files import read_short
 from annotools.records import Box, BoxXYXY, Drop, Segment
 
 LABEL_MAP = "labelmap.txt"
