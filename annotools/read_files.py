@@ -182,12 +182,14 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
     """
     # Level by level: to recurse into what is too deep would be the fault that is looked for.
     level: list[tuple[str, Any]] = [("", value)]
-    for _ in range(MAX_LEVELS + 1):
+    for _ in range(MAX_LEVELS):
         yield from level
         level = [pair for name, outer in level for pair in _inside(name, outer)]
         if not level:
             return
-    raise ValueError(TOO_DEEP)
+    if any(isinstance(inner, dict | list) for _, inner in level):
+        raise ValueError(TOO_DEEP)
+    yield from level
 
 
 def _inside(name: str, outer: Any) -> Iterable[tuple[str, Any]]:
