@@ -5,7 +5,6 @@ files may be written. The same run then does what is missing and nothing twice, 
 refused, and nothing is ever removed that no run wrote.
 """
 
-import json
 import platform
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from annotools.errors import DatasetError
 from annotools.files import files_under, leftover_of, remove_files, write_json
+from annotools.read_files import MAX_JSON_BYTES, read_own_json
 
 STATE_FOLDER = ".state"
 MANIFEST_FILE = "manifest.json"
@@ -230,8 +230,5 @@ def _read_own(path: Path, written_by: str) -> dict[str, Any] | None:
 
 
 def _read_table(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
+    content = read_own_json(path, MAX_JSON_BYTES)
     return content if isinstance(content, dict) else None
