@@ -232,7 +232,7 @@ OWN = ("study.json", "report.md", "report.html", "results.csv", "quality_vs_cost
     "name",
     [
         *("tiny.toml", "world.toml", "t.toml", "o.txt", "h.toml"),
-        *("run", *(f"run/{own}" for own in OWN)),
+        *("run", "run/new.json", *(f"run/{own}" for own in OWN)),
         *("run/trials", "run/trials/new.json", "run/box_labels/x.png", "run/.state/setup.json"),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_table_that_is_a_file_of_the_dataset_is_refused(
 
 
 def test_a_table_of_an_earlier_run_is_replaced(recipe: Path, tmp_path: Path, runs: Runs) -> None:
-    table = tmp_path / "run" / "table.json"
+    table = tmp_path / "table.json"
     for _ in range(2):
         done = invoke("study", "run", recipe, "--out", tmp_path / "run", "--json", table)
         assert done.exit_code == 0, done.output
@@ -347,10 +347,10 @@ def test_output_that_cannot_be_written_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
-    assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "taken") == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {tmp_path}/taken")
-    assert error.count("\n") == 1
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "taken") == 2
+    assert f"--out {tmp_path}/taken: {tmp_path}/taken is a file" in capsys.readouterr().err
+    assert runs.asked == []
 
 
 def test_usage_errors_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
