@@ -24,10 +24,13 @@ from killed_commands import kill_often
 # The tests' own inputs and damages are used, and tests are not installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.faults.damages import SCENARIOS, Stopped, each_kind
-
 from tests.faults.kinds import KINDS
 from tests.faults.tries import try_kind
+
+try:
+    from tests.faults.damages import SCENARIOS, Stopped, each_kind
+except ModuleNotFoundError:
+    SCENARIOS = {}
 
 STATE_SHARE = 1 / 3
 """Of the time that goes to damages of own state."""
