@@ -4,19 +4,19 @@ Whatever becomes of it is in its folder: a row, a failure, or links that the nex
 with. So whoever starts such processes looks at the folder, and at how the process ended.
 """
 
-import json
 import traceback
 from importlib.metadata import version
 from pathlib import Path
 
 from annotools.errors import AnnotationError, RecipeError, StoppedError, UnfinishedError, as_line
-from annotools.files import write_json, write_whole
+from annotools.files import write_whole
 from annotools.locks import hold, holder
+from annotools.seals import read_sealed_json, write_sealed_json
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import STATE_FOLDER
 from studies.failures import TRACEBACK_FILE, TrialFailure, read_failure, write_failure
 from studies.study import Study
-from studies.trials import Trial, remove_links, run_trial
+from studies.trials import Trial, read_row, remove_links, run_trial
 
 LONGEST_ERROR = 1000
 """Characters of an error that are kept: some libraries put whole logs into theirs."""
@@ -39,7 +39,7 @@ def store_trial(trial: Trial) -> None:
         # Image ids are numbers or texts, and keys of JSON are texts.
         "kind_of": list(trial.kind_of.items()),
     }
-    write_json(trial.stored_path, content)
+    write_sealed_json(trial.stored_path, content)
 
 
 def read_trial(path: Path) -> Trial:
@@ -48,8 +48,10 @@ def read_trial(path: Path) -> Trial:
     Raises:
         RecipeError: when the file is not one, or what it was made with has changed since.
     """
+    content = read_sealed_json(path)
+    if content is None:
+        raise RecipeError(f"{path}: missing, damaged or not a trial: run the study again")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         trial = Trial(
             study=read_settings(Study, without_nulls(content["study"]), where=str(path)),
             mix=content["mix"],
@@ -61,7 +63,7 @@ def read_trial(path: Path) -> Trial:
             study_folder=path.parents[2],
         )
         made_with = tuple(content["made_with"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RecipeError(f"{path}: not a trial ({as_line(error)}): run the study again") from error
     if made_with != trial.made_with:
         raise RecipeError(f"{path}: a file that its study names has changed: run the study again")
@@ -92,7 +94,7 @@ def run_to_the_end(trial: Trial) -> bool:
             raise UnfinishedError(
                 f"{trial.folder}: is being run by another process ({other}): wait until it ends"
             )
-        if trial.result_path.is_file():
+        if read_row(trial) is not None:
             remove_links(trial)
             return True
         try:
@@ -141,12 +143,17 @@ def note_failure(trial: Trial, error: str, trace: str | None = None) -> None:
 
 
 def has_failed(trial: Trial) -> bool:
-    """Return whether the trial failed with the settings that it has now.
+    """Return whether it is known that the trial failed with the settings that it has now."""
+    failure = _read_own_failure(trial)
+    return failure is not None and (failure.digest, failure.weights) == trial.made_with
 
-    Raises:
-        RecipeError: when the file that says so is damaged.
-    """
+
+def _read_own_failure(trial: Trial) -> TrialFailure | None:
+    """Return why a trial failed; None where nobody noted it, or the file is damaged."""
     if not trial.failure_path.is_file():
-        return False
-    failure = read_failure(trial.failure_path)
-    return (failure.digest, failure.weights) == trial.made_with
+        return None
+    try:
+        failure = read_failure(trial.failure_path)
+    except RecipeError:
+        return None
+    return failure if failure.name == trial.name else None
