@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from annotools.errors import RecipeError, as_line
-from annotools.files import write_json
 from annotools.read_files import MAX_OWN_BYTES, parse_own_json, read_short
+from annotools.seals import SEAL, is_sealed, write_sealed_json
 from annotools.settings import read_settings
 
 Record = TypeVar("Record")
@@ -94,8 +94,8 @@ def trial_name(mix: str, budget_hours: float, seed: int) -> str:
 
 
 def write_result(result: TrialResult, path: Path) -> None:
-    """Write a result so that the file is there whole or not at all."""
-    write_json(path, asdict(result))
+    """Write a result, sealed, so that the file is there whole or not at all."""
+    write_sealed_json(path, asdict(result))
 
 
 def read_result(path: Path) -> TrialResult:
@@ -113,7 +113,7 @@ def read_record(
     what: str,
     check: Callable[[Record], None] = lambda _: None,
 ) -> Record:
-    """Read what a trial left as JSON.
+    """Read what a trial left as JSON; a seal has to agree, and may be missing.
 
     Args:
         record_type: a dataclass.
@@ -128,8 +128,11 @@ def read_record(
         table = parse_own_json(read_short(path, MAX_OWN_BYTES))
         if not isinstance(table, dict):
             raise RecipeError("it has no names")
+        # Rows that were written by hand, or elsewhere, have no seal.
+        if SEAL in table and not is_sealed(table):
+            raise RecipeError(f"it was damaged or changed since, its {SEAL} says")
         # Scores by name may be null; another field that is null has its default.
-        given = {name: value for name, value in table.items() if value is not None}
+        given = {k: value for k, value in table.items() if value is not None and k != SEAL}
         record = read_settings(record_type, given, where=str(path))
         check(record)
     except ValueError as error:

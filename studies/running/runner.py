@@ -8,18 +8,19 @@ from pathlib import Path
 from annotools.errors import RecipeError
 from annotools.formats.source import open_source
 from annotools.locks import holder
+from annotools.seals import note_damaged, tell_damaged
 from studies.engines.local import run_locally
 from studies.engines.needs import Needs, check_engine
 from studies.engines.ray import run_on_ray
 from studies.engines.slurm import run_under_slurm
 from studies.failures import TrialFailure, read_failure
 from studies.folder import FEATURES_FOLDER, start_study
-from studies.results import TrialResult, read_result
+from studies.results import TrialResult
 from studies.running.live_table import show_trials
 from studies.running.planning import plan_trials
 from studies.running.trial_process import has_failed, lock_of, note_failure, store_trial
 from studies.study import Study
-from studies.trials import Trial, remove_links
+from studies.trials import Trial, read_row, remove_links
 from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
 
@@ -79,6 +80,7 @@ def run_study(
     check_engine(engine)
     trials = _start(study, folder)
     asked = _missing(trials, retry_failed=retry_failed)
+    damaged = [trial.result_path for trial in asked if trial.result_path.is_file()]
     for trial in asked:
         store_trial(trial)
     before = look(trials)
@@ -86,13 +88,15 @@ def run_study(
     others = len(before.failures) if not retry_failed else 0
     with show_trials(asked, len(before.results), others) as show:
         for trial, lost in running:
-            if lost is not None and not trial.result_path.is_file():
+            if lost is not None and read_row(trial) is None:
                 note_failure(trial, lost)
             show(trial)
     found = look(trials)
     if len(found.results) == len(trials):
         # Large, and of no use once every trial has its row.
         shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
+    note_damaged(damaged)
+    tell_damaged(folder)
     return found
 
 
@@ -134,16 +138,13 @@ def _missing(trials: Sequence[Trial], *, retry_failed: bool) -> list[Trial]:
 
 
 def look(trials: Sequence[Trial]) -> StudyRun:
-    """Return what the folder of a study has of its trials.
-
-    Raises:
-        RecipeError: when a row or a failure is damaged.
-    """
+    """Return what the folder of a study has of its trials."""
     results, failures, left = [], [], {}
     for trial in trials:
         # Rows of earlier runs and of this one are read alike, in the order of the plan.
-        if trial.result_path.is_file():
-            results.append(read_result(trial.result_path))
+        row = read_row(trial)
+        if row is not None:
+            results.append(row)
         elif has_failed(trial):
             failures.append(read_failure(trial.failure_path))
         else:
@@ -152,12 +153,12 @@ def look(trials: Sequence[Trial]) -> StudyRun:
 
 
 def is_finished(trial: Trial) -> bool:
-    """Return whether the trial's result is there; remove what then is of no use.
+    """Return whether the trial's row is there and whole; remove what then is of no use.
 
     Raises:
         RecipeError: when it was made with other settings.
     """
-    if not trial.result_path.is_file():
+    if read_row(trial) is None:
         return False
     refuse_other_settings(trial)
     remove_links(trial)  # A run may have been stopped just before it did.
@@ -170,10 +171,8 @@ def refuse_other_settings(trial: Trial) -> None:
     Raises:
         RecipeError: when it was not.
     """
-    if not trial.result_path.is_file():
-        return
-    row = read_result(trial.result_path)
-    if (row.digest, row.weights) != trial.made_with:
+    row = read_row(trial)
+    if row is not None and (row.digest, row.weights) != trial.made_with:
         raise RecipeError(
             f"{trial.result_path}: made with other settings; delete it or use another --out"
         )

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import AnnotationError, RecipeError, StoppedError, UnfinishedError, as_line
-from annotools.files import write_json, write_whole
+from annotools.files import write_whole
 from annotools.locks import hold, holder
-from annotools.read_files import parse_own_json, read_long, shown
+from annotools.read_files import shown
 from annotools.records import LABEL_KINDS, NO_LABEL
+from annotools.seals import SEAL, read_sealed_json, write_sealed_json
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import STATE_FOLDER
 from studies.failures import TRACEBACK_FILE, TrialFailure, read_failure, write_failure
 from studies.study import Study
-from studies.trials import Trial, remove_links, run_trial
+from studies.trials import Trial, read_row, remove_links, run_trial
 
 LONGEST_ERROR = 1000
 """Characters of an error that are kept: some libraries put whole logs into theirs."""
@@ -56,7 +57,7 @@ def store_trial(trial: Trial) -> None:
         # Image ids are numbers or texts, and keys of JSON are texts.
         "kind_of": list(trial.kind_of.items()),
     }
-    write_json(trial.stored_path, content)
+    write_sealed_json(trial.stored_path, content)
 
 
 def read_trial(path: Path) -> Trial:
@@ -65,15 +66,16 @@ def read_trial(path: Path) -> Trial:
     Raises:
         RecipeError: when the file is not one, or what it was made with has changed since.
     """
+    content = read_sealed_json(path)
+    if content is None:
+        raise RecipeError(f"{path}: missing, damaged or not a trial: run the study again")
     try:
-        table = without_nulls(parse_own_json(read_long(path)))
-        if not isinstance(table, dict):
-            raise RecipeError("it has no names")
+        table = without_nulls({name: value for name, value in content.items() if name != SEAL})
         kind_of = _read_kinds(table.pop("kind_of", None))
         stored = read_settings(_StoredTrial, table, where=str(path))
         if stored.mix not in stored.study.mixes:
             raise RecipeError(f"its study has no mix {stored.mix!r}")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         reason = as_line(error).removeprefix(f"{path}: ")
         raise RecipeError(f"{path}: not a trial ({reason}): run the study again") from error
     trial = Trial(
@@ -128,7 +130,7 @@ def run_to_the_end(trial: Trial) -> bool:
             raise UnfinishedError(
                 f"{trial.folder}: is being run by another process ({other}): wait until it ends"
             )
-        if trial.result_path.is_file():
+        if read_row(trial) is not None:
             remove_links(trial)
             return True
         try:
@@ -177,12 +179,17 @@ def note_failure(trial: Trial, error: str, trace: str | None = None) -> None:
 
 
 def has_failed(trial: Trial) -> bool:
-    """Return whether the trial failed with the settings that it has now.
+    """Return whether it is known that the trial failed with the settings that it has now."""
+    failure = _read_own_failure(trial)
+    return failure is not None and (failure.digest, failure.weights) == trial.made_with
 
-    Raises:
-        RecipeError: when the file that says so is damaged.
-    """
+
+def _read_own_failure(trial: Trial) -> TrialFailure | None:
+    """Return why a trial failed; None where nobody noted it, or the file is damaged."""
     if not trial.failure_path.is_file():
-        return False
-    failure = read_failure(trial.failure_path)
-    return (failure.digest, failure.weights) == trial.made_with
+        return None
+    try:
+        failure = read_failure(trial.failure_path)
+    except RecipeError:
+        return None
+    return failure if failure.name == trial.name else None
