@@ -1,32 +1,44 @@
 """Write files so that they are there whole or not at all, and name what they hold.
 
-Every file that the product writes goes through `write_whole` or `open_whole`.
+Every file that the product writes goes through `write_whole` or `open_whole`. It is on disk before
+it has its name: after a power cut a name never stands for half a file.
 """
 
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from annotools.errors import DatasetError
+from annotools.parallel import map_ahead
+
+_FLUSHES = 16
+"""Files that are brought to disk at the same time: the disk writes its journal once for them."""
 
 _LEFTOVER = re.compile(r"\.(.+)\.\d+")  # how `_whole_file` names a file before it is whole
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, flush: bool = True) -> None:
     """Write a file under another name and rename it; folders on the way are made.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        flush: whether it is on disk when it has its name. Many files of one item need not wait for
+            the disk one by one: `mark_done` flushes them.
 
     Raises:
         OSError: with the file's name, when it cannot be written; nothing is left behind.
     """
-    with _whole_file(path) as partial:
+    with _whole_file(path, flush=flush) as partial:
         partial.write_bytes(content)
 
 
@@ -56,9 +68,13 @@ def digest(*parts: Any) -> str:
 
 
 def stamp(path: Path) -> str:
-    """Return a text that changes when a file does: its size and its time of change."""
+    """Return a text that changes when a file does.
+
+    A copy may bring a time of modification with it, or a program set it; no program sets the time
+    of the last change of the file's entry.
+    """
     found = path.stat()
-    return f"{found.st_size}\t{found.st_mtime_ns}"
+    return f"{found.st_size}\t{found.st_mtime_ns}\t{found.st_ctime_ns}"
 
 
 @contextmanager
@@ -116,6 +132,42 @@ def write_json_lists(
         file.write("\n]\n}\n")
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Bring files to disk, with the folders in which they have their names.
+
+    Args:
+        folder: in which they are.
+        names: paths with `/`, relative to the folder.
+
+    Returns:
+        The SHA-256 of each file by its name.
+
+    Raises:
+        OSError: when one is not there, or cannot be brought to disk.
+    """
+    listed = list(names)
+
+    def flush(name: str) -> str:
+        _flush(folder / name)
+        return hash_file(folder / name)
+
+    hashes = map_ahead(flush, listed, min(_FLUSHES, len(listed)) or 1)
+    found = dict(zip(listed, hashes, strict=True))
+    for place in sorted({folder / parent for name in listed for parent in Path(name).parents}):
+        _flush_folder(place)
+    return found
+
+
 def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
     """Return how many files there are, and a SHA-256 over their names below `root` and contents.
 
@@ -126,8 +178,7 @@ def hash_files(root: Path, paths: Iterable[Path]) -> dict[str, Any]:
     count = 0
     for path in dict.fromkeys(paths):
         try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = hash_file(path)
         except OSError as error:
             raise DatasetError(
                 f"{path}: cannot be read any more ({error.strerror}): check the file"
@@ -170,21 +221,44 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
+def _whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Give a file to write in place of this one, which takes its name when the block ends well."""
     # The file is in the same folder, because a rename across file systems is not one step. The
     # number keeps writers apart; a process id would not, of machines that share the folder.
     partial = path.with_name(f".{path.name}.{secrets.randbelow(10**12)}")
     try:
+        made = [place for place in (path.parent, *path.parent.parents) if not place.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        if flush:
+            _flush(partial)
         partial.replace(path)
+        for place in {path.parent, *(place.parent for place in made)} if flush else ():
+            _flush_folder(place)
     except OSError as error:
         # A full disk is reported without a name, a block may fail on another file.
         name = None if error.filename == str(partial) else error.filename
         raise OSError(error.errno, error.strerror, name or str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until what a file holds is on disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        # A disk may be found full, or broken, only now, and then no file is named.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(file)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk, where a file system can say so."""
+    with suppress(OSError):
+        _flush(folder)
 
 
 def _as_json(part: Any) -> Any:

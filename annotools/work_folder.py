@@ -1,11 +1,11 @@
 """A work folder knows who fills it, with which settings, what is done and what may be removed.
 
-The folder `.state` in it notes who fills it, on which settings its content depends, and which
-files may be written. The same run then does what is missing and nothing twice, another one is
-refused, and nothing is ever removed that no run wrote.
+The folder `.state` in it notes who fills it, on which settings its content depends, which files may
+be written, and of each item that is done what its files hold. The same run then does what is
+missing or damaged and nothing twice, another one is refused, and nothing is ever removed that no
+run wrote.
 """
 
-import json
 import platform
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +14,29 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import DatasetError
-from annotools.files import files_under, leftover_of, remove_files, write_json
+from annotools.files import (
+    files_under,
+    flush_files,
+    leftover_of,
+    remove_files,
+    write_json,
+)
+from annotools.read_files import MAX_JSON_BYTES, read_own_json
+from annotools.seals import (
+    agree,
+    note_damaged,
+    read_sealed_json,
+    seal_table,
+    tell_damaged,
+    write_sealed_json,
+)
 
 STATE_FOLDER = ".state"
 MANIFEST_FILE = "manifest.json"
 """Comes last: a folder with a manifest is finished."""
 
-_SETUP = f"{STATE_FOLDER}/setup.json"
+_SETUPS = (f"{STATE_FOLDER}/setup.json", f"{STATE_FOLDER}/setup-again.json")
+"""Two files of the same content: if one is damaged, it is still known whose the folder is."""
 
 
 def start_folder(
@@ -49,9 +65,10 @@ def start_folder(
     for place in (out, *out.parents):
         if place.exists() and not place.is_dir():
             raise DatasetError(f"{place}: is a file: give --out a folder")
-    before = _read_own(out / _SETUP, written_by)
+    before = _read_setup(out, written_by)
     if not overwrite:
         if before is not None and before.get("setup") == setup:
+            _write_setup(out, before)
             return
         remedy = (
             "give another folder" if overwrite is None else "give another folder, or --overwrite"
@@ -68,18 +85,20 @@ def start_folder(
     if overwrite:
         _clear(out, written_by)
     # A run that was killed before it noted its setup left that half written.
-    remove_files(out, [name for name in files_under(out) if leftover_of(name) == _SETUP])
+    remove_files(out, [name for name in files_under(out) if leftover_of(name) in _SETUPS])
     # This is noted before any file is written, so that the work of a killed run is known.
-    write_json(out / _SETUP, {"written_by": written_by, "setup": setup, "files": list(planned)})
+    content = {"written_by": written_by, "setup": setup, "files": list(planned)}
+    _write_setup(out, seal_table(content))
 
 
 def finish_folder(out: Path, written_by: str) -> None:
-    """Remove what killed runs left half written.
+    """Remove what killed runs left half written, and tell how much that was damaged was made again.
 
     What is done stays known, so that a run can be repeated at no cost.
     """
-    listed = _listed(_read_own(out / _SETUP, written_by))
+    listed = _listed(_read_setup(out, written_by))
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
+    tell_damaged(out)
 
 
 def write_manifest(
@@ -148,26 +167,50 @@ def check_outside(option: str, place: Path, folders: Iterable[Path]) -> None:
             raise DatasetError(f"{place}: lies in {folder}, which is read: give {option} elsewhere")
 
 
-def mark_done(out: Path, item: str, key: str, result: Any) -> None:
-    """Remember from what an item was made and what came of it; its files are there by then.
+def mark_done(out: Path, item: str, key: str, result: Any, files: Iterable[str] = ()) -> None:
+    """Remember from what an item was made, what came of it, and what its files hold.
+
+    Args:
+        out: the folder.
+        item: its name.
+        key: names what it was made from.
+        result: what came of it, as JSON can hold it.
+        files: of the item, relative to `out`; they are on disk before the mark is.
 
     Raises:
-        OSError: when that cannot be written.
+        OSError: when a file cannot be brought to disk, or the mark not be written.
     """
-    write_json(_mark_path(out, item), {"key": key, "result": result})
+    mark = {"item": item, "key": key, "result": result, "files": flush_files(out, files)}
+    write_sealed_json(_mark_path(out, item), mark)
 
 
 def read_done(out: Path, item: str, key: str) -> Any | None:
-    """Return what came of an item, None unless it was made from what the key names.
-
-    Whether its files are still there and whole is for the caller to find out.
-    """
-    content = _read_table(_mark_path(out, item))
-    return content.get("result") if content is not None and content.get("key") == key else None
+    """Return what came of an item, None unless it was made from what the key names and is whole."""
+    path = _mark_path(out, item)
+    mark = read_sealed_json(path)
+    if mark is not None and mark.get("item") != item:
+        note_damaged([path])
+        return None
+    if mark is None or mark["key"] != key or not agree(out, mark["files"]):
+        return None
+    return mark["result"]
 
 
 def _mark_path(out: Path, item: str) -> Path:
     return out / STATE_FOLDER / "done" / f"{item}.json"
+
+
+def _read_setup(out: Path, written_by: str) -> dict[str, Any] | None:
+    """Return what this command noted before it wrote a file, None where it did not."""
+    found = [read_sealed_json(out / name) for name in _SETUPS]
+    return next((one for one in found if _is_own(one, written_by)), None)
+
+
+def _write_setup(out: Path, sealed: Mapping[str, Any]) -> None:
+    """Note who fills a folder, and how, wherever that is not noted already."""
+    for name in _SETUPS:
+        if read_sealed_json(out / name) != sealed:
+            write_json(out / name, sealed)
 
 
 def _difference(before: Mapping[str, Any], setup: Mapping[str, Any]) -> str:
@@ -188,12 +231,12 @@ def _clear(out: Path, written_by: str) -> None:
     Raises:
         DatasetError: when there are others; then nothing is removed.
     """
-    lists = (out / MANIFEST_FILE, out / _SETUP)
-    contents = [_read_own(path, written_by) for path in lists]
-    listed = {name for content in contents for name in _listed(content)}
+    manifest, setup = out / MANIFEST_FILE, _read_setup(out, written_by)
+    lists = {manifest, *(out / name for name in _SETUPS)}
+    listed = {*_listed(_read_manifest(manifest, written_by)), *_listed(setup)}
     found = files_under(out)
     for name in found:
-        if not _is_ours(name, listed, is_started=contents[1] is not None):
+        if not _is_ours(name, listed, is_started=setup is not None):
             raise DatasetError(
                 f"{out}: holds {name!r}, which {written_by} did not write: give another folder"
             )
@@ -212,7 +255,7 @@ def _is_ours(name: str, listed: set[str], *, is_started: bool) -> bool:
     whole = leftover_of(name) or name
     in_state = is_started and Path(name).parts[0] == STATE_FOLDER and len(Path(name).parts) > 2
     # A run that was killed before it noted its setup left that half written and nothing else.
-    is_setup = whole == _SETUP and (is_started or whole != name)
+    is_setup = whole in _SETUPS and (is_started or whole != name)
     return name in listed or whole in listed or in_state or is_setup
 
 
@@ -223,15 +266,11 @@ def _listed(content: Mapping[str, Any] | None) -> set[str]:
     return {MANIFEST_FILE, *(name for name in files if isinstance(name, str))}
 
 
-def _read_own(path: Path, written_by: str) -> dict[str, Any] | None:
-    """Return what this command noted in a file, None for anything else."""
-    content = _read_table(path)
-    return content if content is not None and content.get("written_by") == written_by else None
+def _read_manifest(path: Path, written_by: str) -> dict[str, Any] | None:
+    """Return the manifest of this command, None for anything else."""
+    content = read_own_json(path, MAX_JSON_BYTES)
+    return content if _is_own(content, written_by) else None
 
 
-def _read_table(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+def _is_own(content: Any, written_by: str) -> bool:
+    return isinstance(content, dict) and content.get("written_by") == written_by

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from annotools.files import write_json
+from annotools.seals import write_sealed_json
 from studies.results import TRIALS_FOLDER, read_record, trial_name
 from studies.study import Study
 
@@ -33,8 +33,8 @@ class TrialFailure:
 
 
 def write_failure(failure: TrialFailure, path: Path) -> None:
-    """Write a failure so that the file is there whole or not at all."""
-    write_json(path, asdict(failure))
+    """Write a failure, sealed, so that the file is there whole or not at all."""
+    write_sealed_json(path, asdict(failure))
 
 
 def read_failure(path: Path) -> TrialFailure:

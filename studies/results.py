@@ -1,6 +1,5 @@
 """A finished trial is a row: a JSON file for each, and a table of all."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from annotools.errors import AnnotationError, RecipeError, as_line
-from annotools.files import write_json
+from annotools.errors import RecipeError, as_line
+from annotools.read_files import MAX_OWN_BYTES, parse_own_json, read_short
+from annotools.seals import SEAL, is_sealed, write_sealed_json
 from annotools.settings import read_settings
 
 Record = TypeVar("Record")
@@ -94,8 +94,8 @@ def trial_name(mix: str, budget_hours: float, seed: int) -> str:
 
 
 def write_result(result: TrialResult, path: Path) -> None:
-    """Write a result so that the file is there whole or not at all."""
-    write_json(path, asdict(result))
+    """Write a result, sealed, so that the file is there whole or not at all."""
+    write_sealed_json(path, asdict(result))
 
 
 def read_result(path: Path) -> TrialResult:
@@ -113,7 +113,7 @@ def read_record(
     what: str,
     check: Callable[[Record], None] = lambda _: None,
 ) -> Record:
-    """Read what a trial left as JSON.
+    """Read what a trial left as JSON; a seal has to agree, and may be missing.
 
     Args:
         record_type: a dataclass.
@@ -125,14 +125,17 @@ def read_record(
         RecipeError: when the file cannot be read, or is something else.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_own_json(read_short(path, MAX_OWN_BYTES))
         if not isinstance(table, dict):
             raise RecipeError("it has no names")
+        # Rows that were written by hand, or elsewhere, have no seal.
+        if SEAL in table and not is_sealed(table):
+            raise RecipeError(f"it was damaged or changed since, its {SEAL} says")
         # Scores by name may be null; another field that is null has its default.
-        given = {name: value for name, value in table.items() if value is not None}
+        given = {k: value for k, value in table.items() if value is not None and k != SEAL}
         record = read_settings(record_type, given, where=str(path))
         check(record)
-    except (AnnotationError, OSError, ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = as_line(error).removeprefix(f"{path}: ")
         raise RecipeError(
             f"{path}: not {what} ({reason}): correct it, or delete it and run the trial again"

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotools.errors import DatasetError
+from annotools.errors import DatasetError, RecipeError
 from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
@@ -22,7 +22,7 @@ from annotools.weak_labels.annotators import read_annotator
 from studies.examples import EXAMPLES_FOLDER, keep_examples
 from studies.failures import FAILURE_FILE, TRACEBACK_FILE
 from studies.folder import FEATURES_FOLDER
-from studies.results import TRIALS_FOLDER, TrialResult, trial_name, write_result
+from studies.results import TRIALS_FOLDER, TrialResult, read_result, trial_name, write_result
 from studies.study import Study
 from wsps.device import count_loaders, has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
@@ -176,6 +176,18 @@ def run_trial(trial: Trial) -> TrialResult:
     write_result(result, trial.result_path)
     remove_links(trial)
     return result
+
+
+def read_row(trial: Trial) -> TrialResult | None:
+    """Return the row of a trial; None without one, and for a damaged one, or another trial's."""
+    if not trial.result_path.is_file():
+        return None
+    try:
+        row = read_result(trial.result_path)
+    except RecipeError:
+        return None
+    point = trial.mix, trial.budget_hours, trial.seed
+    return row if (row.mix, row.budget_hours, row.seed) == point else None
 
 
 def _score_test(trial: Trial, source: Source) -> dict[str, float | None]:

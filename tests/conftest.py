@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -11,3 +13,9 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # For workers, which are other processes.
+
+
+@pytest.fixture(autouse=True)
+def on_a_fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test wait for the disk, on which nothing has to outlast a power cut."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)

@@ -14,10 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from annotools.files import digest, write_whole
+from annotools.files import digest
 from annotools.records import Photo
+from annotools.seals import read_sealed, write_sealed
 from wsps.networks.backbone import Backbone
 from wsps.training.checkpoints import digest_tensors
+
+_FORM = 2
+"""Changes when the files do, so that those of an older version are not taken for damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,8 @@ class KeptFeatures:
             if features is None:
                 # Alone: what it sees in a picture must not depend on those beside it.
                 features = see_frozen(self.backbone, image[None])[0].half().cpu().numpy()
-                write_whole(path, _encode(features))
+                # Made again in less time than a disk takes to be sure of it.
+                write_sealed(path, _encode(features), flush=False)
             found.append(torch.from_numpy(features).float())
         return torch.stack(found).to(images.device)
 
@@ -92,7 +97,7 @@ def keep_features(backbone: Backbone, folder: Path, precision: str) -> KeptFeatu
         precision: in which the backbone computes.
     """
     # Of the layers themselves their text: it has the strides and dilations.
-    key = digest(digest_tensors(backbone.state_dict()), str(backbone), precision)
+    key = digest(_FORM, digest_tensors(backbone.state_dict()), str(backbone), precision)
     return KeptFeatures(backbone=backbone, folder=folder, key=key)
 
 
@@ -109,10 +114,9 @@ def _encode(features: NDArray[np.float16]) -> bytes:
 
 def _read(path: Path, channels: int) -> NDArray[np.float16] | None:
     """Return the features of a file, None for a missing or damaged one."""
-    try:
-        features = np.load(path)
-    # What is no such file is an error of any sort, and is made again.
-    except Exception:
+    content = read_sealed(path)
+    if content is None:
         return None
-    is_whole = isinstance(features, np.ndarray) and features.dtype == np.float16
-    return features if is_whole and features.shape[:1] == (channels,) else None
+    features: NDArray[np.float16] = np.load(io.BytesIO(content), allow_pickle=False)
+    is_known = features.dtype == np.float16 and features.shape[:1] == (channels,)
+    return features if is_known else None

@@ -96,8 +96,9 @@ class _Folder:
 class _Item:
     """An image on its way. `key` names the state of its photo.
 
-    `entry` and `label` are those of an earlier run, None without one; `photo` is None where nothing
-    is left to do, and `prediction` until the networks have seen the photo.
+    `entry` is that of an earlier run, None without one, and `label` its label where that is still
+    to be drawn; `photo` is None where nothing is left to do, and `prediction` until the networks
+    have seen the photo.
     """
 
     image: Image
@@ -257,18 +258,25 @@ def _overlay_file(name: str) -> str:
     return f"overlays/{name}.jpg"
 
 
+def _item(name: str) -> str:
+    return f"images/{name}"
+
+
+def _overlay_item(name: str) -> str:
+    return f"overlays/{name}"
+
+
 def _read(folder: _Folder, listed: tuple[Image, str]) -> _Item:
     """Return what is there of an image: what an earlier run wrote, else its photo."""
     image, name = listed
     key = photo_stamp(folder.root, image)
     item = _Item(image=image, name=name, key=key)
-    entry: Entry | None = read_done(folder.out, name, key)
-    label = read_written(folder.out, image, entry)
-    _, semantic_file, _ = label_files(name, with_maps=True)
-    if label is not None and (folder.out / semantic_file).is_file():
-        item = replace(item, entry=entry, label=label)
-        if not folder.overlays or (folder.out / _overlay_file(name)).is_file():
+    entry: Entry | None = read_done(folder.out, _item(name), key)
+    if entry is not None:
+        item = replace(item, entry=entry)
+        if not folder.overlays or read_done(folder.out, _overlay_item(name), key) is not None:
             return item
+        item = replace(item, label=read_written(folder.out, image, entry))
     return replace(item, photo=folder.dataset.read_photo(image))
 
 
@@ -313,18 +321,18 @@ def _in_batches(items: Iterable[_Item], most_pixels: int) -> Iterator[list[_Item
 def _write(folder: _Folder, item: _Item) -> tuple[Entry, bool]:
     """Write the files of an image and return its entry, and whether it was there before."""
     out, name, entry, label = folder.out, item.name, item.entry, item.label
+    # Marks come after the files: what a killed run left without one is made again.
     if item.prediction is not None:
         label = item.prediction.label
-        _, semantic_file, _ = label_files(name, with_maps=True)
+        label_file, semantic_file, _ = label_files(name, with_maps=True)
         write_map(out / semantic_file, item.prediction.semantic_classes)
         entry = write_label(out, name, item.image, label, item.prediction.scores)
+        mark_done(out, _item(name), item.key, entry, [label_file, semantic_file])
     assert entry is not None
     if folder.overlays and item.photo is not None and label is not None:
         drawn = draw_overlay(item.photo, label, folder.model.categories)
-        write_whole(out / _overlay_file(name), encode_jpeg(drawn))
-    if item.prediction is not None:
-        # The mark comes after the files: what a killed run left without one is made again.
-        mark_done(out, name, item.key, entry)
+        write_whole(out / _overlay_file(name), encode_jpeg(drawn), flush=False)
+        mark_done(out, _overlay_item(name), item.key, name, [_overlay_file(name)])
     return entry, item.prediction is None
 
 

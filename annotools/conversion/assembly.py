@@ -68,7 +68,6 @@ def assemble(
         # Shards are read by number and not as workers finished: files do not depend on the workers.
         for number in range(num_shards):
             for part, text in _read_lines(shard_path(out, number)):
-                # The first line of a shard, `source`, falls through: it is for `is_done` alone.
                 if part == "drop":
                     _note_drop(drop_file, drops, json.loads(text))
                 elif part == "counts":

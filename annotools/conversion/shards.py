@@ -1,8 +1,8 @@
 """A shard converts some images: it writes their files, and lines for the JSON files.
 
 A shard's lines are `part<TAB>JSON`, in the order of the images: entries under the name of their
-part, what was dropped under `drop`, and the `counts` last. The first line says from which source
-files the shard was made.
+part, what was dropped under `drop`, and the `counts` last. Its mark says from which source files it
+was made, and what its lines and its images' files hold.
 """
 
 import json
@@ -18,12 +18,12 @@ from annotools.drops import drop_entry
 from annotools.files import compact_json, digest, open_whole, stamp, write_whole
 from annotools.formats.source import Source, open_source
 from annotools.records import Dataset
-from annotools.work_folder import STATE_FOLDER
+from annotools.work_folder import STATE_FOLDER, mark_done, read_done
 
 SHARD_IMAGES = 16
 """Images in a shard: what a killed run loses, times its workers."""
 
-_FORM = 3
+_FORM = 4
 """Changes when the lines do, so that those of an older version are not read but made again."""
 
 
@@ -37,7 +37,7 @@ class Shard:
 
 def shard_path(out: Path, number: int) -> Path:
     """Return where the lines of a shard lie until they are put together."""
-    return out / STATE_FOLDER / "shards" / f"{number:06d}.jsonl"
+    return out / _lines_file(number)
 
 
 def make_shards(tasks: Sequence[ImageTask]) -> tuple[Shard, ...]:
@@ -50,47 +50,52 @@ def make_shards(tasks: Sequence[ImageTask]) -> tuple[Shard, ...]:
 
 
 def make_shard(source: Source, out: Path, shard: Shard) -> None:
-    """Write the files of a shard's images, and its lines last.
+    """Write the files of a shard's images, its lines, and its mark last.
 
     Raises:
-        DatasetError: when a label cannot be read; then the shard has no lines.
+        DatasetError: when a label cannot be read; then the shard has no mark.
         OSError: when a file cannot be written.
     """
     dataset = open_source(source)
     total: Counts = Counter()
+    # Stamps are taken before the labels are read, so that a change meanwhile shows later.
+    key = _fingerprint(source, dataset, shard)
+    written = [_lines_file(shard.number)]
     with open_whole(shard_path(out, shard.number)) as file:
-        # Stamps are taken before the labels are read, so that a change meanwhile shows later.
-        _write_line(file, "source", _fingerprint(source, dataset, shard))
         for task in shard.tasks:
             outputs = convert_image(task, dataset)
             for part, made in outputs.parts.items():
                 for name, content in made.files.items():
-                    write_whole(out / name, content)
+                    write_whole(out / name, content, flush=False)
+                    written.append(name)
                 for entry in made.entries:
                     _write_line(file, part, entry)
             for kind, drops in outputs.drops.items():
                 for drop in drops:
                     _write_line(file, "drop", drop_entry(kind, drop))
             total.update(outputs.counts)
-        _write_line(file, "counts", [[*key, count] for key, count in total.items()])
+        _write_line(file, "counts", [[*names, count] for names, count in total.items()])
+    # The disk is waited for once: here, and not at each file.
+    mark_done(out, _item(shard.number), key, len(shard.tasks), written)
 
 
 def is_done(source: Source, out: Path, shard: Shard) -> bool:
     """Tell whether a shard is there, with all its files, and its source has not changed."""
-    try:
-        with shard_path(out, shard.number).open(encoding="utf-8") as file:
-            head = file.readline()
-    except OSError:
-        return False
-    if head != f'source\t"{_fingerprint(source, open_source(source), shard)}"\n':
-        return False
-    # Files are written whole or not at all, so it is enough that they are there.
-    return all((out / name).is_file() for task in shard.tasks for name in task.files.values())
+    key = _fingerprint(source, open_source(source), shard)
+    return read_done(out, _item(shard.number), key) is not None
 
 
 def read_counts(text: str) -> Counts:
     """Return the counts in a shard's last line."""
     return Counter({tuple(key): count for *key, count in json.loads(text)})
+
+
+def _item(number: int) -> str:
+    return f"shards/{number:06d}"
+
+
+def _lines_file(number: int) -> str:
+    return f"{STATE_FOLDER}/shards/{number:06d}.jsonl"
 
 
 def _fingerprint(source: Source, dataset: Dataset, shard: Shard) -> str:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import cv2
 import numpy as np
@@ -127,6 +126,8 @@ def write_label(
 ) -> Entry:
     """Write the PNG of an image and return its entry in `panoptic.json`.
 
+    The mark of the image brings it to disk, as it does with the maps of `write_maps`.
+
     Args:
         folder: of the label set.
         name: of the image's files.
@@ -137,7 +138,8 @@ def write_label(
     Raises:
         OSError: when the file cannot be written.
     """
-    write_whole(folder / label_files(name)[0], encode_segment_map(label.segment_map))
+    png = encode_segment_map(label.segment_map)
+    write_whole(folder / label_files(name)[0], png, flush=False)
     entry = panoptic_entry(label, image, f"{name}.png")
     if scores is not None:
         for segment, info in zip(label.segments, entry["segments_info"], strict=True):
@@ -159,38 +161,30 @@ def write_maps(folder: Path, name: str, label: FullLabel, categories: CategorySe
 
 
 def write_map(path: Path, numbers: NDArray[np.integer]) -> None:
-    """Write an (H, W) map of 8 or 16 bits as a grey PNG.
+    """Write an (H, W) map of 8 or 16 bits as a grey PNG, which a mark brings to disk.
 
     Raises:
         OSError: when the file cannot be written.
     """
     _, content = cv2.imencode(".png", numbers)
-    write_whole(path, content.tobytes())
+    write_whole(path, content.tobytes(), flush=False)
 
 
-def read_written(folder: Path, image: Image, entry: Any) -> FullLabel | None:
-    """Return the label that `write_label` wrote, None where it is missing or damaged.
+def read_written(folder: Path, image: Image, entry: Entry) -> FullLabel:
+    """Return the label that `write_label` wrote.
 
     Args:
         folder: of the label set.
         image: the image.
-        entry: what `write_label` returned, or whatever was kept instead.
+        entry: what `write_label` returned, from a mark that agrees with the PNG.
     """
-    try:
-        segment_map = decode_segment_map(folder / "panoptic" / entry["file_name"])
-        infos = [{k: v for k, v in info.items() if k != "score"} for info in entry["segments_info"]]
-        label = build_label(
-            image.image_id,
-            segment_map,
-            {info["id"]: info["category_id"] for info in infos},
-            [info["id"] for info in infos if info["iscrowd"]],
-        )
-    except (DatasetError, KeyError, TypeError, AttributeError):
-        return None
-    is_whole = segment_map.shape == (image.height, image.width)
-    # Area and box are measured in the PNG: another or a damaged one does not have those noted.
-    found = panoptic_entry(label, image, entry["file_name"])
-    return label if is_whole and found["segments_info"] == infos else None
+    infos = entry["segments_info"]
+    return build_label(
+        image.image_id,
+        decode_segment_map(folder / "panoptic" / entry["file_name"]),
+        {info["id"]: info["category_id"] for info in infos},
+        [info["id"] for info in infos if info["iscrowd"]],
+    )
 
 
 def open_label_list(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import Categories, Format, Root, Times, tell
+from annotools.commands.options import AllowMissing, Categories, Format, Root, Times, tell
 from annotools.commands.places import READS, Commands, Writes
 from annotools.terminal import say
 
@@ -35,6 +35,7 @@ def new(
         typer.Option(help="What no choice sees: test, where the dataset has it with labels."),
     ] = None,
     categories: Categories = None,
+    allow_missing: AllowMissing = False,
     times: Times = "li2018",
     weights: Annotated[
         str | None,
@@ -78,6 +79,7 @@ def new(
         val_split=val_split or "val",
         test_split=test_split,
         categories=categories,
+        allow_missing=allow_missing,
     )
     times = str(Path(times).resolve()) if is_own_file(times) else times
     chosen = choose_study(settings, times, is_val_given=val_split is not None)

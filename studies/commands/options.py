@@ -78,6 +78,10 @@ DryRun = Annotated[
 ]
 
 
+MOST_SEEDS = 10_000
+"""More trials of one point are a slip of the hand."""
+
+
 def open_study(path: Path, changes: "Sequence[str]" = ()) -> "Study":
     """Return a study, as `load_study` does; no output may be its file or one that it names.
 
@@ -96,16 +100,20 @@ def open_study(path: Path, changes: "Sequence[str]" = ()) -> "Study":
 
 def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     """Return seeds 0..N-1 of a number N, or those of a list."""
+    from studies.study import MAX_SEED
+
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"--seeds {text!r}: write a number, or a list such as 0,1,2")
+    if any(len(part) > len(str(MAX_SEED)) for part in parts):
+        raise typer.BadParameter(f"--seeds: give seeds up to {MAX_SEED:,}")
     # A comma makes a list of one: `3,` is the seed 3, and `3` the seeds 0 to 2.
     if "," in text:
         return tuple(int(part) for part in parts)
-    if int(text) < 1:
-        raise typer.BadParameter("--seeds: give at least one")
+    if not 0 < int(text) <= MOST_SEEDS:
+        raise typer.BadParameter(f"--seeds: give at least one, and at most {MOST_SEEDS:,}")
     return tuple(range(int(text)))
 
 

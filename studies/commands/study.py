@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotools.commands.options import JsonFile, keep_dataset, tell
+from annotools.commands.options import JsonFile, keep_dataset, tell, write_answer
 from annotools.commands.places import Commands
 from annotools.commands.tables import COMPACT, console, table
 from studies.commands.options import (
@@ -115,7 +115,9 @@ def report(
 
     study = open_study(folder / STUDY_FILE)
     results = finished_results(study, folder)
-    _show(study, results, read_failures(study, folder), folder, json_file)
+    failures = read_failures(study, folder)
+    _show(study, results, failures, folder)
+    write_answer(json_file, _as_json(study, results, failures))
 
 
 def run_and_show(
@@ -147,7 +149,8 @@ def run_and_show(
             keep_dataset(open_source(source))
     ran = run_study(study, folder, workers, **how)
     if ran.results:
-        _show(study, ran.results, ran.failures, folder, json_file)
+        _show(study, ran.results, ran.failures, folder)
+    write_answer(json_file, _as_json(study, ran.results, ran.failures))
     if ran.failures or ran.left:
         raise UnfinishedError(tell_unfinished(ran.failures, ran.left, len(study.points)))
 
@@ -167,7 +170,6 @@ def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
 
 def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Path | None) -> None:
     """Print the trials of a study at once, and then what is left to compute."""
-    from annotools.commands.options import write_answer
     from annotools.commands.tables import count_of, duration
     from studies.engines.local import count_workers
     from studies.running.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
@@ -223,12 +225,8 @@ def _show(
     results: "Sequence[TrialResult]",
     failures: "Sequence[TrialFailure]",
     folder: Path,
-    json_file: Path | None,
 ) -> None:
     """Write the report; print table, answer and where the files are."""
-    import json
-
-    from annotools.files import write_json
     from studies.answers import answer, caveats
     from studies.folder import PAGE_FILE, PICTURE_FILE, REPORT_FILE
     from studies.page.page import write_page
@@ -248,16 +246,29 @@ def _show(
         output.print(part)
     for name in (PICTURE_FILE, REPORT_FILE, PAGE_FILE):
         output.print(str(folder / name), soft_wrap=True)
-    if json_file is not None:
-        # pandas writes an undefined score as null; the json module would write NaN, which no
-        # other program has to accept.
-        rows = json.loads(summary.to_json(orient="records"))
+
+
+def _as_json(
+    study: "Study", results: "Sequence[TrialResult]", failures: "Sequence[TrialFailure]"
+) -> dict[str, Any]:
+    """Return the table of `--json`; without a finished trial it has no answer and no rows."""
+    import json
+
+    from studies.answers import answer, caveats
+    from studies.summary import has_learnt_nothing, summary_table
+
+    found: dict[str, Any] = {"answer": None, "learnt_nothing": None, "caveats": [], "rows": []}
+    if results:
+        summary = summary_table(results)
         found = {
             "answer": answer(results),
             "learnt_nothing": has_learnt_nothing(summary),
             "caveats": caveats(results),
-            "rows": rows,
-            "failed": {failure.name: failure.error for failure in failures},
-            "left": len(study.points) - len(results) - len(failures),
+            # pandas writes an undefined score as null; the json module would write NaN, which no
+            # other program has to accept.
+            "rows": json.loads(summary.to_json(orient="records")),
         }
-        write_json(json_file, found)
+    return found | {
+        "failed": {failure.name: failure.error for failure in failures},
+        "left": len(study.points) - len(results) - len(failures),
+    }

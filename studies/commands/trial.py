@@ -53,8 +53,10 @@ def trial(
     from dataclasses import replace
 
     from studies.running.one_trial import run_one
+    from studies.validate import check_study
 
     numbers = parse_seeds(seeds)
     study = open_study(recipe, changes or ())
+    check_study(study, recipe)
     row = run_one(replace(study, seeds=numbers or study.seeds), out, name)
     console().print(f"{name}: PQ {percent(row.pq)} in {row.seconds:.0f} s", soft_wrap=True)

@@ -8,11 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from annotools.records import BOXED_KINDS
-from studies.results import TrialResult, read_result
-from studies.running.runner import look, plan_trials, refuse_other_settings
+from studies.results import TrialResult
+from studies.running.planning import plan_trials
+from studies.running.runner import look, refuse_other_settings
 from studies.running.timing import Timing
 from studies.study import Study
-from studies.trials import Trial
+from studies.trials import Trial, read_row
 from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
 
@@ -78,8 +79,9 @@ def estimate(trials: Sequence[Trial], timing: Timing, workers: int) -> Estimate:
         timing: of its parts on this machine.
         workers: trials at the same time.
     """
-    rows = [read_result(t.result_path) for t in trials if t.result_path.is_file()]
-    missing = [trial for trial in trials if not trial.result_path.is_file()]
+    row_of = {trial.name: read_row(trial) for trial in trials}
+    rows = [row for row in row_of.values() if row is not None]
+    missing = [trial for trial in trials if row_of[trial.name] is None]
     seconds = sum(_from_rows(trial, rows) if rows else timing.seconds(trial) for trial in missing)
     return Estimate(
         seconds=seconds, from_rows=bool(rows), disk_bytes=_disk(missing, timing, workers)

@@ -11,9 +11,8 @@ from annotools.locks import holder
 from annotools.stderr import open_terminal
 from annotools.terminal import one_line, say
 from studies.failures import read_failure
-from studies.results import read_result
 from studies.running.trial_process import lock_of
-from studies.trials import Trial
+from studies.trials import Trial, read_row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,8 +69,8 @@ class _Progress:
 
     def note(self, trial: Trial) -> str:
         """Count a trial that has ended; return what became of it."""
-        if trial.result_path.is_file():
-            row = read_result(trial.result_path)
+        row = read_row(trial)
+        if row is not None:
             self.num_done += 1
             pq = "" if row.pq is None else f", PQ {100 * row.pq:.1f}"
             outcome = f"finished in {duration(row.seconds)}{pq}"

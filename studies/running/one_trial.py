@@ -5,13 +5,15 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from annotools.errors import RecipeError, UnfinishedError
+from annotools.seals import note_damaged, tell_damaged
 from studies.failures import read_failure
 from studies.folder import start_study
-from studies.results import TRIALS_FOLDER, TrialResult, read_result, trial_name
-from studies.running.runner import is_finished, plan_trials
+from studies.results import TRIALS_FOLDER, TrialResult, trial_name
+from studies.running.planning import plan_trials
+from studies.running.runner import is_finished
 from studies.running.trial_process import read_trial, run_to_the_end, store_trial
 from studies.study import Study
-from studies.trials import TRIAL_FILE, Trial
+from studies.trials import TRIAL_FILE, Trial, read_row
 from wsps.networks.backbone import check_backbone
 
 
@@ -37,11 +39,15 @@ def run_one(study: Study, folder: Path, name: str) -> TrialResult:
     trial = _stored_trial(study, folder, name) or plan_trials(study, folder, {name})[0]
     start_study(study, folder, keep_study=True)
     if not is_finished(trial):
+        damaged = [trial.result_path] if trial.result_path.is_file() else []
         store_trial(trial)
         run_to_the_end(trial)
-    if not trial.result_path.is_file():
+        note_damaged(damaged)
+        tell_damaged(folder)
+    row = read_row(trial)
+    if row is None:
         raise UnfinishedError(f"{name} failed: {read_failure(trial.failure_path).error}")
-    return read_result(trial.result_path)
+    return row
 
 
 def _check_name(study: Study, folder: Path, name: str) -> None:

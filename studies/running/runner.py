@@ -1,32 +1,28 @@
 """Run the trials of a study: what is done is kept, the rest runs."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotools.allocation.buy_images import Contents, bought_actions, buy_images
-from annotools.allocation.plan_file import Allocation, PlanSettings, read_allocation
 from annotools.errors import RecipeError
 from annotools.formats.source import open_source
 from annotools.locks import holder
-from annotools.prices.image_content import measure_images
-from annotools.records import TAGGED_KINDS, Dataset, Image
+from annotools.seals import note_damaged, tell_damaged
 from studies.engines.local import run_locally
 from studies.engines.needs import Needs, check_engine
 from studies.engines.ray import run_on_ray
 from studies.engines.slurm import run_under_slurm
 from studies.failures import TrialFailure, read_failure
 from studies.folder import FEATURES_FOLDER, start_study
-from studies.results import TrialResult, read_result, trial_name
+from studies.results import TrialResult
 from studies.running.live_table import show_trials
+from studies.running.planning import plan_trials
 from studies.running.trial_process import has_failed, lock_of, note_failure, store_trial
-from studies.splits import check_splits
-from studies.study import Study, take_allocation
-from studies.trials import Trial, remove_links
+from studies.study import Study
+from studies.trials import Trial, read_row, remove_links
 from studies.validate import check_budgets
 from wsps.networks.backbone import check_backbone
-from wsps.students import find_student
 
 STOPPED, BUSY = "stopped", "run by another process"
 """Why a trial is left that has run, or should have."""
@@ -84,6 +80,7 @@ def run_study(
     check_engine(engine)
     trials = _start(study, folder)
     asked = _missing(trials, retry_failed=retry_failed)
+    damaged = [trial.result_path for trial in asked if trial.result_path.is_file()]
     for trial in asked:
         store_trial(trial)
     before = look(trials)
@@ -91,13 +88,15 @@ def run_study(
     others = len(before.failures) if not retry_failed else 0
     with show_trials(asked, len(before.results), others) as show:
         for trial, lost in running:
-            if lost is not None and not trial.result_path.is_file():
+            if lost is not None and read_row(trial) is None:
                 note_failure(trial, lost)
             show(trial)
     found = look(trials)
     if len(found.results) == len(trials):
         # Large, and of no use once every trial has its row.
         shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
+    note_damaged(damaged)
+    tell_damaged(folder)
     return found
 
 
@@ -139,16 +138,13 @@ def _missing(trials: Sequence[Trial], *, retry_failed: bool) -> list[Trial]:
 
 
 def look(trials: Sequence[Trial]) -> StudyRun:
-    """Return what the folder of a study has of its trials.
-
-    Raises:
-        RecipeError: when a row or a failure is damaged.
-    """
+    """Return what the folder of a study has of its trials."""
     results, failures, left = [], [], {}
     for trial in trials:
         # Rows of earlier runs and of this one are read alike, in the order of the plan.
-        if trial.result_path.is_file():
-            results.append(read_result(trial.result_path))
+        row = read_row(trial)
+        if row is not None:
+            results.append(row)
         elif has_failed(trial):
             failures.append(read_failure(trial.failure_path))
         else:
@@ -156,109 +152,13 @@ def look(trials: Sequence[Trial]) -> StudyRun:
     return StudyRun(results=results, failures=failures, left=left)
 
 
-def plan_trials(
-    study: Study, folder: Path, names: Collection[str] | None = None
-) -> tuple[Trial, ...]:
-    """Return the trials of a study with what each of them buys, by mix, budget and seed.
-
-    Args:
-        study: what is asked.
-        folder: of the study.
-        names: of the trials that are wanted, None for all.
-
-    Raises:
-        RecipeError: when there is no such student, a budget buys no image, or the list of images or
-            the allocation does not fit the dataset.
-        DatasetError: when the dataset cannot be read, or splits are empty or share an image.
-        TimesError: when the times cannot be read, or lack an action.
-    """
-    settings = study.dataset
-    find_student(study.student)
-    check_splits(settings)
-    train = open_source(settings.train_source)
-    images = train.images[: settings.max_train_images]
-    points = [point for point in study.points if names is None or trial_name(*point) in names]
-    if study.allocation is not None:
-        return _allocated_trials(study, folder, study.allocation, train, images, points)
-    plans = [
-        PlanSettings(
-            format=settings.format,
-            root=settings.root,
-            split=settings.train_split,
-            mix=study.mixes[name],
-            budget_hours=hours,
-            share_by=study.share_by,
-            order=study.order,
-            seed=seed,
-            times=study.times,
-            crop_size_wh=study.recipe.tags.crop_size_wh,
-            categories=settings.categories,
-        )
-        for name, hours, seed in points
-    ]
-    allocations, contents = buy_images(train, images, plans)
-    return tuple(
-        _plan_trial(study, folder, name, seed, bought, contents)
-        for (name, _, seed), bought in zip(points, allocations, strict=True)
-    )
-
-
-def _allocated_trials(
-    study: Study,
-    folder: Path,
-    path: Path,
-    train: Dataset,
-    images: Sequence[Image],
-    points: Sequence[tuple[str, float, int]],
-) -> tuple[Trial, ...]:
-    """Return the trials of an allocation's file, one for each seed."""
-    stored = read_allocation(path)
-    # A stored study keeps the mix and the budget that it ran with; the file may have changed since.
-    if study != take_allocation(study):
-        raise RecipeError(
-            f"{path}: has another mix or budget than when the study was read: start from the "
-            "study's TOML file, with another --out"
-        )
-    stored.check_categories(study.dataset.categories)
-    stored.check_images(image.image_id for image in images)
-    crop_size_wh = study.recipe.tags.crop_size_wh
-    with_tags = not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds)
-    if with_tags:
-        stored.check_crops(crop_size_wh)
-    bought = [image for image in images if image.image_id in stored.kind_of]
-    contents = measure_images(train, bought, crop_size_wh, with_tags=with_tags)
-    return tuple(_plan_trial(study, folder, mix, seed, stored, contents) for mix, _, seed in points)
-
-
-def _plan_trial(
-    study: Study, folder: Path, mix: str, seed: int, bought: Allocation, contents: Contents
-) -> Trial:
-    budget_hours = bought.settings.budget_hours
-    if not bought.labelled:
-        buy = "buys" if budget_hours == 1 else "buy"
-        raise RecipeError(
-            f"study {study.name!r}: budgets_hours: {budget_hours:g} h {buy} no image under mix "
-            f"{mix!r} with seed {seed}: raise the budget or leave the mix out"
-        )
-    return Trial(
-        study=study,
-        mix=mix,
-        budget_hours=budget_hours,
-        seed=seed,
-        kind_of=bought.kind_of,
-        spent_hours=bought.spent_hours,
-        actions=bought_actions(bought.kind_of, contents),
-        study_folder=folder,
-    )
-
-
 def is_finished(trial: Trial) -> bool:
-    """Return whether the trial's result is there; remove what then is of no use.
+    """Return whether the trial's row is there and whole; remove what then is of no use.
 
     Raises:
         RecipeError: when it was made with other settings.
     """
-    if not trial.result_path.is_file():
+    if read_row(trial) is None:
         return False
     refuse_other_settings(trial)
     remove_links(trial)  # A run may have been stopped just before it did.
@@ -271,10 +171,8 @@ def refuse_other_settings(trial: Trial) -> None:
     Raises:
         RecipeError: when it was not.
     """
-    if not trial.result_path.is_file():
-        return
-    row = read_result(trial.result_path)
-    if (row.digest, row.weights) != trial.made_with:
+    row = read_row(trial)
+    if row is not None and (row.digest, row.weights) != trial.made_with:
         raise RecipeError(
             f"{trial.result_path}: made with other settings; delete it or use another --out"
         )

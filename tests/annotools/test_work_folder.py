@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from annotools.work_folder import (
 
 SETUP = {"kinds": ["boxes"], "seed": 0}
 WRITER = "annotools convert"
+SETUPS = {".state/setup.json", ".state/setup-again.json"}
 PLANNED = ("boxes.json", "panoptic/a/b.png", ".state/network.pt")
 
 
@@ -53,7 +55,7 @@ def test_finishing_removes_what_is_partial_and_nothing_else(tmp_path: Path):
     write(tmp_path / "panoptic/.keep.123")
     finish_folder(tmp_path, WRITER)
     kept = {"panoptic/a/b.png", "panoptic/.keep.123"}
-    assert names(tmp_path) == {*kept, ".state/setup.json", ".state/shards/000000.jsonl"}
+    assert names(tmp_path) == {*kept, *SETUPS, ".state/shards/000000.jsonl"}
     forget_state(tmp_path)
     assert names(tmp_path) == kept
     assert not (tmp_path / ".state").exists()
@@ -65,7 +67,7 @@ def test_a_new_or_empty_folder_is_started(tmp_path: Path, exists: bool):
     if exists:
         out.mkdir(parents=True)
     start(out, SETUP, overwrite=False)
-    assert names(out) == {".state/setup.json"}
+    assert names(out) == SETUPS
 
 
 def test_the_same_setup_resumes_and_another_is_named(tmp_path: Path):
@@ -82,14 +84,14 @@ def test_a_finished_folder_is_refused_unless_overwritten(tmp_path: Path):
     with pytest.raises(DatasetError, match="is not empty"):
         start(tmp_path, SETUP, overwrite=False)
     start(tmp_path, SETUP, overwrite=True)
-    assert names(tmp_path) == {".state/setup.json"}
+    assert names(tmp_path) == SETUPS
     assert not (tmp_path / "panoptic").exists()
 
 
 def test_overwriting_starts_an_unfinished_folder_over(tmp_path: Path):
     make_unfinished(tmp_path)
     start(tmp_path, SETUP | {"seed": 1}, overwrite=True)
-    assert names(tmp_path) == {".state/setup.json"}
+    assert names(tmp_path) == SETUPS
 
 
 @pytest.mark.parametrize("make", [make_finished, make_unfinished])
@@ -122,7 +124,7 @@ def test_a_list_that_points_outside_removes_nothing_there(tmp_path: Path):
     write(out / "manifest.json", json.dumps(content))
     start(out, SETUP, overwrite=True)
     assert outside.exists()
-    assert names(out) == {".state/setup.json"}
+    assert names(out) == SETUPS
 
 
 def test_links_are_not_followed(tmp_path: Path):
@@ -144,7 +146,7 @@ def test_links_are_not_followed(tmp_path: Path):
 def test_a_run_killed_before_it_noted_its_setup_is_no_obstacle(tmp_path: Path):
     write(tmp_path / ".state/.setup.json.77", "{")
     start(tmp_path, SETUP, overwrite=False)
-    assert names(tmp_path) == {".state/setup.json"}
+    assert names(tmp_path) == SETUPS
 
 
 def test_a_file_is_no_folder(tmp_path: Path):
@@ -199,7 +201,7 @@ def test_the_work_of_another_command_is_foreign(tmp_path: Path):
 def test_what_file_browsers_hide_in_a_folder_is_no_obstacle(tmp_path: Path):
     write(tmp_path / ".DS_Store")
     start(tmp_path, SETUP, overwrite=False)
-    assert names(tmp_path) == {".DS_Store", ".state/setup.json"}
+    assert names(tmp_path) == {".DS_Store", *SETUPS}
 
 
 def test_an_item_is_done_for_its_key_and_for_its_round(tmp_path: Path):
@@ -209,5 +211,63 @@ def test_an_item_is_done_for_its_key_and_for_its_round(tmp_path: Path):
     assert read_done(tmp_path, "0/a/x", "key") == {"pixels": 3}
     assert read_done(tmp_path, "0/a/x", "another key") is None
     assert read_done(tmp_path, "1/a/x", "key") is None
-    (tmp_path / ".state/done/0/a/x.json").write_text('{"key": "key", "resu')
-    assert read_done(tmp_path, "0/a/x", "key") is None
+
+
+def test_an_item_is_done_while_its_files_are_whole(tmp_path: Path, capsys: pytest.CaptureFixture):
+    start(tmp_path, SETUP, overwrite=False)
+    files = ["panoptic/a/b.png", "boxes.json"]
+    for name in files:
+        write(tmp_path / name, name)
+    mark_done(tmp_path, "a", "key", 3, files)
+    mark_done(tmp_path, "b", "key", 4)
+    assert (read_done(tmp_path, "a", "key"), read_done(tmp_path, "b", "key")) == (3, 4)
+    finish_folder(tmp_path, WRITER)
+    assert capsys.readouterr().err == ""
+    write(tmp_path / files[0], "panoptic/a/c.png")
+    (tmp_path / files[1]).unlink()
+    assert read_done(tmp_path, "a", "key") is None
+    finish_folder(tmp_path, WRITER)
+    assert capsys.readouterr().err == f"{tmp_path}: 2 damaged parts were made again\n"
+    finish_folder(tmp_path, WRITER)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("change", ['{"key": "key", "resu', "[]", "", '{"item": "a"}', "swap"])
+def test_a_damaged_mark_is_none(tmp_path: Path, change: str, capsys: pytest.CaptureFixture):
+    start(tmp_path, SETUP, overwrite=False)
+    for item in ("a", "b"):
+        mark_done(tmp_path, item, "key", item)
+    marks = tmp_path / ".state/done"
+    write(marks / "a.json", (marks / "b.json").read_text() if change == "swap" else change)
+    assert (read_done(tmp_path, "a", "key"), read_done(tmp_path, "b", "key")) == (None, "b")
+    finish_folder(tmp_path, WRITER)
+    assert capsys.readouterr().err == f"{tmp_path}: 1 damaged part was made again\n"
+
+
+@pytest.mark.parametrize("damaged", sorted(SETUPS))
+def test_whose_a_folder_is_stays_known_where_one_note_is_damaged(tmp_path: Path, damaged: str):
+    make_unfinished(tmp_path)
+    whole = (tmp_path / damaged).read_text()
+    write(tmp_path / damaged, whole.replace("boxes", "masks"))
+    with pytest.raises(DatasetError, match=r"different seed: .* --overwrite"):
+        start(tmp_path, SETUP | {"seed": 1}, overwrite=False)
+    start(tmp_path, SETUP, overwrite=False)
+    assert (tmp_path / damaged).read_text() == whole
+
+
+def test_a_mark_comes_after_its_files_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: flushed.append(str(Path(f"/dev/fd/{file}").readlink()))
+    )
+    for name in PLANNED[:2]:
+        write(tmp_path / name)
+    mark_done(tmp_path, "a", "key", None, PLANNED[:2])
+    paths = [str(tmp_path / name) for name in (*PLANNED[:2], ".", "panoptic", "panoptic/a")]
+    assert sorted(flushed[:2]) == sorted(paths[:2])
+    assert {f.rstrip("/.") for f in flushed[2:5]} == {f.rstrip("/.") for f in paths[2:]}
+    # Then the mark under its other name, and its folders, which are new.
+    assert flushed[5].startswith(str(tmp_path / ".state/done/.a.json."))
+    assert set(flushed[6:]) == {str(tmp_path / name) for name in (".state/done", ".state")} | {
+        str(tmp_path)
+    }

@@ -132,4 +132,4 @@ def test_a_study_may_be_started_several_times_at_once(study: Study, tmp_path: Pa
     for folder in folders:
         assert load_study(folder / "study.json") == study
         files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        assert files == {"study.json", ".state/setup.json"}
+        assert files == {"study.json", ".state/setup.json", ".state/setup-again.json"}

@@ -56,19 +56,27 @@ def test_other_files_are_named(tmp_path: Path, content: str) -> None:
         ("steps", '"a"', "steps"),
         ("seed", "9" * 5000, "digits"),
         ("seed", "1e40", "seed"),
-        ("steps", "[" * 100_000, "recursion"),
+        ("steps", "[" * 100_000, "nested"),
     ],
 )
 def test_values_that_cannot_be_are_named(tmp_path: Path, name: str, value: str, told: str) -> None:
     path = tmp_path / "r.json"
     write_result(make_result("a", 1, 0, 0.1), path)
     table = json.loads(path.read_text())
-    del table[name]
+    del table[name], table["sha256"]
     path.write_text(json.dumps(table).removesuffix("}") + f', "{name}": {value}}}')
     with pytest.raises(RecipeError, match=rf"r\.json: not a trial's result \(.*{told}") as caught:
         read_result(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+def test_a_row_that_was_changed_is_told_by_its_seal(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    write_result(make_result("a", 1, 0, 0.25), path)
+    path.write_text(path.read_text().replace("0.25", "0.75"))
+    with pytest.raises(RecipeError, match=r"r\.json: .*damaged or changed since, its sha256 says"):
+        read_result(path)
 
 
 def test_frame_has_a_column_for_the_steps_of_each_stage() -> None:
@@ -85,7 +93,9 @@ def test_rows_of_older_versions_have_no_classes(tmp_path: Path) -> None:
         make_result("a", 1, 1, 0.1, class_pq={"car": 0.2, "sky": None}),
     )
     write_result(make_result("a", 1, 0, 0.1), old)
-    old.write_text(old.read_text().replace(',\n "class_pq": {}', ""))
+    table = json.loads(old.read_text())
+    del table["class_pq"], table["sha256"]
+    old.write_text(json.dumps(table))
     frame = to_frame([read_result(old), new])
     assert frame["class_pq_car"].isna().tolist() == [True, False]
     assert frame["class_pq_car"].tolist()[1] == 0.2

@@ -27,6 +27,7 @@ from annotools.formats.source import open_source, photo_stamp, same_image
 from annotools.formats.weak_json import Entry
 from annotools.label_maps import class_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo, WeakLabel
+from annotools.seals import found_damaged
 from annotools.weak_labels.buy import buy
 from annotools.weak_labels.weaken import weaken
 from annotools.work_folder import STATE_FOLDER, mark_done, read_done
@@ -55,7 +56,8 @@ class LabelledImage:
     `is_new` is false where an earlier run had made the label. `entry` is its own in
     `panoptic.json`. `boxes` are those that an annotator drew, None where nobody was asked.
     `counts` has the pseudo-label as prediction, None without a truth; `tags` the classifier's
-    scores, None after the first labels and where nobody was asked for tags.
+    scores, None after the first labels and where nobody was asked for tags. `damaged` are files
+    that its process has found so until now.
     """
 
     task: LabelTask
@@ -64,21 +66,21 @@ class LabelledImage:
     boxes: tuple[Box, ...] | None
     counts: PixelCounts | None
     tags: CropScores | None
+    damaged: frozenset[Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadImage:
     """An image with all that its label is made from but what the network sees.
 
-    `bought` is the label that was bought and `key` names what its label is made from. `entry` and
-    `label` are of an earlier run, None where it made none. `photo` is None where none is needed.
+    `bought` is the label that was bought and `key` names what its label is made from. `entry` is of
+    the label of an earlier run, None where it made none. `photo` is None where none is needed.
     """
 
     task: LabelTask
     bought: FullLabel | WeakLabel
     key: str
     entry: Entry | None
-    label: FullLabel | None
     photo: Photo | None
 
 
@@ -113,7 +115,7 @@ class ImageLabeller:
         return self.label(image, self.look([image])[0])
 
     def read(self, task: LabelTask) -> ReadImage:
-        """Read an image, and its label where an earlier run made it.
+        """Read an image, and what is known of its label where an earlier run made it.
 
         Raises:
             DatasetError: when photo or label cannot be read.
@@ -121,14 +123,10 @@ class ImageLabeller:
         dataset, image = open_source(self.request.source), task.image
         bought = self.buy(dataset, task)
         key = self._key(dataset, image, bought)
-        # What an earlier run made counts only if its files are whole.
         entry: Entry | None = read_done(self.out, self._item(task), key)
-        label = read_written(self.folder, image, entry)
-        if label is None or not self._has_maps(task.name):
-            entry = label = None
-        needs_photo = label is None and isinstance(bought, WeakLabel)
+        needs_photo = entry is None and isinstance(bought, WeakLabel)
         photo = dataset.read_photo(image) if needs_photo else None
-        return ReadImage(task=task, bought=bought, key=key, entry=entry, label=label, photo=photo)
+        return ReadImage(task=task, bought=bought, key=key, entry=entry, photo=photo)
 
     def needs_network(self, image: ReadImage) -> bool:
         """Return whether the label of an image depends on what the network sees."""
@@ -182,22 +180,24 @@ class ImageLabeller:
             OSError: when a file cannot be written.
         """
         dataset, task = open_source(self.request.source), image.task
-        label, entry = image.label, image.entry
-        if label is None or entry is None:
+        label, entry, is_measured = None, image.entry, self.request.truth is not None
+        if entry is None:
             label = self._make(dataset, image, seen)
             entry = write_label(self.folder, task.name, task.image, label)
             if self.request.with_maps:
                 write_maps(self.folder, task.name, label, dataset.categories)
             # The mark comes after the files: what a killed run left without one is made again.
-            mark_done(self.out, self._item(task), image.key, entry)
-        is_measured = self.request.truth is not None
+            mark_done(self.out, self._item(task), image.key, entry, self._files(task))
+        elif is_measured:
+            label = read_written(self.folder, task.image, entry)
         return LabelledImage(
             task=task,
-            is_new=image.label is None,
+            is_new=image.entry is None,
             entry=entry,
             boxes=_drawn_boxes(image.bought, dataset.categories),
-            counts=self._measure(task.image, label) if is_measured else None,
+            counts=None if not is_measured or label is None else self._measure(task.image, label),
             tags=self.score_tags(dataset, task.image, image.bought) if is_measured else None,
+            damaged=found_damaged(),
         )
 
     def lacks_boxes(self, task: LabelTask) -> bool:
@@ -266,9 +266,11 @@ class ImageLabeller:
         model = None if used is None else used.key
         return digest(METHOD_VERSION, stamp, bought, dataset.categories, model)
 
-    def _has_maps(self, name: str) -> bool:
-        files = label_files(name, with_maps=self.request.with_maps)
-        return all((self.folder / file_name).is_file() for file_name in files)
+    def _files(self, task: LabelTask) -> list[str]:
+        """Return the files of an image, relative to the folder of the run."""
+        place = self.folder.relative_to(self.out)
+        files = label_files(task.name, with_maps=self.request.with_maps)
+        return [(place / name).as_posix() for name in files]
 
     def _item(self, task: LabelTask) -> str:
         return f"{self.round_number}/{task.name}"

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.errors import DatasetError
-from annotools.files import digest, write_whole
+from annotools.files import digest
 from annotools.formats.panoptic_folder import join_maps, part_maps
 from annotools.formats.panoptic_png import decode_segment_map, encode_segment_map
 from annotools.formats.source import Source, photo_stamp
 from annotools.records import Box, Image, Photo
+from annotools.seals import read_sealed, write_sealed
 from wsps.pseudo_labels.boxes import METHOD_VERSION, label_from_boxes
 from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.recipe import DEFAULT_BOX_METHOD
+
+_FORM = 2
+"""Changes when the files do, so that those of an older version are not taken for damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ class BoxLabelStore:
             return stored
         # Two processes may both get here: each writes a whole file, and both write the same label.
         label = label_from_boxes(photo, boxes, categories, self.method)
-        write_whole(path, encode_segment_map(join_maps(label.classes, label.instances)))
+        write_sealed(path, encode_segment_map(join_maps(label.classes, label.instances)))
         return label
 
     def has(self, image: Image, boxes: Sequence[Box], categories: CategorySet) -> bool:
@@ -70,15 +73,15 @@ class BoxLabelStore:
         """
         source, root = self.source, self.source.root.resolve()
         photo = [source.format_name, root, source.split, image.image_id, photo_stamp(root, image)]
-        return digest(METHOD_VERSION, self.method, photo, boxes, categories)[:20]
+        return digest(METHOD_VERSION, _FORM, self.method, photo, boxes, categories)[:20]
 
 
 def _read_label(path: Path, image: Image, categories: CategorySet) -> PseudoLabel | None:
     """Return the label of a file, None where there is none or it is damaged."""
-    try:
-        classes, instances = part_maps(decode_segment_map(path))
-    except DatasetError:
+    if read_sealed(path) is None:
         return None
+    # A decoder of PNGs leaves the seal alone, which comes behind their end.
+    classes, instances = part_maps(decode_segment_map(path))
     is_known = np.isin(classes, [*range(len(categories)), IGNORE_INDEX]).all()
     is_whole = classes.shape == (image.height, image.width)
     return PseudoLabel(classes=classes, instances=instances) if is_known and is_whole else None

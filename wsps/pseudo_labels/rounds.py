@@ -25,6 +25,7 @@ from annotools.formats.weak_json import BOXES_FILE, write_boxes
 from annotools.parallel import map_ahead, run_parallel
 from annotools.progress import track
 from annotools.records import MARKED_KINDS, NO_LABEL, Dataset, WeakLabel
+from annotools.seals import found_damaged, note_damaged
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
@@ -183,8 +184,8 @@ def keep_box_labels(asked: Sequence[tuple[ImageLabeller, LabelTask]], workers: i
     # A process starts in the time of so many labels.
     most = -(-len(asked) // MIN_IMAGES)
     running = run_parallel(_keep_boxes, asked, min(workers, most))
-    for _ in track(running, "labelling boxes", total=len(asked)):
-        pass
+    for damaged in track(running, "labelling boxes", total=len(asked)):
+        note_damaged(damaged)
 
 
 def read_quality(out: Path) -> dict[str, Any]:
@@ -258,6 +259,8 @@ def _label_all(
     # Workers finish in any order; the files that list labels keep the order of the tasks.
     labelled_of = {labelled.task.name: labelled for labelled in found}
     made = [labelled_of[task.name] for task in tasks]
+    for one in made:
+        note_damaged(one.damaged)
     write_label_set(folder, dataset.categories, [(one.task.image, one.entry) for one in made])
     boxed = [(one.task.image, one.boxes) for one in made if one.boxes is not None]
     write_boxes(folder, dataset, boxed)
@@ -320,9 +323,10 @@ def _measure_tags(
     return measured
 
 
-def _keep_boxes(asked: tuple[ImageLabeller, LabelTask]) -> None:
+def _keep_boxes(asked: tuple[ImageLabeller, LabelTask]) -> frozenset[Path]:
     labeller, task = asked
     labeller.keep_boxes(task)
+    return found_damaged()
 
 
 def _buy_tags(labeller: ImageLabeller, task: LabelTask) -> WeakLabel:

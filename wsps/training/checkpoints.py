@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annotools.errors import DatasetError
-from annotools.files import write_whole
+from annotools.seals import read_sealed, write_sealed
 from wsps.device import choose_device
 from wsps.processes import is_main, wait_for_all
 
@@ -53,7 +53,11 @@ class StoredNetwork:
 
 
 def store_weights(
-    path: Path, key: str, train: "Callable[[StoredNetwork], nn.Module]"
+    path: Path,
+    key: str,
+    train: "Callable[[StoredNetwork], nn.Module]",
+    *,
+    is_noted: bool = True,
 ) -> StoredNetwork:
     """Train a network and write it to a file, unless the file has it already.
 
@@ -63,13 +67,14 @@ def store_weights(
         path: of the file.
         key: names all that the network is trained from.
         train: returns the trained network; it is given the file, for the progress on the way.
+        is_noted: whether what else the training gives is there; if not, it is done again.
 
     Raises:
         OSError: when the file cannot be written.
     """
     stored = StoredNetwork(path=path, key=key)
     found = _read(path)
-    if found is not None and found["key"] == key and found["progress"] is None:
+    if is_noted and found is not None and found["key"] == key and found["progress"] is None:
         return stored
     state = train(stored).state_dict()
     if is_main():
@@ -120,21 +125,19 @@ def _write(
         "progress": None if progress is None else dict(progress),
     }
     buffer = io.BytesIO()
-    torch.save({**content, "digest": digest_tensors(content)}, buffer)
-    write_whole(path, buffer.getvalue())
+    torch.save(content, buffer)
+    write_sealed(path, buffer.getvalue())
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return key, state and progress of a file, None for a missing or damaged one."""
     import torch
 
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        told = content.pop("digest")
-        return content if digest_tensors(content) == told else None
-    # Damage shows in the decoder as any error: which one depends on the byte.
-    except Exception:
+    sealed = read_sealed(path)
+    if sealed is None:
         return None
+    content: dict[str, Any] = torch.load(io.BytesIO(sealed), weights_only=True, map_location="cpu")
+    return content
 
 
 def digest_tensors(content: Any) -> str:

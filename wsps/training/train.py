@@ -194,7 +194,9 @@ def _train_stages(training: _Training, lessons: Lessons) -> None:
         if network is None or not learnt_from:
             continue
         path, own = training.out / f"{name}.pt", replace(lessons, groups=learnt_from)
-        store_weights(path, key, partial(_train_stage, training, name, stage, own))
+        is_noted = read_done(training.out, name, key) is not None
+        train_it = partial(_train_stage, training, name, stage, own)
+        store_weights(path, key, train_it, is_noted=is_noted)
         # Loaded even where it was just trained, so that the next stage begins alike in a run that
         # was stopped and in one that was not.
         load_weights(path, network, key)
@@ -380,7 +382,7 @@ def _note_course(training: _Training, stage: str, course: Course) -> None:
         "steps_without_loss": sum(loss == 0 for loss in losses),
         "converged": course.converged,
     }
-    mark_done(training.out, stage, training.key, end)
+    mark_done(training.out, stage, training.key, end, [f"{stage}.csv"])
 
 
 def _round_of(labels: Sequence[Path]) -> tuple[int, Path | None]:

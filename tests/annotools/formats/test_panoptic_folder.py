@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,33 +97,16 @@ def test_a_prediction_has_scores(tmp_path: Path) -> None:
     assert [info["score"] for info in entry["segments_info"]] == [
         info["area"] / 8 for info in entry["segments_info"]
     ]
-    assert read_written(tmp_path, PHOTO, entry) is not None
+    assert [s.area for s in read_written(tmp_path, PHOTO, entry).segments] == [
+        info["area"] for info in entry["segments_info"]
+    ]
 
 
-def test_what_was_written_is_read_back_unless_it_is_damaged(tmp_path: Path) -> None:
-    entry = write_one(tmp_path)
-    kept = json.loads(json.dumps(entry))
-    label = read_written(tmp_path, PHOTO, kept)
-    assert label is not None
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    entry = json.loads(json.dumps(write_one(tmp_path)))
+    label = read_written(tmp_path, PHOTO, entry)
     np.testing.assert_array_equal(label.segment_map, join_maps(CLASSES, INSTANCES))
     assert sum(s.is_group for s in label.segments) == 1
-    assert read_written(tmp_path, replace(PHOTO, width=2, height=4), kept) is None
-    for wrong in (
-        None,
-        [],
-        {},
-        kept | {"segments_info": kept["segments_info"][1:]},
-        kept | {"segments_info": [*kept["segments_info"], 3]},
-        kept | {"file_name": "gone.png"},
-    ):
-        assert read_written(tmp_path, PHOTO, wrong) is None
-    path = tmp_path / "panoptic" / entry["file_name"]
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
-    assert read_written(tmp_path, PHOTO, kept) is None
-    other = np.full((2, 4), CAR, dtype=np.uint8)
-    write_label(tmp_path, NAME, PHOTO, label_from_maps(7, other, INSTANCES, CATEGORIES))
-    assert read_written(tmp_path, PHOTO, kept) is None
 
 
 def test_more_instances_than_ids_are_refused() -> None:
