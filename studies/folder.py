@@ -5,7 +5,7 @@ from pathlib import Path
 from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table
-from annotools.work_folder import STATE_FOLDER, start_folder
+from annotools.work_folder import STATE_FOLDER, filling
 from studies.results import TRIALS_FOLDER, TrialResult, read_results
 from studies.study import Study, dataset_table
 
@@ -47,8 +47,8 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
         try:
             # No files are planned: the list serves to clear or finish a folder; a study does
             # neither.
-            start_folder(folder, WRITTEN_BY, shared, ())
-            break
+            with filling(folder, WRITTEN_BY, shared, ()):
+                break
         # Of processes that start a study at once, one may see what another has half written.
         except (DatasetError, OSError):
             if not left:
