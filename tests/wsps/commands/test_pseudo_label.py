@@ -261,8 +261,6 @@ def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path
         (foreign, (), RecipeError, "1 images are not in the dataset"),
         (nothing, ("--rounds", 1), RecipeError, "nothing.json: no image has a label"),
         (full, ("--rounds", 1), RecipeError, "leave out --rounds"),
-        ("boxes", ("--box-labels", world), DatasetError, "world.toml: is a file"),
-        ("boxes", ("--box-labels", out / "b"), DatasetError, "give --box-labels another folder"),
         ("boxes", ("--val-split", "val"), RecipeError, "no image has tags"),
         ("boxes", ("--split", "test"), DatasetError, "no split 'test'"),
         ("tags", ("--set", "tags.cam=1"), RecipeError, "--set: unknown setting tags.cam"),
@@ -280,6 +278,8 @@ def test_wrong_input_is_refused_before_anything_is_written(world: Path, tmp_path
         done = run(world, labels, out, *more)
         assert isinstance(done.exception, error)
         assert message in str(done.exception)
+    for place in (world, out / "b", tmp_path / "nothing.json"):
+        assert run(world, "boxes", out, "--box-labels", place).exit_code == 2
     assert not out.exists()
 
 
