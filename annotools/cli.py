@@ -1,9 +1,8 @@
 """These commands work on datasets: they price, draw, check and convert labels."""
 
-import typer
-
 from annotools.commands import check, convert, draw, inspect, plan, price
+from annotools.commands.places import Commands
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 for command in (convert, inspect, check, draw, price, plan):
     app.add_typer(command.app)

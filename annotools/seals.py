@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from annotools.files import digest, hash_file, write_json, write_whole
+from annotools.read_files import parse_json, read_long
 
 SEAL = "sha256"
 """The name of the seal in a JSON object."""
@@ -69,10 +70,10 @@ def write_sealed_json(path: Path, table: Mapping[str, Any]) -> None:
 def read_sealed_json(path: Path) -> dict[str, Any] | None:
     """Return what `write_sealed_json` wrote, with its seal; None if it is not there whole."""
     try:
-        table = json.loads(path.read_bytes())
+        table = parse_json(read_long(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         table = None
     if isinstance(table, dict) and is_sealed(table):
         return table

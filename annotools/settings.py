@@ -13,7 +13,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotools.errors import AnnotationError, RecipeError, name_place
+from annotools.errors import AnnotationError, DatasetError, RecipeError, name_place
+from annotools.read_files import (
+    BEYOND,
+    MAX_LEVELS,
+    MAX_OWN_BYTES,
+    TOO_DEEP,
+    WHOLE_BITS,
+    read_short,
+    refuse_senseless,
+    shown,
+)
 
 T = TypeVar("T")
 
@@ -49,9 +59,11 @@ def read_toml(path: Path, error_type: type[AnnotationError] = RecipeError) -> di
         AnnotationError: of `error_type`, when the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise error_type(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        data = read_short(path, MAX_OWN_BYTES)
+    except DatasetError as error:
+        raise error_type(str(error)) from error
+    try:
+        return _parse_toml(data.decode("utf-8"))
     except ValueError as error:
         raise error_type(f"{path}: not valid TOML ({error}): correct it") from error
 
@@ -144,6 +156,8 @@ def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
     if not equals or not path.strip():
         raise RecipeError(f"--set {assignment!r}: write it as name=value")
     *parents, last = path.strip().split(".")
+    if len(parents) > MAX_LEVELS:
+        raise RecipeError(f"--set {path[:40]}...: {TOO_DEEP}")
     result = dict(table)
     inner = result
     for parent in parents:
@@ -152,7 +166,10 @@ def set_by_path(table: Mapping[str, Any], assignment: str) -> dict[str, Any]:
             raise RecipeError(f"--set {assignment!r}: {parent} is not a table")
         # Python assigns from left to right: the copy goes into its parent and then becomes `inner`.
         inner[parent] = inner = dict(child)
-    inner[last] = _parse_value(text.strip())
+    try:
+        inner[last] = _parse_value(text.strip())
+    except ValueError as error:
+        raise RecipeError(f"--set {path}: {error}") from error
     return result
 
 
@@ -205,9 +222,29 @@ def _join(path: str, name: str) -> str:
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return _parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Return the table that TOML has.
+
+    Raises:
+        ValueError: with a reason in few words, for what is no TOML, is nested too deep, or has a
+            whole number that TOML does not allow.
+    """
+    try:
+        table = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
+    except tomllib.TOMLDecodeError:
+        raise
+    # Python does not turn thousands of digits into a number.
+    except ValueError as error:
+        raise ValueError(BEYOND) from error
+    refuse_senseless(table)
+    return table
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
@@ -223,7 +260,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if not is_mapping and not dataclasses.is_dataclass(hint):
         return _convert_scalar(hint, value, path)
     if not isinstance(value, Mapping):
-        raise RecipeError(f"{path}: expected a table, found {value!r}")
+        raise RecipeError(f"{path}: expected a table, found {shown(value)}")
     if is_mapping:
         return {k: _convert(arguments[1], v, _join(path, k)) for k, v in value.items()}
     return _read_table(typing.cast(type, hint), value, path)
@@ -231,7 +268,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise RecipeError(f"{path}: expected a list, found {value!r}")
+        raise RecipeError(f"{path}: expected a list, found {shown(value)}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = (arguments[0],) * len(value)
     if len(value) != len(arguments):
@@ -245,9 +282,22 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[A
 def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     # `isinstance` would take true for a whole number, because bool is a subclass of int.
-    if type(value) is hint:
+    if type(value) is int and value.bit_length() > WHOLE_BITS:
+        raise RecipeError(f"{path}: {BEYOND}")
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is hint and not _is_unwritable(value):
         return value
-    raise RecipeError(f"{path}: expected {hint.__name__}, found {value!r}")
+    raise RecipeError(f"{path}: expected {hint.__name__}, found {shown(value)}")
+
+
+def _is_unwritable(value: Any) -> bool:
+    """Tell whether a value is a text with half a character, which no file or terminal takes."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -6,7 +6,6 @@ missing or damaged and nothing twice, another one is refused, and nothing is eve
 run wrote.
 """
 
-import json
 import platform
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from annotools.files import (
     remove_files,
     write_json,
 )
+from annotools.read_files import MAX_JSON_BYTES, read_own_json
 from annotools.seals import (
     agree,
     note_damaged,
@@ -268,10 +268,7 @@ def _listed(content: Mapping[str, Any] | None) -> set[str]:
 
 def _read_manifest(path: Path, written_by: str) -> dict[str, Any] | None:
     """Return the manifest of this command, None for anything else."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
+    content = read_own_json(path, MAX_JSON_BYTES)
     return content if _is_own(content, written_by) else None
 
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 from annotools.categories import CategorySet
 from annotools.formats.source import open_source
 from annotools.records import FullLabel
-from studies.running.runner import plan_trials
+from studies.running.planning import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
 from wsps.data import Batch

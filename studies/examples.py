@@ -3,7 +3,6 @@
 All trials of a study draw the same images: the first ones that have things.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from annotools.files import write_json, write_whole
 from annotools.formats import read_dataset
 from annotools.formats.source import Source, open_source, same_image
 from annotools.label_maps import build_label
+from annotools.read_files import read_own_json
 from annotools.records import FullLabel, Photo
 from wsps.evaluation.overlaps import RunLabel
 
@@ -98,10 +98,12 @@ def keep_examples(
 
 def read_examples(folder: Path) -> tuple[Example, ...]:
     """Return the examples of a trial; none where an older version ran it, or a file is missing."""
+    entries = read_own_json(folder / LIST_FILE)
+    if not isinstance(entries, list):
+        return ()
     try:
-        entries = json.loads((folder / LIST_FILE).read_text(encoding="utf-8"))
         return tuple(_read_example(folder, place, entry) for place, entry in enumerate(entries))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, KeyError, TypeError, AttributeError):
         # A page without pictures is better than none.
         return ()
 

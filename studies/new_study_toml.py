@@ -141,6 +141,9 @@ def _dataset(new: NewStudy) -> str:
     for key, reason in limits.items():
         if getattr(settings, key) is not None:
             lines += [f"# {reason}", f"{key} = {getattr(settings, key)}"]
+    if settings.allow_missing:
+        lines.append("# Images of which a file is missing are left out, and impossible objects.")
+        lines.append("allow_missing = true")
     if settings.categories is not None:
         lines += ["# All else is background.", f"categories = {_quoted(settings.categories)}"]
     elif new.num_classes > MANY_CLASSES:

@@ -1,6 +1,5 @@
 """A finished trial is a row: a JSON file for each, and a table of all."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from annotools.errors import AnnotationError, RecipeError, as_line
+from annotools.errors import RecipeError, as_line
+from annotools.read_files import MAX_OWN_BYTES, parse_own_json, read_short
 from annotools.seals import SEAL, is_sealed, write_sealed_json
 from annotools.settings import read_settings
 
@@ -125,7 +125,7 @@ def read_record(
         RecipeError: when the file cannot be read, or is something else.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_own_json(read_short(path, MAX_OWN_BYTES))
         if not isinstance(table, dict):
             raise RecipeError("it has no names")
         # Rows that were written by hand, or elsewhere, have no seal.
@@ -135,7 +135,7 @@ def read_record(
         given = {k: value for k, value in table.items() if value is not None and k != SEAL}
         record = read_settings(record_type, given, where=str(path))
         check(record)
-    except (AnnotationError, OSError, ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = as_line(error).removeprefix(f"{path}: ")
         raise RecipeError(
             f"{path}: not {what} ({reason}): correct it, or delete it and run the trial again"

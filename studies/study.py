@@ -1,6 +1,5 @@
 """A study is data: a dataset, mixes of label kinds, budgets, seeds and a training recipe."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from annotools.errors import RecipeError
 from annotools.files import digest
 from annotools.formats.source import Source
 from annotools.prices.times import read_times
+from annotools.read_files import MAX_OWN_BYTES, parse_own_json, read_short, read_text
 from annotools.records import NO_LABEL
 from annotools.settings import (
     as_table,
@@ -27,6 +27,9 @@ from annotools.weak_labels.annotators import read_annotator
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.recipe import DEFAULT_STUDENT, Recipe
 from wsps.recipe_files import complete_recipe, place_weights, recipe_of_study
+
+MAX_SEED = 10**12
+"""Rows have their seed, and every generator of random numbers takes it."""
 
 DIGEST_VERSION = 2
 """Raised whenever the same study would give other rows: older ones are not taken for them."""
@@ -51,6 +54,8 @@ class DatasetSettings:
     categories: str | None = None
     """The few that are studied, `person,dog`, all else being background, or `voc` for Pascal VOC's;
     all when absent."""
+    allow_missing: bool = False
+    """Leave out images of which a file is missing, and objects that are impossible."""
 
     def __post_init__(self) -> None:
         if self.test_split is None and self.max_test_images is not None:
@@ -82,17 +87,20 @@ class DatasetSettings:
             split=split,
             categories=self.categories,
             max_images=max_images,
+            allow_missing=self.allow_missing,
         )
 
 
 def dataset_table(settings: DatasetSettings) -> dict[str, Any]:
-    """Return the settings as JSON can hold them, those of a test split only where there is one.
+    """Return the settings as JSON can hold them, without those that came later and are not used.
 
-    So studies that were run before there were test splits are the same as ever.
+    So studies that were run before these settings were there are the same as ever.
     """
     table: dict[str, Any] = as_table(settings)
     if settings.test_split is None:
         del table["test_split"], table["max_test_images"]
+    if not settings.allow_missing:
+        del table["allow_missing"]
     return table
 
 
@@ -164,8 +172,8 @@ class Study:
         ):
             if len(set(written)) < len(written):
                 raise RecipeError(f"{name} has one value twice: {', '.join(written)}")
-        if min(self.seeds) < 0:
-            raise RecipeError(f"seeds must not be negative: {min(self.seeds)}")
+        if not 0 <= min(self.seeds) <= max(self.seeds) <= MAX_SEED:
+            raise RecipeError(f"seeds must not be negative, nor above {MAX_SEED:,}: give others")
 
     @property
     def points(self) -> list[tuple[str, float, int]]:
@@ -190,7 +198,7 @@ class Study:
             # Only this mix, so that adding another one leaves the rows of this one valid.
             list(self.mixes[mix].items()),
             read_times(self.times),
-            self.order if self.order in ORDERS else Path(self.order).read_text("utf-8"),
+            self.order if self.order in ORDERS else read_text(Path(self.order)),
             None if stored is None else [list(stored.kind_of.items()), stored.spent_hours],
             None if self.annotator is None else read_annotator(self.annotator),
         )[:12]
@@ -261,7 +269,7 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
 
 def _read_stored(path: Path) -> dict[str, Any]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_own_json(read_short(path, MAX_OWN_BYTES))
     except ValueError as error:
         raise RecipeError(f"{path}: not a stored study ({error}); use another --out") from error
     if not isinstance(table, dict):

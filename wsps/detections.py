@@ -15,7 +15,7 @@ from annotools.errors import DatasetError, name_place
 from annotools.formats.coco_entries import take_bbox, take_score
 from annotools.formats.coco_results import OTHER_IMAGES, Listed, read_results
 from annotools.formats.forms import Forms, form_remarks
-from annotools.formats.json_values import read_bytes
+from annotools.read_files import read_bytes
 from annotools.records import Image
 
 NO_PIXEL = "a box has no pixel in its image and is left out"

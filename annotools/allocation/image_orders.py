@@ -7,8 +7,9 @@ with one kind may be dear with another.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from annotools.errors import RecipeError
+from annotools.errors import DatasetError, RecipeError
 from annotools.random_streams import stream
+from annotools.read_files import read_text
 from annotools.records import NO_LABEL
 
 ORDERS = ("random", "cheapest", "most-categories")
@@ -74,13 +75,13 @@ def read_image_list(path: Path, image_ids: Iterable[int | str]) -> tuple[int | s
             `image_ids`.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        text = read_text(path)
+    except DatasetError as error:
+        reason = str(error).removeprefix(f"{path}: ").removesuffix(": check the file")
         raise RecipeError(
-            f"order {str(path)!r}: cannot be read ({reason}): use {', '.join(ORDERS)}, or a text "
-            "file of image ids"
+            f"order {str(path)!r}: {reason}: use {', '.join(ORDERS)}, or a text file of image ids"
         ) from error
+    lines = [line.strip() for line in text.splitlines()]
     # A text file cannot tell the number 1 from the text "1", so ids are found by their text.
     id_of = {str(image_id): image_id for image_id in image_ids}
     listed = [line for line in lines if line]

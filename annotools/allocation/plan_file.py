@@ -1,13 +1,15 @@
 """An allocation says which image gets which label at which price. It is kept as a JSON file."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotools.errors import AnnotationError, RecipeError
+from annotools.errors import AnnotationError, DatasetError, RecipeError
 from annotools.files import write_whole
+from annotools.read_files import parse_own_json, read_long, shown
 from annotools.records import NO_LABEL
 from annotools.settings import as_table, read_settings
 
@@ -164,18 +166,23 @@ def read_allocation(path: Path) -> Allocation:
             twice, or has a kind that is not in the mix.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_own_json(read_long(path))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    except DatasetError as error:
+        raise RecipeError(str(error)) from error
     except ValueError as error:
         raise RecipeError(f"{path}: not valid JSON ({error}): {_REMEDY}") from error
     if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
         raise RecipeError(f"{path}: not an allocation: {_REMEDY}")
     try:
-        settings = read_settings(PlanSettings, content.get("settings", {}), where=str(path))
+        settings = read_settings(PlanSettings, _settings_of(content), where=str(path))
         kind_of: dict[int | str, str] = {}
         seconds_of: dict[int | str, float] = {}
-        for entry in content.get("images", []):
+        listed = content.get("images")
+        if not isinstance(listed, list):
+            raise RecipeError("images is missing or not a list")
+        for entry in listed:
             image_id, kind, seconds = _read_image(entry, settings.mix)
             if image_id in kind_of:
                 raise RecipeError(f"image {image_id} is listed twice")
@@ -187,17 +194,28 @@ def read_allocation(path: Path) -> Allocation:
     return Allocation(path=path, settings=settings, kind_of=kind_of, seconds_of=seconds_of)
 
 
+def _settings_of(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = content.get("settings")
+    if not isinstance(settings, Mapping):
+        raise RecipeError("settings is missing or not a table")
+    return settings
+
+
 _REMEDY = "make the file again with `annotools plan --out`"
 
 
 def _read_image(entry: Any, mix: Mapping[str, float]) -> tuple[int | str, str, float]:
-    try:
-        image_id, kind, seconds = entry["id"], entry["kind"], float(entry["seconds"])
-    except (TypeError, KeyError, ValueError) as error:
-        raise RecipeError(f"images has {entry!r} instead of id, kind and seconds") from error
-    if not isinstance(image_id, int | str) or kind not in mix:
-        raise RecipeError(f"image {image_id!r} has the kind {kind!r}, which is not in the mix")
-    return image_id, kind, seconds
+    known = entry if isinstance(entry, dict) else {}
+    image_id, kind, seconds = (known.get(key) for key in ("id", "kind", "seconds"))
+    # Of not-a-number the comparison is false.
+    is_price = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+    if seconds is None or not is_price or not isinstance(image_id, int | str):
+        raise RecipeError(f"images has {shown(entry)} instead of id, kind and seconds")
+    if not isinstance(kind, str) or kind not in mix:
+        raise RecipeError(
+            f"image {shown(image_id)} has the kind {shown(kind)}, which is not in the mix"
+        )
+    return image_id, kind, float(seconds)
 
 
 def _describe_crops(crop_size_wh: tuple[int, int] | None) -> str:

@@ -20,7 +20,7 @@ from annotools.checks.coco_overlaps import Mask, check_overlap
 from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import holds_boxes_alone
-from annotools.formats.coco_masks import find_column_runs, pixels_of
+from annotools.formats.coco_masks import find_column_runs
 from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
@@ -61,7 +61,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
             yield from check_box(described, extent)
             yield from check_reach(described, extent, listed_wh, (width, height))
             measured.append((described, extent))
-            masks.append(Mask(described=described, pixels=pixels_of(runs), box_xyxy=extent.tight))
+            masks.append(Mask(described=described, runs=runs, box_xyxy=extent.tight))
         yield from check_overlap(f"{coco.path}: image {image_id}", masks)
     yield from check_areas(coco, measured, "annotations")
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotools.checks.coco_file import CocoObject
 from annotools.checks.problems import Problem, warning_at
+from annotools.formats.coco_masks import ColumnRuns, count_common
 from annotools.records import BoxXYXY
 
 SAME_OBJECT = 0.7
@@ -16,10 +16,10 @@ SAME_OBJECT = 0.7
 
 @dataclass(frozen=True, kw_only=True)
 class Mask:
-    """An instance with its pixels: (P,), places in the image read column by column, in order."""
+    """An instance with the runs of its mask, which has a pixel or more, and its tight box."""
 
     described: CocoObject
-    pixels: NDArray[np.int64]
+    runs: ColumnRuns
     box_xyxy: BoxXYXY
 
 
@@ -30,10 +30,11 @@ def check_overlap(place: str, masks: Sequence[Mask]) -> Iterator[Problem]:
         place: of the image.
         masks: all that the image has, each with a pixel.
     """
+    masks = _whose_boxes_meet(masks)
     if not masks:
         return
-    is_twice = np.bincount(np.concatenate([mask.pixels for mask in masks])) > 1
-    num_twice = int(is_twice.sum())
+    twice = _find_twice([mask.runs for mask in masks])
+    num_twice = twice.area
     if not num_twice:
         return
     yield warning_at(
@@ -45,8 +46,9 @@ def check_overlap(place: str, masks: Sequence[Mask]) -> Iterator[Problem]:
     shared = [
         mask
         for mask in masks
-        # The first spares most masks the second, which looks at all their pixels.
-        if num_twice > SAME_OBJECT * len(mask.pixels) and is_twice[mask.pixels].mean() > SAME_OBJECT
+        # The first spares most masks the second, which looks at all their runs.
+        if num_twice > SAME_OBJECT * mask.runs.area
+        and count_common(mask.runs, twice) / mask.runs.area > SAME_OBJECT
     ]
     yield from _find_duplicates(shared)
 
@@ -54,7 +56,7 @@ def check_overlap(place: str, masks: Sequence[Mask]) -> Iterator[Problem]:
 def _find_duplicates(masks: Sequence[Mask]) -> Iterator[Problem]:
     """Yield each mask that is nearly that of an earlier one of its category, which it names."""
     categories = np.array([_category_of(mask) for mask in masks])
-    areas = np.array([len(mask.pixels) for mask in masks])
+    areas = np.array([mask.runs.area for mask in masks])
     boxes = np.array([mask.box_xyxy for mask in masks]).reshape(-1, 4)
     for n, mask in enumerate(masks):
         # Boxes share as many pixels as their masks or more.
@@ -64,7 +66,7 @@ def _find_duplicates(masks: Sequence[Mask]) -> Iterator[Problem]:
             most > SAME_OBJECT * (areas[:n] + areas[n] - most)
         )
         for i in np.flatnonzero(may_be).tolist():
-            common = len(np.intersect1d(masks[i].pixels, mask.pixels, assume_unique=True))
+            common = count_common(masks[i].runs, mask.runs)
             overlap = common / (areas[i] + areas[n] - common)
             if overlap > SAME_OBJECT:
                 first = masks[i].described.place
@@ -74,6 +76,35 @@ def _find_duplicates(masks: Sequence[Mask]) -> Iterator[Problem]:
                     f"union {overlap:.2f}): drop one of them if both are the same object",
                 )
                 break
+
+
+def _whose_boxes_meet(masks: Sequence[Mask]) -> list[Mask]:
+    """Return the masks whose box shares a pixel with that of another one."""
+    boxes = np.array([mask.box_xyxy for mask in masks]).reshape(-1, 4)
+    by_left = np.argsort(boxes[:, 0])
+    meets = np.zeros(len(masks), dtype=bool)
+    for number, n in enumerate(by_left.tolist()):
+        # Those further right begin beyond this one's end, and so do all after them.
+        _, y0, x1, y1 = boxes[n].tolist()
+        last = np.searchsorted(boxes[by_left, 0], x1)
+        near = by_left[number + 1 : last]
+        found = near[(boxes[near, 1] < y1) & (boxes[near, 3] > y0)]
+        meets[found] = True
+        meets[n] |= found.size > 0
+    return [mask for mask, is_near in zip(masks, meets.tolist(), strict=True) if is_near]
+
+
+def _find_twice(masks: Sequence[ColumnRuns]) -> ColumnRuns:
+    """Return the runs of the pixels that two or more masks have."""
+    starts = np.concatenate([runs.starts for runs in masks])
+    ends = starts + np.concatenate([runs.lengths for runs in masks])
+    places = np.concatenate([starts, ends])
+    order = np.argsort(places, kind="stable")
+    # How many masks have the pixels from each place to the next one.
+    depth = np.cumsum(np.where(order < len(starts), 1, -1))
+    lengths = np.diff(places[order], append=places.max())
+    is_twice = (depth > 1) & (lengths > 0)
+    return ColumnRuns(starts=places[order][is_twice], lengths=lengths[is_twice])
 
 
 def _category_of(mask: Mask) -> str:

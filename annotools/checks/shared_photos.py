@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from annotools.errors import DatasetError
-from annotools.formats.json_values import read_bytes
+from annotools.read_files import read_bytes
 from annotools.records import Image
 
 Place = TypeVar("Place", str, Path)

@@ -1,15 +1,14 @@
 """The command `check` lists what is wrong with a dataset."""
 
 import itertools
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from annotools.commands import options
+from annotools.commands.places import Commands
 from annotools.commands.tables import one_line
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ PLACES_SHOWN = 4
 LINES_SHOWN = 40
 """As many kinds of problem are shown, about a page."""
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
 def check(
-    root: options.Root,
+    root: options.KeptRoot,
     format_name: options.Format,
     splits: Annotated[
         list[str] | None,
@@ -61,8 +60,6 @@ def check(
     from annotools.checks.dataset_checks import check_dataset
     from annotools.settings import as_table
 
-    options.check_outputs({"--json": json_file}, [root])
-    _refuse_replacing(json_file, root)
     chosen = tuple(dict.fromkeys(splits or ["train"]))
     report = check_dataset(
         format_name, root, chosen, tuple(against or ()), photos=photos, decode=decode
@@ -75,19 +72,6 @@ def check(
     options.write_answer(json_file, head | as_table(report))
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
-
-
-def _refuse_replacing(json_file: Path | None, root: Path) -> None:
-    """Refuse to write the answer over any file in the dataset's folder.
-
-    A dataset with errors may not open, so that its files cannot be asked for by name.
-    """
-    if json_file is None or not json_file.is_file():
-        return
-    # A linked folder of photos shows only in the path as it is written, other links only resolved.
-    file, folder = (Path(os.path.normpath(path.absolute())) for path in (json_file, root))
-    if file.is_relative_to(folder) or json_file.resolve().is_relative_to(root.resolve()):
-        raise typer.BadParameter(f"--json {json_file}: is a file in {root}: give another")
 
 
 def _lines_of(problems: Sequence["Problem"]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands import options
+from annotools.commands.places import READS, Commands, keep
 from annotools.commands.tables import NOTHING, console, count_of, number, table
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from annotools.conversion.account import Conversion
     from annotools.prices.times import AnnotationTimes
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
@@ -37,6 +38,7 @@ def convert(
             help="Give each image the kind it has in an allocation of `annotools plan`, instead "
             "of --to.",
         ),
+        READS,
     ] = None,
     annotator: options.AnnotatorFile = None,
     split: options.Split = "train",
@@ -57,6 +59,7 @@ def convert(
             help="Annotation times: a preset, or your own file.toml; if absent those of --labels, "
             "else li2018."
         ),
+        READS,
     ] = None,
     json_file: options.JsonFile = None,
 ) -> None:
@@ -99,9 +102,7 @@ def convert(
         max_images=max_images,
         photos=photos,
     )
-    planned_times = None if allocation is None else allocation.settings.times
-    options.check_answer(json_file, out, (labels, annotator, times or planned_times))
-    options.open_dataset(source, {"--json": json_file})
+    options.open_dataset(source)
     conversion = convert_source(
         source,
         Wanted(
@@ -136,6 +137,7 @@ def _read_times(times: str | None, allocation: "Allocation | None") -> "Annotati
 
     if times is not None or allocation is None:
         return read_times(times or "li2018")
+    keep([allocation.settings.times], f"a file that {allocation.path} names")
     with name_place(f"{allocation.path} asks for these times (--times takes others)"):
         return read_times(allocation.settings.times)
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands import options
+from annotools.commands.places import Commands, Reads, Writes
 
 if TYPE_CHECKING:
     from annotools.records import Dataset, Image, Photo
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 _GREY = 128
 
@@ -19,7 +20,7 @@ _GREY = 128
 def draw(
     root: options.Root,
     format_name: options.Format,
-    out: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    out: Annotated[Path, typer.Option(help="The PNG file to write."), Writes(suffix=".png")],
     split: options.Split = "train",
     image: Annotated[
         list[str] | None, typer.Option(help="Id of an image to draw; repeat it.")
@@ -41,6 +42,7 @@ def draw(
             metavar="DIR",
             help="A folder of `annotools pseudo-label`: its labels in a third column.",
         ),
+        Reads(closed=True),
     ] = None,
     crops: options.Crops = None,
     seed: Annotated[int, typer.Option(min=0, help="Of points and scribbles.")] = 0,
@@ -81,7 +83,7 @@ def draw(
         allow_missing=allow_missing,
         photos=photos,
     )
-    opened = options.open_dataset(source, {"--out": out}, picture="--out")
+    opened = options.open_dataset(source)
     dataset, left_out = follow_labels(opened)
     layers = show or (["segments", "boxes"] if dataset.read_weak is None else ["boxes"])
     needs_masks = not set(layers).issubset(WEAK_LAYERS)

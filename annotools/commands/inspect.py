@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from annotools.commands import options
+from annotools.commands.places import Commands
 from annotools.commands.tables import NOTHING, console, count_of, number, percent, table
 
 if TYPE_CHECKING:
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 
     from annotools.prices.summary import Summary
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 SHOWN_SIZES = 5
 """So many of the distinct image sizes are printed."""
@@ -52,7 +51,7 @@ def inspect(
         categories=categories,
         photos=photos,
     )
-    dataset, left_out = follow_labels(options.open_dataset(source, {"--json": json_file}))
+    dataset, left_out = follow_labels(options.open_dataset(source))
     summary = summarise(dataset, dataset.images[:max_images], crop_size_wh)
     shown = console()
     title = f"{dataset.name}, {split}"

@@ -1,12 +1,13 @@
 """Several commands share these arguments and options, and read their texts in one way."""
 
-import tempfile
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotools.commands.places import READS, Reads, Writes, keep
 from annotools.commands.tables import one_line
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ _FORMAT = typer.Option(
     "--format", help="cityscapes, voc, yolo, coco-panoptic, coco-instances or scenes."
 )
 
-Root = Annotated[Path, _ROOT]
+Root = Annotated[Path, _ROOT, READS]
 Format = Annotated[str, _FORMAT]
-RootIfAny = Annotated[Path | None, _ROOT]
+KeptRoot = Annotated[Path, _ROOT, Reads(kept=True)]
+"""Of a dataset that may not open, so that its files are not known."""
+RootIfAny = Annotated[Path | None, _ROOT, READS]
 FormatIfAny = Annotated[str | None, _FORMAT]
 Split = Annotated[
     str, typer.Option(help="The part of the dataset; train[:80%] is the first 80 % of train.")
@@ -44,6 +47,7 @@ Photos = Annotated[
     typer.Option(
         "--photos", metavar="DIR", help="The photos, if they are not where the format has them."
     ),
+    READS,
 ]
 Categories = Annotated[
     str | None,
@@ -68,11 +72,18 @@ Times = Annotated[
         help="Annotation times: li2018, bearman2016, like-for-like, sam-assisted, or your own "
         "file.toml. None shipped has a time of a vertex; your own may.",
     ),
+    READS,
 ]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the table to this file as well.")
+    Path | None,
+    typer.Option("--json", help="Write the table to this file as well."),
+    Writes(),
 ]
-OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write to.")]
+OutFolder = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", help="The folder to write to."),
+    Writes(folder=True),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Remove what such a run wrote to DIR before.")
 ]
@@ -82,6 +93,7 @@ AnnotatorFile = Annotated[
     typer.Option(
         metavar="FILE.toml", help="The habits of a hurried or careless annotator; else none."
     ),
+    READS,
 ]
 
 
@@ -125,107 +137,40 @@ def crops_of(text: str | None, format_name: str) -> tuple[int, int] | None:
     return parse_size(text or DEFAULT_CROPS.get(format_name))
 
 
-def open_dataset(
-    source: "Source",
-    outputs: Mapping[str, Path | None],
-    inputs: Iterable[Path | str | None] = (),
-    picture: str | None = None,
-) -> "Dataset":
-    """Open the dataset of a source, after making sure that no output replaces a file of it.
-
-    What is particular to the dataset is told on stderr.
+def open_dataset(source: "Source") -> "Dataset":
+    """Open the dataset of a source; what is particular to it is told on stderr.
 
     Args:
         source: what to read.
-        outputs: files to write, by the option that names them; None where it is not given.
-        inputs: further files that the command reads, as `check_outputs` takes them.
-        picture: the option whose file is a picture, which is written as PNG.
 
     Raises:
-        typer.BadParameter: when an output cannot be written, or is a file that is read.
+        typer.BadParameter: when an output of the command is a file of the dataset.
         AnnotationError: when the dataset cannot be read.
     """
     from annotools.formats.source import open_source
 
-    check_outputs(outputs, [source.root, *inputs], picture)
     open_source.cache_clear()  # The files may have changed since they were read last.
     dataset = open_source(source)
-    refuse_replacing(outputs, dataset)
+    keep_dataset(dataset)
     tell(dataset.remarks)
     return dataset
+
+
+def keep_dataset(dataset: "Dataset") -> None:
+    """Make sure that no output of the command replaces a photo, label or list of a dataset.
+
+    Raises:
+        typer.BadParameter: when one would.
+    """
+    photos = (image.path for image in dataset.images)
+    labels = (path for image in dataset.images for path in image.label_paths)
+    keep(itertools.chain(dataset.source_files, photos, labels), "a file of the dataset")
 
 
 def tell(remarks: Iterable[str]) -> None:
     """Print what a user should know beside the answer: on stderr, a line each."""
     for remark in remarks:
         typer.echo(f"note: {one_line(remark)}", err=True)
-
-
-def check_outputs(
-    outputs: Mapping[str, Path | None],
-    inputs: Iterable[Path | str | None],
-    picture: str | None = None,
-) -> None:
-    """Make sure, before any work, that files can be written and are not read by the command.
-
-    Args:
-        outputs: files by the option that names them; None where it is not given.
-        inputs: files, texts that may be the path of one, or None.
-        picture: the option whose file is a picture, which is written as PNG.
-
-    Raises:
-        typer.BadParameter: when one cannot be written, is read or written twice, or is a picture
-            with another suffix.
-    """
-    # Resolved paths show that two names mean one file, in spite of links and `..`.
-    known = {Path(path).resolve(): "a file that is read" for path in inputs if path is not None}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        other = known.setdefault(path.resolve(), f"the file of {option}")
-        if other != f"the file of {option}":
-            raise typer.BadParameter(f"{option} {path}: is {other} too: give it a name of its own")
-        if option == picture and path.suffix.lower() != ".png":
-            raise typer.BadParameter(f"{option} {path}: pictures are PNG: give a name in .png")
-        _check_writable(option, path)
-
-
-def check_answer(json_file: Path | None, out: Path, inputs: Iterable[Path | str | None]) -> None:
-    """Make sure that the file of `--json` is none that a command with an output folder needs.
-
-    Args:
-        json_file: the file, or None.
-        out: the folder that the command fills.
-        inputs: files that it reads, as `check_outputs` takes them.
-
-    Raises:
-        typer.BadParameter: when it cannot be written, is read, or lies in the folder.
-    """
-    check_outputs({"--json": json_file}, inputs)
-    if json_file is not None and json_file.resolve().is_relative_to(out.resolve()):
-        raise typer.BadParameter(f"--json {json_file}: lies in {out}: give a file elsewhere")
-
-
-def refuse_inside(outputs: Mapping[str, Path | None], folders: Iterable[Path | None]) -> None:
-    """Make sure that nothing is written into folders that a command reads.
-
-    Args:
-        outputs: files and folders by the option that names them; None where it is not given.
-        folders: of models and label sets; None where it is not given.
-
-    Raises:
-        typer.BadParameter: when an output lies in one of them.
-    """
-    from annotools.errors import DatasetError
-    from annotools.work_folder import check_outside
-
-    read = [folder for folder in folders if folder is not None]
-    for option, place in outputs.items():
-        if place is not None:
-            try:
-                check_outside(option, place, read)
-            except DatasetError as error:
-                raise typer.BadParameter(str(error)) from error
 
 
 def refuse_file(place: Path) -> None:
@@ -240,39 +185,3 @@ def refuse_file(place: Path) -> None:
         raise DatasetError(
             f"{place}: is a file: give the folder of the photos, or of a dataset its --format"
         )
-
-
-def refuse_replacing(outputs: Mapping[str, Path | None], dataset: "Dataset") -> None:
-    """Make sure that no file to write is one of a dataset.
-
-    Args:
-        outputs: files by the option that names them; None where it is not given.
-        dataset: whose photos, labels and lists are kept.
-
-    Raises:
-        typer.BadParameter: when one is.
-    """
-    photos = (image.path for image in dataset.images if image.path is not None)
-    labels = (path for image in dataset.images for path in image.label_paths)
-    # A dataset has many files: only those of the same name are looked up.
-    options = {path.name: option for option, path in outputs.items() if path is not None}
-    for path in (*dataset.source_files, *photos, *labels):
-        option = options.get(path.name)
-        output = None if option is None else outputs[option]
-        if output is not None and output.resolve() == path.resolve():
-            raise typer.BadParameter(f"{option} {output}: is a file of the dataset: give another")
-
-
-def _check_writable(option: str, path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise typer.BadParameter(f"{option} {path}: is a folder: name a file in it")
-        # Missing folders are made when the file is written, so the nearest that exists decides.
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        # Permission bits do not tell of a read-only file system: only making a file does.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}."):
-            pass
-    except OSError as error:
-        raise typer.BadParameter(
-            f"{option} {path}: cannot be written ({error.strerror}): name another file"
-        ) from error

@@ -3,19 +3,26 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotools.commands import options
+from annotools.commands.places import READS, Commands, Writes
 from annotools.commands.tables import console, count_of, number, table
 
 if TYPE_CHECKING:
     from annotools.allocation.buy_images import BudgetRow, Contents
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 _PLACE = "{budget}"
+
+
+def _files_of(out: Path | None, asked: Mapping[str, Any]) -> list[Path]:
+    """Return the files of an allocation each, given all that is asked for."""
+    files = [] if out is None else [_file_of(out, hours) for hours in asked["budgets"]]
+    return list(dict.fromkeys(files))
 
 
 @app.command()
@@ -41,6 +48,7 @@ def plan(
             help="Which images come first; a file lists image ids, one a line, and no others "
             "are bought.",
         ),
+        READS,
     ] = "random",
     share_by: Annotated[
         str, typer.Option(metavar="hours|images", help="What the shares are shares of.")
@@ -58,6 +66,7 @@ def plan(
             help="Write the allocation, for convert and studies; with several budgets the name "
             "has {budget} in it.",
         ),
+        Writes(places=_files_of),
     ] = None,
     json_file: options.JsonFile = None,
 ) -> None:
@@ -98,10 +107,6 @@ def plan(
         for hours in _check_budgets(budgets, out)
     ]
     files = [None if out is None else _file_of(out, asked.budget_hours) for asked in plans]
-    outputs = {
-        f"--out for {asked.budget_hours:g} h": path
-        for asked, path in zip(plans, files, strict=True)
-    }
     source = Source(
         format_name=format_name,
         root=root,
@@ -110,10 +115,7 @@ def plan(
         categories=categories,
         photos=photos,
     )
-    # The order and the times may be paths of files, which no output may replace.
-    dataset, left_out = follow_labels(
-        options.open_dataset(source, {**outputs, "--json": json_file}, [order, times])
-    )
+    dataset, left_out = follow_labels(options.open_dataset(source))
     allocations, contents = buy_images(dataset, dataset.images, plans)
     rows = [summarise_allocation(bought, contents) for bought in allocations]
     for path, bought in zip(files, allocations, strict=True):

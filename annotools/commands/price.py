@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotools.commands import options
+from annotools.commands.places import READS, Commands, Writes
 from annotools.commands.tables import COMPACT, NOTHING, console, count_of, table
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from annotools.prices.times import AnnotationTimes
     from annotools.records import Dataset
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
@@ -30,6 +31,7 @@ def price(
             help="In place of a dataset its means per image: cityscapes-train, "
             "cityscapes-trainval, voc, or your own file.toml.",
         ),
+        READS,
     ] = None,
     split: options.Split = "train",
     times: options.Times = "li2018",
@@ -60,7 +62,9 @@ def price(
     allow_missing: options.AllowMissing = False,
     json_file: options.JsonFile = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw hours and the saving to this file.")
+        Path | None,
+        typer.Option(metavar="PNG", help="Draw hours and the saving to this file."),
+        Writes(suffix=".png"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws behind the intervals.")] = 0,
 ) -> None:
@@ -81,9 +85,6 @@ def price(
     from annotools.formats.source import Source
     from annotools.prices.price_list import as_json, make_price_list
 
-    outputs = {"--json": json_file, "--picture": picture}
-    # Outputs are checked here as well, because with statistics no dataset is opened.
-    options.check_outputs(outputs, [root, statistics, times], picture="--picture")
     table_of_times = _read_times(times, seconds or [])
     left_out = DropList()
     if statistics is not None:
@@ -105,7 +106,7 @@ def price(
             categories=categories,
             photos=photos,
         )
-        dataset, left_out = follow_labels(options.open_dataset(source, outputs))
+        dataset, left_out = follow_labels(options.open_dataset(source))
         content, num_images, name = _measure(dataset, crop_size_wh, max_images)
     listed = make_price_list(
         content, num_images, kinds, table_of_times, num_coarse_images=coarse_images, seed=seed

@@ -1,6 +1,7 @@
 """Decode the masks of COCO files: polygons, and run lengths compressed or not."""
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,21 @@ from pycocotools import mask as coco_mask
 
 from annotools.errors import DatasetError
 from annotools.formats.polygons import is_near_image
+from annotools.read_files import shown
 from annotools.records import BoxXYXY
+
+_LONG_RUN = 32
+"""Runs of so many pixels are sooner painted one by one than pixel by pixel."""
+
+_PART = 2**16
+"""As many shorter runs are painted at once."""
+
+_MOST = 2**40
+"""Longer than any run of an image that may be."""
+
+_MOST_LETTERS = 7
+"""Numbers of more have more than the 27 bits of a pixel's place in the largest image, and a sign.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +57,29 @@ def find_column_runs(segmentation: Any, height: int, width: int) -> ColumnRuns:
     Raises:
         DatasetError: without the place in the file, for an impossible mask.
     """
-    counts = np.array(_find_counts(segmentation, height, width), dtype=np.int64)
+    counts = _find_counts(segmentation, height, width)
     # Every second run is inside the mask; some encoders write runs without a pixel.
     starts, lengths = np.cumsum(counts)[:-1:2], counts[1::2]
     return ColumnRuns(starts=starts[lengths > 0], lengths=lengths[lengths > 0])
+
+
+def paint(flat: NDArray[np.integer], runs: ColumnRuns, value: int) -> None:
+    """Give the pixels of some runs a value.
+
+    Args:
+        flat: (W H,), an image read column by column; it is changed.
+        runs: of a mask.
+        value: for its pixels.
+    """
+    if runs.area > _LONG_RUN * len(runs.starts):
+        ends = runs.starts + runs.lengths
+        for start, end in zip(runs.starts.tolist(), ends.tolist(), strict=True):
+            flat[start:end] = value
+        return
+    # Part by part, so that the places of a large mask do not take more memory than its image.
+    for first in range(0, len(runs.starts), _PART):
+        part = slice(first, first + _PART)
+        flat[pixels_of(ColumnRuns(starts=runs.starts[part], lengths=runs.lengths[part]))] = value
 
 
 def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
@@ -80,31 +114,61 @@ def tight_box(runs: ColumnRuns, height: int) -> BoxXYXY:
     return left, int((runs.starts % height).min()), right + 1, int((last % height).max()) + 1
 
 
-def _find_counts(segmentation: Any, height: int, width: int) -> list[int]:
+def count_common(runs: ColumnRuns, others: ColumnRuns) -> int:
+    """Return how many pixels two masks share; neither is empty."""
+    ends = runs.starts + runs.lengths
+    return int((_pixels_before(others, ends) - _pixels_before(others, runs.starts)).sum())
+
+
+def _pixels_before(runs: ColumnRuns, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many pixels of a mask come before each place."""
+    # Of the last run that begins before a place, as many count as come before it.
+    last = np.searchsorted(runs.starts, places, side="right") - 1
+    before = np.cumsum(runs.lengths) - runs.lengths
+    inside = np.minimum(places - runs.starts[last], runs.lengths[last])
+    return np.where(last < 0, 0, before[last] + inside)
+
+
+def _find_counts(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
     """Return run lengths, column by column, outside and inside the mask in turn."""
     if isinstance(segmentation, list):
         check_polygons(segmentation, height, width)
+        masks = coco_mask.frPyObjects(segmentation, height, width)
         # The polygons of an annotation are parts of one object and never holes, so they are united.
-        mask = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        mask = masks[0] if len(masks) == 1 else coco_mask.merge(masks)
         segmentation = {"size": [height, width], "counts": mask["counts"].decode("ascii")}
     if not isinstance(segmentation, dict):
         raise DatasetError("segmentation is neither polygons nor run lengths: give one of them")
-    if segmentation.get("size") != [height, width]:
+    size = segmentation.get("size")
+    if size != [height, width]:
         raise DatasetError(
-            f"run lengths of size {segmentation.get('size')} on an image of height and width "
+            f"run lengths of size {shown(size)} on an image of height and width "
             f"{[height, width]}: encode the mask at the size of its image"
         )
-    counts = segmentation.get("counts")
-    if isinstance(counts, str):
-        counts = _unpack_counts(counts)
-    if not isinstance(counts, list) or any(type(c) is not int or c < 0 for c in counts):
+    given = segmentation.get("counts")
+    counts = _unpack_counts(given) if isinstance(given, str) else _take_counts(given)
+    if counts is None or counts.min(initial=0) < 0:
         raise DatasetError("run lengths are not counts of pixels: encode the mask again")
-    if sum(counts) != height * width:
+    pixels = height * width
+    # Without a longer run, the sum of all that a file can hold is a number as others are.
+    if counts.max(initial=0) > pixels:
         raise DatasetError(
-            f"run lengths add up to {sum(counts)} pixels, not {height * width}: "
+            f"a run is longer than all {pixels} pixels: encode the mask at the size of its image"
+        )
+    if counts.sum() != pixels:
+        raise DatasetError(
+            f"run lengths add up to {counts.sum()} pixels, not {pixels}: "
             "encode the mask at the size of its image"
         )
     return counts
+
+
+def _take_counts(given: Any) -> NDArray[np.int64] | None:
+    """Return run lengths that are a list, None where something else is in it."""
+    if not isinstance(given, list) or not set(map(type, given)) <= {int}:
+        return None
+    # Python's numbers have no end; what does not fit here is longer than any image.
+    return np.array([min(max(count, -1), _MOST) for count in given], dtype=np.int64)
 
 
 def check_polygons(polygons: list[Any], height: int, width: int) -> None:
@@ -116,6 +180,8 @@ def check_polygons(polygons: list[Any], height: int, width: int) -> None:
     if not polygons:
         raise DatasetError("segmentation has no polygon: add a mask, a box is no mask")
     for polygon in polygons:
+        if _is_polygon(polygon, height, width):
+            continue
         # pycocotools would take a list of four numbers for a box and not for a polygon.
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise DatasetError("a polygon is not a list of x, y for 3 points or more: repair it")
@@ -126,7 +192,21 @@ def check_polygons(polygons: list[Any], height: int, width: int) -> None:
                 )
 
 
-def _unpack_counts(text: str) -> list[int] | None:
+def _is_polygon(polygon: Any, height: int, width: int) -> bool:
+    """Tell at once what `check_polygons` looks for number by number."""
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    if not set(map(type, polygon)) <= {int, float}:
+        return False
+    x, y = polygon[::2], polygon[1::2]
+    is_near = all(is_near_image(v, width) for v in (min(x), max(x))) and all(
+        is_near_image(v, height) for v in (min(y), max(y))
+    )
+    # Not-a-number hides from the least and the largest, and not from the sum.
+    return is_near and not math.isnan(sum(polygon))
+
+
+def _unpack_counts(text: str) -> NDArray[np.int64] | None:
     """Return the run lengths in COCO's compressed text, None where it is damaged.
 
     Each character holds 5 bits of a number, lowest first, and one that says whether more follow;
@@ -134,19 +214,24 @@ def _unpack_counts(text: str) -> list[int] | None:
     pycocotools' own decoder reads past the end of damaged text, and where the runs are too short
     returns memory as it was; hence this one.
     """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            return None
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        # The highest bit of a number's last character is its sign.
-        if bits & 0x10:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    return counts if shift == 0 else None
+    try:
+        # A text without a character is a mask without a run.
+        bits = np.frombuffer(text.encode("latin-1"), dtype=np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        return None
+    if not bits.size:
+        return bits
+    ends = np.flatnonzero(bits & 0x20 == 0)
+    if bits.min() < 0 or bits.max() >= 64 or not ends.size or ends[-1] != bits.size - 1:
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    letters = ends - starts + 1
+    if letters.max() > _MOST_LETTERS:
+        return None
+    shifts = 5 * (np.arange(bits.size) - np.repeat(starts, letters))
+    numbers = np.add.reduceat((bits & 0x1F) << shifts, starts)
+    # The highest bit of a number's last character is its sign.
+    numbers -= np.where(bits[ends] & 0x10, 1 << 5 * letters, 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers

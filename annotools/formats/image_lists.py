@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from annotools.errors import DatasetError
-from annotools.formats.json_values import read_bytes
+from annotools.read_files import read_bytes
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from annotools.formats.coco_masks import (
     ColumnRuns,
     check_polygons,
     find_column_runs,
-    pixels_of,
+    paint,
     tight_box,
 )
 from annotools.formats.polygons import count_corners
@@ -146,7 +146,7 @@ def _read_label(instances: Instances, image: Image) -> FullLabel:
     for number in sorted(
         masks, key=lambda n: (n in stuff, listed[n].is_crowd, masks[n].area, n), reverse=True
     ):
-        column_major[pixels_of(masks[number])] = segment_of[number]
+        paint(column_major, masks[number], segment_of[number])
     # Several times as fast as a copy of NumPy's transposed view.
     turned = cv2.transpose(column_major.reshape(image.width, image.height))
     category_of = {number: listed[number].category_id for number in masks}

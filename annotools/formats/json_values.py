@@ -1,43 +1,14 @@
 """Read a dataset's JSON files, and say in one clear line what is wrong with them."""
 
-import gc
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from annotools.errors import DatasetError
+from annotools.read_files import parse_json, read_long
 from annotools.records import Drop
 
 Value = TypeVar("Value", int, str)
-
-
-def read_bytes(path: Path, most: int = -1) -> bytes:
-    """Return a file's content, or as many bytes of its beginning as `most` says.
-
-    Raises:
-        DatasetError: when it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(most)
-    # A path with a null byte raises ValueError and no OSError.
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DatasetError(f"{path}: cannot be read ({reason}): check the file") from error
-
-
-def read_short(path: Path, most: int) -> bytes:
-    """Return the content of a file that is no longer than `most` bytes.
-
-    Raises:
-        DatasetError: when it is longer, or cannot be read.
-    """
-    # The one byte more tells a file that is too long from one that just fits.
-    data = read_bytes(path, most + 1)
-    if len(data) > most:
-        raise DatasetError(f"{path}: is longer than {most} bytes: replace it")
-    return data
 
 
 def read_json(path: Path, others: str) -> Any:
@@ -50,24 +21,19 @@ def read_json(path: Path, others: str) -> Any:
     Raises:
         DatasetError: when it cannot be read or is not JSON.
     """
-    # Values of JSON make no circles; to look for some as they grow takes as long as reading them.
-    is_collecting = gc.isenabled()
-    gc.disable()
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(read_long(path))
     except OSError as error:
         present = ", ".join(sorted(p.name for p in path.parent.glob(others))) or "none"
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror}): check the path; the folder has {present}"
         ) from error
-    # Lists nested too deep exhaust Python's recursion, whatever else is right with the file.
-    except (ValueError, RecursionError) as error:
+    except DatasetError:
+        raise
+    except ValueError as error:
         raise DatasetError(
             f"{path}: not valid JSON ({error}): give another file, or download it again"
         ) from error
-    finally:
-        if is_collecting:
-            gc.enable()
 
 
 def entries(path: Path, content: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -23,6 +23,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from annotools.errors import DatasetError
 from annotools.formats.jpeg_segments import jpeg_size
+from annotools.formats.opencv import decode_by_opencv
 from annotools.formats.photo_heads import PhotoHead
 from annotools.formats.pictures import picture_size
 from annotools.formats.tiff_tags import BITS, INK, ORIENTATION, read_tags, without_turn
@@ -99,9 +100,12 @@ def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
 
 def _decode_common(data: bytes, head: PhotoHead, path: Path) -> Photo:
-    pixels, damage = _decode_by_opencv(data, _OPENCV_FLAGS)
+    pixels, lines = decode_by_opencv(data, _OPENCV_FLAGS)
+    # All else that decoders print is about files that give no pixels, or give the right ones.
+    damage = [line for line in lines if line.startswith(_DAMAGE)]
     if damage:
-        raise DatasetError(f"{path}: the JPEG is damaged ({damage}): copy it again")
+        reason = damage[0].removeprefix(_DAMAGE[0])
+        raise DatasetError(f"{path}: the JPEG is damaged ({reason}): copy it again")
     if pixels is None and head.kind == "PNG":
         raise DatasetError(f"{path}: the PNG is damaged: copy it again")
     if pixels is None:
@@ -122,7 +126,7 @@ def _decode_tiff(data: bytes, path: Path) -> Photo:
         data = without_turn(data, tags[ORIENTATION])
     if BITS not in tags or max(tags[BITS].values) <= 8:
         return _decode_by_pillow(TiffImageFile, data, path)
-    pixels, _ = _decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
+    pixels, _ = decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
     # Of kinds that OpenCV does not know it may keep 8 bits alone.
     if pixels is None or pixels.dtype == np.uint8:
         raise DatasetError(f"{path}: the TIFF is damaged, or of a rare kind: save it as PNG")
@@ -132,19 +136,6 @@ def _decode_tiff(data: bytes, path: Path) -> Photo:
     grey = stretch(pixels)
     is_negative = INK in tags and tags[INK].values[0] == 0
     return np.dstack([255 - grey if is_negative else grey] * 3)
-
-
-def _decode_by_opencv(data: bytes, flags: int) -> tuple[NDArray[Any] | None, str]:
-    """Return decoded pixels, None where there are none, and what libjpeg says of damage."""
-    with catch_stderr() as printed:
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-        except cv2.error:
-            pixels = None
-    # All else that decoders print is about files that give no pixels, or give the right ones.
-    lines = printed.decode(errors="replace").splitlines()
-    damage = [line for line in lines if line.startswith(_DAMAGE)]
-    return pixels, damage[0].removeprefix(_DAMAGE[0]) if damage else ""
 
 
 def _decode_by_pillow(

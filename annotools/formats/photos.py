@@ -11,11 +11,11 @@ from typing import BinaryIO
 import numpy as np
 
 from annotools.errors import DatasetError
-from annotools.formats.json_values import read_bytes
 from annotools.formats.photo_ends import refuse_cut_photo
 from annotools.formats.photo_heads import PhotoHead, photo_head, turn_of
 from annotools.formats.photo_pixels import decode_photo
 from annotools.formats.pictures import HEAD_BYTES
+from annotools.read_files import read_bytes
 from annotools.records import Image, Photo
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")

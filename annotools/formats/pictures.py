@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats.jpeg_segments import JPEG_START, has_jpeg_end, jpeg_size
-from annotools.formats.json_values import read_bytes
+from annotools.formats.opencv import decode_by_opencv
 from annotools.formats.png_damage import has_all_pixels
+from annotools.read_files import read_bytes
 
 MAX_PIXELS = 2**27
 """Pictures of more pixels (134 million) are taken for damage or malice."""
@@ -131,9 +132,9 @@ def decode_map(path: Path) -> NDArray[Any]:
         DatasetError: when the file is missing, damaged or not a PNG.
     """
     chunks = read_png_chunks(path)
-    # What OpenCV cannot decode it also complains about, on a line of its own.
-    is_whole = has_all_pixels(chunks)
-    pixels = cv2.imdecode(_bare_png(chunks), cv2.IMREAD_UNCHANGED) if is_whole else None
+    pixels = None
+    if has_all_pixels(chunks):
+        pixels, _ = decode_by_opencv(_bare_png(chunks), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise DatasetError(f"{path}: the PNG is damaged: copy it again")
     if pixels.ndim == 3:
@@ -158,7 +159,7 @@ def _size_in_head(data: bytes, path: Path) -> tuple[int, int]:
     return width, height
 
 
-def _bare_png(chunks: list[tuple[bytes, bytes]]) -> NDArray[np.uint8]:
+def _bare_png(chunks: list[tuple[bytes, bytes]]) -> bytes:
     """Return a PNG file of the stored numbers alone, a palette's indices as grey values."""
     kept = []
     for name, content in chunks:
@@ -168,4 +169,4 @@ def _bare_png(chunks: list[tuple[bytes, bytes]]) -> NDArray[np.uint8]:
         if name in (b"IHDR", b"IDAT", b"IEND"):
             checksum = struct.pack(">I", zlib.crc32(name + content))
             kept.append(struct.pack(">I", len(content)) + name + content + checksum)
-    return np.frombuffer(PNG_START + b"".join(kept), dtype=np.uint8)
+    return PNG_START + b"".join(kept)

@@ -26,7 +26,7 @@ _NUM_FILTERS = 5
 
 
 def has_all_pixels(chunks: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a PNG has a possible head, and data that inflate to all pixels it claims.
+    """Tell whether a PNG has a possible head, and data that inflate to the pixels it claims.
 
     Args:
         chunks: name and content of each chunk of a PNG, checksums and size verified.
@@ -54,10 +54,12 @@ def _inflates_to(scan: bytes, rows: Sequence[tuple[int, int]]) -> bool:
     size = sum(number * row_bytes for number, row_bytes in rows)
     try:
         # One byte more, so that the checksum at the end is read as well.
-        data = zlib_ng.decompressobj().decompress(scan, size + 1)
+        inflater = zlib_ng.decompressobj()
+        data = inflater.decompress(scan, size + 1)
     except zlib_ng.error:  # type: ignore[misc]  # its stub says it is an instance
         return False
-    if len(data) < size:
+    # A decoder takes more data than that, or a second stream behind it, and complains.
+    if len(data) != size or not inflater.eof or inflater.unused_data:
         return False
     place = 0
     for number, row_bytes in rows:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
+from annotools.formats.opencv import MAX_SIDE
 from annotools.label_maps import Runs
 
 BAND_ROWS = 32
@@ -58,6 +59,8 @@ def find_png_runs(chunks: Sequence[tuple[bytes, bytes]]) -> Runs | None:
     if name != b"IHDR" or head[8:] != _RGB_BYTES:
         return None
     width, height = struct.unpack(">II", head[:8])
+    if max(width, height) > MAX_SIDE:
+        return None
     scan = b"".join(content for name, content in chunks if name == b"IDAT")
     starts, ids = [], []
     # The filters take what lies above the first row for zeros, which is one run of the id 0.

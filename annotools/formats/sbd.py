@@ -8,6 +8,8 @@ Paper: Hariharan, Arbelaez, Bourdev, Maji, Malik 2011, Semantic contours from in
 """
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +18,20 @@ from numpy.typing import NDArray
 
 from annotools.errors import DatasetError
 from annotools.formats.image_lists import read_names
-from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
+from annotools.read_files import read_short
 
 _FOLDERS = ("SBD", "benchmark_RELEASE")
 
 _MAX_BYTES = 2**22
 """Files of SBD have some kilobytes; what is much longer would unpack to more than memory holds."""
+
+_MAX_UNPACKED = 2**26
+"""What the files of SBD hold has less than a megabyte."""
+
+_CHUNK = 2**20
+_HEAD_BYTES = 128
+_COMPRESSED = 15
 
 
 def find_sbd(devkit: Path) -> Path:
@@ -85,7 +94,10 @@ def read_objects(path: Path) -> tuple[NDArray[np.uint8], dict[int, int]]:
     content = _load_struct(path, "GTinst")
     objects = _take_map(path, content)
     classes = np.asarray(_take_field(path, content, "Categories")).ravel()
-    if not np.issubdtype(classes.dtype, np.number) or objects.max() > len(classes):
+    is_number = classes.dtype.kind in "iuf" and bool(np.isfinite(classes).all())
+    if not is_number:
+        raise DatasetError(f"{path}: Categories of GTinst are not numbers: download it again")
+    if objects.max() > len(classes):
         raise DatasetError(
             f"{path}: GTinst has {objects.max()} objects and {len(classes)} Categories: "
             "download it again"
@@ -98,6 +110,8 @@ def _load_struct(path: Path, name: str) -> Any:
     import scipy.io
 
     data = read_short(path, _MAX_BYTES)
+    if _is_bomb(data):
+        raise DatasetError(f"{path}: unpacks to more than {_MAX_UNPACKED} bytes: replace it")
     try:
         # SciPy takes open files too; its type hints do not say so.
         file = cast(Any, io.BytesIO(data))
@@ -109,6 +123,29 @@ def _load_struct(path: Path, name: str) -> Any:
     if name not in content:
         raise DatasetError(f"{path}: {name} is missing: give a file of SBD")
     return content[name]
+
+
+def _is_bomb(data: bytes) -> bool:
+    """Tell whether a file unpacks to more than `_MAX_UNPACKED` bytes, without keeping them.
+
+    Source: MAT-File Format, MathWorks, ch. 1 (level 5: data elements, type `miCOMPRESSED`).
+    """
+    order = ">" if data[_HEAD_BYTES - 2 : _HEAD_BYTES] == b"MI" else "<"
+    place, unpacked = _HEAD_BYTES, 0
+    while place + 8 <= len(data):
+        kind, length = struct.unpack_from(f"{order}II", data, place)
+        place += 8
+        if kind == _COMPRESSED:
+            inflater, packed = zlib.decompressobj(), data[place : place + length]
+            while packed and unpacked <= _MAX_UNPACKED:
+                try:
+                    unpacked += len(inflater.decompress(packed, _CHUNK))
+                # What is wrong with it is said by whoever reads it.
+                except zlib.error:
+                    break
+                packed = inflater.unconsumed_tail
+        place += length
+    return unpacked > _MAX_UNPACKED
 
 
 def _take_field(path: Path, content: Any, name: str) -> Any:

@@ -1,7 +1,10 @@
 """Read Pascal VOC's `Annotations/NAME.xml`: boxes drawn apart from the masks, or without any."""
 
+import codecs
 import math
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,8 +15,8 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
-from annotools.formats.json_values import read_short
 from annotools.formats.pictures import MAX_PIXELS
+from annotools.read_files import read_short
 from annotools.records import Box, BoxXYXY, Drop, Segment
 
 LABEL_MAP = "labelmap.txt"
@@ -23,6 +26,11 @@ MAX_XML_BYTES = 2**23
 """Some 30 000 objects; a longer file is taken for damage or malice."""
 
 BELOW_ONE = "a side of its box is below 1, where VOC begins to count, and taken as 1"
+
+
+_ENCODING = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z][\w.-]{0,40})["']""")
+_OF_TEXT = re.compile("ascii|big5|cp|euc|gb|iso|koi8|latin|mac|shift|sjis|us-|utf-8|utf-16|windows")
+"""The encodings of alphabets, Chinese, Japanese and Korean ones included, begin so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,20 +185,41 @@ def box_overlaps(
 
 
 def _parse(path: Path, data: bytes) -> ElementTree.Element:
-    # Entities can refer to other files or grow without end; annotations have none. Encodings that
-    # the parser knows have ASCII's bytes, in UTF-16 with zeros between.
-    if any(word in data.replace(b"\0", b"") for word in (b"<!DOCTYPE", b"<!ENTITY")):
+    try:
+        text = _decode(data)
+    except (ValueError, LookupError) as error:
+        raise DatasetError(f"{path}: not valid XML ({error}): save it as UTF-8") from error
+    # Entities can refer to other files or grow without end; annotations have none.
+    if any(word in text for word in ("<!DOCTYPE", "<!ENTITY")):
         raise DatasetError(f"{path}: declares a document type: remove it")
-    content: str | bytes
     try:
-        # Many files are in UTF-8 whatever they declare.
-        content = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        content = data
-    try:
-        return ElementTree.fromstring(content)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        # Of text the parser does not look at the encoding that it declares.
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
         raise DatasetError(f"{path}: not valid XML ({error}): download it again") from error
+
+
+def _decode(data: bytes) -> str:
+    """Return the text of an XML file.
+
+    Raises:
+        ValueError: for bytes that are not of its encoding.
+        LookupError: for an encoding that is none of text.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    for start, encoding in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
+        if data.startswith(start):
+            return data.decode(encoding)
+    # Many files are in UTF-8 whatever they declare.
+    with suppress(UnicodeDecodeError):
+        return data.decode("utf-8-sig")
+    declared = _ENCODING.match(data)
+    name = declared[1].decode("ascii") if declared else "utf-8"
+    # Other codecs of Python are slow on purpose, or hide what is looked for.
+    if not _OF_TEXT.match(name.lower()):
+        raise LookupError(f"unknown encoding {name}")
+    return data.decode(name)
 
 
 def _describe(place: str, element: ElementTree.Element) -> XmlObject:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from annotools.categories import Category, CategorySet, distinct_colour, is_background_name
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError, name_place
-from annotools.formats.json_values import read_short
 from annotools.formats.pictures import decode_map
+from annotools.read_files import read_short
 
 VOID_VALUE = 255
 

@@ -14,7 +14,7 @@ from annotools.errors import DatasetError
 from annotools.formats.coco_instances import read_instance_categories
 from annotools.formats.forms import as_whole
 from annotools.formats.instances import Instance, Instances, give_labels
-from annotools.formats.json_values import read_short, refuse_gaps
+from annotools.formats.json_values import refuse_gaps
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.without_masks import no_label
 from annotools.formats.yolo_layout import (
@@ -24,6 +24,7 @@ from annotools.formats.yolo_layout import (
     find_without_photo,
     pair_labels,
 )
+from annotools.read_files import read_short
 from annotools.records import Dataset, Drop, Image
 
 

@@ -17,7 +17,6 @@ import yaml
 
 from annotools.errors import DatasetError
 from annotools.formats.forms import as_whole
-from annotools.formats.json_values import read_short
 from annotools.formats.photo_places import (
     PhotoFolder,
     describe_folder,
@@ -28,6 +27,7 @@ from annotools.formats.photo_places import (
 )
 from annotools.formats.photos import PHOTO_SUFFIXES
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
+from annotools.read_files import read_short
 from annotools.records import Drop
 
 _CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels")

@@ -7,7 +7,7 @@ import numpy as np
 
 from annotools.commands.tables import percent
 from studies.advice.cells import HIGH, LOW, Floats, Scores, summarise
-from studies.advice.curves import Curves, draws, fit_curves
+from studies.advice.curves import LEAST_BUDGETS, LEAST_SEEDS, REACH, Curves, draws, fit_curves
 
 _AHEAD = 2.0
 """Seeds are drawn again for a prediction at so many times the largest budget."""
@@ -90,18 +90,27 @@ def bootstrap_seeds(
 
 
 def describe_checks(scores: Scores, curves: Curves) -> tuple[str, ...]:
-    """Return in sentences how the curves did on their own rows; none where too little is known.
+    """Return in sentences how the curves did on their own rows, or why that cannot be told.
 
     Args:
         scores: of a study.
         curves: fitted to them.
     """
+    held_out = hold_out_largest(scores)
     told = [
         f'"{case.mix}" at {case.hours:g} h: from the smaller budgets {percent(case.low)} to '
         f"{percent(case.high)} % were predicted, {percent(case.measured)} % were measured, "
         + ("inside." if case.low <= case.measured <= case.high else "outside.")
-        for case in hold_out_largest(scores)
+        for case in held_out
     ]
+    without = sorted(curves.mixes.keys() - {case.mix for case in held_out})
+    if without:
+        names = ", ".join(f'"{mix}"' for mix in without)
+        told.append(
+            f"The largest budget of {names} was not predicted: that "
+            f"takes {LEAST_BUDGETS} smaller ones with {LEAST_SEEDS} seeds, of which none falls, "
+            f"and the last is at least 1/{REACH:g} of it."
+        )
     ahead = {mix: _AHEAD * float(curve.hours[-1]) for mix, curve in curves.mixes.items()}
     for mix, means in bootstrap_seeds(scores, ahead).items():
         predicted = draws(curves, mix, ahead[mix])

@@ -1,20 +1,20 @@
 """`annotools study break-even` says at which annotation time the better choice changes."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from annotools.commands.options import JsonFile
+from annotools.commands.places import Commands
 from annotools.commands.tables import COMPACT, NOTHING, console, table
-from studies.commands.study import check_json_file
+from studies.commands.options import ReadFolder, open_study
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
 def break_even(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study.")],
+    folder: ReadFolder,
     action: Annotated[
         str, typer.Option(help="Whose time is varied: box, tag, mask, full_image ...")
     ],
@@ -39,10 +39,8 @@ def break_even(
     from studies.advice.changes import SEARCHED_FACTOR
     from studies.break_even import find_changes_of_study
     from studies.folder import STUDY_FILE, finished_results
-    from studies.study import load_study
 
-    study = load_study(folder / STUDY_FILE)
-    check_json_file(json_file, study, folder)
+    study = open_study(folder / STUDY_FILE)
     changes = find_changes_of_study(study, finished_results(study, folder), action, hours)
     heads = ("mixes", "hours", "better", "now (s)", "changes below (s)", "above (s)")
     shown = table(heads, left=len(heads), padding=COMPACT)

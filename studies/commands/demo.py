@@ -2,24 +2,34 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotools.commands.options import JsonFile
-from studies.commands.options import Workers, parse_seeds
+from annotools.commands.places import Commands, Writes
+from studies.commands.options import Workers, open_study, parse_seeds
 from studies.commands.study import run_and_show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from studies.study import Study
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
+
+
+def _folder_of(out: Path | None, asked: "Mapping[str, Any]") -> list[Path]:
+    """Return the study's folder, given all that is asked for."""
+    return [out or Path("runs/demo-thorough" if asked["thorough"] else "runs/demo")]
 
 
 @app.command()
 def demo(
     out: Annotated[
-        Path | None, typer.Option(help="Default: runs/demo, or runs/demo-thorough.")
+        Path | None,
+        typer.Option(help="Default: runs/demo, or runs/demo-thorough."),
+        Writes(folder=True, places=_folder_of),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="How many, or a list such as 0,1,2. Default: 2, thorough 4.")
@@ -44,15 +54,13 @@ def demo(
     from dataclasses import replace
     from importlib import resources
 
-    from studies.study import load_study
-
     numbers = parse_seeds(seeds)
     recipe = Path(str(resources.files("studies") / "recipes" / "demo.toml"))
-    study = load_study(recipe)
+    study = open_study(recipe)
     if thorough:
         study = _make_thorough(study)
-    folder = out or Path("runs/demo-thorough" if thorough else "runs/demo")
-    run_and_show(replace(study, seeds=numbers or study.seeds), recipe, folder, workers, json_file)
+    (folder,) = _folder_of(out, {"thorough": thorough})
+    run_and_show(replace(study, seeds=numbers or study.seeds), folder, workers, json_file)
 
 
 def _make_thorough(study: "Study") -> "Study":

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import Categories, Format, Root, Times, check_outputs, tell
+from annotools.commands.options import AllowMissing, Categories, Format, Root, Times, tell
+from annotools.commands.places import READS, Commands, Writes
 
 if TYPE_CHECKING:
     from wsps.recipe import BackboneSettings
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 _BACKBONES = ("resnet50", "thin-resnet50", "resnet101", "resnet18")
 """The networks whose weights a file may have."""
@@ -20,9 +21,9 @@ _BACKBONES = ("resnet50", "thin-resnet50", "resnet101", "resnet18")
 def new(
     root: Root,
     format_name: Format,
-    out: Annotated[Path, typer.Option(metavar="FILE.toml", help="The file to write.")] = Path(
-        "study.toml"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.toml", help="The file to write."), Writes()
+    ] = Path("study.toml"),
     train_split: Annotated[str, typer.Option(help="Whose labels can be bought.")] = "train",
     val_split: Annotated[
         str | None,
@@ -33,6 +34,7 @@ def new(
         typer.Option(help="What no choice sees: test, where the dataset has it with labels."),
     ] = None,
     categories: Categories = None,
+    allow_missing: AllowMissing = False,
     times: Times = "li2018",
     weights: Annotated[
         str | None,
@@ -40,6 +42,7 @@ def new(
             metavar="FILE|NAME",
             help="Weights of a ResNet to start from, in place of those that the recipe downloads.",
         ),
+        READS,
     ] = None,
 ) -> None:
     """Write a study that fits a dataset: mixes, budgets, splits and a recipe, with comments.
@@ -65,7 +68,6 @@ def new(
 
     if out.exists():
         raise RecipeError(f"{out}: is there already, and is not replaced: give another --out")
-    check_outputs({"--out": out}, [root, times])
     backbone = None if weights is None else _find_backbone(weights)
     open_source.cache_clear()  # The files may have changed since they were read last.
     settings = DatasetSettings(
@@ -76,6 +78,7 @@ def new(
         val_split=val_split or "val",
         test_split=test_split,
         categories=categories,
+        allow_missing=allow_missing,
     )
     times = str(Path(times).resolve()) if is_own_file(times) else times
     chosen = choose_study(settings, times, is_val_given=val_split is not None)

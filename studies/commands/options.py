@@ -1,12 +1,26 @@
 """The commands that run trials share these arguments and options."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotools.commands.places import READS, Reads, Writes, keep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from studies.study import Study
+
 StudyFile = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="A TOML file, or the study.json of a folder.")
+    Path,
+    typer.Argument(metavar="STUDY", help="A TOML file, or the study.json of a folder."),
+    READS,
+]
+STUDY_FOLDER = Writes(folder=True, shared=True)
+"""Of a folder that trials fill, which has a study that may be given to start them."""
+ReadFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The folder of a study."), Reads(closed=True)
 ]
 Workers = Annotated[
     int | None,
@@ -22,6 +36,7 @@ Seeds = Annotated[
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; repeat it."),
+    READS,
 ]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Run trials again that failed before.")
@@ -63,18 +78,42 @@ DryRun = Annotated[
 ]
 
 
+MOST_SEEDS = 10_000
+"""More trials of one point are a slip of the hand."""
+
+
+def open_study(path: Path, changes: "Sequence[str]" = ()) -> "Study":
+    """Return a study, as `load_study` does; no output may be its file or one that it names.
+
+    Raises:
+        typer.BadParameter: when an output is one.
+        RecipeError: when the file is missing or not a study, or a setting is impossible.
+    """
+    from studies.study import load_study
+
+    study = load_study(path, changes)
+    weights = study.recipe.backbone.weights
+    named = (study.times, study.order, study.allocation, study.annotator, weights)
+    keep([path, study.dataset.root, *named], f"a file of the study {path}")
+    return study
+
+
 def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     """Return seeds 0..N-1 of a number N, or those of a list."""
+    from studies.study import MAX_SEED
+
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(f"--seeds {text!r}: write a number, or a list such as 0,1,2")
+    if any(len(part) > len(str(MAX_SEED)) for part in parts):
+        raise typer.BadParameter(f"--seeds: give seeds up to {MAX_SEED:,}")
     # A comma makes a list of one: `3,` is the seed 3, and `3` the seeds 0 to 2.
     if "," in text:
         return tuple(int(part) for part in parts)
-    if int(text) < 1:
-        raise typer.BadParameter("--seeds: give at least one")
+    if not 0 < int(text) <= MOST_SEEDS:
+        raise typer.BadParameter(f"--seeds: give at least one, and at most {MOST_SEEDS:,}")
     return tuple(range(int(text)))
 
 

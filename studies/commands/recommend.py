@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import JsonFile, check_outputs, write_answer
+from annotools.commands.options import JsonFile, write_answer
+from annotools.commands.places import READS, Commands, Reads
 from annotools.commands.tables import COMPACT, NOTHING, console, percent, table
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 _MOST_HOURS = 1e9
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
 def recommend(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A study's folder, or any with rows in trials/.")
+        Path,
+        typer.Argument(metavar="DIR", help="A study's folder, or any with rows in trials/."),
+        Reads(closed=True),
     ],
     hours: Annotated[float, typer.Option(help="Annotation hours that you have.")],
     metric: Annotated[
@@ -43,6 +46,7 @@ def recommend(
     times: Annotated[
         str | None,
         typer.Option(help="Annotation times of your own: a preset, or a TOML file."),
+        READS,
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -63,8 +67,7 @@ def recommend(
     from annotools.settings import as_table
     from studies.advice.advise import advise, hours_to_reach
     from studies.advice.wording import notes, verdict_sentence
-    from studies.folder import own_files
-    from studies.results import read_results, row_paths
+    from studies.results import read_results
     from studies.summary import SCORES
 
     # What is not a number is refused too.
@@ -76,7 +79,6 @@ def recommend(
         raise typer.BadParameter(f"--metric {metric!r}: use {', '.join(SCORES)}")
     spent = parse_have(have or ())
     results = read_results(folder)
-    check_outputs({"--json": json_file}, [times, *own_files(folder), *row_paths(folder)])
     advice = advise(results, hours, metric, spent, times)
     needed = {} if target is None else hours_to_reach(results, target, metric, times)
     output = console()

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotools.commands.options import JsonFile, check_outputs, refuse_replacing
+from annotools.commands.options import JsonFile, keep_dataset, write_answer
+from annotools.commands.places import Commands
 from annotools.commands.tables import COMPACT, console, table
 from studies.commands.options import (
+    STUDY_FOLDER,
     Changes,
     Cpus,
     DryRun,
@@ -15,11 +17,13 @@ from studies.commands.options import (
     Gpus,
     Memory,
     PrintSbatch,
+    ReadFolder,
     RetryFailed,
     Seeds,
     SlurmOptions,
     StudyFile,
     Workers,
+    open_study,
     parse_seeds,
     parse_slurm,
 )
@@ -32,13 +36,17 @@ if TYPE_CHECKING:
     from studies.results import TrialResult
     from studies.study import Study
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
 def run(
     recipe: StudyFile,
-    out: Annotated[Path, typer.Option(help="The study's folder; what it has already is kept.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="The study's folder; what it has already is kept."),
+        STUDY_FOLDER,
+    ],
     workers: Workers = None,
     seeds: Seeds = None,
     changes: Changes = None,
@@ -71,13 +79,12 @@ def run(
     from dataclasses import replace
 
     from studies.engines.needs import Needs
-    from studies.study import load_study
     from studies.validate import check_study
 
     numbers = parse_seeds(seeds)
     needs = Needs(cpus=cpus, gpus=gpus, memory_gib=memory, slurm=parse_slurm(slurm))
     _check_engine(engine, needs, print_sbatch)
-    study = load_study(recipe, changes or ())
+    study = open_study(recipe, changes or ())
     study = replace(study, seeds=numbers or study.seeds)
     check_study(study, recipe)
     if dry_run:
@@ -87,12 +94,12 @@ def run(
         _print_script(study, out, workers, needs)
         return
     how = {"engine": engine, "needs": needs, "retry_failed": retry_failed}
-    run_and_show(study, recipe, out, workers, json_file, **how)
+    run_and_show(study, out, workers, json_file, **how)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study.")],
+    folder: ReadFolder,
     json_file: JsonFile = None,
 ) -> None:
     """Write a study's report again, from the trials that are finished.
@@ -105,27 +112,25 @@ def report(
     """  # noqa: D301
     from studies.failures import read_failures
     from studies.folder import STUDY_FILE, finished_results
-    from studies.study import load_study
 
-    study = load_study(folder / STUDY_FILE)
-    check_json_file(json_file, study, folder)
+    study = open_study(folder / STUDY_FILE)
     results = finished_results(study, folder)
-    _show(study, results, read_failures(study, folder), folder, json_file)
+    failures = read_failures(study, folder)
+    _show(study, results, failures, folder)
+    write_answer(json_file, _as_json(study, results, failures))
 
 
 def run_and_show(
     study: "Study",
-    recipe: Path,
     folder: Path,
     workers: int | None,
     json_file: Path | None,
     **how: Any,
 ) -> None:
-    """Run what is missing of a study that was read from a file; write and show its report.
+    """Run what is missing of a study; write and show its report.
 
     Args:
         study: to run.
-        recipe: the file that it was read from.
         folder: of the study.
         workers: trials at the same time; None leaves it to the engine.
         json_file: gets the table as well; None for none.
@@ -139,43 +144,15 @@ def run_and_show(
     from studies.running.runner import run_study
     from studies.running.unfinished import tell_unfinished
 
-    # The table is written last, but a place that is not free for it must be found before training.
-    check_json_file(json_file, study, folder, recipe)
     if json_file is not None:
         for source in (study.dataset.train_source, study.dataset.val_source):
-            refuse_replacing({"--json": json_file}, open_source(source))
+            keep_dataset(open_source(source))
     ran = run_study(study, folder, workers, **how)
     if ran.results:
-        _show(study, ran.results, ran.failures, folder, json_file)
+        _show(study, ran.results, ran.failures, folder)
+    write_answer(json_file, _as_json(study, ran.results, ran.failures))
     if ran.failures or ran.left:
         raise UnfinishedError(tell_unfinished(ran.failures, ran.left, len(study.points)))
-
-
-def check_json_file(
-    json_file: Path | None, study: "Study", folder: Path, recipe: Path | None = None
-) -> None:
-    """Make sure, before any work, that the table of a study can be written and replaces nothing.
-
-    Args:
-        json_file: the table; None where it is not given.
-        study: its dataset, times, order, allocation and annotator are read.
-        folder: of the study; its own files are kept, and a table of an earlier run is replaced.
-        recipe: the file of the study, where it is not in the folder.
-
-    Raises:
-        typer.BadParameter: when it cannot be.
-    """
-    from studies.folder import OWN_FOLDERS, own_files
-
-    if json_file is None:
-        return
-    read = (study.dataset.root, study.times, study.order, study.allocation, study.annotator)
-    check_outputs({"--json": json_file}, [recipe, *read, *own_files(folder)])
-    place, own = json_file.resolve(), folder.resolve()
-    if place == own or any(place.is_relative_to(own / name) for name in OWN_FOLDERS):
-        raise typer.BadParameter(
-            f"--json {json_file}: its place is kept for the study in {folder}: name another file"
-        )
 
 
 def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
@@ -193,12 +170,10 @@ def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
 
 def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Path | None) -> None:
     """Print the trials of a study at once, and then what is left to compute."""
-    from annotools.commands.options import write_answer
     from annotools.commands.tables import count_of, duration
     from studies.engines.local import count_workers
     from studies.running.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
 
-    check_json_file(json_file, study, folder)
     trials, planned = plan(study, folder)
     kinds = sorted({kind for trial in planned for kind in trial.images})
     rows = [
@@ -250,12 +225,8 @@ def _show(
     results: "Sequence[TrialResult]",
     failures: "Sequence[TrialFailure]",
     folder: Path,
-    json_file: Path | None,
 ) -> None:
     """Write the report; print table, answer and where the files are."""
-    import json
-
-    from annotools.files import write_json
     from studies.answers import answer, caveats
     from studies.folder import PAGE_FILE, PICTURE_FILE, REPORT_FILE
     from studies.page.page import write_page
@@ -275,16 +246,29 @@ def _show(
         output.print(part)
     for name in (PICTURE_FILE, REPORT_FILE, PAGE_FILE):
         output.print(str(folder / name), soft_wrap=True)
-    if json_file is not None:
-        # pandas writes an undefined score as null; the json module would write NaN, which no
-        # other program has to accept.
-        rows = json.loads(summary.to_json(orient="records"))
+
+
+def _as_json(
+    study: "Study", results: "Sequence[TrialResult]", failures: "Sequence[TrialFailure]"
+) -> dict[str, Any]:
+    """Return the table of `--json`; without a finished trial it has no answer and no rows."""
+    import json
+
+    from studies.answers import answer, caveats
+    from studies.summary import has_learnt_nothing, summary_table
+
+    found: dict[str, Any] = {"answer": None, "learnt_nothing": None, "caveats": [], "rows": []}
+    if results:
+        summary = summary_table(results)
         found = {
             "answer": answer(results),
             "learnt_nothing": has_learnt_nothing(summary),
             "caveats": caveats(results),
-            "rows": rows,
-            "failed": {failure.name: failure.error for failure in failures},
-            "left": len(study.points) - len(results) - len(failures),
+            # pandas writes an undefined score as null; the json module would write NaN, which no
+            # other program has to accept.
+            "rows": json.loads(summary.to_json(orient="records")),
         }
-        write_json(json_file, found)
+    return found | {
+        "failed": {failure.name: failure.error for failure in failures},
+        "left": len(study.points) - len(results) - len(failures),
+    }

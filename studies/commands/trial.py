@@ -5,10 +5,18 @@ from typing import Annotated
 
 import typer
 
+from annotools.commands.places import Commands
 from annotools.commands.tables import console, percent
-from studies.commands.options import Changes, Seeds, StudyFile, parse_seeds
+from studies.commands.options import (
+    STUDY_FOLDER,
+    Changes,
+    Seeds,
+    StudyFile,
+    open_study,
+    parse_seeds,
+)
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
@@ -24,7 +32,9 @@ def trial(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The study's folder, shared by all who run trials.")
+        Path,
+        typer.Option(metavar="DIR", help="The study's folder, shared by all who run trials."),
+        STUDY_FOLDER,
     ],
     seeds: Seeds = None,
     changes: Changes = None,
@@ -43,9 +53,10 @@ def trial(
     from dataclasses import replace
 
     from studies.running.one_trial import run_one
-    from studies.study import load_study
+    from studies.validate import check_study
 
     numbers = parse_seeds(seeds)
-    study = load_study(recipe, changes or ())
+    study = open_study(recipe, changes or ())
+    check_study(study, recipe)
     row = run_one(replace(study, seeds=numbers or study.seeds), out, name)
     console().print(f"{name}: PQ {percent(row.pq)} in {row.seconds:.0f} s", soft_wrap=True)

@@ -170,7 +170,7 @@ def draw_hold_out(found: Findings) -> Html:
         "check",
         "Would the curves have been right?",
         paragraph(
-            "The largest budget was left out and predicted from the smaller ones, and seeds were "
+            "The largest budget is left out and predicted from the smaller ones, and seeds are "
             "drawn again; intervals are of 90 %. This is one case, not a proof."
         ),
         items(mark_mixes(text, found) for text in told),

@@ -9,7 +9,8 @@ from typing import Any
 
 from annotools.records import BOXED_KINDS
 from studies.results import TrialResult
-from studies.running.runner import look, plan_trials, refuse_other_settings
+from studies.running.planning import plan_trials
+from studies.running.runner import look, refuse_other_settings
 from studies.running.timing import Timing
 from studies.study import Study
 from studies.trials import Trial, read_row

@@ -9,7 +9,8 @@ from annotools.seals import note_damaged, tell_damaged
 from studies.failures import read_failure
 from studies.folder import start_study
 from studies.results import TRIALS_FOLDER, TrialResult, trial_name
-from studies.running.runner import is_finished, plan_trials
+from studies.running.planning import plan_trials
+from studies.running.runner import is_finished
 from studies.running.trial_process import read_trial, run_to_the_end, store_trial
 from studies.study import Study
 from studies.trials import TRIAL_FILE, Trial, read_row

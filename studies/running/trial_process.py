@@ -5,13 +5,18 @@ with. So whoever starts such processes looks at the folder, and at how the proce
 """
 
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from annotools.errors import AnnotationError, RecipeError, StoppedError, UnfinishedError, as_line
 from annotools.files import write_whole
 from annotools.locks import hold, holder
-from annotools.seals import read_sealed_json, write_sealed_json
+from annotools.read_files import shown
+from annotools.records import LABEL_KINDS, NO_LABEL
+from annotools.seals import SEAL, read_sealed_json, write_sealed_json
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import STATE_FOLDER
 from studies.failures import TRACEBACK_FILE, TrialFailure, read_failure, write_failure
@@ -20,6 +25,19 @@ from studies.trials import Trial, read_row, remove_links, run_trial
 
 LONGEST_ERROR = 1000
 """Characters of an error that are kept: some libraries put whole logs into theirs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredTrial:
+    """What the file of a trial has besides the kinds of images."""
+
+    made_with: tuple[str, ...]
+    study: Study
+    mix: str
+    budget_hours: float
+    seed: int
+    spent_hours: float
+    actions: Mapping[str, float]
 
 
 def store_trial(trial: Trial) -> None:
@@ -52,22 +70,40 @@ def read_trial(path: Path) -> Trial:
     if content is None:
         raise RecipeError(f"{path}: missing, damaged or not a trial: run the study again")
     try:
-        trial = Trial(
-            study=read_settings(Study, without_nulls(content["study"]), where=str(path)),
-            mix=content["mix"],
-            budget_hours=content["budget_hours"],
-            seed=content["seed"],
-            spent_hours=content["spent_hours"],
-            actions=content["actions"],
-            kind_of=dict(content["kind_of"]),
-            study_folder=path.parents[2],
-        )
-        made_with = tuple(content["made_with"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecipeError(f"{path}: not a trial ({as_line(error)}): run the study again") from error
-    if made_with != trial.made_with:
+        table = without_nulls({name: value for name, value in content.items() if name != SEAL})
+        kind_of = _read_kinds(table.pop("kind_of", None))
+        stored = read_settings(_StoredTrial, table, where=str(path))
+        if stored.mix not in stored.study.mixes:
+            raise RecipeError(f"its study has no mix {stored.mix!r}")
+    except ValueError as error:
+        reason = as_line(error).removeprefix(f"{path}: ")
+        raise RecipeError(f"{path}: not a trial ({reason}): run the study again") from error
+    trial = Trial(
+        study=stored.study,
+        mix=stored.mix,
+        budget_hours=stored.budget_hours,
+        seed=stored.seed,
+        spent_hours=stored.spent_hours,
+        actions=stored.actions,
+        kind_of=kind_of,
+        study_folder=path.parents[2],
+    )
+    if stored.made_with != trial.made_with:
         raise RecipeError(f"{path}: a file that its study names has changed: run the study again")
     return trial
+
+
+def _read_kinds(listed: Any) -> dict[int | str, str]:
+    """Return the kinds of images by their ids from pairs of both."""
+    kind_of: dict[int | str, str] = {}
+    for pair in listed if isinstance(listed, list) else [listed]:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise RecipeError(f"kind_of has {shown(pair)} instead of id and kind")
+        image_id, kind = pair
+        if type(image_id) not in (int, str) or kind not in (*LABEL_KINDS, NO_LABEL):
+            raise RecipeError(f"kind_of has {shown(pair)} instead of id and kind")
+        kind_of[image_id] = kind
+    return kind_of
 
 
 def lock_of(trial: Trial) -> Path:

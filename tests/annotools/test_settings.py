@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from annotools.errors import DatasetError, RecipeError
-from annotools.settings import as_table, read_settings, set_by_path
+from annotools.settings import as_table, read_settings, read_toml, set_by_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,3 +126,57 @@ def test_set_by_path_changes_one_setting_of_a_copy():
 def test_set_by_path_refuses_what_leads_nowhere(assignment: str, message: str):
     with pytest.raises(RecipeError, match=message):
         set_by_path({"name": "a"}, assignment)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a = " + "[" * 4000, "it is nested more than 100 levels deep"),
+        ("a = " + "{a=" * 4000 + "1" + "}" * 4000, "it is nested more than 100 levels deep"),
+        (".".join("a" * 5000) + " = 1", "it is nested more than 100 levels deep"),
+        ("[" + ".".join("a" * 5000) + "]", "it is nested more than 100 levels deep"),
+        ("a = " + "9" * 400, "a has a whole number of more than 63 bits"),
+        ("a = [" + "9" * 5000 + "]", "a whole number of more than 63 bits"),
+        ("b = 9223372036854775808", "b has a whole number of more than 63 bits"),
+    ],
+)
+def test_senseless_toml_is_one_short_line(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=rf"a\.toml: not valid TOML \({reason}\)") as caught:
+        read_toml(path)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "value", ["[" * 4000, "{a=" * 4000, "9" * 400, "9" * 5000, "[9223372036854775808]"]
+)
+def test_senseless_values_of_set_are_one_short_line(value: str) -> None:
+    with pytest.raises(RecipeError, match=r"^--set stage\.rate: .*(nested|63 bits)"):
+        set_by_path({}, f"stage.rate={value}")
+    with pytest.raises(RecipeError, match="it is nested more than"):
+        set_by_path({}, ".".join("a" * 5000) + "=1")
+
+
+def test_files_that_are_no_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"a = '\xff'")
+    with pytest.raises(RecipeError, match=r"a\.toml: not valid TOML \('utf-8'"):
+        read_toml(path)
+    with pytest.raises(DatasetError, match="/dev/zero: is no regular file"):
+        read_toml(Path("/dev/zero"), DatasetError)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"rates": [10**400]}, r"rates\[0\]: a whole number of more than 63 bits"),
+        ({"stage": {"steps": 2**63}}, "stage.steps: a whole number of more than 63 bits"),
+        ({"name": "\ud800"}, "name: expected str, found "),
+        ({"shares": {"a": [[[]]] * 10_000}}, "shares.a: expected float, found "),
+    ],
+)
+def test_senseless_values_are_named_in_short(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=f"^x: {message}") as caught:
+        read_settings(Run, table, "x")
+    assert len(str(caught.value)) < 300

@@ -181,6 +181,24 @@ def test_a_failed_trial_is_told_at_the_end_and_the_rest_is_reported(
     assert json.loads(table.read_text())["failed"] == {}
 
 
+@pytest.mark.usefixtures("on_the_cpu")
+def test_where_every_trial_failed_the_json_says_so(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "run_isolated", run_here)
+    out, table = tmp_path / "run", tmp_path / "table.json"
+    names = ("boxes+tags_3h_seed0", "full_3h_seed0")
+    for name in names:
+        (out / "trials" / name).mkdir(parents=True)
+        (out / "trials" / name / "labels").write_text("")
+    start_study_in_place(recipe, out)
+    asked = ("study", "run", recipe, "--out", out, "--workers", 1, "--json", table)
+    assert run_main(monkeypatch, *asked) == 1
+    content = json.loads(table.read_text())
+    assert sorted(content["failed"]) == sorted(names)
+    assert (content["answer"], content["rows"], content["left"]) == (None, [], 0)
+
+
 def start_study_in_place(recipe: Path, out: Path) -> None:
     """Start the study in a folder that has files already."""
     start_study(load_study(recipe), out.with_name("other"))
@@ -234,7 +252,7 @@ OWN = ("study.json", "report.md", "report.html", "results.csv", "quality_vs_cost
     "name",
     [
         *("tiny.toml", "world.toml", "t.toml", "o.txt", "h.toml"),
-        *("run", *(f"run/{own}" for own in OWN)),
+        *("run", "run/new.json", *(f"run/{own}" for own in OWN)),
         *("run/trials", "run/trials/new.json", "run/box_labels/x.png", "run/.state/setup.json"),
     ],
 )
@@ -273,7 +291,7 @@ def test_a_table_that_is_a_file_of_the_dataset_is_refused(
 
 
 def test_a_table_of_an_earlier_run_is_replaced(recipe: Path, tmp_path: Path, runs: Runs) -> None:
-    table = tmp_path / "run" / "table.json"
+    table = tmp_path / "table.json"
     for _ in range(2):
         done = invoke("study", "run", recipe, "--out", tmp_path / "run", "--json", table)
         assert done.exit_code == 0, done.output
@@ -349,10 +367,10 @@ def test_output_that_cannot_be_written_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
-    assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "taken") == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {tmp_path}/taken")
-    assert error.count("\n") == 1
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run_main(monkeypatch, "study", "run", recipe, "--out", tmp_path / "taken") == 2
+    assert f"--out {tmp_path}/taken: {tmp_path}/taken is a file" in capsys.readouterr().err
+    assert runs.asked == []
 
 
 def test_usage_errors_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:

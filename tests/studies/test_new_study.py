@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,8 @@ from annotools.prices.times import read_times
 from studies import new_splits, new_study
 from studies.new_splits import limit_images
 from studies.new_study import choose_budgets, choose_crops, choose_kinds
-from studies.running.runner import plan_trials
-from studies.study import DatasetSettings, Study, load_study
+from studies.running.planning import plan_trials
+from studies.study import DatasetSettings, Study, dataset_table, load_study
 from studies.validate import check_budgets, check_study
 from tests.builders import make_categories, make_dataset
 from wsps.networks.backbone import build_backbone
@@ -185,6 +186,24 @@ def test_few_categories_can_be_asked_for(tmp_path: Path) -> None:
     study = check_that_it_runs(path, tmp_path)
     assert study.dataset.categories == "car"
     assert study.mixes == {"full": {"full": 1}, "boxes": {"boxes": 1}}
+
+
+def test_a_dataset_with_gaps_is_refused_or_studied_without_them(tmp_path: Path) -> None:
+    root = make_cells(tmp_path / "cells", {"train": 21, "val": 4}, ("train", "val"))
+    (root / "train/5.png").unlink()
+    asked = (root, "--format", "coco-instances", "--out", path := tmp_path / "study.toml")
+    done = new(*asked)
+    assert isinstance(done.exception, DatasetError)
+    assert "5.png" in str(done.exception)
+    assert not path.exists()
+    new_well(*asked, "--allow-missing")
+    study = check_that_it_runs(path, tmp_path)
+    assert study.dataset.allow_missing
+    bought = {image for trial in plan_trials(study, tmp_path / "run") for image in trial.kind_of}
+    assert 5 not in bought
+    # What is not used is not stored either, so that older studies stay the same.
+    assert "allow_missing" in dataset_table(study.dataset)
+    assert "allow_missing" not in dataset_table(replace(study.dataset, allow_missing=False))
 
 
 def test_weights_choose_the_network_that_they_fit(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_other_files_are_named(tmp_path: Path, content: str) -> None:
         ("steps", '"a"', "steps"),
         ("seed", "9" * 5000, "digits"),
         ("seed", "1e40", "seed"),
-        ("steps", "[" * 100_000, "recursion"),
+        ("steps", "[" * 100_000, "nested"),
     ],
 )
 def test_values_that_cannot_be_are_named(tmp_path: Path, name: str, value: str, told: str) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import studies.cli
 from annotools.errors import AnnotationError, RecipeError, TimesError
 from studies.running import runner
-from studies.running.runner import plan_trials
+from studies.running.planning import plan_trials
 from studies.validate import check_budgets, check_study
 from tests.studies.study_builders import make_study
 from wsps.recipe import BackboneSettings

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotools.commands.options import JsonFile, check_outputs, tell
+from annotools.commands.options import JsonFile, tell
+from annotools.commands.places import Commands, Reads, Writes, keep
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from wsps.scoring.evaluate import ScoringSettings
     from wsps.scoring.report import Evaluation
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 METRICS_OF_RESULTS = {"coco-instances": ("ap",), "cityscapes": ("miou", "ap")}
 """The metrics of formats that are not panoptic: one at a time, the first if none is given."""
@@ -27,17 +28,23 @@ ALL_THERE_IS = {
 FORMATS = ("coco-panoptic", *METRICS_OF_RESULTS)
 
 Folder = Annotated[
-    Path | None, typer.Option(help="Its PNGs; the JSON's path without .json if absent.")
+    Path | None,
+    typer.Option(help="Its PNGs; the JSON's path without .json if absent."),
+    Reads(closed=True),
 ]
 
 
 @app.command()
 def evaluate(
     prediction: Annotated[
-        Path, typer.Option(help="JSON of the prediction; of cityscapes, the folder of results.")
+        Path,
+        typer.Option(help="JSON of the prediction; of cityscapes, the folder of results."),
+        Reads(kept=True),
     ],
     truth: Annotated[
-        Path, typer.Option(help="JSON of the truth; of cityscapes, its root, gtFine or gtCoarse.")
+        Path,
+        typer.Option(help="JSON of the truth; of cityscapes, its root, gtFine or gtCoarse."),
+        Reads(kept=True),
     ],
     format_name: Annotated[
         str,
@@ -51,7 +58,9 @@ def evaluate(
     prediction_folder: Folder = None,
     truth_folder: Folder = None,
     compare: Annotated[
-        Path | None, typer.Option(help="A second prediction: the difference to the first.")
+        Path | None,
+        typer.Option(help="A second prediction: the difference to the first."),
+        Reads(kept=True),
     ] = None,
     compare_folder: Folder = None,
     metrics: Annotated[
@@ -102,7 +111,9 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=1, help="Processes that read and measure.")] = 1,
     json_file: JsonFile = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write the scores to this file as well.")
+        Path | None,
+        typer.Option("--csv", help="Write the scores to this file as well."),
+        Writes(),
     ] = None,
 ) -> None:
     """Score a prediction: panoptic quality, average precision, mean IoU.
@@ -172,8 +183,6 @@ def evaluate(
         # Asking for --rank probability implies AP: a thing without one is then an error, where
         # otherwise AP would be left out in silence.
         chosen = [*METRICS]
-    # Checked before any image is read: a file that cannot be written must not cost a long scoring.
-    check_outputs({"--json": json_file, "--csv": csv_file}, [truth, prediction, compare])
     settings = ScoringSettings(
         metrics=tuple(metric for metric in METRICS if metric in chosen),
         ranking=rank,
@@ -199,6 +208,8 @@ def evaluate(
     else:
         _refuse_folders((truth, *(path for path, _ in predictions)))
         tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
+        for task in tasks:
+            keep(task.files, "a file that is scored")
         evaluation = evaluate_predictions(tasks, settings)
     tell(evaluation.remarks)
     print_evaluation(evaluation, settings)

@@ -13,31 +13,31 @@ from annotools.commands.options import (
     OutFolder,
     Overwrite,
     Photos,
-    check_answer,
     open_dataset,
     refuse_file,
-    refuse_inside,
     tell,
     write_answer,
 )
+from annotools.commands.places import READS, Commands, Reads
 from annotools.commands.tables import console, count_of, table
 
 if TYPE_CHECKING:
     from annotools.formats.source import Source
     from wsps.inference import PredictedImages
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="The folder of a trained model.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a trained model."), Reads(closed=True)],
     root: Annotated[
         Path,
         typer.Argument(
             metavar="PHOTOS",
             help="A folder of photos of any size, in subfolders too; with --format a dataset.",
         ),
+        READS,
     ],
     out: OutFolder,
     images: Annotated[
@@ -47,6 +47,7 @@ def predict(
             help="A COCO file whose list images says which photos, and with which ids: the "
             "panoptic.json to score with, for example.",
         ),
+        READS,
     ] = None,
     format_name: FormatIfAny = None,
     split: Annotated[
@@ -60,6 +61,7 @@ def predict(
             help="A COCO results file with detections in the photos, in place of those of the "
             "run's own detector; needed where the run was trained with --detections.",
         ),
+        READS,
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -111,11 +113,9 @@ def predict(
     from annotools.drops import drop_lines, follow_labels
     from wsps.inference import predict_images
 
-    check_answer(json_file, out, [run, root, images, detections])
-    refuse_inside({"--json": json_file}, [run])
     source = _name_source(root, images, format_name, split, photos)
     source = _limit(source, max_images, allow_missing)
-    _, left_out = follow_labels(open_dataset(source, {"--json": json_file}))
+    _, left_out = follow_labels(open_dataset(source))
     tell(drop_lines(left_out.groups))
     found = predict_images(
         run,

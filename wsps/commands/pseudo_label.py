@@ -17,11 +17,11 @@ from annotools.commands.options import (
     Overwrite,
     Split,
     Workers,
-    check_answer,
     open_dataset,
     parse_size,
 )
-from wsps.commands.options import RecipeChanges, RecipeFile
+from annotools.commands.places import READS, Commands, Writes
+from wsps.commands.options import RecipeChanges, RecipeFile, read_recipe_kept
 from wsps.commands.quality_tables import print_labels
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from annotools.records import Dataset
     from wsps.recipe import Recipe
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command("pseudo-label")
@@ -41,6 +41,7 @@ def pseudo_label(
     root: Annotated[
         Path | None,
         typer.Argument(help="A fully labelled dataset, whose cheaper labels are used."),
+        READS,
     ] = None,
     format_name: FormatIfAny = None,
     labels: Annotated[
@@ -50,6 +51,7 @@ def pseudo_label(
             help="boxes, tags, boxes+tags, points, scribbles or coarse for every image, or an "
             "allocation of `annotools plan`: each image its kind, full labels as they are.",
         ),
+        READS,
     ] = None,
     photos: Annotated[
         Path | None,
@@ -58,20 +60,24 @@ def pseudo_label(
             help="The photos of --boxes and --tags; of a dataset, if they are not where its format "
             "has them.",
         ),
+        READS,
     ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(metavar="FILE.json", help="Boxes that annotators drew, as COCO detection."),
+        READS,
     ] = None,
     tags: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.json", help="Tags that annotators gave, as `annotools convert` has them."
         ),
+        READS,
     ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Full labels, as COCO panoptic, that measure the result."),
+        READS,
     ] = None,
     annotator: AnnotatorFile = None,
     split: Split = "train",
@@ -107,6 +113,7 @@ def pseudo_label(
             help="Keep labels from boxes there and take those that are: the box_labels of a "
             "study's folder.",
         ),
+        Writes(folder=True),
     ] = None,
     maps: Annotated[
         bool,
@@ -156,8 +163,6 @@ def pseudo_label(
     from wsps.pseudo_labels.request import LabelRequest, kinds_of_allocation, kinds_of_given
     from wsps.recipe_files import default_recipe
 
-    read = [root, labels, recipe_file, boxes, tags, annotator, truth]
-    check_answer(json_file, out, read)
     given = boxes is not None or tags is not None
     asked = {"ROOT": root, "--format": format_name, "--labels": labels}
     extra = {"--val-split": val_split, "--crops": crops and tags, "--categories": categories}
@@ -178,10 +183,10 @@ def pseudo_label(
         tags=tags,
         photos=None if given else photos,
     )
-    dataset = open_dataset(source, {"--json": json_file})
+    dataset = open_dataset(source)
     measured_by = _find_truth(truth, source, dataset)
     if measured_by is not None:
-        open_dataset(measured_by, {"--json": json_file})
+        open_dataset(measured_by)
     named = recipe_file or default_recipe(format_name)
     recipe = _read_recipe(named, changes or (), crops, chosen, dataset)
     recipe = _replace_rounds(recipe, rounds)
@@ -274,9 +279,8 @@ def _read_recipe(
     from dataclasses import replace
 
     from wsps.recipe import decide_completeness
-    from wsps.recipe_files import read_recipe
 
-    recipe = read_recipe(name_or_path, changes)
+    recipe = read_recipe_kept(name_or_path, changes)
     # What is asked for wins even over an allocation's crops: where the two differ, the check of its
     # prices then says so.
     size_wh = parse_size(crops) or recipe.tags.crop_size_wh

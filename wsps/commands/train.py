@@ -9,16 +9,15 @@ from annotools.commands.options import (
     FormatIfAny,
     JsonFile,
     OutFolder,
-    check_answer,
+    keep_dataset,
     open_dataset,
     refuse_file,
-    refuse_inside,
-    refuse_replacing,
     tell,
     write_answer,
 )
+from annotools.commands.places import READS, Commands, Reads, Writes
 from annotools.commands.tables import console, count_of, number, table
-from wsps.commands.options import RecipeChanges, RecipeFile
+from wsps.commands.options import RecipeChanges, RecipeFile, read_recipe_kept
 from wsps.recipe import DEFAULT_STUDENT
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ ENDED = {None: "", True: "flat", False: "not flat"}
 SHOWN_PHOTOS = 4
 """Of so many photos TensorBoard gets pictures of predictions."""
 
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+app = Commands()
 
 
 @app.command()
@@ -61,6 +60,7 @@ def train(
             help="A label set, as convert --to full and pseudo-label write it, or any COCO "
             "panoptic list; repeat it to train on several.",
         ),
+        Reads(closed=True),
     ],
     photos: Annotated[
         list[Path],
@@ -69,6 +69,7 @@ def train(
             help="The folder of their photos, by file name, one for all label sets or one for "
             "each; with --format the root of the dataset that they were made from.",
         ),
+        READS,
     ],
     out: OutFolder,
     recipe: RecipeFile = None,
@@ -89,6 +90,7 @@ def train(
             help="Go on with the networks of this run; its categories may be others, and those of "
             "the same name keep what they learnt.",
         ),
+        Reads(closed=True),
     ] = None,
     detections: Annotated[
         Path | None,
@@ -97,6 +99,7 @@ def train(
             help="A COCO results file with detections in the photos, from any detector: none is "
             "trained then, and predict needs detections too.",
         ),
+        READS,
     ] = None,
     format_name: FormatIfAny = None,
     split: Annotated[
@@ -114,6 +117,7 @@ def train(
     tensorboard: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write losses and rates there for TensorBoard."),
+        Writes(folder=True),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -153,30 +157,26 @@ def train(
     from wsps.label_sets import read_label_sets
     from wsps.networks.backbone import check_backbone
     from wsps.processes import is_main, join_processes
-    from wsps.recipe_files import default_recipe, read_recipe
+    from wsps.recipe_files import default_recipe
     from wsps.students import check_given, find_student
     from wsps.training.board import Board
     from wsps.training.train import read_summary
     from wsps.training.train import train as train_run
 
-    check_answer(json_file, out, [*labels, *photos, recipe, start_from, detections])
-    if tensorboard is not None and tensorboard.resolve().is_relative_to(out.resolve()):
-        raise typer.BadParameter(f"--tensorboard {tensorboard}: lies in {out}: give another folder")
-    refuse_inside({"--json": json_file, "--tensorboard": tensorboard}, [*labels, start_from])
     find_student(student)
     if detections is not None:
         check_given(student)
     join_processes()
     source = _name_source(photos, format_name, split)
-    settings = read_recipe(recipe or default_recipe(format_name), changes or ())
+    settings = read_recipe_kept(recipe or default_recipe(format_name), changes or ())
     check_backbone(settings.backbone)
     if settings.refinement.rounds > 0 and is_main():
         tell([ROUNDS_ELSEWHERE])
     if source is not None:
-        open_dataset(source, {"--json": json_file})
+        open_dataset(source)
     # Read before training as well as by it, because one wants to know before the first hour.
     label_set = read_label_sets(labels, photos if source is None else ())
-    refuse_replacing({"--json": json_file}, label_set.labels)
+    keep_dataset(label_set.labels)
     given = None
     if detections is not None:
         images, threshold = label_set.labels.images, settings.instance.score_threshold

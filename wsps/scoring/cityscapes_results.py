@@ -15,9 +15,9 @@ from annotools.categories import IGNORE_INDEX
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NAMES
 from annotools.errors import DatasetError
 from annotools.formats import cityscapes
-from annotools.formats.json_values import read_bytes
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
+from annotools.read_files import read_bytes
 from annotools.records import Dataset, FullLabel, Image
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels

@@ -5,7 +5,7 @@ prediction lacks an image of the truth, or when a segment is in the JSON or in t
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,16 @@ class ScoringTask:
     images: tuple[ImageToScore, ...]
     num_unasked: int
     remarks: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> Iterator[Path]:
+        """The files that are read for the images, beside the lists."""
+        for image in self.images:
+            if isinstance(image.truth, PanopticEntry):
+                yield image.truth.png_path
+            yield image.prediction.png_path
+            if image.semantic_file is not None:
+                yield image.semantic_file
 
 
 def read_panoptic_task(

@@ -81,7 +81,7 @@ def test_images_that_a_dataset_lacks_are_named(tmp_path: Path) -> None:
         (lambda c: c["images"].append({"id": 1}), "instead of id, kind and seconds"),
         (lambda c: c["images"].append(c["images"][0]), "is listed twice"),
         (lambda c: c["images"][0].update(kind="tags"), "the kind 'tags', which is not in the mix"),
-        (lambda c: c["images"][0].update(id=1.5), "image 1.5 has the kind"),
+        (lambda c: c["images"][0].update(id=1.5), "instead of id, kind and seconds"),
         (lambda c: c["images"][0].update(seconds="x"), "instead of id, kind and seconds"),
     ],
 )

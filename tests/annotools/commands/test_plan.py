@@ -158,7 +158,7 @@ def test_files_that_would_be_replaced_are_refused(
     out, order = tmp_path / "p.json", tmp_path / "order.txt"
     order.write_text("1\n")
     for arguments, message in (
-        (("--out", out, "--json", out), "is the file of --out for 1 h too"),
+        (("--out", out, "--json", out), "is the file of --out too"),
         (("--out", tmp_path / "p{budget}.json", "--json", tmp_path / "p1.json"), "is the file of"),
         (("--order", order, "--out", order), "is a file that is read too"),
         (("--json", world), "is a file that is read too"),

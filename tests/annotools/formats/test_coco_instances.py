@@ -1,6 +1,7 @@
 import itertools
 import json
 import pickle
+import time
 from dataclasses import replace
 
 import cv2
@@ -896,3 +897,56 @@ def test_boxes_of_all_real_objects_are_those_of_pycocotools():
         assert len(objects) - len(listed[image.image_id]) in (0, 1)
     # The 2016 objects and 19 crowds.
     assert (len(dataset.images), compared) == (215, 2035)
+
+
+HOSTILE_COUNTS = {
+    "letters that only go on": ("o" * 1_000_000 + "1", "not counts of pixels"),
+    "three thousand letters": ("o" * 3000 + "1", "not counts of pixels"),
+    "no end": ("o" * 1_000_000, "not counts of pixels"),
+    "letters of no code": ("\x7f\x20", "not counts of pixels"),
+    "letters beyond a byte": ("\u4e00", "not counts of pixels"),
+    "half a character": ("\ud800", "not counts of pixels"),
+    "a run that does not fit": ("PPPPPP8", "a run is longer than all 24 pixels"),
+    "many runs": ("1" * 1_000_000, "run lengths add up to|a run is longer"),
+    "nothing": ("", "run lengths add up to 0 pixels, not 24"),
+    "below zero": ("J", "not counts of pixels"),
+    "a list with a number below zero": ([30, -6], "not counts of pixels"),
+    "a list with a fraction": ([12.0, 12], "not counts of pixels"),
+    "a list with not-a-number": ([float("nan"), 24], "not counts of pixels"),
+    "a list with a flag": ([True, 23], "not counts of pixels"),
+    "a list with a huge number": ([10**4000], "a run is longer than all 24 pixels"),
+    "a list of huge numbers": ([10**400] * 1000, "a run is longer than all 24 pixels"),
+    "no numbers": ({"a": 1}, "not counts of pixels"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_COUNTS)
+def test_hostile_run_lengths_are_refused_at_once(name):
+    counts, message = HOSTILE_COUNTS[name]
+    start = time.process_time()
+    with pytest.raises(DatasetError, match=message) as caught:
+        coco_masks.find_column_runs({"size": [HEIGHT, WIDTH], "counts": counts}, HEIGHT, WIDTH)
+    # Digit by digit the first took half a minute.
+    assert time.process_time() - start < 2
+    assert len(str(caught.value)) < 300
+
+
+@given(masks, masks)
+def test_common_pixels_are_those_of_both_masks(one, other):
+    height, width = one.shape
+    other = np.resize(other, one.shape)
+    if not one.any() or not other.any():
+        return
+    runs = [coco_masks.find_column_runs(run_lengths(m), height, width) for m in (one, other)]
+    assert coco_masks.count_common(*runs) == int((one & other).sum())
+
+
+@given(masks)
+def test_painted_are_the_pixels_of_the_mask_alone(mask):
+    runs = coco_masks.find_column_runs(run_lengths(mask), *mask.shape)
+    for wide in (1, 50):
+        # Every run becomes longer, so that both ways of painting are taken.
+        long = coco_masks.ColumnRuns(starts=runs.starts * wide, lengths=runs.lengths * wide)
+        flat = np.zeros(mask.size * wide, dtype=np.int32)
+        coco_masks.paint(flat, long, 7)
+        np.testing.assert_array_equal(flat, 7 * mask.ravel(order="F").repeat(wide))

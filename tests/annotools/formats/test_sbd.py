@@ -210,3 +210,22 @@ def test_a_file_that_is_too_long_is_refused(tmp_path):
     path.write_bytes(bytes(2**22 + 1))
     with pytest.raises(DatasetError, match="is longer than"):
         sbd.read_class_map(path)
+
+
+def test_what_unpacks_to_far_more_is_refused_at_once(tmp_path):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(
+        path, {"GTcls": {"Segmentation": np.zeros(2**26, np.uint8)}}, do_compression=True
+    )
+    assert path.stat().st_size < 2**22
+    with pytest.raises(DatasetError, match=r"a\.mat: unpacks to more than 67108864 bytes"):
+        sbd.read_class_map(path)
+
+
+@pytest.mark.parametrize("classes", [[[np.nan]], [[np.inf]], [[1j]]])
+def test_categories_that_are_no_numbers_are_refused(tmp_path, classes):
+    path = tmp_path / "a.mat"
+    pixels = np.ones((2, 3), np.uint8)
+    write_mat(path, "GTinst", Segmentation=pixels, Categories=np.array(classes))
+    with pytest.raises(DatasetError, match=r"a\.mat: Categories of GTinst are not numbers"):
+        sbd.read_objects(path)

@@ -323,3 +323,38 @@ def test_an_object_without_a_name_is_refused(tmp_path):
     path = write_xml(tmp_path / "a.xml", OBJECT.format(1, 1, 5, 5).replace("person", " "))
     with pytest.raises(DatasetError, match="object 1: has no name"):
         take(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        *(("GB2312", "汽车"), ("gb18030", "汽车"), ("Shift_JIS", "車"), ("Big5", "汽車")),
+        *(("EUC-JP", "車"), ("cp1251", "машина")),
+    ],
+)
+def test_declared_encodings_of_many_bytes_are_read(tmp_path, encoding, name):
+    text = f'<?xml version="1.0" encoding="{encoding}"?><annotation>{box(name, 1, 1, 2, 2)}'
+    path = tmp_path / "a.xml"
+    path.write_bytes(f"{text}</annotation>".encode(encoding))
+    assert [thing.name for thing in read_xml(path).objects] == [name]
+
+
+@pytest.mark.parametrize(
+    "declared", ["base64", "idna", "rot13", "punycode", "utf-7", "unicode_escape", "hex", "none"]
+)
+def test_declared_encodings_that_are_none_are_one_line(tmp_path, declared):
+    path = tmp_path / "a.xml"
+    head = f'<?xml version="1.0" encoding="{declared}"?>'
+    path.write_bytes(head.encode() + b"<annotation>\xff</annotation>")
+    with pytest.raises(DatasetError, match=rf"a\.xml: .*unknown encoding {declared}") as caught:
+        read_xml(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "shift_jis", "utf-16-be", "utf-16-le"])
+def test_no_encoding_hides_a_document_type(tmp_path, encoding):
+    text = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a><annotation>車</annotation>'
+    path = tmp_path / "a.xml"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(DatasetError, match="declares a document type"):
+        read_xml(path)

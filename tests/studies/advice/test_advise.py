@@ -146,9 +146,9 @@ def invoke(*arguments: object) -> Result:
 @pytest.mark.parametrize("layout", ["trials/{}/result.json", "trials/{}.json"])
 def test_command_needs_the_rows_alone(tmp_path: Path, layout: str) -> None:
     for number, row in enumerate(rows_of("boxes win")):
-        write_result(row, tmp_path / layout.format(number))
+        write_result(row, tmp_path / "rows" / layout.format(number))
     out = tmp_path / "advice.json"
-    done = invoke(tmp_path, "--hours", 16, "--json", out)
+    done = invoke(tmp_path / "rows", "--hours", 16, "--json", out)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(f'With 16 h, buy "{BOXES}": PQ ')
     content = json.loads(out.read_text())
@@ -160,7 +160,7 @@ def test_command_needs_the_rows_alone(tmp_path: Path, layout: str) -> None:
     for mix in content["mixes"].values():
         assert list(mix) == ["score", "low", "high", "p_best", "regret", "gain_per_hour"]
     assert content["next_run"] is None
-    target = invoke(tmp_path, "--hours", 16, "--target", 0.5, "--json", out)
+    target = invoke(tmp_path / "rows", "--hours", 16, "--target", 0.5, "--json", out)
     assert "hours to target" in target.stdout
     assert set(json.loads(out.read_text())) == {*content, "target"}
 

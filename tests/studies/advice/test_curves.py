@@ -243,11 +243,14 @@ def test_checks_are_told_in_a_sentence_each() -> None:
         '"b" at 32 h',
     ]
     assert all(text.endswith("inside.") for text in told[:2])
-    # With one budget nothing can be left out, and nothing is predicted beyond it.
+    # With one budget nothing can be left out, and nothing is predicted beyond it; that is told.
     points = study({"a": rising, "b": rising}, budgets=(4.0,))
     measured = fit_curves(points)
     assert measured is not None
-    assert describe_checks(points, measured) == ()
+    assert describe_checks(points, measured) == (
+        'The largest budget of "a", "b" was not predicted: that takes 3 smaller ones with 2 seeds, '
+        "of which none falls, and the last is at least 1/4 of it.",
+    )
 
 
 def test_a_crossing_is_found_with_its_interval() -> None:

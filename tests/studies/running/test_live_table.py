@@ -9,7 +9,7 @@ from annotools.locks import hold
 from studies.results import write_result
 from studies.running import live_table
 from studies.running.live_table import show_trials
-from studies.running.runner import plan_trials
+from studies.running.planning import plan_trials
 from studies.running.trial_process import lock_of, note_failure
 from studies.trials import Trial
 from tests.studies.study_builders import make_result, make_study

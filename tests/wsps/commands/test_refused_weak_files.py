@@ -125,6 +125,6 @@ def test_the_table_replaces_nothing_that_is_read_or_made(
             done = run_command(*given, "--out", out, "--json", target)
             assert (done.exit_code, "is a file of the dataset" in done.output) == (2, True)
         done = run_command(*given, "--out", out, "--json", out / "panoptic.json")
-        assert (done.exit_code, "give a file elsewhere" in done.output) == (2, True)
+        assert (done.exit_code, "give --json elsewhere" in done.output) == (2, True)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     assert not out.exists()

@@ -1,0 +1,54 @@
+"""Each kind of file with damage of many kinds: one line or an answer, whole files or none."""
+
+import pytest
+
+from tests.faults.kinds import KINDS
+from tests.faults.tries import Kind, try_command, try_kind
+
+TRIES = 100
+"""Of each kind; `benchmarks/faults.py` makes as many as there is time for."""
+
+FEWER = {"weights": 25, "rows": 50, "study-json": 50, "model": 50, "detections": 50}
+"""Of kinds that take longest."""
+
+BLOCK = 25
+"""So many in a test."""
+
+OPEN = (
+    *("coco-panoptic-png", "voc-png", "cityscapes-png", "panoptic-results", "cityscapes-results"),
+    *("sbd-mat", "times", "annotator", "recipe", "set", "study", "plan", "rows", "study-json"),
+    *("photo-png", "statistics", "scenes", "weights", "voc-xml", "coco-instances", "model"),
+)
+"""Kinds with known faults."""
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_is_not_damaged_is_read(kind: Kind) -> None:
+    for number, command in enumerate(kind.commands):
+        tried = try_command(kind, number)
+        assert (tried.outcome.status, tried.faults) == (kind.status, []), (command, tried)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        pytest.param(kind, first, id=f"{name}-seeds-from-{first}")
+        for name, kind in KINDS.items()
+        for first in range(0, FEWER.get(name, TRIES), BLOCK)
+    ],
+)
+def test_damage_gives_one_line_or_an_answer(
+    request: pytest.FixtureRequest, kind: Kind, first: int
+) -> None:
+    if kind.name in OPEN:
+        request.applymarker(pytest.mark.xfail(strict=False))
+    tries = {seed: try_kind(kind, seed) for seed in range(first, first + BLOCK)}
+    found = [
+        f"{fault}: {' '.join(tried.arguments)[:200]} with {tried.damaged}\n"
+        f"    python benchmarks/faults.py --kind {kind.name} --seed {seed} --tries 1"
+        for seed, tried in tries.items()
+        for fault in tried.faults
+    ]
+    assert not found, "\n".join(found)
+    # Damage that no reader notices, or that all refuse, would test nothing.
+    assert len({tried.outcome.err for tried in tries.values()}) > BLOCK / 10
