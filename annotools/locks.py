@@ -23,24 +23,33 @@ def hold(path: Path) -> Iterator[bool]:
     A process that is killed lets go. A file system without locks lets everyone in.
 
     Args:
-        path: of the file, made where it does not exist; it stays, and names its last holder.
+        path: of the file, made where it does not exist; it names its last holder. Who holds it may
+            remove it.
 
     Raises:
         OSError: when it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        for pause in _WAITS:
-            is_ours = _lock(file, shared=False)
+    for pause in _WAITS:
+        with contextlib.ExitStack() as stack:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(path.open("a+", encoding="utf-8"))
+            except FileNotFoundError:
+                # Who held it last removes its folder at this moment.
+                if pause is None:
+                    raise
+                continue
+            # A file that was removed meanwhile keeps nobody out.
+            is_ours = _lock(file, shared=False) and _is_there(file, path)
             if is_ours or pause is None:
-                break
-            time.sleep(pause)
-        if is_ours:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        # Closing the file lets go of it.
-        yield is_ours
+                if is_ours:
+                    file.truncate(0)
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                    file.flush()
+                # Closing the file lets go of it.
+                yield is_ours
+                return
+        time.sleep(pause)
 
 
 def holder(path: Path) -> str | None:
@@ -50,6 +59,14 @@ def holder(path: Path) -> str | None:
             return None if _lock(file, shared=True) else file.read()
     except OSError:
         return None
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    """Return whether a path still leads to a file that was opened."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: IO[str], *, shared: bool) -> bool:

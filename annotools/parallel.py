@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
@@ -57,6 +59,7 @@ def run_parallel(
         yield from map(function, items)
         return
     threads = _share_of(workers)
+    _start_tracker()
     with ProcessPoolExecutor(
         max_workers=max(1, min(workers, len(items))),
         # A forked worker would have its numerical libraries loaded, too late to set their threads.
@@ -107,6 +110,7 @@ def run_isolated(
     """
     waiting, free, crew = iter(items), list(range(workers)), _Crew[Item]()
     threads = _share_of(workers)
+    _start_tracker()
     try:
         while True:
             while free and (item := next(waiting, None)) is not None:
@@ -282,6 +286,19 @@ def _allowed(variable: str, most: int) -> int:
 def _share_of(workers: int) -> int:
     """Return how many processors each of so many workers has for itself."""
     return max(1, available_processors() // workers)
+
+
+def _start_tracker() -> None:
+    """Start Python's own process that removes what ours leave behind, so that it says nothing.
+
+    Else it would start with the first worker, and let the interrupts through that are held back
+    then. When this process is killed it would warn of what it removes.
+    """
+    sys.warnoptions.append("ignore:resource_tracker")
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove("ignore:resource_tracker")
 
 
 @contextlib.contextmanager

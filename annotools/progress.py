@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,7 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from annotools.screen import Screen
 from annotools.stderr import open_terminal
+from annotools.terminal import one_line
 
 T = TypeVar("T")
 
@@ -31,11 +32,11 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
             yield from items
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(file=terminal), transient=True) as progress:
-            yield from progress.track(items, total=total, description=description)
+        with Progress(*columns, console=Screen(terminal), transient=True) as progress:
+            yield from progress.track(items, total=total, description=one_line(description))

@@ -25,4 +25,5 @@ def stream_seed(seed: int, *names: str | int) -> int:
 def _key(names: tuple[str | int, ...]) -> tuple[int, ...]:
     # `hash` of a text differs from process to process. The type counts, so that image 1 and image
     # "1" do not share a stream.
-    return tuple(zlib.crc32(f"{type(name).__name__}:{name}".encode()) for name in names)
+    texts = (f"{type(name).__name__}:{name}" for name in names)
+    return tuple(zlib.crc32(text.encode(errors="surrogatepass")) for text in texts)

@@ -6,9 +6,11 @@ missing or damaged and nothing twice, another one is refused, and nothing is eve
 run wrote.
 """
 
+import multiprocessing
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from annotools.files import (
     remove_files,
     write_json,
 )
+from annotools.locks import hold, holder
 from annotools.read_files import MAX_JSON_BYTES, read_own_json
 from annotools.seals import (
     agree,
@@ -30,6 +33,7 @@ from annotools.seals import (
     tell_damaged,
     write_sealed_json,
 )
+from annotools.terminal import say
 
 STATE_FOLDER = ".state"
 MANIFEST_FILE = "manifest.json"
@@ -37,6 +41,49 @@ MANIFEST_FILE = "manifest.json"
 
 _SETUPS = (f"{STATE_FOLDER}/setup.json", f"{STATE_FOLDER}/setup-again.json")
 """Two files of the same content: if one is damaged, it is still known whose the folder is."""
+
+
+_LOCK = f"{STATE_FOLDER}/lock"
+"""A file that the run holds that fills a folder, and removes when it ends."""
+
+
+@contextmanager
+def filling(
+    out: Path,
+    written_by: str,
+    setup: Mapping[str, Any],
+    planned: Sequence[str],
+    *,
+    overwrite: bool | None = None,
+) -> Iterator[None]:
+    """Start a folder as `start_folder` does; while the block fills it, other runs are kept out.
+
+    Where it is finished already, that is told on stderr.
+
+    Raises:
+        DatasetError: when another run is writing there, and for what `start_folder` refuses.
+        OSError: when the folder cannot be written.
+    """
+    _check_is_folder(out)
+    lock = out / _LOCK
+    made = [place for place in (lock.parent, out, *out.parents) if not place.exists()]
+    with hold(lock) as is_ours:
+        if not is_ours:
+            raise DatasetError(
+                f"{out}: another run is writing here ({holder(lock) or 'which has just ended'}): "
+                "wait until it ends, or give another folder"
+            )
+        try:
+            start_folder(out, written_by, setup, planned, overwrite=overwrite)
+            if (out / MANIFEST_FILE).is_file():
+                tell_finished(out)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            # Of a folder that was refused, or is finished for good, nothing is left behind.
+            with suppress(OSError):
+                for place in made:
+                    place.rmdir()
 
 
 def start_folder(
@@ -62,33 +109,58 @@ def start_folder(
         DatasetError: when the folder holds anything that this run may not resume or remove.
         OSError: when it cannot be written.
     """
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise DatasetError(f"{place}: is a file: give --out a folder")
-    before = _read_setup(out, written_by)
-    if not overwrite:
-        if before is not None and before.get("setup") == setup:
-            _write_setup(out, before)
-            return
-        remedy = (
-            "give another folder" if overwrite is None else "give another folder, or --overwrite"
-        )
-        if before is not None:
-            raise DatasetError(
-                f"{out}: holds work of {written_by} with different {_difference(before, setup)}: "
-                f"repeat it as it was to go on, or {remedy}"
-            )
-        # What a run left that was killed before it noted its setup does not count as content.
-        if any(not _is_ours(name, set(), is_started=False) for name in _visible(out)):
-            wrote = "" if overwrite is None else f" if {written_by} wrote it"
-            raise DatasetError(f"{out}: is not empty: {remedy}{wrote}")
+    _check_is_folder(out)
     if overwrite:
         _clear(out, written_by)
+    else:
+        before = refuse_other_work(out, written_by, setup, overwrite=overwrite)
+        if before is not None:
+            _write_setup(out, before)
+            return
     # A run that was killed before it noted its setup left that half written.
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in _SETUPS])
     # This is noted before any file is written, so that the work of a killed run is known.
     content = {"written_by": written_by, "setup": setup, "files": list(planned)}
     _write_setup(out, seal_table(content))
+
+
+def refuse_other_work(
+    out: Path, written_by: str, setup: Mapping[str, Any], *, overwrite: bool | None = None
+) -> dict[str, Any] | None:
+    """Make sure that a folder is free, or has work of this very setup; nothing is written.
+
+    Args:
+        out: the folder, which need not be there.
+        written_by: the command.
+        setup: as `start_folder` takes it.
+        overwrite: None where the command has no such option.
+
+    Returns:
+        What such a run noted before; None where nothing did.
+
+    Raises:
+        DatasetError: when the folder holds anything else.
+    """
+    before = _read_setup(out, written_by)
+    if before is not None and before.get("setup") == setup:
+        return before
+    remedy = "give another folder" if overwrite is None else "give another folder, or --overwrite"
+    if before is not None:
+        raise DatasetError(
+            f"{out}: holds work of {written_by} with different {_difference(before, setup)}: "
+            f"repeat it as it was to go on, or {remedy}"
+        )
+    # What a run left that was killed before it noted its setup does not count as content.
+    if any(not _is_ours(name, set(), is_started=False) for name in _visible(out)):
+        wrote = "" if overwrite is None else f" if {written_by} wrote it"
+        raise DatasetError(f"{out}: is not empty: {remedy}{wrote}")
+    return None
+
+
+def tell_finished(out: Path) -> None:
+    """Say on stderr that an earlier run finished a folder; workers do not talk."""
+    if multiprocessing.parent_process() is None:
+        say(f"note: {out}: is finished; only what is missing or damaged is made", to_stderr=True)
 
 
 def finish_folder(out: Path, written_by: str) -> None:
@@ -127,7 +199,7 @@ def write_manifest(
 
 def forget_state(out: Path) -> None:
     """Remove all that is known of the run: the folder is finished for good."""
-    shutil.rmtree(out / STATE_FOLDER)
+    shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
 
 
 def check_apart(out: Path, root: Path, source_files: Iterable[Path]) -> None:
@@ -196,6 +268,12 @@ def read_done(out: Path, item: str, key: str) -> Any | None:
     return mark["result"]
 
 
+def _check_is_folder(out: Path) -> None:
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise DatasetError(f"{place}: is a file: give --out a folder")
+
+
 def _mark_path(out: Path, item: str) -> Path:
     return out / STATE_FOLDER / "done" / f"{item}.json"
 
@@ -233,8 +311,9 @@ def _clear(out: Path, written_by: str) -> None:
     """
     manifest, setup = out / MANIFEST_FILE, _read_setup(out, written_by)
     lists = {manifest, *(out / name for name in _SETUPS)}
-    listed = {*_listed(_read_manifest(manifest, written_by)), *_listed(setup)}
-    found = files_under(out)
+    listed = {*_listed(read_manifest(manifest, written_by)), *_listed(setup)}
+    # The lock keeps others out also while the folder is cleared.
+    found = [name for name in files_under(out) if name != _LOCK]
     for name in found:
         if not _is_ours(name, listed, is_started=setup is not None):
             raise DatasetError(
@@ -256,7 +335,7 @@ def _is_ours(name: str, listed: set[str], *, is_started: bool) -> bool:
     in_state = is_started and Path(name).parts[0] == STATE_FOLDER and len(Path(name).parts) > 2
     # A run that was killed before it noted its setup left that half written and nothing else.
     is_setup = whole in _SETUPS and (is_started or whole != name)
-    return name in listed or whole in listed or in_state or is_setup
+    return name in listed or whole in listed or in_state or is_setup or name == _LOCK
 
 
 def _listed(content: Mapping[str, Any] | None) -> set[str]:
@@ -266,7 +345,7 @@ def _listed(content: Mapping[str, Any] | None) -> set[str]:
     return {MANIFEST_FILE, *(name for name in files if isinstance(name, str))}
 
 
-def _read_manifest(path: Path, written_by: str) -> dict[str, Any] | None:
+def read_manifest(path: Path, written_by: str) -> dict[str, Any] | None:
     """Return the manifest of this command, None for anything else."""
     content = read_own_json(path, MAX_JSON_BYTES)
     return content if _is_own(content, written_by) else None

@@ -1,5 +1,6 @@
 """The front door is the one command, to which each package adds its own."""
 
+import os
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -34,11 +35,18 @@ app.add_typer(demo.app)
 def main() -> None:
     """Run the command; what the user's input is wrong about becomes one line on stderr."""
     from annotools.errors import AnnotationError, as_line
+    from annotools.terminal import prepare_streams
 
+    prepare_streams()
+    # Pictures go to files; a backend that is asked for is not loaded, and may not be there.
+    os.environ.pop("MPLBACKEND", None)
     try:
         app()
     except (AnnotationError, OSError) as error:
         _fail(as_line(error))
+    except UnicodeEncodeError as error:
+        # Of a dataset's JSON or of a file's name: half of a pair, which no text file can hold.
+        _fail(f"{error.object[:100]!r}: is no text that can be written: correct the name")
     except ModuleNotFoundError as error:
         # Anything else that is missing is a fault of ours, or of the installation.
         if error.name not in TRAIN_PACKAGES:
@@ -74,7 +82,9 @@ def _top(
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
+    from annotools.terminal import say
+
+    say(f"error: {message}", to_stderr=True)
     raise SystemExit(1)
 
 

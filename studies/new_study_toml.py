@@ -5,9 +5,10 @@ import math
 import textwrap
 from pathlib import Path
 
-from annotools.commands.tables import count_of, one_line
+from annotools.commands.tables import count_of
 from annotools.prices.actions import actions_for
 from annotools.prices.times import explain_images, read_times
+from annotools.terminal import one_line
 from studies.new_study import SEEDS, KindPrice, NewStudy
 from studies.splits import LEFT_SHARE
 from wsps.recipe import BackboneSettings

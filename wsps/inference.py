@@ -38,10 +38,10 @@ from annotools.work_folder import (
     MANIFEST_FILE,
     check_apart,
     check_outside,
+    filling,
     finish_folder,
     mark_done,
     read_done,
-    start_folder,
     write_manifest,
 )
 from wsps.detections import GivenDetections, hash_detections, read_detections
@@ -173,23 +173,23 @@ def predict_images(
     for name in names:
         # Overlays may be asked for in a later run, so that they are planned in any case.
         planned += [*label_files(name, with_maps=True)[:2], _overlay_file(name)]
-    start_folder(out, WRITTEN_BY, setup, planned, overwrite=overwrite)
-    folder = _Folder(
-        model=model, given=given, dataset=dataset, root=source.root, out=out, overlays=overlays
-    )
-    threads = min(_MAX_THREADS, available_processors())
-    with (
-        closing(map_ahead(partial(_read, folder), listed, threads)) as items,
-        closing(
-            map_ahead(partial(_write, folder), _predict_all(folder, items), threads)
-        ) as written,
-    ):
-        done = list(track(written, "predicting", total=len(listed)))
-    entries = [entry for entry, _ in done]
-    write_label_set(out, model.categories, zip(images, entries, strict=True))
-    finish_folder(out, WRITTEN_BY)
-    counts = {"images": len(images), "left_out": [drop.place for drop in dataset.drops]}
-    write_manifest(out, WRITTEN_BY, ("annotools", "torch"), setup, counts)
+    with filling(out, WRITTEN_BY, setup, planned, overwrite=overwrite):
+        folder = _Folder(
+            model=model, given=given, dataset=dataset, root=source.root, out=out, overlays=overlays
+        )
+        threads = min(_MAX_THREADS, available_processors())
+        with (
+            closing(map_ahead(partial(_read, folder), listed, threads)) as items,
+            closing(
+                map_ahead(partial(_write, folder), _predict_all(folder, items), threads)
+            ) as written,
+        ):
+            done = list(track(written, "predicting", total=len(listed)))
+        entries = [entry for entry, _ in done]
+        write_label_set(out, model.categories, zip(images, entries, strict=True))
+        finish_folder(out, WRITTEN_BY)
+        counts = {"images": len(images), "left_out": [drop.place for drop in dataset.drops]}
+        write_manifest(out, WRITTEN_BY, ("annotools", "torch"), setup, counts)
     found = _count(model.categories, entries, num_resumed=sum(is_old for _, is_old in done))
     return found if given is None else replace(found, remarks=given.remarks)
 

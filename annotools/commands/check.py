@@ -9,7 +9,7 @@ import typer
 
 from annotools.commands import options
 from annotools.commands.places import Commands
-from annotools.commands.tables import one_line
+from annotools.terminal import say
 
 if TYPE_CHECKING:
     from annotools.checks.dataset_checks import CheckReport
@@ -66,8 +66,8 @@ def check(
     )
     options.tell(report.notes)
     for line in _lines_of(report.problems):
-        typer.echo(line)
-    typer.echo(_conclusion(report, chosen))
+        say(line)
+    say(_conclusion(report, chosen))
     head = {"format": format_name, "splits": chosen, "against": against or []}
     options.write_answer(json_file, head | as_table(report))
     if any(problem.severity == "error" for problem in report.problems):
@@ -75,7 +75,7 @@ def check(
 
 
 def _lines_of(problems: Sequence["Problem"]) -> list[str]:
-    """Return problems as lines that a terminal can show, whatever the files hold."""
+    """Return problems as lines."""
     from annotools.checks.problems import group_alike
 
     groups = group_alike(problems)
@@ -83,7 +83,7 @@ def _lines_of(problems: Sequence["Problem"]) -> list[str]:
     if len(groups) > LINES_SHOWN:
         hidden = sum(len(alike) for alike in groups[LINES_SHOWN:])
         lines.append(f"... and {hidden:,} problems of other kinds: --json FILE writes them all")
-    return [one_line(line) for line in lines]
+    return lines
 
 
 def _line_of(alike: Sequence["Problem"]) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from annotools.commands import options
 from annotools.commands.places import Commands, Reads, Writes
+from annotools.terminal import say
 
 if TYPE_CHECKING:
     from annotools.records import Dataset, Image, Photo
@@ -111,7 +112,7 @@ def draw(
     columns = 2 if made is None else 3
     write_whole(out, encode_png(contact_sheet(pictures, columns)))
     options.tell(drop_lines(left_out.groups))
-    typer.echo(out)
+    say(str(out))
 
 
 def _open_labels(path: Path | None, dataset: "Dataset") -> "Dataset | None":

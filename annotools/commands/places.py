@@ -204,7 +204,7 @@ def _check_read(output: _Named[Writes], path: Path, name: str, marker: Reads) ->
             _refuse(output, f"is or contains {path}, which is read")
     elif _is_same(output.path, path):
         _refuse(output, f"is {name}")
-    elif marker.kept and output.path.is_file() and _lies_in(output.path, path):
+    elif marker.kept and _exists(output.path) and _lies_in(output.path, path):
         _refuse(output, f"is a file in {path}, which is read")
     if marker.closed and path.is_dir() and _lies_in(output.path, path):
         _refuse_inside(output, f"{path}, which is read")

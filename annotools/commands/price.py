@@ -9,6 +9,7 @@ import typer
 from annotools.commands import options
 from annotools.commands.places import READS, Commands, Writes
 from annotools.commands.tables import COMPACT, NOTHING, console, count_of, table
+from annotools.terminal import say
 
 if TYPE_CHECKING:
     from annotools.prices.image_content import ImageContent
@@ -120,7 +121,7 @@ def price(
         from annotools.prices.plots import draw_prices
 
         draw_prices([row for row in listed.prices if row], listed.headline, picture)
-        typer.echo(picture)
+        say(str(picture))
 
 
 def _read_times(name: str, seconds: Sequence[str]) -> "AnnotationTimes":

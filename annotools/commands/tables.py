@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
+
+    from annotools.screen import Screen
 
 PIPED_WIDTH = 260
 """Columns of a table that goes to a file or another program."""
@@ -21,15 +22,14 @@ NOTHING = "–"
 """Stands for a value that is not defined."""
 
 
-def console() -> "Console":
+def console() -> "Screen":
     """Return where output goes: standard output, as wide as the terminal or as `PIPED_WIDTH`.
 
     Texts and cells of tables are shown as they are: names of a dataset are never read as markup.
     """
-    from rich.console import Console
+    from annotools.screen import Screen
 
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+    return Screen(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def table(
@@ -92,12 +92,3 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
-
-
-def one_line(text: str) -> str:
-    """Return a text that a terminal can show in one line, whatever the files hold."""
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()

@@ -7,7 +7,7 @@ from typing import Any
 from annotools.drops import DropGroup
 from annotools.prices.actions import paid_actions, price_seconds
 from annotools.prices.times import AnnotationTimes, missing_actions, why_missing
-from annotools.settings import as_table
+from annotools.settings import as_table, read_settings, without_nulls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,23 @@ class Conversion:
             "kinds": {row.pop("kind"): row for row in map(as_table, self.kinds)},
             "drops": as_table(self.drops),
         }
+
+
+def read_account(manifest: Mapping[str, Any], place: str) -> Conversion:
+    """Return the conversion that a manifest tells of, all of it done before.
+
+    Raises:
+        RecipeError: when it tells of none.
+    """
+    kinds = [{"kind": kind, **row} for kind, row in manifest["kinds"].items()]
+    found = {
+        "num_images": manifest["images"]["converted"],
+        "num_resumed": manifest["images"]["converted"],
+        "num_objects": manifest["objects"],
+        "kinds": tuple(read_settings(KindSummary, without_nulls(row), place) for row in kinds),
+        "drops": tuple(read_settings(DropGroup, row, place) for row in manifest["drops"]),
+    }
+    return Conversion(**found)
 
 
 def reconcile(kinds: Iterable[KindSummary]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotools.categories import CategorySet
-from annotools.conversion.account import Conversion
+from annotools.conversion.account import Conversion, read_account
 from annotools.conversion.assembly import DROPS_FILE, assemble
 from annotools.conversion.shards import is_done, make_shard, make_shards
 from annotools.conversion.wanted import CLASSES_FILE, ImageTask, Wanted, make_tasks
@@ -29,10 +29,13 @@ from annotools.records import NO_LABEL, Dataset, Image
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
+    MANIFEST_FILE,
     check_apart,
+    filling,
     finish_folder,
     forget_state,
-    start_folder,
+    read_manifest,
+    tell_finished,
     write_manifest,
 )
 
@@ -93,24 +96,48 @@ def convert(
         _check_stems(tasks, wanted)
     planned = [*wanted.shared_files, DROPS_FILE]
     planned += [name for task in tasks for name in task.files.values()]
-    start_folder(out, WRITTEN_BY, _setup(source, wanted, tasks), planned, overwrite=overwrite)
-    shards = make_shards(tasks)
-    missing = [shard for shard in shards if not is_done(source, out, shard)]
-    running = run_parallel(partial(make_shard, source, out), missing, workers)
-    for _ in track(running, "converting", total=len(missing)):
-        pass
-    if CLASSES_FILE in planned:
-        write_whole(out / CLASSES_FILE, yolo_classes(dataset.categories))
-    num_resumed = len(tasks) - sum(len(shard.tasks) for shard in missing)
-    conversion = assemble(out, dataset, tasks, wanted, times, len(shards), num_resumed)
-    written = [name for name in planned if name != DROPS_FILE or (out / name).is_file()]
-    asked = _describe_request(source, wanted, times, dataset, images)
-    found = {**_describe_result(source, wanted, dataset, conversion), "files": written}
-    # The manifest precedes the end of the state: a run that is killed between can be repeated.
-    write_manifest(out, WRITTEN_BY, _PACKAGES, asked, found)
-    finish_folder(out, WRITTEN_BY)
-    forget_state(out)
+    setup = _setup(source, wanted, tasks)
+    made_with = digest(setup, times)
+    finished = None if overwrite else _find_finished(source, dataset, images, made_with, out)
+    if finished is not None:
+        forget_state(out)  # A run may have been stopped just before it did.
+        tell_finished(out)
+        return finished
+    with filling(out, WRITTEN_BY, setup, planned, overwrite=overwrite):
+        shards = make_shards(tasks)
+        missing = [shard for shard in shards if not is_done(source, out, shard)]
+        running = run_parallel(partial(make_shard, source, out), missing, workers)
+        for _ in track(running, "converting", total=len(missing)):
+            pass
+        if CLASSES_FILE in planned:
+            write_whole(out / CLASSES_FILE, yolo_classes(dataset.categories))
+        num_resumed = len(tasks) - sum(len(shard.tasks) for shard in missing)
+        conversion = assemble(out, dataset, tasks, wanted, times, len(shards), num_resumed)
+        written = [name for name in planned if name != DROPS_FILE or (out / name).is_file()]
+        asked = {
+            "made_with": made_with,
+            **_describe_request(source, wanted, times, dataset, images),
+        }
+        found = {**_describe_result(source, wanted, dataset, conversion), "files": written}
+        # The manifest precedes the end of the state: a run that is killed between can be repeated.
+        write_manifest(out, WRITTEN_BY, _PACKAGES, asked, found)
+        finish_folder(out, WRITTEN_BY)
+        forget_state(out)
     return conversion
+
+
+def _find_finished(
+    source: Source, dataset: Dataset, images: Sequence[Image], made_with: str, out: Path
+) -> Conversion | None:
+    """Return what is told by a folder in which the same conversion is finished, None by another."""
+    manifest = read_manifest(out / MANIFEST_FILE, WRITTEN_BY)
+    if manifest is None or manifest.get("made_with") != made_with:
+        return None
+    # What files hold decides whether they changed: a finished folder may be old, or a copy.
+    if manifest["source"] != _describe_source(source, dataset, images):
+        return None
+    is_whole = all((out / name).is_file() for name in manifest["files"])
+    return read_account(manifest, str(out / MANIFEST_FILE)) if is_whole else None
 
 
 def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> Iterator[Path]:
@@ -202,9 +229,8 @@ def _describe_request(
     images: Sequence[Image],
 ) -> dict[str, Any]:
     """Return what the manifest says of what was asked for, and where that came from."""
-    place = {"format": source.format_name, "root": str(source.root), "split": source.split}
     return {
-        "source": place | hash_files(source.root, _source_files(source, dataset, images)),
+        "source": _describe_source(source, dataset, images),
         "options": {
             **_options(wanted),
             "categories": source.categories,
@@ -214,6 +240,12 @@ def _describe_request(
             "times": times.name,
         },
     }
+
+
+def _describe_source(source: Source, dataset: Dataset, images: Sequence[Image]) -> dict[str, Any]:
+    """Return where the labels came from, with a digest of what they are."""
+    place = {"format": source.format_name, "root": str(source.root), "split": source.split}
+    return place | hash_files(source.root, _source_files(source, dataset, images))
 
 
 def _describe_result(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 
 from annotools.records import BoxXYXY, Photo
+from annotools.terminal import one_line
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAD = 3
@@ -22,6 +23,11 @@ class Name:
     colour: Colour
     left: int
     top: int
+
+    @property
+    def shown(self) -> str:
+        """The text as it is written: OpenCV ends the process at half of a pair of characters."""
+        return one_line(self.text)
 
 
 def write_names(picture: Photo, names: Sequence[Name]) -> None:
@@ -73,7 +79,7 @@ def _thickness(scale: float) -> int:
 
 def _places_near(picture: Photo, name: Name, scale: float) -> list[BoxXYXY]:
     """Return boxes inside the picture at, below, above, right and left of the wanted place."""
-    width, height, _ = _size_of(name.text, scale)
+    width, height, _ = _size_of(name.shown, scale)
     places = []
     for right, down in ((0, 0), (0, 1), (0, -1), (0, 2), (1, 0), (-1, 0)):
         x = max(0, min(name.left + right * width, picture.shape[1] - width))
@@ -95,7 +101,7 @@ def _flow(names: Sequence[Name], area: BoxXYXY, scale: float) -> list[BoxXYXY]:
     x, y = area[:2]
     places = []
     for name in names:
-        width, height, _ = _size_of(name.text, scale)
+        width, height, _ = _size_of(name.shown, scale)
         # The first name of a line stays there however wide it is, or its line would be left empty.
         if x > area[0] and x + width > area[2]:
             x, y = area[0], y + height + _PAD
@@ -111,5 +117,5 @@ def _write(picture: Photo, name: Name, place: BoxXYXY, scale: float) -> None:
     ink = (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 127 else (255, 255, 255)
     cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), name.colour, cv2.FILLED)
     cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), ink, 1)
-    base = (x0 + _PAD, y1 - _PAD - _size_of(name.text, scale)[2])
-    cv2.putText(picture, name.text, base, _FONT, scale, ink, _thickness(scale), cv2.LINE_AA)
+    base = (x0 + _PAD, y1 - _PAD - _size_of(name.shown, scale)[2])
+    cv2.putText(picture, name.shown, base, _FONT, scale, ink, _thickness(scale), cv2.LINE_AA)

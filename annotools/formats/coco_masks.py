@@ -12,7 +12,6 @@ from pycocotools import mask as coco_mask
 
 from annotools.errors import DatasetError
 from annotools.formats.polygons import is_near_image
-from annotools.read_files import shown
 from annotools.records import BoxXYXY
 
 _LONG_RUN = 32
@@ -142,7 +141,7 @@ def _find_counts(segmentation: Any, height: int, width: int) -> NDArray[np.int64
     size = segmentation.get("size")
     if size != [height, width]:
         raise DatasetError(
-            f"run lengths of size {shown(size)} on an image of height and width "
+            f"run lengths of size {str(size)[:80]} on an image of height and width "
             f"{[height, width]}: encode the mask at the size of its image"
         )
     given = segmentation.get("counts")

@@ -7,6 +7,7 @@ import typer
 
 from annotools.commands.options import AllowMissing, Categories, Format, Root, Times, tell
 from annotools.commands.places import READS, Commands, Writes
+from annotools.terminal import say
 
 if TYPE_CHECKING:
     from wsps.recipe import BackboneSettings
@@ -84,7 +85,7 @@ def new(
     chosen = choose_study(settings, times, is_val_given=val_split is not None)
     tell(chosen.notes)
     write_whole(out, study_toml(chosen, out.stem, out, backbone).encode())
-    typer.echo(f"{out}: run it with annotools study run {out} --out runs/{out.stem}")
+    say(f"{out}: run it with annotools study run {out} --out runs/{out.stem}")
 
 
 def _find_backbone(weights: str) -> "BackboneSettings":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotools.commands.options import JsonFile, keep_dataset, write_answer
+from annotools.commands.options import JsonFile, keep_dataset, tell, write_answer
 from annotools.commands.places import Commands
 from annotools.commands.tables import COMPACT, console, table
 from studies.commands.options import (
@@ -217,7 +217,7 @@ def _print_script(study: "Study", folder: Path, workers: int | None, needs: "Nee
         (folder / LOGS).mkdir(parents=True, exist_ok=True)
         typer.echo(sbatch_script(missing, folder, workers, needs), nl=False)
     else:
-        typer.echo(f"note: {folder}: all trials are finished", err=True)
+        tell([f"{folder}: all trials are finished"])
 
 
 def _show(

@@ -1,15 +1,15 @@
 """People at a terminal see which trials run, failed and are left; others get a line for each."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from annotools.commands.tables import COMPACT, NOTHING, duration, one_line, table
+from annotools.commands.tables import COMPACT, NOTHING, duration, table
 from annotools.locks import holder
 from annotools.stderr import open_terminal
+from annotools.terminal import one_line, say
 from studies.failures import read_failure
 from studies.running.trial_process import lock_of
 from studies.trials import Trial, read_row
@@ -41,13 +41,14 @@ def show_trials(
         if terminal is None:
             yield progress.log
             return
-        from rich.console import Console
         from rich.live import Live
+
+        from annotools.screen import Screen
 
         # Locks are looked at once a second.
         with Live(
             get_renderable=progress.render,
-            console=Console(file=terminal, markup=False, emoji=False, highlight=False),
+            console=Screen(terminal),
             refresh_per_second=1,
             transient=True,
         ):
@@ -87,8 +88,7 @@ class _Progress:
         """Count a trial that has ended, and write a line about it to stderr."""
         outcome = self.note(trial)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        sys.stderr.write(f"{now} {one_line(f'{trial.name} {outcome}')} ({self._counts(None)})\n")
-        sys.stderr.flush()
+        say(f"{now} {trial.name} {outcome} ({self._counts(None)})", to_stderr=True)
 
     def render(self) -> "RenderableType":
         """Return the table of this moment."""

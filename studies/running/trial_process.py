@@ -162,7 +162,7 @@ def note_failure(trial: Trial, error: str, trace: str | None = None) -> None:
     if trace is None:
         log.unlink(missing_ok=True)
     else:
-        write_whole(log, trace.encode())
+        write_whole(log, trace.encode(errors="backslashreplace"))
         line = f"{line} ({log.relative_to(trial.study_folder)})"
     digest, weights = trial.made_with
     failure = TrialFailure(

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from annotools.errors import DatasetError
 from annotools.work_folder import (
     check_apart,
+    filling,
     finish_folder,
     forget_state,
     mark_done,
@@ -16,6 +19,7 @@ from annotools.work_folder import (
 
 SETUP = {"kinds": ["boxes"], "seed": 0}
 WRITER = "annotools convert"
+SETUPS = {".state/setup.json", ".state/setup-again.json"}
 SETUPS = {".state/setup.json", ".state/setup-again.json"}
 PLANNED = ("boxes.json", "panoptic/a/b.png", ".state/network.pt")
 
@@ -271,3 +275,57 @@ def test_a_mark_comes_after_its_files_are_on_disk(tmp_path: Path, monkeypatch: p
     assert set(flushed[6:]) == {str(tmp_path / name) for name in (".state/done", ".state")} | {
         str(tmp_path)
     }
+
+
+def test_a_folder_is_filled_by_one_run_at_a_time(tmp_path: Path):
+    out = tmp_path / "a" / "out"
+    with filling(out, WRITER, SETUP, PLANNED):
+        other = [sys.executable, "-c", FILL_TOO, str(out)]
+        done = subprocess.run(other, capture_output=True, text=True, check=False)
+        assert f"{out}: another run is writing here (process {os.getpid()} on " in done.stdout
+        assert names(out) == {*SETUPS, ".state/lock"}
+    assert names(out) == SETUPS
+    with filling(out, WRITER, SETUP, PLANNED, overwrite=True):
+        assert names(out) == {*SETUPS, ".state/lock"}
+
+
+FILL_TOO = """
+import sys
+from pathlib import Path
+from annotools.errors import DatasetError
+from annotools.work_folder import filling
+try:
+    with filling(Path(sys.argv[1]), "annotools predict", {}, ()):
+        print("filled")
+except DatasetError as error:
+    print(error)
+"""
+
+
+def test_a_folder_that_is_refused_is_as_it_was(tmp_path: Path):
+    write(tmp_path / "theirs/note.txt")
+    with (
+        pytest.raises(DatasetError, match="is not empty"),
+        filling(tmp_path / "theirs", WRITER, SETUP, PLANNED, overwrite=False),
+    ):
+        pass
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["note.txt"]
+    with (
+        pytest.raises(DatasetError, match=r"note\.txt: is a file: give --out a folder"),
+        filling(tmp_path / "theirs/note.txt/x/y", WRITER, SETUP, PLANNED),
+    ):
+        pass
+
+
+def test_what_a_killed_run_left_keeps_nobody_out(tmp_path: Path):
+    write(tmp_path / ".state/lock", "process 1 on node")
+    with filling(tmp_path, WRITER, SETUP, PLANNED, overwrite=False):
+        pass
+    assert names(tmp_path) == SETUPS
+
+
+def test_a_finished_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for told in ("", f"note: {tmp_path}: is finished; only what is missing or damaged is made\n"):
+        with filling(tmp_path, WRITER, SETUP, PLANNED):
+            write(tmp_path / "manifest.json", "{}")
+        assert capsys.readouterr().err == told

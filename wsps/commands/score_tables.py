@@ -73,7 +73,7 @@ def write_evaluation(
         }
         write_json(json_file, content)
     if csv_file is not None:
-        write_whole(csv_file, evaluation_as_csv(evaluation).encode())
+        write_whole(csv_file, evaluation_as_csv(evaluation).encode(errors="backslashreplace"))
 
 
 def _headings(settings: ScoringSettings) -> dict[str, str]:

@@ -31,8 +31,8 @@ from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
     MANIFEST_FILE,
     STATE_FOLDER,
+    filling,
     finish_folder,
-    start_folder,
     write_manifest,
 )
 from wsps.device import has_gpu
@@ -125,48 +125,47 @@ def pseudo_label(
         from wsps.networks.backbone import check_backbone
 
         check_backbone(request.recipe.backbone)
-    start_folder(
-        out, WRITTEN_BY, _setup(request, tasks), _plan_files(request, tasks), overwrite=overwrite
-    )
-    labeller = ImageLabeller(request=replace(request, labels=""), out=out)
-    first = replace(labeller, network=_learn_tags(labeller, dataset, tasks, workers))
-    if workers > 1 and (first.network is not None or request.num_rounds > 0) and has_gpu():
-        # The threads beside a network on a GPU would find them one after the other.
-        boxed = [task for task in tasks if is_boxed(task)]
-        lacking = zip(boxed, map_ahead(first.lacks_boxes, boxed, workers), strict=True)
-        keep_box_labels([(first, task) for task, is_lacking in lacking if is_lacking], workers)
-    made = [_label_all(first, dataset, labelled_at_first(tasks), workers)]
-    labeller = first
-    for number in range(1, request.num_rounds + 1):
-        # The labels of a round have a manifest before a network learns from them.
-        so_far = [labelled.task for labelled in made[-1]]
-        _write_manifest(labeller.folder, request, dataset, so_far, labeller.round_number)
-        network = store_segmenter(
-            labeller.folder,
-            request.source.root,
-            dataset,
-            request.recipe,
-            request.seed,
-            labeller.round_number,
-            # In round 0 the network is the classifier of tags, with which no segmenter can go on.
-            before=None if number == 1 else labeller.network,
-            features=_features_folder(request, out),
+    setup, planned = _setup(request, tasks), _plan_files(request, tasks)
+    with filling(out, WRITTEN_BY, setup, planned, overwrite=overwrite):
+        labeller = ImageLabeller(request=replace(request, labels=""), out=out)
+        first = replace(labeller, network=_learn_tags(labeller, dataset, tasks, workers))
+        if workers > 1 and (first.network is not None or request.num_rounds > 0) and has_gpu():
+            # The threads beside a network on a GPU would find them one after the other.
+            boxed = [task for task in tasks if is_boxed(task)]
+            lacking = zip(boxed, map_ahead(first.lacks_boxes, boxed, workers), strict=True)
+            keep_box_labels([(first, task) for task, is_lacking in lacking if is_lacking], workers)
+        made = [_label_all(first, dataset, labelled_at_first(tasks), workers)]
+        labeller = first
+        for number in range(1, request.num_rounds + 1):
+            # The labels of a round have a manifest before a network learns from them.
+            so_far = [labelled.task for labelled in made[-1]]
+            _write_manifest(labeller.folder, request, dataset, so_far, labeller.round_number)
+            network = store_segmenter(
+                labeller.folder,
+                request.source.root,
+                dataset,
+                request.recipe,
+                request.seed,
+                labeller.round_number,
+                # In round 0 the network is the classifier of tags: no segmenter can go on with it.
+                before=None if number == 1 else labeller.network,
+                features=_features_folder(request, out),
+            )
+            labeller = replace(labeller, round_number=number, network=network)
+            made.append(_label_all(labeller, dataset, tasks, workers))
+        shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
+        truth = None if request.truth is None else open_source(request.truth)
+        result = LabelledSplit(
+            images=count_images(request, dataset, tasks),
+            num_resumed=sum(not labelled.is_new for round_ in made for labelled in round_),
+            rounds=None if truth is None else tuple(_measure(round_, truth) for round_ in made),
+            tags=_measure_tags(first, made[0], dataset, workers),
         )
-        labeller = replace(labeller, round_number=number, network=network)
-        made.append(_label_all(labeller, dataset, tasks, workers))
-    shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
-    truth = None if request.truth is None else open_source(request.truth)
-    result = LabelledSplit(
-        images=count_images(request, dataset, tasks),
-        num_resumed=sum(not labelled.is_new for round_ in made for labelled in round_),
-        rounds=None if truth is None else tuple(_measure(round_, truth) for round_ in made),
-        tags=_measure_tags(first, made[0], dataset, workers),
-    )
-    if truth is not None and result.rounds is not None:
-        quality = quality_as_json(result.rounds, result.tags, truth.categories)
-        write_json(out / QUALITY_FILE, quality)
-    finish_folder(out, WRITTEN_BY)
-    _write_manifest(out, request, dataset, tasks, request.num_rounds)
+        if truth is not None and result.rounds is not None:
+            quality = quality_as_json(result.rounds, result.tags, truth.categories)
+            write_json(out / QUALITY_FILE, quality)
+        finish_folder(out, WRITTEN_BY)
+        _write_manifest(out, request, dataset, tasks, request.num_rounds)
     return result
 
 

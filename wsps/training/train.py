@@ -7,6 +7,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -26,10 +27,10 @@ from annotools.work_folder import (
     MANIFEST_FILE,
     STATE_FOLDER,
     check_outside,
+    filling,
     finish_folder,
     mark_done,
     read_done,
-    start_folder,
     write_manifest,
 )
 from wsps.detections import GivenDetections, hash_detections, read_detections
@@ -130,39 +131,39 @@ def train(
     given = _read_detections(detections, label_set, recipe)
     groups = read_examples(label_set, photo_set, recipe.images.max_side, given)
     files = [f"{stage}.{suffix}" for stage in pupil.stages for suffix in ("pt", "csv")]
-    if is_main():
-        # By table, so that the one that differs is named where the folder has another recipe.
-        tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}
-        start_folder(out, WRITTEN_BY, {**setup, "recipe": sorted(tables)} | tables, files)
-    wait_for_all()
-    number, network = _round_of(labels)
-    lessons = Lessons(
-        groups=groups,
-        seed=seed,
-        round_number=number,
-        network=network if start is None else None,
-        has_detector=began is not None and "detector" in began["taken"],
-    )
-    training = _Training(
-        model=model,
-        out=out,
-        key=digest(setup),
-        loaders=loaders,
-        board=board,
-        features=out / STATE_FOLDER / FEATURES_FOLDER if features is None else features,
-    )
-    _train_stages(training, lessons)
-    if is_main():
-        shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
-        # How the model predicts is no part of what it learnt: it may change without a new training.
-        found = {
-            "prediction": as_table(recipe.prediction),
-            "images": label_set.images_by_kind,
-            "began": began,
-            "stages": {stage: read_done(out, stage, training.key) for stage in pupil.stages},
-        }
-        finish_folder(out, WRITTEN_BY)
-        write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
+    # By table, so that the one that differs is named where the folder has another recipe.
+    tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}
+    noted = {**setup, "recipe": sorted(tables)} | tables
+    with filling(out, WRITTEN_BY, noted, files) if is_main() else nullcontext():
+        wait_for_all()
+        number, network = _round_of(labels)
+        lessons = Lessons(
+            groups=groups,
+            seed=seed,
+            round_number=number,
+            network=network if start is None else None,
+            has_detector=began is not None and "detector" in began["taken"],
+        )
+        training = _Training(
+            model=model,
+            out=out,
+            key=digest(setup),
+            loaders=loaders,
+            board=board,
+            features=out / STATE_FOLDER / FEATURES_FOLDER if features is None else features,
+        )
+        _train_stages(training, lessons)
+        if is_main():
+            shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
+            # How the model predicts is no part of what it learnt: it may change afterwards.
+            found = {
+                "prediction": as_table(recipe.prediction),
+                "images": label_set.images_by_kind,
+                "began": began,
+                "stages": {stage: read_done(out, stage, training.key) for stage in pupil.stages},
+            }
+            finish_folder(out, WRITTEN_BY)
+            write_manifest(out, WRITTEN_BY, ("annotools", "torch", "torchvision"), setup, found)
     wait_for_all()
 
 
