@@ -169,7 +169,11 @@ def finish_folder(out: Path, written_by: str) -> None:
     What is done stays known, so that a run can be repeated at no cost.
     """
     listed = _listed(_read_setup(out, written_by))
-    remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
+    state = f"{STATE_FOLDER}/"
+    left = [(name, leftover_of(name)) for name in files_under(out)]
+    remove_files(
+        out, [n for n, w in left if w in listed or (w is not None and w.startswith(state))]
+    )
     tell_damaged(out)
 
 

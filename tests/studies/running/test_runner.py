@@ -214,7 +214,8 @@ def test_rows_of_weights_that_were_replaced_are_named(tmp_path: Path, ran: list[
     torch.save(states[0], path)
     (row,) = runner.run_study(study, folder, workers=1).results
     assert row.weights == describe_weights(study.recipe.backbone)
-    assert runner.run_study(study, folder, workers=1).results == [row]
+    again = runner.run_study(study, folder, workers=1)
+    assert (again.results, again.was_finished) == ([row], True)
     torch.save(states[1], path)
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(study, folder, workers=1)
