@@ -24,13 +24,9 @@ from killed_commands import kill_often
 # The tests' own inputs and damages are used, and tests are not installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.faults.damages import SCENARIOS, Stopped, each_kind
 from tests.faults.kinds import KINDS
 from tests.faults.tries import try_kind
-
-try:
-    from tests.faults.damages import SCENARIOS, Stopped, each_kind
-except ModuleNotFoundError:
-    SCENARIOS = {}
 
 STATE_SHARE = 1 / 3
 """Of the time that goes to damages of own state."""
@@ -120,7 +116,7 @@ def damage_state(counts: Counts, first: int, until: float) -> None:
     stopped: dict[str, Stopped] = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         number = first
-        while SCENARIOS and time.monotonic() < until:
+        while time.monotonic() < until:
             for scenario, kind in each_kind():
                 if scenario not in stopped:
                     folder = Path(place) / scenario
