@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from annotools.files import digest, hash_file, write_json, write_whole
 from annotools.read_files import parse_json, read_long
+from annotools.terminal import say
 
 SEAL = "sha256"
 """The name of the seal in a JSON object."""
@@ -109,7 +108,7 @@ def tell_damaged(folder: Path) -> None:
         parts = (
             "1 damaged part was" if len(_damaged) == 1 else f"{len(_damaged)} damaged parts were"
         )
-        typer.echo(f"{folder}: {parts} made again", err=True)
+        say(f"{folder}: {parts} made again", to_stderr=True)
     _damaged.clear()
 
 
