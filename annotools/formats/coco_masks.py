@@ -147,15 +147,6 @@ def _numbers_of(bits: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(numbers - np.where(bits[ends] & 0x10, 1 << 5 * letters, 0))
 
 
-def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
-    """Return the pixels of a mask: (P,), places in the image read column by column.
-
-    Raises:
-        DatasetError: as `find_column_runs`.
-    """
-    return pixels_of(find_column_runs(segmentation, height, width))
-
-
 def pixels_of(runs: ColumnRuns) -> NDArray[np.int64]:
     """Return the places of the pixels that some runs have: (P,), in order."""
     # One range counts all pixels: what each run repeats is its start, less the number of pixels in

@@ -236,7 +236,9 @@ def test_seeds_are_a_number_or_a_list(
     assert [(s.seeds, folder, w) for s, folder, w in runs.asked] == [(expected, out, None)]
 
 
-@pytest.mark.parametrize("text", ["0", "x", "", "1,x", "-1", "1.5"])
+@pytest.mark.parametrize(
+    "text", ["0", "x", "", "1,x", "-1", "1.5", "9" * 400, "0," + "9" * 30, "9" * 5000, "1000000"]
+)
 def test_impossible_seeds_are_a_usage_error(
     recipe: Path, tmp_path: Path, runs: Runs, text: str
 ) -> None:

@@ -4,7 +4,7 @@ For average precision each predicted segment has a number in [0, 1] that ranks i
 knows no rank. Paper: Li, Arnab, Torr 2018, table 6.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,11 +29,11 @@ KEYS = {"detection": "score", "probability": "probability"}
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredMask:
-    """A predicted instance; `pixels`: (P,) places in the image read row by row."""
+    """A predicted instance; `mask`: (H, W), true on its pixels."""
 
     category_id: int
     score: float
-    pixels: NDArray[np.int64]
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def count_class_map(
 
 
 def score_masks(
-    truth: FullLabel, masks: Sequence[ScoredMask], categories: CategorySet
+    truth: FullLabel, masks: Iterable[ScoredMask], categories: CategorySet
 ) -> ScoredImage:
     """Measure what the masks of one image contribute to average precision.
 
@@ -131,36 +131,41 @@ def score_masks(
 
     Args:
         truth: the image's label, in which segments do not overlap.
-        masks: of thing categories of the set; one without a pixel is a false positive.
+        masks: of thing categories of the set, looked at one by one; one without a pixel is a false
+            positive.
         categories: the dataset's.
     """
     things = [s for s in truth.segments if categories.by_id(s.category_id).is_thing]
     instances = {s.segment_id: place for place, s in enumerate(things) if not s.is_group}
     pairs: list[tuple[float, int, int]] = []
-    may_ignore = np.zeros(len(masks), dtype=bool)
+    scores: list[float] = []
+    classes: list[int] = []
+    may_ignore: list[bool] = []
+    class_of = categories.class_index_of
     for number, mask in enumerate(masks):
         # Masks may overlap each other, which no map of predicted segments can hold, so each one is
         # compared with the truth by itself.
-        ids, pixels = np.unique(truth.segment_map.ravel()[mask.pixels], return_counts=True)
+        ids, pixels = np.unique(truth.segment_map[mask.mask], return_counts=True)
         shared = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
-        void = shared.get(VOID, 0)
+        area, void = int(pixels.sum()), shared.get(VOID, 0)
         same_class = [s for s in things if s.category_id == mask.category_id]
         in_groups = sum(shared.get(s.segment_id, 0) for s in same_class if s.is_group)
-        may_ignore[number] = 2 * (void + in_groups) > mask.pixels.size
+        scores.append(mask.score)
+        classes.append(class_of[mask.category_id])
+        may_ignore.append(2 * (void + in_groups) > area)
         for segment in same_class:
             overlap = shared.get(segment.segment_id, 0)
             if overlap and not segment.is_group:
-                union = mask.pixels.size - void + segment.area - overlap
+                union = area - void + segment.area - overlap
                 pairs.append((overlap / union, number, instances[segment.segment_id]))
     pairs.sort(key=lambda pair: -pair[0])  # as `ScoredImage` wants them: best IoU first
-    class_of = categories.class_index_of
     # These become an array of whole numbers below: an empty list would turn into floats, which
     # bincount refuses.
     true_classes = [class_of[s.category_id] for s in things if not s.is_group]
     return ScoredImage(
-        scores=np.array([mask.score for mask in masks], dtype=np.float64),
-        classes=np.array([class_of[mask.category_id] for mask in masks], dtype=np.intp),
-        may_ignore=may_ignore,
+        scores=np.array(scores, dtype=np.float64),
+        classes=np.array(classes, dtype=np.intp),
+        may_ignore=np.array(may_ignore, dtype=bool),
         pair_prediction=np.array([number for _, number, _ in pairs], dtype=np.intp),
         pair_truth=np.array([place for _, _, place in pairs], dtype=np.intp),
         pair_iou=np.array([iou for iou, _, _ in pairs], dtype=np.float64),

@@ -5,7 +5,7 @@ of other names do not count.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -137,10 +137,9 @@ def _read_classes(path: Path, image: Image) -> NDArray[np.uint8]:
     return draw_runs(replace_ids(runs, class_index_of, IGNORE_INDEX)).astype(np.uint8)
 
 
-def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:
+def _read_masks(path: Path, image: Image, folder: Path) -> Iterator[ScoredMask]:
     lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
     things = {c.category_id for c in CITYSCAPES_CATEGORIES.categories if c.is_thing}
-    masks = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -151,10 +150,9 @@ def _read_masks(path: Path, image: Image, folder: Path) -> list[ScoredMask]:
             raise DatasetError(f"{path}: line {number}: {name!r} is outside {folder}: move it")
         if label_id not in things:
             continue
-        pixels = np.flatnonzero(_decode(mask_path, image))
-        if pixels.size:
-            masks.append(ScoredMask(category_id=label_id, score=score, pixels=pixels))
-    return masks
+        mask = _decode(mask_path, image) != 0
+        if mask.any():
+            yield ScoredMask(category_id=label_id, score=score, mask=mask)
 
 
 def _split_line(place: str, line: str) -> tuple[str, int, float]:

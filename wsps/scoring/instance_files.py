@@ -19,7 +19,7 @@ from annotools.formats.coco_instances import (
     list_categories,
     read_instance_categories,
 )
-from annotools.formats.coco_masks import find_pixels
+from annotools.formats.coco_masks import find_column_runs, paint
 from annotools.formats.coco_results import Listed, group_objects
 from annotools.formats.forms import Forms, make_number, read_coco
 from annotools.formats.instances import give_labels
@@ -133,18 +133,16 @@ def predicted_mask(result: Listed, image: Image, categories: CategorySet) -> Pre
 
 
 def scored_mask(result: Listed, image: Image) -> ScoredMask:
-    """Return a result with the pixels of its mask.
+    """Return a result with its mask drawn.
 
     Raises:
         DatasetError: when a value is impossible.
     """
     place, entry = result
-    # COCO counts pixels down the columns, `ScoredMask` along the rows.
-    columns, rows = divmod(_find_pixels(place, entry, image), image.height)
     return ScoredMask(
         category_id=entry["category_id"],
         score=_take_finite(place, entry, "score"),
-        pixels=rows * image.width + columns,
+        mask=_draw(place, entry, image).astype(bool),
     )
 
 
@@ -164,16 +162,19 @@ def _read_images(path: Path, content: Any) -> tuple[Image, ...]:
     return in_order(images.values())
 
 
-def _find_pixels(place: str, entry: dict[str, Any], image: Image) -> NDArray[np.int64]:
+def _draw(place: str, entry: dict[str, Any], image: Image) -> NDArray[np.uint8]:
+    """Return the mask of an entry: (H, W), 1 on its pixels."""
     with name_place(f"{place}: image {image.image_id!r}"):
-        return find_pixels(entry.get("segmentation"), image.height, image.width)
+        runs = find_column_runs(entry.get("segmentation"), image.height, image.width)
+    flat = np.zeros(image.height * image.width, dtype=np.uint8)
+    paint(flat, runs, 1)
+    # Runs go down the columns.
+    return flat.reshape((image.height, image.width), order="F")
 
 
 def _encode(place: str, entry: dict[str, Any], image: Image) -> RunLengths:
     # pycocotools reads past the end of damaged text, so the mask is decoded here and encoded anew.
-    mask = np.zeros(image.height * image.width, dtype=np.uint8)
-    mask[_find_pixels(place, entry, image)] = 1
-    runs: RunLengths = coco_mask.encode(mask.reshape((image.height, image.width), order="F"))
+    runs: RunLengths = coco_mask.encode(_draw(place, entry, image))
     return runs
 
 

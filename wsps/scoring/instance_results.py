@@ -1,7 +1,7 @@
 """Score COCO instance results, a list of masks with scores, against an instances file."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from annotools.formats.coco_results import Listed, read_results
 from annotools.formats.forms import Forms
 from annotools.records import Image
 from wsps.evaluation.coco_matching import match_masks
-from wsps.evaluation.image_scores import ImageScores, PredictionScores, score_masks
+from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.scoring.evaluate import score_images
 from wsps.scoring.instance_files import (
     predicted_mask,
@@ -96,11 +96,17 @@ def score_disjoint_instances(truth: Path, results: Path) -> PredictionScores:
 
     # A closure cannot be sent to other processes, so that these results are scored in this one.
     def score(image: Image) -> ImageScores:
-        masks = [scored_mask(result, image) for result in results_of.get(image.image_id, ())]
-        return ImageScores(
-            scored=score_masks(dataset.read_label(image), masks, categories),
-            num_empty=sum(not mask.pixels.size for mask in masks),
-        )
+        num_empty = 0
+
+        def draw_masks() -> Iterator[ScoredMask]:
+            nonlocal num_empty
+            for result in results_of.get(image.image_id, ()):
+                found = scored_mask(result, image)
+                num_empty += not found.mask.any()
+                yield found
+
+        scored = score_masks(dataset.read_label(image), draw_masks(), categories)
+        return ImageScores(scored=scored, num_empty=num_empty)
 
     return PredictionScores(
         categories=categories,

@@ -83,6 +83,17 @@ def test_images_that_a_dataset_lacks_are_named(tmp_path: Path) -> None:
         (lambda c: c["images"][0].update(kind="tags"), "the kind 'tags', which is not in the mix"),
         (lambda c: c["images"][0].update(id=1.5), "instead of id, kind and seconds"),
         (lambda c: c["images"][0].update(seconds="x"), "instead of id, kind and seconds"),
+        (lambda c: c["images"][0].update(seconds=-1), "instead of id, kind and seconds"),
+        (lambda c: c["images"][0].update(seconds=float("nan")), "instead of id, kind and seconds"),
+        (lambda c: c["images"][0].update(seconds=float("inf")), "instead of id, kind and seconds"),
+        (lambda c: c["images"][0].update(seconds=10**400), "a whole number of more than 63 bits"),
+        (lambda c: c["images"][0].update(kind=[]), r"the kind \[\], which is not in the mix"),
+        (lambda c: c["images"][0].update(id=[1]), "instead of id, kind and seconds"),
+        (lambda c: c.update(images=5), "images is missing or not a list: make the file again"),
+        (lambda c: c.update(images=None), "images is missing or not a list"),
+        (lambda c: c.update(images=[[]]), r"images has \[\] instead of id"),
+        (lambda c: c.update(settings=[]), "settings is missing or not a table"),
+        (lambda c: c["settings"].update(budget_hours=10**400), "a whole number of more than 63"),
     ],
 )
 def test_broken_files_are_named(tmp_path: Path, change: Any, message: str) -> None:
@@ -98,7 +109,13 @@ def test_broken_files_are_named(tmp_path: Path, change: Any, message: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "cannot be read"), ("{", "not valid JSON"), ("[]", "not an allocation")],
+    [
+        (None, "cannot be read"),
+        ("{", "not valid JSON"),
+        ("[]", "not an allocation"),
+        ("[" * 100_000, "not valid JSON .it is nested more than 100 levels deep"),
+        ('{"a":' * 50_000, "not valid JSON .it is nested more than 100 levels deep"),
+    ],
 )
 def test_files_that_are_no_allocation_are_refused(
     tmp_path: Path, text: str | None, message: str

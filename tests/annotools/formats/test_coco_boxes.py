@@ -9,7 +9,7 @@ import pytest
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
 from annotools.formats.coco_entries import find_box
-from annotools.formats.coco_masks import find_pixels
+from annotools.formats.coco_masks import find_column_runs, pixels_of
 from annotools.recategorise import recategorise
 from annotools.records import Box, Dataset, Drop, WeakLabel
 from tests.real_data import real_data
@@ -156,7 +156,9 @@ def test_rounding_gives_most_sides_of_real_masks() -> None:
         if entry["iscrowd"]:
             continue
         width, height = size_of[entry["image_id"]]
-        columns, rows = np.divmod(find_pixels(entry["segmentation"], height, width), height)
+        columns, rows = np.divmod(
+            pixels_of(find_column_runs(entry["segmentation"], height, width)), height
+        )
         tight = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         off += np.abs(np.subtract(find_box(entry["bbox"], (width, height)), tight)).tolist()
     assert len(off) > 700

@@ -216,6 +216,10 @@ def test_a_covered_image_has_no_background_segment(tmp_path):
     assert [s.segment_id for s in label.segments] == [1]
 
 
+def find_pixels(segmentation, height, width):
+    return coco_masks.pixels_of(coco_masks.find_column_runs(segmentation, height, width))
+
+
 masks = arrays.arrays(
     np.uint8,
     arrays.array_shapes(min_dims=2, max_dims=2, max_side=40),
@@ -230,7 +234,7 @@ def test_run_lengths_decode_as_pycocotools_does(mask):
     expected = np.flatnonzero(mask.ravel(order="F"))
 
     for counts in (compressed, run_lengths(mask)["counts"]):
-        pixels = coco_masks.find_pixels({"size": list(mask.shape), "counts": counts}, *mask.shape)
+        pixels = find_pixels({"size": list(mask.shape), "counts": counts}, *mask.shape)
         np.testing.assert_array_equal(pixels, expected)
 
 
@@ -241,7 +245,7 @@ def test_polygons_decode_as_pycocotools_does(polygons):
     rle = coco_mask.merge(coco_mask.frPyObjects(polygons, 15, 16))
     expected = np.flatnonzero(coco_mask.decode(rle).ravel(order="F"))
 
-    np.testing.assert_array_equal(coco_masks.find_pixels(polygons, 15, 16), expected)
+    np.testing.assert_array_equal(find_pixels(polygons, 15, 16), expected)
 
 
 def test_a_dataset_travels_to_another_process(tmp_path):
@@ -447,7 +451,7 @@ def test_impossible_masks_are_found_when_decoding(tmp_path, segmentation, messag
 
 def test_no_polygon_is_no_mask():
     with pytest.raises(DatasetError, match="no polygon"):
-        coco_masks.find_pixels([], 4, 6)
+        find_pixels([], 4, 6)
 
 
 def test_real_nuclei_keep_every_annotation() -> None:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,3 +68,24 @@ def test_a_stored_trial_needs_no_new_plan(
     dearer = replace(study, share_by="images")
     assert one_trial.run_one(dearer, folder, "full_3h_seed1").digest == dearer.digest("full")
     assert len(plans) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("mix", 5), ("mix", "none of the study"), ("budget_hours", "3"), ("seed", 0.5)),
+        *(("seed", 10**400), ("spent_hours", []), ("actions", [1]), ("actions", {"box": "x"})),
+        *(("kind_of", 5), ("kind_of", None), ("kind_of", [[1]]), ("kind_of", [[[], "full"]])),
+        *(("kind_of", [[1, []]]), ("kind_of", [[1, "gold"]]), ("study", None), ("study", [])),
+        *(("made_with", 7), ("made_with", [[]]), ("more", 1)),
+    ],
+)
+def test_a_damaged_trial_is_one_line(tmp_path: Path, name: str, value: object) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0]), tmp_path / "run"
+    (trial,) = runner.prepare(study, folder)
+    table = json.loads(trial.stored_path.read_text())
+    for text in (json.dumps({**table, name: value}), '{"a":' * 50_000, "[]"):
+        trial.stored_path.write_text(text)
+        with pytest.raises(RecipeError, match=r"trial\.json: not a trial \(") as caught:
+            trial_process.read_trial(trial.stored_path)
+        assert len(str(caught.value).replace(str(tmp_path), "")) < 400

@@ -23,7 +23,7 @@ def test_masks_that_do_not_overlap_score_as_segments_do(seed):
             ScoredMask(
                 category_id=s.category_id,
                 score=scores[s.segment_id],
-                pixels=np.flatnonzero(label.segment_map == s.segment_id),
+                mask=label.segment_map == s.segment_id,
             )
             for s in label.segments
             if CATEGORIES.by_id(s.category_id).is_thing
