@@ -5,28 +5,13 @@ runs, and a caller with several questions finds them once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.records import VOID, BoxXYXY, Drop, FullLabel, Segment, SegmentMap
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runs:
-    """The horizontal runs of a map, in reading order; neighbours may have the same id.
-
-    `starts` (R,) are flat indices into the map, `lengths` (R,) are pixels; no run leaves its row.
-    `ids` (R,) are the map's, void ones included.
-    """
-
-    height: int
-    width: int
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    ids: NDArray[np.integer]
+from annotools.records import VOID, BoxXYXY, Drop, FullLabel, Runs, Segment, SegmentMap, draw_runs
 
 
 def find_runs(segment_map: NDArray[np.integer]) -> Runs:
@@ -53,21 +38,16 @@ def replace_ids(runs: Runs, value_of: Mapping[int, int], default: int) -> Runs:
     return replace(runs, ids=values[place])
 
 
-def draw_runs(runs: Runs) -> SegmentMap:
-    """Return the (H, W) map that has these runs."""
-    drawn = np.repeat(runs.ids.astype(np.int32), runs.lengths)
-    return drawn.reshape(runs.height, runs.width)
-
-
 def measure_runs(runs: Runs) -> dict[int, tuple[int, BoxXYXY]]:
     """Return what `measure_segments` returns for the map that has these runs."""
     ids, place = _distinct_ids(runs)
-    rows, columns = np.divmod(runs.starts, runs.width)
+    across, along = np.divmod(runs.starts, runs.height if runs.is_down else runs.width)
     # Weights are added as floats, which are exact for all numbers of pixels that a map can have.
     areas = np.bincount(place, weights=runs.lengths, minlength=len(ids)).astype(np.int64)
     low = np.full((2, len(ids)), runs.height * runs.width)
     high = np.zeros((2, len(ids)), dtype=np.int64)
-    for axis, (first, last) in enumerate([(columns, columns + runs.lengths), (rows, rows + 1)]):
+    sides = [(along, along + runs.lengths), (across, across + 1)]
+    for axis, (first, last) in enumerate(reversed(sides) if runs.is_down else sides):
         np.minimum.at(low[axis], place, first)
         np.maximum.at(high[axis], place, last)
     corners = np.concatenate([low, high])  # (4, N)
@@ -83,9 +63,12 @@ def measure_runs(runs: Runs) -> dict[int, tuple[int, BoxXYXY]]:
 def ids_in_box(runs: Runs, box_xyxy: BoxXYXY) -> list[int]:
     """Return the ids with a pixel in a half-open box, sorted, void left out."""
     x0, y0, x1, y1 = box_xyxy
+    length = runs.width
+    if runs.is_down:
+        x0, y0, x1, y1, length = y0, x0, y1, x1, runs.height
     # No run leaves its row, so those of some rows lie together in the sorted starts.
-    first, last = np.searchsorted(runs.starts, (y0 * runs.width, y1 * runs.width))
-    columns = runs.starts[first:last] % runs.width
+    first, last = np.searchsorted(runs.starts, (y0 * length, y1 * length))
+    columns = runs.starts[first:last] % length
     touches = (columns < x1) & (columns + runs.lengths[first:last] > x0)
     ids: list[int] = np.unique(runs.ids[first:last][touches]).tolist()
     return [segment_id for segment_id in ids if segment_id != VOID]
@@ -113,7 +96,6 @@ def build_label(
     category_of: Mapping[int, int],
     groups: Sequence[int] = (),
     drops: tuple[Drop, ...] = (),
-    runs: Runs | None = None,
 ) -> FullLabel:
     """Return the full label of a segment map.
 
@@ -123,9 +105,27 @@ def build_label(
         category_of: category id by segment id; ids with no pixel in the map are left out.
         groups: segment ids that are groups.
         drops: objects of the source that have no pixel in the map.
-        runs: of the map, where the caller has them; None finds them.
     """
-    measured = measure_segments(segment_map) if runs is None else measure_runs(runs)
+    label = label_of_runs(image_id, find_runs(segment_map), category_of, groups, drops)
+    return replace(label, drawn=segment_map)
+
+
+def label_of_runs(
+    image_id: int | str,
+    runs: Runs,
+    category_of: Mapping[int, int],
+    groups: Sequence[int] = (),
+    drops: tuple[Drop, ...] = (),
+) -> FullLabel:
+    """Return the full label of the map that has these runs, which is not drawn before it is asked.
+
+    Args:
+        image_id: the dataset's own.
+        runs: of the map.
+        category_of: as `build_label` has it.
+        groups: as `build_label` has it.
+        drops: as `build_label` has it.
+    """
     segments = tuple(
         Segment(
             segment_id=segment_id,
@@ -135,9 +135,9 @@ def build_label(
             box_xyxy=box,
             is_group=segment_id in groups,
         )
-        for segment_id, (area, box) in measured.items()
+        for segment_id, (area, box) in measure_runs(runs).items()
     )
-    return FullLabel(image_id=image_id, segment_map=segment_map, segments=segments, drops=drops)
+    return FullLabel(image_id=image_id, runs=runs, segments=segments, drops=drops)
 
 
 def class_map(label: FullLabel, categories: CategorySet) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from annotools.categories import Category, CategorySet, free_id, is_background_n
 from annotools.category_tables.coco import VOC_NAME_OF_COCO
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import RecipeError
-from annotools.label_maps import build_label, look_up
+from annotools.label_maps import label_of_runs, replace_ids
 from annotools.records import VOID, Dataset, Drop, FullLabel, Image, WeakLabel
 
 VOC = "voc"
@@ -197,9 +197,9 @@ def _read_label(
         for number, drop in label.unseen.items()
         if number not in kept_boxes
     )
-    recategorised = build_label(
+    recategorised = label_of_runs(
         label.image_id,
-        look_up(label.segment_map, new_id, default=VOID),
+        replace_ids(label.runs, new_id, default=VOID),
         category_of=category_of,
         groups=[s.segment_id for s in kept if s.is_group],
         drops=label.drops + drops + hidden,

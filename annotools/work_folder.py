@@ -110,30 +110,51 @@ def start_folder(
         OSError: when it cannot be written.
     """
     _check_is_folder(out)
-    before = _read_setup(out, written_by)
-    if not overwrite:
-        if before is not None and before.get("setup") == setup:
-            _write_setup(out, before)
-            return
-        remedy = (
-            "give another folder" if overwrite is None else "give another folder, or --overwrite"
-        )
-        if before is not None:
-            raise DatasetError(
-                f"{out}: holds work of {written_by} with different {_difference(before, setup)}: "
-                f"repeat it as it was to go on, or {remedy}"
-            )
-        # What a run left that was killed before it noted its setup does not count as content.
-        if any(not _is_ours(name, set(), is_started=False) for name in _visible(out)):
-            wrote = "" if overwrite is None else f" if {written_by} wrote it"
-            raise DatasetError(f"{out}: is not empty: {remedy}{wrote}")
     if overwrite:
         _clear(out, written_by)
+    else:
+        before = refuse_other_work(out, written_by, setup, overwrite=overwrite)
+        if before is not None:
+            _write_setup(out, before)
+            return
     # A run that was killed before it noted its setup left that half written.
     remove_files(out, [name for name in files_under(out) if leftover_of(name) in _SETUPS])
     # This is noted before any file is written, so that the work of a killed run is known.
     content = {"written_by": written_by, "setup": setup, "files": list(planned)}
     _write_setup(out, seal_table(content))
+
+
+def refuse_other_work(
+    out: Path, written_by: str, setup: Mapping[str, Any], *, overwrite: bool | None = None
+) -> dict[str, Any] | None:
+    """Make sure that a folder is free, or has work of this very setup; nothing is written.
+
+    Args:
+        out: the folder, which need not be there.
+        written_by: the command.
+        setup: as `start_folder` takes it.
+        overwrite: None where the command has no such option.
+
+    Returns:
+        What such a run noted before; None where nothing did.
+
+    Raises:
+        DatasetError: when the folder holds anything else.
+    """
+    before = _read_setup(out, written_by)
+    if before is not None and before.get("setup") == setup:
+        return before
+    remedy = "give another folder" if overwrite is None else "give another folder, or --overwrite"
+    if before is not None:
+        raise DatasetError(
+            f"{out}: holds work of {written_by} with different {_difference(before, setup)}: "
+            f"repeat it as it was to go on, or {remedy}"
+        )
+    # What a run left that was killed before it noted its setup does not count as content.
+    if any(not _is_ours(name, set(), is_started=False) for name in _visible(out)):
+        wrote = "" if overwrite is None else f" if {written_by} wrote it"
+        raise DatasetError(f"{out}: is not empty: {remedy}{wrote}")
+    return None
 
 
 def tell_finished(out: Path) -> None:
@@ -148,7 +169,11 @@ def finish_folder(out: Path, written_by: str) -> None:
     What is done stays known, so that a run can be repeated at no cost.
     """
     listed = _listed(_read_setup(out, written_by))
-    remove_files(out, [name for name in files_under(out) if leftover_of(name) in listed])
+    state = f"{STATE_FOLDER}/"
+    left = [(name, leftover_of(name)) for name in files_under(out)]
+    remove_files(
+        out, [n for n, w in left if w in listed or (w is not None and w.startswith(state))]
+    )
     tell_damaged(out)
 
 

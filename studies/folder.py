@@ -1,11 +1,12 @@
 """A study's folder holds the study as given, one file for each finished trial, and the report."""
 
 from pathlib import Path
+from typing import Any
 
 from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table
-from annotools.work_folder import STATE_FOLDER, filling
+from annotools.work_folder import STATE_FOLDER, filling, refuse_other_work
 from studies.results import TRIALS_FOLDER, TrialResult, read_results
 from studies.study import Study, dataset_table
 
@@ -41,8 +42,8 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
     Raises:
         DatasetError: when the folder has another study's results, or files of something else.
     """
-    table = {**as_table(study), "dataset": dataset_table(study.dataset)}
-    shared = {key: table[key] for key in SHARED_SETTINGS}
+    table = _table(study)
+    shared = _shared(table)
     for left in reversed(range(_STARTS)):
         try:
             # No files are planned: the list serves to clear or finish a folder; a study does
@@ -56,6 +57,15 @@ def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None
     # Written at every start, because mixes, budgets and seeds may have been added.
     if not (keep_study and (folder / STUDY_FILE).is_file()):
         write_json(folder / STUDY_FILE, table)
+
+
+def check_folder(study: Study, folder: Path) -> None:
+    """Make sure that a folder is free, or has trials of this study; nothing is written.
+
+    Raises:
+        DatasetError: when it has another study's results, or files of something else.
+    """
+    refuse_other_work(folder, WRITTEN_BY, _shared(_table(study)))
 
 
 def own_files(folder: Path) -> tuple[Path, ...]:
@@ -82,3 +92,11 @@ def finished_results(study: Study, folder: Path) -> list[TrialResult]:
     if not results:
         raise RecipeError(f"{folder}: no trial of this study is finished; run the study first")
     return sorted(results, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
+
+
+def _table(study: Study) -> dict[str, Any]:
+    return {**as_table(study), "dataset": dataset_table(study.dataset)}
+
+
+def _shared(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: table[key] for key in SHARED_SETTINGS}

@@ -5,6 +5,7 @@ Both may be absent: the readers measure them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +37,30 @@ class Extent:
     """What box and area an object's entry may have, by its mask.
 
     `tight` is the box of the mask; `other_box` is as good, and so is one whose sides are all nearer
-    than `POLYGON_PIXELS` to those of `outline`. `areas` are those that tools write, of which the
-    first is shown; where there is an outline they are compared as `AREA_PIXELS` has it, else they
-    are exact. There are none where areas are not compared.
+    than `POLYGON_PIXELS` to those of `outline`. `mask_area` is that of the mask in pixels, None
+    where areas are not compared. Of `polygons` an area may be nearly it, as `AREA_PIXELS` has it,
+    or one of `areas`; without them it must be exact.
     """
 
     tight: BoxXYXY
-    areas: tuple[float, ...]
+    mask_area: int | None
     other_box: FloatBox | None = None
     outline: FloatBox | None = None
+    polygons: Sequence[Sequence[float]] = ()
+
+    @cached_property
+    def areas(self) -> tuple[float, ...]:
+        """What tools write as the area, that of the mask aside; the first is shown."""
+        if not self.polygons:
+            return () if self.mask_area is None else (self.mask_area,)
+        outlines = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in self.polygons]
+        enclosed = sum(_enclosed_area(outline) for outline in outlines)
+        return enclosed, enclosed + sum(_half_border(outline) for outline in outlines)
 
 
 def exact_extent(area: int, tight: BoxXYXY) -> Extent:
     """Return the extent of which box and area are exactly what the pixels fill."""
-    return Extent(tight=tight, areas=(area,))
+    return Extent(tight=tight, mask_area=area)
 
 
 def find_extent(described: CocoObject, runs: ColumnRuns, height: int) -> Extent:
@@ -72,18 +83,20 @@ def find_extent(described: CocoObject, runs: ColumnRuns, height: int) -> Extent:
     if not isinstance(polygons, list):
         if described.entry.get("iscrowd") == 1:
             x0, y0, x1, y1 = tight
-            return Extent(tight=tight, other_box=(x0, y0, x1 - 1, y1 - 1), areas=())
+            return Extent(tight=tight, other_box=(x0, y0, x1 - 1, y1 - 1), mask_area=None)
         return exact_extent(runs.area, tight)
-    outlines = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons]
-    points = np.concatenate(outlines)
-    (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    enclosed = sum(_enclosed_area(outline) for outline in outlines)
-    traced_area = enclosed + sum(_half_border(outline) for outline in outlines)
+    corners = [
+        float(far(far(polygon[axis::2]) for polygon in polygons))
+        for far in (min, max)
+        for axis in (0, 1)
+    ]
+    left, top, right, bottom = corners
     return Extent(
         tight=tight,
-        areas=(enclosed, runs.area, traced_area),
-        other_box=(x0, y0, x1 + 1, y1 + 1),
-        outline=(x0, y0, x1, y1),
+        mask_area=runs.area,
+        other_box=(left, top, right + 1, bottom + 1),
+        outline=(left, top, right, bottom),
+        polygons=polygons,
     )
 
 
@@ -153,7 +166,9 @@ def check_areas(
         noun: what the file calls its objects.
     """
     wrong, of_box, of_image = [], 0, 0
-    counted = [(d, extent) for d, extent in measured if "area" in d.entry and extent.areas]
+    counted = [
+        (d, extent) for d, extent in measured if "area" in d.entry and extent.mask_area is not None
+    ]
     for described, extent in counted:
         area = described.entry["area"]
         is_number = isinstance(area, int | float) and not isinstance(area, bool)
@@ -196,8 +211,15 @@ def _is_area(area: float, box: FloatBox | None) -> bool:
 
 def _is_right(area: float, extent: Extent) -> bool:
     if extent.outline is None:
-        return area in extent.areas
-    return any(abs(area - value) <= max(AREA_PIXELS, AREA_SHARE * value) for value in extent.areas)
+        return area == extent.mask_area
+    # That of the mask is known, and most are near it; the others take time to work out.
+    return _is_near_area(area, extent.mask_area or 0) or any(
+        _is_near_area(area, value) for value in extent.areas
+    )
+
+
+def _is_near_area(area: float, other: float) -> bool:
+    return abs(area - other) <= max(AREA_PIXELS, AREA_SHARE * other)
 
 
 def _enclosed_area(outline: NDArray[np.float64]) -> float:

@@ -20,7 +20,7 @@ from annotools.checks.coco_overlaps import Mask, check_overlap
 from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import holds_boxes_alone
-from annotools.formats.coco_masks import find_column_runs
+from annotools.formats.coco_masks import find_all_column_runs
 from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
@@ -48,11 +48,11 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         width, height = coco.size_of[image_id]
         listed_wh = coco.listed_size_of.get(image_id, (width, height))
         masks = []
-        for described in members:
-            try:
-                runs = find_column_runs(described.entry.get("segmentation"), height, width)
-            except DatasetError as error:
-                yield error_at(described.place, str(error))
+        drawn = [described.entry.get("segmentation") for described in members]
+        found = find_all_column_runs(drawn, height, width)
+        for described, runs in zip(members, found, strict=True):
+            if isinstance(runs, DatasetError):
+                yield error_at(described.place, str(runs))
                 continue
             if not runs.area:
                 yield error_at(described.place, "its mask has no pixel: draw it again or drop it")

@@ -233,7 +233,9 @@ def _check_repeated(image: Image, label: WeakLabel) -> Iterator[Problem]:
 
 def _share_void(label: FullLabel) -> float:
     """Return the part of a label's pixels that no segment has."""
-    return 1 - sum(segment.area for segment in label.segments) / label.segment_map.size
+    return 1 - sum(segment.area for segment in label.segments) / (
+        label.runs.height * label.runs.width
+    )
 
 
 def _check_void(split: str, shares: Sequence[tuple[Image, float]]) -> Iterator[Problem]:
@@ -254,7 +256,7 @@ def _check_void(split: str, shares: Sequence[tuple[Image, float]]) -> Iterator[P
 
 
 def _check_size(image: Image, label: FullLabel) -> Iterator[Problem]:
-    height, width = label.segment_map.shape
+    height, width = label.runs.height, label.runs.width
     if (width, height) != image.size_wh:
         yield error_at(
             image.file_name,

@@ -7,7 +7,7 @@ from typing import Any
 from annotools.drops import DropGroup
 from annotools.prices.actions import paid_actions, price_seconds
 from annotools.prices.times import AnnotationTimes, missing_actions, why_missing
-from annotools.settings import as_table, read_settings, without_nulls
+from annotools.settings import as_table, read_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +54,20 @@ class Conversion:
         }
 
 
-def read_account(manifest: Mapping[str, Any], place: str) -> Conversion:
+def read_account(manifest: Mapping[str, Any]) -> Conversion:
     """Return the conversion that a manifest tells of, all of it done before.
 
     Raises:
-        RecipeError: when it tells of none.
+        RecipeError, KeyError, TypeError or AttributeError: when it tells of none.
     """
-    kinds = [{"kind": kind, **row} for kind, row in manifest["kinds"].items()]
-    found = {
+    table = {
         "num_images": manifest["images"]["converted"],
         "num_resumed": manifest["images"]["converted"],
         "num_objects": manifest["objects"],
-        "kinds": tuple(read_settings(KindSummary, without_nulls(row), place) for row in kinds),
-        "drops": tuple(read_settings(DropGroup, row, place) for row in manifest["drops"]),
+        "kinds": [{"kind": kind, **row} for kind, row in manifest["kinds"].items()],
+        "drops": manifest["drops"],
     }
-    return Conversion(**found)
+    return read_settings(Conversion, table, "manifest")
 
 
 def reconcile(kinds: Iterable[KindSummary]) -> None:

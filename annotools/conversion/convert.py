@@ -17,7 +17,7 @@ from annotools.conversion.account import Conversion, read_account
 from annotools.conversion.assembly import DROPS_FILE, assemble
 from annotools.conversion.shards import is_done, make_shard, make_shards
 from annotools.conversion.wanted import CLASSES_FILE, ImageTask, Wanted, make_tasks
-from annotools.errors import DatasetError, name_place
+from annotools.errors import DatasetError, RecipeError, name_place
 from annotools.files import digest, hash_files, write_whole
 from annotools.formats.box_files import plain_name, yolo_classes
 from annotools.formats.coco_entries import image_entry
@@ -134,10 +134,13 @@ def _find_finished(
     if manifest is None or manifest.get("made_with") != made_with:
         return None
     # What files hold decides whether they changed: a finished folder may be old, or a copy.
-    if manifest["source"] != _describe_source(source, dataset, images):
+    if manifest.get("source") != _describe_source(source, dataset, images):
         return None
-    is_whole = all((out / name).is_file() for name in manifest["files"])
-    return read_account(manifest, str(out / MANIFEST_FILE)) if is_whole else None
+    try:
+        is_whole = all((out / name).is_file() for name in manifest["files"])
+        return read_account(manifest) if is_whole else None
+    except (RecipeError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _source_files(source: Source, dataset: Dataset, images: Iterable[Image]) -> Iterator[Path]:

@@ -33,8 +33,8 @@ from annotools.formats.json_values import refuse_gaps
 from annotools.formats.photos import read_photo
 from annotools.formats.pictures import decode_map, read_picture_size
 from annotools.formats.polygons import count_corners
-from annotools.label_maps import Runs, build_label, draw_runs, find_runs, replace_ids
-from annotools.records import VOID, Box, BoxXYXY, Dataset, Drop, FullLabel, Image
+from annotools.label_maps import find_runs, label_of_runs, replace_ids
+from annotools.records import VOID, Box, BoxXYXY, Dataset, Drop, FullLabel, Image, Runs
 
 _LABEL_FOLDERS = ("gtFine", "gtCoarse")
 _LABEL_IDS = "labelIds.png"
@@ -366,13 +366,12 @@ def _build_label(
         if label_id in _EVALUATED
     }
     runs = replace_ids(runs, segment_of, VOID)
-    label = build_label(
+    label = label_of_runs(
         image.image_id,
-        draw_runs(runs),
+        runs,
         category_of={segment_of[value]: label_of[value] for value in segment_of},
         # A segment whose id is a bare label id is a group; ids that the map lacks do no harm.
         groups=sorted(LABELS_WITH_INSTANCES),
-        runs=runs,
     )
     visible = {segment.segment_id for segment in label.segments}
     drops = []

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,6 +80,71 @@ def paint(flat: NDArray[np.integer], runs: ColumnRuns, value: int) -> None:
     for first in range(0, len(runs.starts), _PART):
         part = slice(first, first + _PART)
         flat[pixels_of(ColumnRuns(starts=runs.starts[part], lengths=runs.lengths[part]))] = value
+
+
+def find_all_column_runs(
+    segmentations: Sequence[Any], height: int, width: int
+) -> list[ColumnRuns | DatasetError]:
+    """Return the runs of each mask of an image, or what `find_column_runs` raises for it.
+
+    Masks of one polygon, which most are, are decoded together.
+    """
+    alone = [
+        n
+        for n, mask in enumerate(segmentations)
+        if isinstance(mask, list) and len(mask) == 1 and _is_polygon(mask[0], height, width)
+    ]
+    found: dict[int, ColumnRuns | DatasetError] = {}
+    if alone:
+        # pycocotools takes a list of polygons for the parts of one mask, and returns each.
+        rles = coco_mask.frPyObjects([segmentations[n][0] for n in alone], height, width)
+        found.update(zip(alone, _unpack_all([rle["counts"] for rle in rles]), strict=True))
+    for n, mask in enumerate(segmentations):
+        if n not in found:
+            try:
+                found[n] = find_column_runs(mask, height, width)
+            except DatasetError as error:
+                found[n] = error
+    return [found[n] for n in range(len(segmentations))]
+
+
+def _unpack_all(texts: Sequence[bytes]) -> list[ColumnRuns]:
+    """Return the runs of compressed masks of one image that pycocotools made, so that all fit."""
+    bits = np.frombuffer(b"".join(texts), dtype=np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(bits & 0x20 == 0)
+    numbers = _numbers_of(bits, ends)
+    # How many numbers there are up to the end of each text.
+    upto = np.searchsorted(ends, np.cumsum([len(text) for text in texts]))
+    before = np.concatenate([[0], upto[:-1]])
+    place = np.arange(len(numbers)) - np.repeat(before, upto - before)
+    counts = np.where(place == 0, numbers, 0)
+    for parity in (1, 0):
+        is_chain = (place % 2 == parity) & (place > 0)
+        chain = np.where(is_chain, numbers, 0)
+        sums = np.cumsum(chain)
+        # What the masks before a mask add up to does not count in it.
+        sums -= np.repeat(sums[before] - chain[before], upto - before)
+        counts[is_chain] = sums[is_chain]
+    total = np.cumsum(counts)
+    total -= np.repeat(total[before] - counts[before], upto - before)
+    # Every second run is inside the mask; some are without a pixel.
+    is_inside = (place % 2 == 1) & (counts > 0)
+    starts, lengths = (total - counts)[is_inside], counts[is_inside]
+    num_inside = np.cumsum(is_inside)[upto - 1].tolist()
+    return [
+        ColumnRuns(starts=starts[first:last], lengths=lengths[first:last])
+        for first, last in zip([0, *num_inside[:-1]], num_inside, strict=True)
+    ]
+
+
+def _numbers_of(bits: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the signed numbers of letters of 6 bits, the last ones of which are at `ends`."""
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    letters = ends - starts + 1
+    shifts = 5 * (np.arange(bits.size) - np.repeat(starts, letters))
+    numbers = np.add.reduceat((bits & 0x1F) << shifts, starts)
+    # The highest bit of a number's last character is its sign.
+    return np.asarray(numbers - np.where(bits[ends] & 0x10, 1 << 5 * letters, 0))
 
 
 def find_pixels(segmentation: Any, height: int, width: int) -> NDArray[np.int64]:
@@ -223,14 +289,9 @@ def _unpack_counts(text: str) -> NDArray[np.int64] | None:
     ends = np.flatnonzero(bits & 0x20 == 0)
     if bits.min() < 0 or bits.max() >= 64 or not ends.size or ends[-1] != bits.size - 1:
         return None
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    letters = ends - starts + 1
-    if letters.max() > _MOST_LETTERS:
+    if np.diff(ends, prepend=-1).max() > _MOST_LETTERS:
         return None
-    shifts = 5 * (np.arange(bits.size) - np.repeat(starts, letters))
-    numbers = np.add.reduceat((bits & 0x1F) << shifts, starts)
-    # The highest bit of a number's last character is its sign.
-    numbers -= np.where(bits[ends] & 0x10, 1 << 5 * letters, 0)
+    numbers = _numbers_of(bits, ends)
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers

@@ -27,11 +27,11 @@ from annotools.formats.coco_layout import find_panoptic
 from annotools.formats.forms import form_remarks, read_coco
 from annotools.formats.json_values import check_inside, entries, take
 from annotools.formats.other_formats import refuse_other_format
-from annotools.formats.panoptic_png import END_OF_IDS, decode_segment_map, written_ids
+from annotools.formats.panoptic_png import END_OF_IDS, read_runs, written_ids
 from annotools.formats.photo_places import choose_folder, plain_name
 from annotools.formats.photos import read_photo
-from annotools.label_maps import build_label
-from annotools.records import VOID, Dataset, Drop, FullLabel, Image, SegmentMap
+from annotools.label_maps import label_of_runs
+from annotools.records import VOID, Dataset, Drop, FullLabel, Image, Runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,12 +306,12 @@ def _read_label(
 ) -> FullLabel:
     annotation = annotation_of[image.image_id]
     (label_path,) = image.label_paths
-    segment_map = _read_segment_map(label_path, image)
+    runs = _read_runs(label_path, image)
     category_of = annotation.category_of
     # Stuff has no instances that could be told apart, so `iscrowd` says nothing about it.
     groups = [i for i in annotation.crowds if categories.by_id(category_of[i]).is_thing]
     try:
-        label = build_label(image.image_id, segment_map, category_of, groups)
+        label = label_of_runs(image.image_id, runs, category_of, groups)
     except KeyError as error:  # The ids are looked up where they are measured, once.
         raise DatasetError(
             f"{label_path}: segment id {error.args[0]} of image {image.image_id!r} is not in "
@@ -327,12 +327,11 @@ def _read_label(
     return replace(label, drops=drops)
 
 
-def _read_segment_map(path: Path, image: Image) -> SegmentMap:
-    segment_map = decode_segment_map(path)
-    height, width = segment_map.shape
-    if (width, height) != image.size_wh:
+def _read_runs(path: Path, image: Image) -> Runs:
+    runs = read_runs(path)
+    if (runs.width, runs.height) != image.size_wh:
         raise DatasetError(
-            f"{path}: is {width} x {height} pixels, the JSON says {image.width} x "
+            f"{path}: is {runs.width} x {runs.height} pixels, the JSON says {image.width} x "
             f"{image.height} for image {image.image_id!r}: restore the PNG"
         )
-    return segment_map
+    return runs

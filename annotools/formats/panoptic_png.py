@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from annotools.errors import DatasetError
-from annotools.formats.pictures import decode_map
-from annotools.label_maps import look_up
-from annotools.records import VOID, SegmentMap
+from annotools.formats.pictures import decode_map, read_png_chunks
+from annotools.formats.png_runs import find_png_runs
+from annotools.label_maps import find_runs, look_up
+from annotools.records import VOID, Runs, SegmentMap
 
 END_OF_IDS = 2**24
 """The first segment id that the three bytes of a pixel cannot hold."""
@@ -60,6 +61,17 @@ def decode_segment_map(path: Path) -> SegmentMap:
     segment_map: SegmentMap = rgba.view("<i4").reshape(pixels.shape[:2])
     segment_map &= END_OF_IDS - 1  # without the opaque alpha
     return segment_map
+
+
+def read_runs(path: Path) -> Runs:
+    """Return the runs of the segment map that a PNG holds.
+
+    Raises:
+        DatasetError: as `decode_segment_map`.
+    """
+    # Runs read from the scan lines save drawing the map; a decoder tells of all other pictures.
+    runs = find_png_runs(read_png_chunks(path))
+    return find_runs(decode_segment_map(path)) if runs is None else runs
 
 
 def written_ids(segment_ids: Iterable[int]) -> dict[int, int]:

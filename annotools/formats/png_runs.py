@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from annotools.formats.opencv import MAX_SIDE
-from annotools.label_maps import Runs
+from annotools.records import Runs
 
 BAND_ROWS = 32
 """Rows whose columns are cut together: more rows leave fewer columns to cut."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError, RecipeError
+from annotools.label_maps import build_label
 from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.settings import find_toml, read_settings, read_toml
@@ -247,7 +248,7 @@ def measure_source(
 
 def empty_content(categories: CategorySet) -> ImageContent:
     """Return the content of an image without anything, which tells what actions a dataset needs."""
-    empty = FullLabel(image_id=0, segment_map=np.zeros((1, 1), dtype=np.int32), segments=())
+    empty = build_label(0, np.zeros((1, 1), dtype=np.int32), {})
     return measure_source(empty, categories, tags=None)
 
 

@@ -3,7 +3,7 @@
 from math import ceil
 
 from annotools.categories import CategorySet
-from annotools.label_maps import find_runs, ids_in_box
+from annotools.label_maps import ids_in_box
 from annotools.records import Box, BoxXYXY, FullLabel, TaggedCrop, WeakLabel
 
 WEAK_KINDS = ("boxes", "tags", "boxes+tags")
@@ -107,11 +107,11 @@ def _boxes(label: FullLabel, categories: CategorySet) -> tuple[Box, ...]:
 def _tagged_crops(
     label: FullLabel, asked: tuple[int, ...], crop_size_wh: tuple[int, int] | None
 ) -> tuple[TaggedCrop, ...]:
-    height, width = label.segment_map.shape
+    runs = label.runs
+    size_wh = runs.width, runs.height
     category_of = {segment.segment_id: segment.category_id for segment in label.segments}
-    runs = find_runs(label.segment_map)
     crops = []
-    for box_xyxy in crop_grid(width, height, *(crop_size_wh or (width, height))):
+    for box_xyxy in crop_grid(*size_wh, *(crop_size_wh or size_wh)):
         present = {category_of[segment_id] for segment_id in ids_in_box(runs, box_xyxy)}
         category_ids = tuple(sorted(present.intersection(asked)))
         crops.append(TaggedCrop(box_xyxy=box_xyxy, category_ids=category_ids))

@@ -148,6 +148,8 @@ def run_and_show(
         for source in (study.dataset.train_source, study.dataset.val_source):
             keep_dataset(open_source(source))
     ran = run_study(study, folder, workers, **how)
+    if ran.was_finished:
+        tell([f"{folder}: is finished: there was no trial left to run"])
     if ran.results:
         _show(study, ran.results, ran.failures, folder)
     write_answer(json_file, _as_json(study, ran.results, ran.failures))

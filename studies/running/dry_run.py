@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from annotools.records import BOXED_KINDS
+from studies.folder import check_folder
 from studies.results import TrialResult
 from studies.running.planning import plan_trials
 from studies.running.runner import look, refuse_other_settings
@@ -52,6 +53,7 @@ def plan(study: Study, folder: Path) -> tuple[tuple[Trial, ...], list[PlannedTri
     check_backbone(study.recipe.backbone)
     trials = plan_trials(study, folder)
     check_budgets(study, trials)
+    check_folder(study, folder)
     for trial in trials:
         refuse_other_settings(trial)
     found = look(trials)

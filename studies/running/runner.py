@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotools.errors import RecipeError
@@ -32,12 +32,14 @@ STOPPED, BUSY = "stopped", "run by another process"
 class StudyRun:
     """What a study's folder has of its trials, in its order, after a run of them.
 
-    `left` says by name why a trial is neither finished nor failed.
+    `left` says by name why a trial is neither finished nor failed. `was_finished` tells that all
+    trials were finished before, so that there was nothing to run.
     """
 
     results: list[TrialResult]
     failures: list[TrialFailure] = field(default_factory=list)
     left: Mapping[str, str] = field(default_factory=dict)
+    was_finished: bool = False
 
 
 Engine = Callable[[Sequence[Trial], int | None, Needs], Iterator[tuple[Trial, str | None]]]
@@ -97,7 +99,7 @@ def run_study(
         shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
     note_damaged(damaged)
     tell_damaged(folder)
-    return found
+    return replace(found, was_finished=len(before.results) == len(trials))
 
 
 def prepare(study: Study, folder: Path) -> list[Trial]:

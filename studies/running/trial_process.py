@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.errors import AnnotationError, RecipeError, StoppedError, UnfinishedError, as_line
-from annotools.files import write_whole
+from annotools.files import files_under, leftover_of, remove_files, write_whole
 from annotools.locks import hold, holder
 from annotools.read_files import shown
 from annotools.records import LABEL_KINDS, NO_LABEL
@@ -21,7 +21,7 @@ from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import STATE_FOLDER
 from studies.failures import TRACEBACK_FILE, TrialFailure, read_failure, write_failure
 from studies.study import Study
-from studies.trials import Trial, read_row, remove_links, run_trial
+from studies.trials import TRIAL_FILE, Trial, read_row, remove_links, run_trial
 
 LONGEST_ERROR = 1000
 """Characters of an error that are kept: some libraries put whole logs into theirs."""
@@ -130,6 +130,10 @@ def run_to_the_end(trial: Trial) -> bool:
             raise UnfinishedError(
                 f"{trial.folder}: is being run by another process ({other}): wait until it ends"
             )
+        # A killed process may have left files half written. That of the trial itself may be in
+        # writing, by another run of the study.
+        left = [n for n in files_under(trial.folder) if leftover_of(n) not in (None, TRIAL_FILE)]
+        remove_files(trial.folder, left)
         if read_row(trial) is not None:
             remove_links(trial)
             return True

@@ -7,16 +7,16 @@ from annotools.categories import IGNORE_INDEX
 from annotools.label_maps import (
     build_label,
     class_map,
-    draw_runs,
     find_runs,
     ids_in_box,
     instance_map,
+    label_of_runs,
     look_up,
     measure_runs,
     measure_segments,
     replace_ids,
 )
-from annotools.records import Segment
+from annotools.records import Segment, draw_runs
 from tests.builders import make_categories, make_label
 
 ROAD, SKY, CAR = 10, 20, 30
@@ -115,9 +115,11 @@ def test_label_of_a_map_is_that_of_its_runs():
     category_of = {1: CAR, 5: ROAD}
 
     alone = build_label("a", segment_map, category_of)
-    with_runs = build_label("a", segment_map, category_of, runs=find_runs(segment_map))
+    with_runs = label_of_runs("a", find_runs(segment_map), category_of)
 
     assert with_runs.segments == alone.segments
+    assert with_runs.segment_map.tolist() == segment_map.tolist()
+    assert alone.segment_map is segment_map
 
 
 def test_class_map_has_class_indices_and_ignores_void():

@@ -20,7 +20,6 @@ from annotools.work_folder import (
 SETUP = {"kinds": ["boxes"], "seed": 0}
 WRITER = "annotools convert"
 SETUPS = {".state/setup.json", ".state/setup-again.json"}
-SETUPS = {".state/setup.json", ".state/setup-again.json"}
 PLANNED = ("boxes.json", "panoptic/a/b.png", ".state/network.pt")
 
 

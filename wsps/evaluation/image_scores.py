@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import DatasetError
-from annotools.label_maps import draw_runs, replace_ids
-from annotools.records import VOID, FullLabel
+from annotools.label_maps import replace_ids
+from annotools.records import VOID, FullLabel, draw_runs
 from wsps.evaluation.average_precision import MatchedImage
 from wsps.evaluation.mean_iou import PixelCounts, count_overlap_pixels, count_pixels
 from wsps.evaluation.overlaps import AnyLabel, Overlaps, RunLabel

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.label_maps import Runs, find_runs
-from annotools.records import VOID, FullLabel, Segment
+from annotools.label_maps import find_runs
+from annotools.records import VOID, FullLabel, Runs, Segment
 
 _NO_SEGMENT = -1
 _ID_BITS = 32
@@ -89,9 +89,8 @@ def to_runs(label: AnyLabel) -> RunLabel:
     """Return the label with its map as runs; one that has runs comes back as it is."""
     if isinstance(label, RunLabel):
         return label
-    return RunLabel(
-        image_id=label.image_id, runs=find_runs(label.segment_map), segments=label.segments
-    )
+    runs = find_runs(label.segment_map) if label.runs.is_down else label.runs
+    return RunLabel(image_id=label.image_id, runs=runs, segments=label.segments)
 
 
 def measure_overlaps(truth: AnyLabel, prediction: AnyLabel, categories: CategorySet) -> Overlaps:

@@ -3,6 +3,7 @@
 import io
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stderr
 from http.client import HTTPException
@@ -14,7 +15,7 @@ import torchvision
 from torch import Tensor
 
 from annotools.errors import RecipeError
-from wsps.networks.weights import OTHER_RECIPE, is_file, unreadable
+from wsps.networks.weights import OTHER_RECIPE, is_file, refuse_endless, unreadable
 
 _PARTS_OF_OTHERS = (
     # Of torchvision's detectors and segmenters, mmdetection, Detectron2, DETR, Segment Anything.
@@ -112,7 +113,9 @@ def _find_named(backbone: str, weights: str) -> Path:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
+    refuse_endless(path)
     try:
+        _refuse_packed(path)
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         # torch warns of what it then refuses, and one line is enough.
@@ -138,6 +141,15 @@ def _read_state(path: Path) -> dict[str, Any]:
         if isinstance(state.get(name), dict):
             state = state[name]
     return {str(key).removeprefix("module."): values for key, values in state.items()}
+
+
+def _refuse_packed(path: Path) -> None:
+    """Refuse an archive that unpacks to more than its own size: torch.save packs nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"unpacks to {unpacked} bytes")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

@@ -61,7 +61,18 @@ def is_file(weights: str) -> bool:
     return has_form or Path(weights).exists()
 
 
+def refuse_endless(path: Path) -> None:
+    """Make sure that reading a path comes to an end: pipes and devices may have none.
+
+    Raises:
+        RecipeError: when it is something else than a file or a folder.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise RecipeError(f"{path}: is no regular file: backbone.weights names a state dict")
+
+
 def _stamp(path: Path) -> str:
+    refuse_endless(path)
     try:
         return stamp(path)
     except OSError as error:

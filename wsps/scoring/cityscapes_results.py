@@ -16,9 +16,9 @@ from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NA
 from annotools.errors import DatasetError
 from annotools.formats import cityscapes
 from annotools.formats.pictures import decode_map
-from annotools.label_maps import class_map, draw_runs, find_runs, replace_ids
+from annotools.label_maps import class_map, find_runs, replace_ids
 from annotools.read_files import read_bytes
-from annotools.records import Dataset, FullLabel, Image
+from annotools.records import Dataset, FullLabel, Image, draw_runs
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels
 from wsps.scoring.evaluate import score_images

@@ -18,10 +18,9 @@ from annotools.errors import DatasetError
 from annotools.formats.coco_panoptic import PanopticEntry, read_categories, read_entries
 from annotools.formats.forms import OTHER_IDS, Forms, make_number, read_coco, same_ids
 from annotools.formats.json_values import entries
-from annotools.formats.panoptic_png import decode_segment_map
-from annotools.formats.pictures import decode_map, read_png_chunks
-from annotools.formats.png_runs import find_png_runs
-from annotools.label_maps import Runs, find_runs, measure_runs
+from annotools.formats.panoptic_png import read_runs
+from annotools.formats.pictures import decode_map
+from annotools.label_maps import measure_runs
 from annotools.records import Segment
 from wsps.evaluation.image_scores import KEYS
 from wsps.evaluation.overlaps import RunLabel
@@ -283,7 +282,7 @@ def _name_remarks(path: Path, content: Any, categories: CategorySet) -> tuple[st
 
 def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:
     place = f"{entry.place}: image {entry.image_id!r}"
-    runs = _read_runs(entry.png_path)
+    runs = read_runs(entry.png_path)
     measured = measure_runs(runs)
     if unlisted := [i for i in measured if i not in entry.category_of]:
         raise DatasetError(
@@ -307,12 +306,6 @@ def _read_label(entry: PanopticEntry, image_id: int | str) -> RunLabel:
         for segment_id, category_id in entry.category_of.items()
     )
     return RunLabel(image_id=image_id, runs=runs, segments=segments)
-
-
-def _read_runs(path: Path) -> Runs:
-    # Runs read from the scan lines save drawing the map; a decoder tells of all other pictures.
-    runs = find_png_runs(read_png_chunks(path))
-    return find_runs(decode_segment_map(path)) if runs is None else runs
 
 
 def _semantic_file(image: ImageToScore, prediction: Path) -> Path:

@@ -2,8 +2,10 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -411,7 +413,7 @@ def test_other_options_do_not_resume(in_memory: Memory, tmp_path: Path, monkeypa
         run(in_memory([("b.png", STREET)]), out, "points", seed=1)
     run(source, out, "points", seed=2, overwrite=True)
     with pytest.raises(DatasetError, match="is not empty"):
-        run(source, out, "points", seed=2)
+        run(source, out, "points", seed=1)
     run(source, out, "tags", overwrite=True)
     assert set(contents(out)) == {"tags.json", "manifest.json"}
 
@@ -528,3 +530,35 @@ def test_real_cityscapes_has_the_crops_of_the_paper(tmp_path: Path):
     for image in dataset.images:
         original = next(i for i in truth.images if i.image_id == image.image_id)
         assert dataset.read_label(image).segments == truth.read_label(original).segments
+
+
+def test_a_finished_conversion_says_so_and_tells_the_same(
+    in_memory: Memory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = in_memory([("a.png", STREET), ("b.png", STREET)])
+    out = tmp_path / "out"
+    first = run(source, out, "boxes", "points", "full")
+    before = contents(out)
+    (out / ".state").mkdir()
+    (out / ".state/setup.json").write_text("left by a run that was killed at its very end")
+    again = run(source, out, "boxes", "points", "full")
+    assert again == replace(first, num_resumed=2)
+    assert capsys.readouterr().err == (
+        f"note: {out}: is finished; only what is missing or damaged is made\n"
+    )
+    assert contents(out) == before
+    assert not (out / ".state").exists()
+    (out / "boxes.json").unlink()
+    with pytest.raises(DatasetError, match="is not empty"):
+        run(source, out, "boxes", "points", "full")
+
+
+def test_another_source_under_the_same_name_is_not_finished(tmp_path: Path):
+    source = write_world(tmp_path, 1)
+    out = tmp_path / "out"
+    run(source, out, "boxes")
+    content, stat = source.root.read_bytes(), source.root.stat()
+    source.root.write_bytes(content[:-1] + b" ")
+    os.utime(source.root, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(DatasetError, match="is not empty"):
+        run(source, out, "boxes")

@@ -131,7 +131,6 @@ def build_like(label, rows, category_of, groups=()):
     expected = build_label(1, np.array(rows, dtype=np.int32), category_of, groups)
     return replace(
         expected,
-        segment_map=label.segment_map,
         drops=label.drops,
         own_boxes=label.own_boxes,
         unseen=label.unseen,
@@ -950,3 +949,22 @@ def test_painted_are_the_pixels_of_the_mask_alone(mask):
         flat = np.zeros(mask.size * wide, dtype=np.int32)
         coco_masks.paint(flat, long, 7)
         np.testing.assert_array_equal(flat, 7 * mask.ravel(order="F").repeat(wide))
+
+
+@given(st.lists(st.lists(st.lists(st.integers(-9, 30), min_size=6, max_size=8), max_size=2)))
+def test_masks_read_together_are_those_read_alone(segmentations):
+    def read_alone(segmentation):
+        try:
+            return coco_masks.find_column_runs(segmentation, 15, 16)
+        except DatasetError as error:
+            return error
+
+    together = coco_masks.find_all_column_runs(segmentations, 15, 16)
+    assert len(together) == len(segmentations)
+    for found, expected in zip(together, map(read_alone, segmentations), strict=True):
+        assert type(found) is type(expected)
+        if isinstance(found, DatasetError):
+            assert str(found) == str(expected)
+        else:
+            assert found.starts.tolist() == expected.starts.tolist()
+            assert found.lengths.tolist() == expected.lengths.tolist()

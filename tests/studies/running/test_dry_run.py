@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from annotools.errors import RecipeError
+from annotools.errors import DatasetError, RecipeError
 from studies.failures import write_failure
+from studies.folder import start_study
 from studies.results import write_result
 from studies.running.dry_run import as_json, estimate, plan
 from studies.running.timing import Timing, time_parts
@@ -39,6 +40,7 @@ def test_a_plan_says_what_is_bought_and_how_it_stands(study: Study, tmp_path: Pa
     trials, planned = plan(study, folder)
     assert not folder.exists()
     assert [trial.state for trial in planned] == ["left"] * 4
+    start_study(study, folder)
     finish(trials[0], 1.0)
     digest, weights = trials[1].made_with
     failure = replace(make_failure("full", 3, 1, "x"), digest=digest, weights=weights)
@@ -59,6 +61,8 @@ def test_a_plan_says_what_is_bought_and_how_it_stands(study: Study, tmp_path: Pa
     finish(trials[0], 1.0, digest="other")
     with pytest.raises(RecipeError, match="made with other settings"):
         plan(study, folder)
+    with pytest.raises(DatasetError, match="different name: repeat it as it was"):
+        plan(replace(study, name="another"), folder)
 
 
 def test_hours_are_those_of_parts_where_nothing_is_finished(study: Study, tmp_path: Path) -> None:

@@ -130,6 +130,54 @@ def test_what_is_added_runs_and_what_is_done_does_not(tmp_path: Path, ran: list[
     assert len(results) == 6
 
 
+@pytest.mark.parametrize("change", ["bit", "cut", "empty", "swap"])
+def test_a_damaged_row_is_made_again_and_told(
+    tmp_path: Path, ran: list[Trial], change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0, 1]), tmp_path / "run"
+    first = runner.run_study(study, folder, workers=1)
+    rows = [folder / f"trials/full_3h_seed{seed}/result.json" for seed in (0, 1)]
+    whole = rows[0].read_text()
+    changed = {
+        "bit": whole.replace('"pq": 0.5', '"pq": 0.4'),
+        "cut": whole[:100],
+        "empty": "",
+        "swap": rows[1].read_text(),
+    }
+    assert changed[change] != whole
+    rows[0].write_text(changed[change])
+    ran.clear()
+    capsys.readouterr()
+    assert runner.run_study(study, folder, workers=1) == first
+    assert [trial.seed for trial in ran] == [0]
+    assert f"{folder}: 1 damaged part was made again\n" in capsys.readouterr().err
+    assert rows[0].read_text() == whole
+
+
+def test_a_row_that_was_brought_without_a_seal_is_taken(tmp_path: Path, ran: list[Trial]) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL), tmp_path / "run"
+    first = runner.run_study(study, folder, workers=1)
+    row = folder / "trials/full_3h_seed0/result.json"
+    table = json.loads(row.read_text())
+    del table["sha256"]
+    row.write_text(json.dumps(table))
+    assert runner.run_study(study, folder, workers=1) == first
+    assert len(ran) == 1
+
+
+def test_a_damaged_failure_is_none(
+    tmp_path: Path, ran: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed = trial_process.run_trial
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[1]), tmp_path / "run"
+    monkeypatch.setattr(trial_process, "run_trial", failing(DatasetError("bad"), succeed))
+    assert len(runner.run_study(study, folder, workers=1).failures) == 1
+    path = folder / "trials/full_3h_seed1/failure.json"
+    path.write_text(path.read_text().replace('"bad"', '"good"'))
+    monkeypatch.setattr(trial_process, "run_trial", succeed)
+    assert len(runner.run_study(study, folder, workers=1).results) == 1
+
+
 def test_result_of_other_settings_is_named(tmp_path: Path, ran: list[Trial]) -> None:
     folder = tmp_path / "run"
     mixes = {"m": {"full": 1}}
@@ -166,7 +214,8 @@ def test_rows_of_weights_that_were_replaced_are_named(tmp_path: Path, ran: list[
     torch.save(states[0], path)
     (row,) = runner.run_study(study, folder, workers=1).results
     assert row.weights == describe_weights(study.recipe.backbone)
-    assert runner.run_study(study, folder, workers=1).results == [row]
+    again = runner.run_study(study, folder, workers=1)
+    assert (again.results, again.was_finished) == ([row], True)
     torch.save(states[1], path)
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(study, folder, workers=1)

@@ -13,6 +13,7 @@ from annotools.formats.panoptic_folder import join_maps
 from annotools.formats.panoptic_png import encode_segment_map
 from annotools.formats.source import Source
 from annotools.label_maps import class_map, instance_map
+from annotools.seals import write_sealed
 from annotools.weak_labels.weaken import weaken
 from tests.wsps.pseudo_label_runs import (
     PARTS,
@@ -196,7 +197,7 @@ def test_labels_from_boxes_are_shared_with_a_study(world: Path, tmp_path: Path) 
     is_first = label.instances == 1
     other = np.where(is_first, 0, label.instances)
     classes = np.where(is_first, IGNORE_INDEX, label.classes).astype(np.uint8)
-    stored.write_bytes(encode_segment_map(join_maps(classes, other)))
+    write_sealed(stored, encode_segment_map(join_maps(classes, other)))
     out = tmp_path / "out"
     run_well(world, "boxes", out, "--box-labels", store.folder)
     assert len(list(store.folder.iterdir())) == 4

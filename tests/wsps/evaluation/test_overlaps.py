@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from annotools.errors import DatasetError
-from annotools.label_maps import build_label
+from annotools.label_maps import build_label, find_runs
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
 from wsps.evaluation.overlaps import Overlaps, measure_overlaps, to_runs
@@ -138,7 +138,7 @@ TRUTH = make_label([[1, 1], [2, 2]], {1: 10, 2: 30}, image_id="a/b 1")
             "segment 2 is in the map of the prediction but not among its segments",
         ),
         (
-            replace(TRUTH, segment_map=np.array([[1, 1], [0, 0]], dtype=np.int32)),
+            replace(TRUTH, drawn=None, runs=find_runs(np.array([[1, 1], [0, 0]], dtype=np.int32))),
             "segment 2 of the prediction has no pixel in its map",
         ),
         (
@@ -150,7 +150,7 @@ TRUTH = make_label([[1, 1], [2, 2]], {1: 10, 2: 30}, image_id="a/b 1")
             "segment 2 of the prediction has the unknown category id 31: this dataset has 10, 20",
         ),
         (
-            replace(TRUTH, segment_map=np.array([[1, 1], [2, -7]], dtype=np.int32)),
+            replace(TRUTH, drawn=None, runs=find_runs(np.array([[1, 1], [2, -7]], dtype=np.int32))),
             "segment -7 is in the map of the prediction",
         ),
     ],

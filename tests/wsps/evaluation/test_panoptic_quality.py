@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from annotools.label_maps import build_label
+from annotools.label_maps import build_label, find_runs
 from annotools.records import FullLabel
 from tests.builders import make_categories, make_label
 from tests.wsps.evaluation.one_image import count_image
@@ -274,7 +274,8 @@ def test_numbering_and_order_of_segments_do_not_matter(labels, new_ids):
     renamed = [
         replace(
             label,
-            segment_map=np.array([0, *new_ids], dtype=np.int32)[label.segment_map],
+            drawn=None,
+            runs=find_runs(np.array([0, *new_ids], dtype=np.int32)[label.segment_map]),
             segments=tuple(
                 replace(s, segment_id=new_ids[s.segment_id - 1]) for s in reversed(label.segments)
             ),

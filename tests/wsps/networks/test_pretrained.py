@@ -1,3 +1,5 @@
+import os
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from annotools.errors import RecipeError
 from wsps.networks.backbone import Backbone, build_backbone
+from wsps.networks.weights import describe_weights
 from wsps.recipe import BackboneSettings
 
 KEY = "0.0.weight"
@@ -85,6 +88,55 @@ def test_a_file_that_holds_no_state_dict_is_refused_in_one_line(tmp_path: Path):
         small(tmp_path / "none.pt")
     with pytest.raises(RecipeError, match="is a folder"):
         small(tmp_path)
+
+
+TEXTS = {
+    "greeting": b"hello world\n",
+    "accounts": b"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/bin/false\n",
+    "dots": b"....",
+    "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64,
+    "page": b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>\n",
+    "plain pickle": pickle.dumps({"conv1.weight": [1.0]}),
+    "pickle of an object": pickle.dumps(Path("conv1.weight")),
+    "deep pickle": b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".",
+    "marks without end": b"\x80\x02" + b"(" * 100_000 + b".",
+}
+
+
+@pytest.mark.parametrize("content", TEXTS.values(), ids=TEXTS)
+def test_any_file_that_is_no_weights_gives_one_line(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError) as refused:
+        small(path)
+    expected = f"{path}: not a state dict that torch.save wrote: fetch the file again"
+    assert str(refused.value) == expected
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_archive_is_not_unpacked_to_more_than_its_size(tmp_path: Path):
+    path, packed = tmp_path / "weights.pt", tmp_path / "packed.pt"
+    torch.save({KEY: torch.zeros(10**6)}, path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(packed, "w") as archive:
+        for member in whole.infolist():
+            content = whole.read(member)
+            archive.writestr(member.filename, content, zipfile.ZIP_DEFLATED)
+    assert packed.stat().st_size < 10**4
+    with pytest.raises(RecipeError, match=r"packed\.pt: not a state dict") as refused:
+        small(packed)
+    assert "unpacks to 400" in str(refused.value.__cause__)
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path):
+    pipe = tmp_path / "weights.pt"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(RecipeError, match=f"^{path}: is no regular file"):
+            small(path)
+        with pytest.raises(RecipeError, match=f"^{path}: is no regular file"):
+            describe_weights(BackboneSettings(weights=str(path)))
 
 
 @pytest.mark.parametrize("name", ["state_dict", "model"])

@@ -88,9 +88,12 @@ def test_safetensors_are_read(tmp_path: Path):
     save_file(state, tmp_path / "model.safetensors")
     loaded = build("resnet18", weights=str(tmp_path / "model.safetensors")).layers.state_dict()
     assert torch.equal(loaded["0.network.conv1.weight"], state["conv1.weight"])
-    (tmp_path / "model.safetensors").write_bytes(b"no weights")
-    message = refusal("resnet18", weights=str(tmp_path / "model.safetensors"))
-    assert message.startswith(f"{tmp_path}/model.safetensors: not a state dict")
+    # The first eight bytes are the length of a header of JSON.
+    headers = [(2**60).to_bytes(8, "little"), (10).to_bytes(8, "little") + b"not json!!"]
+    for content in (b"no weights", b"", *headers):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        message = refusal("resnet18", weights=str(tmp_path / "model.safetensors"))
+        assert message.startswith(f"{tmp_path}/model.safetensors: not a state dict")
 
 
 def test_colours_are_those_of_the_network_unless_the_recipe_says_otherwise():

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image as Picture
 
 from annotools.errors import DatasetError
-from annotools.label_maps import draw_runs
+from annotools.records import draw_runs
 from tests.builders import make_categories, make_label
 from tests.wsps.panoptic_files import write_panoptic
 from wsps.scoring.panoptic_files import read_panoptic_task
