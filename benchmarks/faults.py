@@ -8,6 +8,8 @@ kind of own state for the rest, and then the kills, which come on top. The secon
 It prints a Markdown table of counts; exit status 1 says that something was not handled well.
 """
 
+import contextlib
+import io
 import random
 import sys
 import tempfile
@@ -56,7 +58,7 @@ class Counts:
         row.tries += 1
         row.bad += bool(faults)
         for fault in faults:
-            row.what[fault.partition(":")[0][:60]] += 1
+            row.what[fault.partition(":")[0].partition(" in ")[0][:60]] += 1
             typer.echo(f"- {group}: {fault}\n  {how}")
         sys.stdout.flush()
 
@@ -118,10 +120,13 @@ def damage_state(counts: Counts, first: int, until: float) -> None:
         number = first
         while time.monotonic() < until:
             for scenario, kind in each_kind():
-                if scenario not in stopped:
-                    folder = Path(place) / scenario
-                    stopped[scenario] = Stopped(scenario=SCENARIOS[scenario], folder=folder)
-                done, wrong = stopped[scenario].damage(kind, random.Random(f"{number} {kind}"))
+                # What the commands say would hide the faults.
+                silence = io.StringIO()
+                with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+                    if scenario not in stopped:
+                        folder = Path(place) / scenario
+                        stopped[scenario] = Stopped(scenario=SCENARIOS[scenario], folder=folder)
+                    done, wrong = stopped[scenario].damage(kind, random.Random(f"{number} {kind}"))
                 faults = [] if wrong is None else [wrong]
                 counts.add(f"own state of {scenario}", faults, f"{kind}, seed {number}: {done}")
             number += 1
