@@ -24,6 +24,9 @@ from annotools.files import files_under, leftover_of
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "worker lost")
 
+ENDED = "ended before"
+"""In place of a signal: the work was done before it was sent."""
+
 ORPHAN_SECONDS = 3.0
 """After so many no process of a run may be left."""
 
@@ -108,7 +111,7 @@ class _Case:
             process = self._start(out)
             faults = _strike(process, sent, moment)
             if faults is None:
-                faults = self._compare(whole, out)
+                faults, sent = self._compare(whole, out), ENDED
             else:
                 hits += 1
                 # Half of the folders are killed a second time before they are finished.
@@ -224,7 +227,8 @@ def _faults_of_words(sent: str, status: int, told: str) -> list[str]:
 
 
 def _lines(told: str) -> list[str]:
-    return [line for line in told.splitlines() if not line.startswith("note: ")]
+    """Return what was said, without notes and without the time-stamped log of a study."""
+    return [line for line in told.splitlines() if not re.match(r"note: |\d{4}-\d\d-\d\d ", line)]
 
 
 def _orphans(session: int) -> list[str]:
