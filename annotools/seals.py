@@ -108,7 +108,7 @@ def tell_damaged(folder: Path) -> None:
         parts = (
             "1 damaged part was" if len(_damaged) == 1 else f"{len(_damaged)} damaged parts were"
         )
-        say(f"{folder}: {parts} made again", to_stderr=True)
+        say(f"note: {folder}: {parts} made again", to_stderr=True)
     _damaged.clear()
 
 
