@@ -65,7 +65,7 @@ def test_what_is_cut_empty_a_folder_or_another_file_is_not_there(
         assert read_sealed(tmp_path / "a") is None
     (tmp_path / "c").mkdir()
     assert read_sealed(tmp_path / "c") is None
-    assert told(capsys) == "out: 2 damaged parts were made again\n"
+    assert told(capsys) == "note: out: 2 damaged parts were made again\n"
     assert told(capsys) == ""
 
 
@@ -92,7 +92,7 @@ def test_other_json_is_not_there(
     path = tmp_path / "a.json"
     path.write_text(content)
     assert read_sealed_json(path) is None
-    assert told(capsys) == "out: 1 damaged part was made again\n"
+    assert told(capsys) == "note: out: 1 damaged part was made again\n"
 
 
 def test_files_agree_with_their_digests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,4 +102,4 @@ def test_files_agree_with_their_digests(tmp_path: Path, capsys: pytest.CaptureFi
     assert agree(tmp_path, {"a": empty})
     assert not agree(tmp_path, {"a": empty, "gone": empty})
     note_damaged([tmp_path / "gone"])
-    assert told(capsys) == "out: 1 damaged part was made again\n"
+    assert told(capsys) == "note: out: 1 damaged part was made again\n"

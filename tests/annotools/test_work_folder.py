@@ -230,7 +230,7 @@ def test_an_item_is_done_while_its_files_are_whole(tmp_path: Path, capsys: pytes
     (tmp_path / files[1]).unlink()
     assert read_done(tmp_path, "a", "key") is None
     finish_folder(tmp_path, WRITER)
-    assert capsys.readouterr().err == f"{tmp_path}: 2 damaged parts were made again\n"
+    assert capsys.readouterr().err == f"note: {tmp_path}: 2 damaged parts were made again\n"
     finish_folder(tmp_path, WRITER)
     assert capsys.readouterr().err == ""
 
@@ -244,7 +244,7 @@ def test_a_damaged_mark_is_none(tmp_path: Path, change: str, capsys: pytest.Capt
     write(marks / "a.json", (marks / "b.json").read_text() if change == "swap" else change)
     assert (read_done(tmp_path, "a", "key"), read_done(tmp_path, "b", "key")) == (None, "b")
     finish_folder(tmp_path, WRITER)
-    assert capsys.readouterr().err == f"{tmp_path}: 1 damaged part was made again\n"
+    assert capsys.readouterr().err == f"note: {tmp_path}: 1 damaged part was made again\n"
 
 
 @pytest.mark.parametrize("damaged", sorted(SETUPS))

@@ -150,7 +150,7 @@ def test_a_damaged_row_is_made_again_and_told(
     capsys.readouterr()
     assert runner.run_study(study, folder, workers=1) == first
     assert [trial.seed for trial in ran] == [0]
-    assert f"{folder}: 1 damaged part was made again\n" in capsys.readouterr().err
+    assert f"note: {folder}: 1 damaged part was made again\n" in capsys.readouterr().err
     assert rows[0].read_text() == whole
 
 
