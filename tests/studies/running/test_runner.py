@@ -156,12 +156,12 @@ def test_a_damaged_row_is_made_again_and_told(
 
 def test_a_row_that_was_brought_without_a_seal_is_taken(tmp_path: Path, ran: list[Trial]) -> None:
     study, folder = make_study(tmp_path, mixes=FULL), tmp_path / "run"
-    first = runner.run_study(study, folder, workers=1)
+    first = runner.run_study(study, folder, workers=1).results
     row = folder / "trials/full_3h_seed0/result.json"
     table = json.loads(row.read_text())
     del table["sha256"]
     row.write_text(json.dumps(table))
-    assert runner.run_study(study, folder, workers=1) == first
+    assert runner.run_study(study, folder, workers=1).results == first
     assert len(ran) == 1
 
 
