@@ -5,6 +5,7 @@ Whatever a file holds, the error is one that callers turn into their own line.
 
 import gc
 import json
+import math
 import re
 import reprlib
 import stat
@@ -126,10 +127,14 @@ def parse_own_json(data: bytes) -> Any:
     """Return the value that JSON of ours has, as `parse_json` does, without senseless numbers.
 
     Raises:
-        ValueError: with a reason in few words, also for a whole number beyond 64 bits.
+        ValueError: with a reason in few words, also for a whole number beyond 64 bits, and for what
+            is infinite or no number, which JSON does not have and none of our files has.
     """
     value = parse_json(data)
     refuse_senseless(value)
+    for name, inner in _walk(value):
+        if isinstance(inner, float) and not math.isfinite(inner):
+            raise ValueError(f"{name or 'it'} has {inner}, which is no number")
     return value
 
 

@@ -287,6 +287,9 @@ def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
         raise RecipeError(f"{path}: {BEYOND}")
     if hint is float and type(value) is int:
         return float(value)
+    # Less than zero it is not, and yet NumPy refuses a deviation of -0.0.
+    if hint is float and value == 0 and type(value) is float:
+        return 0.0
     if type(value) is hint and not _is_unwritable(value):
         return value
     raise RecipeError(f"{path}: expected {hint.__name__}, found {shown(value)}")

@@ -12,7 +12,7 @@ from annotools.allocation.plan_file import read_allocation
 from annotools.errors import RecipeError
 from annotools.files import digest
 from annotools.formats.source import Source
-from annotools.prices.times import read_times
+from annotools.prices.times import MAX_HOURS, read_times
 from annotools.read_files import MAX_OWN_BYTES, parse_own_json, read_short, read_text
 from annotools.records import NO_LABEL
 from annotools.settings import (
@@ -141,8 +141,10 @@ class Study:
         if not bought or not self.seeds:
             raise RecipeError(f"study {self.name!r}: give at least one mix, budget and seed")
         # A comparison with what is not a number is false.
-        if not all(0 < hours < math.inf for hours in self.budgets_hours):
-            raise RecipeError("budgets_hours: give hours above 0, such as [0.5, 2, 8]")
+        if not all(0 < hours <= MAX_HOURS for hours in self.budgets_hours):
+            raise RecipeError(
+                f"budgets_hours: give hours above 0 and up to {MAX_HOURS:g}, such as [0.5, 2, 8]"
+            )
         for name, mix in self.mixes.items():
             for kind, share in mix.items():
                 if not 0 < share < math.inf:

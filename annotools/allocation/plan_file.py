@@ -1,7 +1,6 @@
 """An allocation says which image gets which label at which price. It is kept as a JSON file."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from annotools.errors import AnnotationError, DatasetError, RecipeError
 from annotools.files import write_whole
+from annotools.prices.times import MAX_HOURS, MAX_SECONDS
 from annotools.read_files import parse_own_json, read_long, shown
 from annotools.records import NO_LABEL
 from annotools.settings import as_table, read_settings
@@ -177,6 +177,8 @@ def read_allocation(path: Path) -> Allocation:
         raise RecipeError(f"{path}: not an allocation: {_REMEDY}")
     try:
         settings = read_settings(PlanSettings, _settings_of(content), where=str(path))
+        if not 0 <= settings.budget_hours <= MAX_HOURS:
+            raise RecipeError(f"budget_hours = {settings.budget_hours:g}: give 0 to {MAX_HOURS:g}")
         kind_of: dict[int | str, str] = {}
         seconds_of: dict[int | str, float] = {}
         listed = content.get("images")
@@ -208,7 +210,7 @@ def _read_image(entry: Any, mix: Mapping[str, float]) -> tuple[int | str, str, f
     known = entry if isinstance(entry, dict) else {}
     image_id, kind, seconds = (known.get(key) for key in ("id", "kind", "seconds"))
     # Of not-a-number the comparison is false.
-    is_price = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+    is_price = isinstance(seconds, int | float) and 0 <= seconds <= MAX_SECONDS
     if seconds is None or not is_price or not isinstance(image_id, int | str):
         raise RecipeError(f"images has {shown(entry)} instead of id, kind and seconds")
     if not isinstance(kind, str) or kind not in mix:

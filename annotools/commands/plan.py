@@ -1,6 +1,5 @@
 """The command `plan` says what a budget buys, and writes which image gets which label."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -148,9 +147,11 @@ def _parse_mix(texts: Sequence[str]) -> dict[str, float]:
 
 def _check_budgets(budgets: Sequence[float], out: Path | None) -> list[float]:
     """Return the budgets in rising order, each once."""
+    from annotools.prices.times import MAX_HOURS
+
     for hours in budgets:
-        if not 0 <= hours < math.inf:
-            raise typer.BadParameter(f"--budget {hours}: give hours, zero or more")
+        if not 0 <= hours <= MAX_HOURS:
+            raise typer.BadParameter(f"--budget {hours}: give 0 to {MAX_HOURS:g} hours")
     rising = sorted(set(budgets))
     if out is not None and len({_file_of(out, hours) for hours in rising}) < len(rising):
         raise typer.BadParameter(

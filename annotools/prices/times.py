@@ -1,6 +1,5 @@
 """A table of annotation times says how many seconds each action takes. It is read from TOML."""
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,12 @@ because no published one is known: a file of your own can give it."""
 
 PRESETS_FOLDER = Path(__file__).absolute().with_name("times_presets")
 
+MAX_SECONDS = 1e12
+"""No action, purchase or budget takes thirty thousand years; sums of longer ones would overflow."""
+
+MAX_HOURS = 1e8
+"""As many, for budgets."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActionTime:
@@ -63,7 +68,7 @@ class ActionTime:
     def __post_init__(self) -> None:
         for key in ("seconds", "low", "high"):
             value = getattr(self, key)
-            if not 0 <= value < math.inf:
+            if not 0 <= value <= MAX_SECONDS:
                 raise TimesError(f"{key} = {value}: give a time of zero or more seconds")
         if self.low == 0 < self.high:
             raise TimesError("low = 0: give the shortest plausible time, or 0 for all three")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from studies.advice.advise import Advice
     from studies.advice.crossings import HoursNeeded
 
-_MOST_HOURS = 1e9
-
 app = Commands()
 
 
@@ -64,6 +62,7 @@ def recommend(
     annotools study recommend rows --hours 40 --metric miou
     annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
+    from annotools.prices.times import MAX_HOURS
     from annotools.settings import as_table
     from studies.advice.advise import advise, hours_to_reach
     from studies.advice.wording import notes, verdict_sentence
@@ -71,9 +70,9 @@ def recommend(
     from studies.summary import SCORES
 
     # What is not a number is refused too.
-    if not 0 < hours < _MOST_HOURS:
+    if not 0 < hours <= MAX_HOURS:
         raise typer.BadParameter(
-            f"--hours {hours:g}: must be a number above 0 and below {_MOST_HOURS:g}"
+            f"--hours {hours:g}: must be a number above 0 and up to {MAX_HOURS:g}"
         )
     if metric not in SCORES:
         raise typer.BadParameter(f"--metric {metric!r}: use {', '.join(SCORES)}")

@@ -56,6 +56,12 @@ def test_numbers_of_ours_fit_64_bits() -> None:
         parse_own_json(b'{"a": 1, "b": [9223372036854775808]}')
 
 
+def test_our_numbers_are_numbers() -> None:
+    for text, shown in ((b"-1e400", "-inf"), (b"Infinity", "inf"), (b"NaN", "nan")):
+        with pytest.raises(ValueError, match=f"^a has {shown}, which is no number$"):
+            parse_own_json(b'{"a": ' + text + b"}")
+
+
 def test_garbage_collection_is_as_before() -> None:
     for data in (b"[]", b"[", b"[" * 100_000):
         for is_collecting in (True, False):

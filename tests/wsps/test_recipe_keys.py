@@ -4,6 +4,7 @@ A piece of work is named by the tables of the recipe that it uses. `USED` says w
 every field of every table is changed in turn, so that one that is forgotten shows here.
 """
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
@@ -257,7 +258,7 @@ def test_a_link_goes_on_where_it_does_not_use_the_setting(
     assert trained == [[], []]
     # Where it is taken, each network is trained again if it used the setting.
     for module in (rounds, training):
-        monkeypatch.setattr(module, "start_folder", lambda *_, **__: None)
+        monkeypatch.setattr(module, "filling", lambda *_, **__: contextlib.nullcontext())
     labels_before = hash_label_set(labels / "rounds/0")
     pseudo_label(request, labels)
     assert len(classifiers) == (table in CLASSIFIER)

@@ -174,8 +174,8 @@ def test_files_that_would_be_replaced_are_refused(
         (("--mix", "full", "--budget", 1), "write kind and share"),
         (("--mix", "full=x", "--budget", 1), "write kind and share"),
         (("--mix", "full=1", "--mix", "full=2", "--budget", 1), "has a share already"),
-        (("--mix", "full=1", "--budget", "inf"), "zero or more"),
-        (("--mix", "full=1", "--budget", -1), "zero or more"),
+        (("--mix", "full=1", "--budget", "inf"), "give 0 to 1e+08 hours"),
+        (("--mix", "full=1", "--budget", -1), "give 0 to 1e+08 hours"),
         (
             ("--mix", "full=1", "--budget", 1, "--budget", 2, "--out", "p.json"),
             "as plan_{budget}h.json",

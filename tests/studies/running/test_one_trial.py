@@ -6,6 +6,7 @@ import pytest
 
 from annotools.errors import DatasetError, RecipeError, UnfinishedError
 from annotools.locks import hold
+from annotools.seals import write_sealed_json
 from studies.running import one_trial, runner, trial_process
 from studies.study import load_study
 from studies.trials import Trial
@@ -84,8 +85,13 @@ def test_a_damaged_trial_is_one_line(tmp_path: Path, name: str, value: object) -
     study, folder = make_study(tmp_path, mixes=FULL, seeds=[0]), tmp_path / "run"
     (trial,) = runner.prepare(study, folder)
     table = json.loads(trial.stored_path.read_text())
+    del table["sha256"]
+    # One that somebody wrote with our seal.
+    write_sealed_json(trial.stored_path, {**table, name: value})
+    with pytest.raises(RecipeError, match=r"trial\.json: not a trial \(") as caught:
+        trial_process.read_trial(trial.stored_path)
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 400
     for text in (json.dumps({**table, name: value}), '{"a":' * 50_000, "[]"):
         trial.stored_path.write_text(text)
-        with pytest.raises(RecipeError, match=r"trial\.json: not a trial \(") as caught:
+        with pytest.raises(RecipeError, match=r"trial\.json: missing, damaged or not a trial"):
             trial_process.read_trial(trial.stored_path)
-        assert len(str(caught.value).replace(str(tmp_path), "")) < 400
