@@ -57,8 +57,8 @@ def test_numbers_of_ours_fit_64_bits() -> None:
 
 
 def test_our_numbers_are_numbers() -> None:
-    for text, shown in ((b"-1e400", "-inf"), (b"Infinity", "inf"), (b"NaN", "nan")):
-        with pytest.raises(ValueError, match=f"^a has {shown}, which is no number$"):
+    for text, told in ((b"-1e400", "-inf"), (b"Infinity", "inf"), (b"NaN", "nan")):
+        with pytest.raises(ValueError, match=f"^a has {told}, which is no number$"):
             parse_own_json(b'{"a": ' + text + b"}")
 
 

@@ -41,7 +41,7 @@ def test_other_files_are_named(tmp_path: Path, content: str) -> None:
     ("name", "value", "told"),
     [
         ("pq", '"high"', "pq"),
-        ("pq", "NaN", "pq = nan is not between 0 and 1"),
+        ("pq", "NaN", "pq has nan, which is no number"),
         ("pq", "-4", "pq = -4 is not between 0 and 1"),
         ("pq", "1e300", "pq = 1e\\+300 is not between 0 and 1"),
         ("budget_hours", '"0.8"', "budget_hours"),
