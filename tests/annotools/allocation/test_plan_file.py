@@ -93,7 +93,7 @@ def test_images_that_a_dataset_lacks_are_named(tmp_path: Path) -> None:
             "seconds has inf, which is no number",
         ),
         (lambda c: c["images"][0].update(seconds=1e13), "instead of id, kind and seconds"),
-        (lambda c: c["settings"].update(budget_hours=1e9), "budget_hours = 1e+09: give 0 to 1e+08"),
+        (lambda c: c["settings"].update(budget_hours=1e9), "budget_hours = 1e.09: give 0 to 1e.08"),
         (lambda c: c["images"][0].update(seconds=10**400), "a whole number of more than 63 bits"),
         (lambda c: c["images"][0].update(kind=[]), r"the kind \[\], which is not in the mix"),
         (lambda c: c["images"][0].update(id=[1]), "instead of id, kind and seconds"),
