@@ -83,12 +83,9 @@ def find_extent(described: CocoObject, area: int, tight: BoxXYXY) -> Extent:
             x0, y0, x1, y1 = tight
             return Extent(tight=tight, other_box=(x0, y0, x1 - 1, y1 - 1), mask_area=None)
         return exact_extent(area, tight)
-    corners = [
-        float(far(far(polygon[axis::2]) for polygon in polygons))
-        for far in (min, max)
-        for axis in (0, 1)
-    ]
-    left, top, right, bottom = corners
+    xs = [x for polygon in polygons for x in polygon[::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    left, top, right, bottom = map(float, (min(xs), min(ys), max(xs), max(ys)))
     return Extent(
         tight=tight,
         mask_area=area,

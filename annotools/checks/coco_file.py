@@ -77,7 +77,11 @@ class CocoFile:
 
     def list_values(self, list_key: str, key: str, *kinds: type) -> list[tuple[str, Any]]:
         """Return a value of each object of a list, as `value_of` has it, after its place."""
-        return [(place, value_of(e, key, *kinds)) for place, e in self.list_entries(list_key)]
+        return [
+            # `value_of` itself would be called for every entry of a long list.
+            (place, value if type(value := entry.get(key)) in kinds else None)
+            for place, entry in self.list_entries(list_key)
+        ]
 
     @cached_property
     def size_of(self) -> dict[int | str | None, tuple[int, int]]:
