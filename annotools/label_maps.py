@@ -41,10 +41,7 @@ def replace_ids(runs: Runs, value_of: Mapping[int, int], default: int) -> Runs:
 def measure_runs(runs: Runs) -> dict[int, tuple[int, BoxXYXY]]:
     """Return what `measure_segments` returns for the map that has these runs."""
     ids, place = _distinct_ids(runs)
-    length = runs.height if runs.is_down else runs.width
-    across = runs.starts // length
-    # Several times as fast as `np.divmod`.
-    along = runs.starts - across * length
+    across, along = np.divmod(runs.starts, runs.height if runs.is_down else runs.width)
     # Weights are added as floats, which are exact for all numbers of pixels that a map can have.
     areas = np.bincount(place, weights=runs.lengths, minlength=len(ids)).astype(np.int64)
     low = np.full((2, len(ids)), runs.height * runs.width)
