@@ -235,9 +235,13 @@ def measure_memory(folder: Path, many: int) -> Iterator[Row]:
 
 def run_command(*arguments: object) -> Run:
     """Run annotools to its end."""
-    command = [str(Path(sys.executable).with_name("annotools")), *map(str, arguments)]
+    return run_process(Path(sys.executable).with_name("annotools"), *arguments)
+
+
+def run_process(*command: object) -> Run:
+    """Run a command to its end."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)

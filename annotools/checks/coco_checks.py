@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, value_of
+from annotools.checks.coco_file import ID_TYPES, CocoFile, CocoObject, Look, value_of
 from annotools.checks.coco_mask_checks import (
     check_masks,
     check_one_label_an_image,
@@ -42,22 +42,23 @@ Sizes = Mapping[int | str | None, tuple[int, int]]
 """Width and height in pixels by image id."""
 
 
-def check_instances(root: Path, split: str, turned: Sizes) -> Iterator[Problem]:
+def check_instances(root: Path, split: str, turned: Sizes, look: Look) -> Iterator[Problem]:
     """Yield what is wrong with the list of a split with instances, photos aside.
 
     Args:
         root: the dataset's folder, or the list.
         split: names the list.
         turned: sizes that the reader gives images instead of those that the list has.
+        look: as `CocoFile` has it.
     """
     checks = (*COMMON_CHECKS, _check_annotation_ids, check_masks)
-    yield from _check(find_instances, root, split, turned, checks)
+    yield from _check(find_instances, root, split, turned, look, checks)
 
 
-def check_panoptic(root: Path, split: str, turned: Sizes) -> Iterator[Problem]:
+def check_panoptic(root: Path, split: str, turned: Sizes, look: Look) -> Iterator[Problem]:
     """Yield what is wrong with a panoptic JSON and its PNG files, as `check_instances` does."""
     checks = (*COMMON_CHECKS, check_one_label_an_image, check_segments)
-    yield from _check(find_panoptic, root, split, turned, checks)
+    yield from _check(find_panoptic, root, split, turned, look, checks)
 
 
 def _check(
@@ -65,6 +66,7 @@ def _check(
     root: Path,
     split: str,
     turned: Sizes,
+    look: Look,
     checks: tuple[Callable[[CocoFile], Iterator[Problem]], ...],
 ) -> Iterator[Problem]:
     try:
@@ -79,7 +81,12 @@ def _check(
         yield error_at(path, "is not an object with lists: give a COCO file")
         return
     coco = CocoFile(
-        path=path, split=split, content=content, png_folders=files.png_folders, turned=turned
+        path=path,
+        split=split,
+        content=content,
+        png_folders=files.png_folders,
+        turned=turned,
+        look=look,
     )
     for check in checks:
         yield from check(coco)
@@ -92,6 +99,11 @@ def _check_lists(coco: CocoFile) -> Iterator[Problem]:
             yield error_at(coco.path, f"{key} is missing or not a list: give a COCO file")
             continue
         for number, entry in enumerate(listed):
+            # Most have all that is needed, and there are many.
+            if isinstance(entry, dict) and all(
+                type(entry.get(name)) in kinds for name, kinds in needed.items()
+            ):
+                continue
             place = f"{coco.path}: {key}[{number}]"
             if isinstance(entry, dict):
                 yield from _check_values(place, entry, needed)
@@ -181,10 +193,11 @@ def _check_boxes(coco: CocoFile) -> Iterator[Problem]:
 
 def _find_faults(described: CocoObject, size_wh: tuple[int, int] | None) -> Iterator[str]:
     """Yield what is wrong with an object's box; None is an unknown size of its image."""
-    if described.box_xyxy is None:
+    box_xyxy = described.box_xyxy
+    if box_xyxy is None:
         yield "bbox is not four numbers x, y, width, height: repair it"
         return
-    x0, y0, x1, y1 = described.box_xyxy
+    x0, y0, x1, y1 = box_xyxy
     shown = described.entry["bbox"]
     if x1 <= x0 or y1 <= y0:
         yield f"bbox {shown} has no area: give width and height"

@@ -4,15 +4,14 @@ Both may be absent: the readers measure them.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.checks.coco_file import CocoFile, CocoObject, FloatBox
+from annotools.checks.coco_file import NUMBERS, CocoFile, CocoObject, FloatBox
 from annotools.checks.problems import Problem, warning_at
-from annotools.formats.coco_masks import ColumnRuns, tight_box
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.records import BoxXYXY
 
@@ -63,7 +62,7 @@ def exact_extent(area: int, tight: BoxXYXY) -> Extent:
     return Extent(tight=tight, mask_area=area)
 
 
-def find_extent(described: CocoObject, runs: ColumnRuns, height: int) -> Extent:
+def find_extent(described: CocoObject, area: int, tight: BoxXYXY) -> Extent:
     """Return the box and area that an instance of this mask may have.
 
     Of run lengths both must be exact. Crowds are the exception: COCO's own have boxes without the
@@ -75,29 +74,82 @@ def find_extent(described: CocoObject, runs: ColumnRuns, height: int) -> Extent:
 
     Args:
         described: the instance.
-        runs: of its mask, one or more.
-        height: of the image.
+        area: of its mask, in pixels.
+        tight: box of its mask.
     """
-    tight = tight_box(runs, height)
     polygons = described.entry["segmentation"]
     if not isinstance(polygons, list):
         if described.entry.get("iscrowd") == 1:
             x0, y0, x1, y1 = tight
             return Extent(tight=tight, other_box=(x0, y0, x1 - 1, y1 - 1), mask_area=None)
-        return exact_extent(runs.area, tight)
-    corners = [
-        float(far(far(polygon[axis::2]) for polygon in polygons))
-        for far in (min, max)
-        for axis in (0, 1)
-    ]
-    left, top, right, bottom = corners
+        return exact_extent(area, tight)
+    xs = [x for polygon in polygons for x in polygon[::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    left, top, right, bottom = map(float, (min(xs), min(ys), max(xs), max(ys)))
     return Extent(
         tight=tight,
-        mask_area=runs.area,
+        mask_area=area,
         other_box=(left, top, right + 1, bottom + 1),
         outline=(left, top, right, bottom),
         polygons=polygons,
     )
+
+
+@dataclass(kw_only=True)
+class Areas:
+    """The areas in a file that were compared with those of the masks, one after the other.
+
+    Exporters are known to write the area of the box, or of the whole image, for every object: each
+    of these two is one problem of the file. The readers measure areas, so that a wrong one is a
+    warning.
+    """
+
+    coco: CocoFile
+    compared: int = 0
+    of_box: int = 0
+    of_image: int = 0
+    is_box_wrong: bool = False
+    is_image_wrong: bool = False
+    no_numbers: list[Problem] = field(default_factory=list)
+    others: list[Problem] = field(default_factory=list)
+
+    def compare(self, described: CocoObject, extent: Extent) -> None:
+        """Look at the area of an object that has a mask, if its entry has one."""
+        if "area" not in described.entry or extent.mask_area is None:
+            return
+        self.compared += 1
+        area = described.entry["area"]
+        # False of not-a-number as well; larger whole numbers may not fit a float.
+        if type(area) not in NUMBERS or not abs(area) <= MAX_PIXELS:
+            message = f"area is not a number of pixels in an image: give {extent.areas[0]:g}"
+            self.no_numbers.append(warning_at(described.place, message))
+            return
+        is_box = _is_area(area, described.box_xyxy)
+        width, height = self.coco.size_of.get(described.image_id, (0, 0))
+        is_image = _is_area(area, (0, 0, width, height))
+        self.of_box += is_box
+        self.of_image += is_image
+        if _is_right(area, extent):
+            return
+        self.is_box_wrong |= is_box
+        self.is_image_wrong |= is_image and not is_box
+        if not is_box and not is_image:
+            message = f"area {area} is not that of its mask: give {extent.areas[0]:g}"
+            self.others.append(warning_at(described.place, message))
+
+    def tell(self, noun: str) -> Iterator[Problem]:
+        """Yield what is wrong with the areas of objects, which the file calls by this noun."""
+        yield from self.no_numbers
+        counts = (
+            ("the box", self.of_box, self.is_box_wrong),
+            ("the whole image", self.of_image, self.is_image_wrong),
+        )
+        for whose, count, is_wrong in counts:
+            if is_wrong:
+                which = f"{count} of {self.compared} {noun}"
+                message = f"area is that of {whose} in {which}: areas are measured in the masks"
+                yield warning_at(self.coco.path, message)
+        yield from self.others
 
 
 def check_box(described: CocoObject, extent: Extent) -> Iterator[Problem]:
@@ -105,9 +157,9 @@ def check_box(described: CocoObject, extent: Extent) -> Iterator[Problem]:
     given = described.box_xyxy
     if (
         given is None
+        or _is_near(given, extent.outline, POLYGON_PIXELS)
         or _is_near(given, extent.tight, 1e-6)
         or _is_near(given, extent.other_box, 1e-6)
-        or _is_near(given, extent.outline, POLYGON_PIXELS)
     ):
         return
     x0, y0, x1, y1 = extent.tight
@@ -148,56 +200,7 @@ def check_reach(
 
 def _is_near(box: FloatBox, other: FloatBox | None, pixels: float) -> bool:
     """Return whether all sides of two boxes are less than so many pixels apart."""
-    return other is not None and max(abs(a - b) for a, b in zip(box, other, strict=True)) < pixels
-
-
-def check_areas(
-    coco: CocoFile, measured: Sequence[tuple[CocoObject, Extent]], noun: str
-) -> Iterator[Problem]:
-    """Yield where the areas in a file are not those of the masks.
-
-    Exporters are known to write the area of the box, or of the whole image, for every object: each
-    of these two is one problem of the file. The readers measure areas, so that a wrong one is a
-    warning.
-
-    Args:
-        coco: the file.
-        measured: its objects that have a mask, with their extents.
-        noun: what the file calls its objects.
-    """
-    wrong, of_box, of_image = [], 0, 0
-    counted = [
-        (d, extent) for d, extent in measured if "area" in d.entry and extent.mask_area is not None
-    ]
-    for described, extent in counted:
-        area = described.entry["area"]
-        is_number = isinstance(area, int | float) and not isinstance(area, bool)
-        # False of not-a-number as well; larger whole numbers may not fit a float.
-        if not (is_number and abs(area) <= MAX_PIXELS):
-            message = f"area is not a number of pixels in an image: give {extent.areas[0]:g}"
-            yield warning_at(described.place, message)
-            continue
-        is_box = _is_area(area, described.box_xyxy)
-        width, height = coco.size_of.get(described.image_id, (0, 0))
-        is_image = _is_area(area, (0, 0, width, height))
-        of_box += is_box
-        of_image += is_image
-        if not _is_right(area, extent):
-            wrong.append((described, extent, is_box, is_image))
-    if any(is_box for _, _, is_box, _ in wrong):
-        yield _summarise(coco, "the box", of_box, f"{len(counted)} {noun}")
-    if any(is_image and not is_box for _, _, is_box, is_image in wrong):
-        yield _summarise(coco, "the whole image", of_image, f"{len(counted)} {noun}")
-    for described, extent, is_box, is_image in wrong:
-        if not is_box and not is_image:
-            area = described.entry["area"]
-            message = f"area {area} is not that of its mask: give {extent.areas[0]:g}"
-            yield warning_at(described.place, message)
-
-
-def _summarise(coco: CocoFile, whose: str, count: int, total: str) -> Problem:
-    message = f"area is that of {whose} in {count} of {total}: areas are measured in the masks"
-    return warning_at(coco.path, message)
+    return other is not None and all(abs(a - b) < pixels for a, b in zip(box, other, strict=True))
 
 
 def _is_area(area: float, box: FloatBox | None) -> bool:

@@ -1,7 +1,7 @@
 """Look at a COCO file as it is: whatever is not an object where one belongs is passed over."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,12 @@ from annotools.formats.pictures import MAX_PIXELS, is_possible_size
 
 ID_TYPES = (int, str)
 """An image has a number or a text as its id."""
+
+NUMBERS = (int, float)
+"""What JSON has as numbers; `isinstance` would take true and false for some."""
+
+Look = Callable[[int | str | None], None]
+"""Looks at the label of the image with an id."""
 
 FloatBox = tuple[float, float, float, float]
 """Half-open box (x0, y0, x1, y1) in pixels, as a file has it, fractions included."""
@@ -34,9 +40,8 @@ class CocoObject:
         if not isinstance(values, list) or len(values) != 4:
             return None
         for value in values:
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
             # False of not-a-number as well; larger whole numbers may not fit a float.
-            if not (is_number and abs(value) <= MAX_PIXELS):
+            if type(value) not in NUMBERS or not abs(value) <= MAX_PIXELS:
                 return None
         x, y, width, height = map(float, values)
         return x, y, x + width, y + height
@@ -47,22 +52,36 @@ class CocoFile:
     """The content of the file at `path` that describes a split, in COCO's own form.
 
     Of a panoptic file `png_folders` are where its PNGs may be. `turned` are the sizes that the
-    reader gives images instead of those that the file has, by image id.
+    reader gives images instead of those that the file has, by image id. `look` is called with the
+    id of an image that has objects, while its masks are at hand.
     """
 
     path: Path
     split: str
     content: dict[str, Any]
-    png_folders: tuple[Path, ...] = ()
-    turned: Mapping[int | str | None, tuple[int, int]] = field(default_factory=dict)
+    png_folders: tuple[Path, ...]
+    turned: Mapping[int | str | None, tuple[int, int]]
+    look: Look
+
+    @cached_property
+    def _listed(self) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+        keys = ("images", "annotations", "categories")
+        return {key: list_objects(f"{self.path}: {key}", self.content.get(key)) for key in keys}
 
     def list_entries(self, key: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the objects of a list, each after its place; none where there is no list."""
-        return list_objects(f"{self.path}: {key}", self.content.get(key))
+        """Return the objects of one of COCO's three lists, each after its place.
+
+        There are none where there is no list.
+        """
+        return self._listed[key]
 
     def list_values(self, list_key: str, key: str, *kinds: type) -> list[tuple[str, Any]]:
         """Return a value of each object of a list, as `value_of` has it, after its place."""
-        return [(place, value_of(e, key, *kinds)) for place, e in self.list_entries(list_key)]
+        return [
+            # `value_of` itself would be called for every entry of a long list.
+            (place, value if type(value := entry.get(key)) in kinds else None)
+            for place, entry in self.list_entries(list_key)
+        ]
 
     @cached_property
     def size_of(self) -> dict[int | str | None, tuple[int, int]]:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from annotools.checks.coco_extents import (
-    Extent,
-    check_areas,
+    Areas,
     check_box,
     check_reach,
     exact_extent,
@@ -20,7 +19,7 @@ from annotools.checks.coco_overlaps import Mask, check_overlap
 from annotools.checks.problems import Problem, error_at, problem_of
 from annotools.errors import DatasetError
 from annotools.formats.coco_instances import holds_boxes_alone
-from annotools.formats.coco_masks import find_all_column_runs
+from annotools.formats.coco_masks import find_all_column_runs, tight_boxes
 from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
@@ -43,13 +42,16 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         # A mask cannot be decoded without its image's size; that this is missing is said elsewhere.
         if described.image_id in coco.size_of:
             of_image[described.image_id].append(described)
-    measured: list[tuple[CocoObject, Extent]] = []
+    areas = Areas(coco=coco)
     for image_id, members in of_image.items():
         width, height = coco.size_of[image_id]
         listed_wh = coco.listed_size_of.get(image_id, (width, height))
         masks = []
         drawn = [described.entry.get("segmentation") for described in members]
         found = find_all_column_runs(drawn, height, width)
+        coco.look(image_id)
+        possible = [runs for runs in found if not isinstance(runs, DatasetError) and runs.area]
+        tight = iter(tight_boxes(possible, height))
         for described, runs in zip(members, found, strict=True):
             if isinstance(runs, DatasetError):
                 yield error_at(described.place, str(runs))
@@ -57,13 +59,13 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
             if not runs.area:
                 yield error_at(described.place, "its mask has no pixel: draw it again or drop it")
                 continue
-            extent = find_extent(described, runs, height)
+            extent = find_extent(described, runs.area, next(tight))
             yield from check_box(described, extent)
             yield from check_reach(described, extent, listed_wh, (width, height))
-            measured.append((described, extent))
+            areas.compare(described, extent)
             masks.append(Mask(described=described, runs=runs, box_xyxy=extent.tight))
         yield from check_overlap(f"{coco.path}: image {image_id}", masks)
-    yield from check_areas(coco, measured, "annotations")
+    yield from areas.tell("annotations")
 
 
 def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
@@ -80,7 +82,7 @@ def check_one_label_an_image(coco: CocoFile) -> Iterator[Problem]:
 def check_segments(coco: CocoFile) -> Iterator[Problem]:
     """Yield where a panoptic file and its PNGs contradict each other."""
     folder = find_png_folder(coco.png_folders, coco.content)
-    measured: list[tuple[CocoObject, Extent]] = []
+    areas = Areas(coco=coco)
     yield from find_repeated(coco.list_values("annotations", "file_name", str), "file_name")
     for place, entry in coco.list_entries("annotations"):
         members = list_objects(f"{place}: segments_info", entry.get("segments_info"))
@@ -108,8 +110,8 @@ def check_segments(coco: CocoFile) -> Iterator[Problem]:
                 described = CocoObject(place=p, image_id=image_id, entry=e, has_mask=True)
                 extent = exact_extent(*of_segment[segment_id])
                 yield from check_box(described, extent)
-                measured.append((described, extent))
-    yield from check_areas(coco, measured, "segments")
+                areas.compare(described, extent)
+    yield from areas.tell("segments")
 
 
 def find_repeated(

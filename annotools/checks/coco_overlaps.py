@@ -1,5 +1,6 @@
 """Find pixels that several annotations of an image claim, and objects that are there twice."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,8 +31,7 @@ def check_overlap(place: str, masks: Sequence[Mask]) -> Iterator[Problem]:
         place: of the image.
         masks: all that the image has, each with a pixel.
     """
-    masks = _whose_boxes_meet(masks)
-    if not masks:
+    if len(masks) < 2:
         return
     twice = _find_twice([mask.runs for mask in masks])
     num_twice = twice.area
@@ -42,12 +42,14 @@ def check_overlap(place: str, masks: Sequence[Mask]) -> Iterator[Problem]:
         f"overlapping annotations claim {num_twice} pixels twice or more: "
         "the one with the smaller mask gets them",
     )
+    count_of = Counter(map(_category_of, masks))
     # More than this part of either mask is in the other one, and so is claimed twice.
     shared = [
         mask
         for mask in masks
-        # The first spares most masks the second, which looks at all their runs.
-        if num_twice > SAME_OBJECT * mask.runs.area
+        # The first two spare most masks the third, which looks at all their runs.
+        if count_of[_category_of(mask)] > 1
+        and num_twice > SAME_OBJECT * mask.runs.area
         and count_common(mask.runs, twice) / mask.runs.area > SAME_OBJECT
     ]
     yield from _find_duplicates(shared)
@@ -78,33 +80,18 @@ def _find_duplicates(masks: Sequence[Mask]) -> Iterator[Problem]:
                 break
 
 
-def _whose_boxes_meet(masks: Sequence[Mask]) -> list[Mask]:
-    """Return the masks whose box shares a pixel with that of another one."""
-    boxes = np.array([mask.box_xyxy for mask in masks]).reshape(-1, 4)
-    by_left = np.argsort(boxes[:, 0])
-    meets = np.zeros(len(masks), dtype=bool)
-    for number, n in enumerate(by_left.tolist()):
-        # Those further right begin beyond this one's end, and so do all after them.
-        _, y0, x1, y1 = boxes[n].tolist()
-        last = np.searchsorted(boxes[by_left, 0], x1)
-        near = by_left[number + 1 : last]
-        found = near[(boxes[near, 1] < y1) & (boxes[near, 3] > y0)]
-        meets[found] = True
-        meets[n] |= found.size > 0
-    return [mask for mask, is_near in zip(masks, meets.tolist(), strict=True) if is_near]
-
-
 def _find_twice(masks: Sequence[ColumnRuns]) -> ColumnRuns:
     """Return the runs of the pixels that two or more masks have."""
     starts = np.concatenate([runs.starts for runs in masks])
     ends = starts + np.concatenate([runs.lengths for runs in masks])
-    places = np.concatenate([starts, ends])
-    order = np.argsort(places, kind="stable")
+    # Where runs begin and end, in order; the last bit tells one from the other.
+    borders = np.sort(np.concatenate([2 * starts + 1, 2 * ends]))
+    places = borders >> 1
     # How many masks have the pixels from each place to the next one.
-    depth = np.cumsum(np.where(order < len(starts), 1, -1))
-    lengths = np.diff(places[order], append=places.max())
+    depth = np.cumsum(2 * (borders & 1) - 1)
+    lengths = np.diff(places, append=places[-1])
     is_twice = (depth > 1) & (lengths > 0)
-    return ColumnRuns(starts=places[order][is_twice], lengths=lengths[is_twice])
+    return ColumnRuns(starts=places[is_twice], lengths=lengths[is_twice])
 
 
 def _category_of(mask: Mask) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from annotools.categories import CategorySet
 from annotools.checks.coco_checks import Sizes, check_instances, check_panoptic
+from annotools.checks.coco_file import Look
 from annotools.checks.coco_mask_checks import find_repeated
 from annotools.checks.coco_overlaps import SAME_OBJECT
 from annotools.checks.problems import Problem, error_at, problem_of, warning_at
@@ -19,6 +20,7 @@ from annotools.checks.shared_photos import find_shared, find_shared_photos
 from annotools.checks.voc_checks import check_boxes
 from annotools.errors import AnnotationError, DatasetError
 from annotools.formats import read_dataset
+from annotools.formats.forms import share_content
 from annotools.formats.photo_heads import turn_of
 from annotools.formats.photos import check_photo, read_photo_head
 from annotools.formats.voc_boxes import box_overlaps
@@ -26,7 +28,7 @@ from annotools.progress import track
 from annotools.records import Dataset, FullLabel, Image, WeakLabel
 from annotools.weak_labels.buy import read_source
 
-FILE_CHECKS: dict[str, Callable[[Path, str, Sizes], Iterator[Problem]]] = {
+FILE_CHECKS: dict[str, Callable[[Path, str, Sizes, Look], Iterator[Problem]]] = {
     "coco-instances": check_instances,
     "coco-panoptic": check_panoptic,
 }
@@ -36,6 +38,9 @@ LABEL_CHECKS: dict[str, Callable[[Image, FullLabel, CategorySet], Iterator[Probl
     "voc": check_boxes
 }
 """Checks of an image's label against other files of the image, by format."""
+
+_Looked = tuple[list[Problem], float | None]
+"""What is wrong with an image's label, and its part of void if it is a full one."""
 
 MOST = 0.5
 """An image with a larger part of void is one to look at."""
@@ -78,14 +83,16 @@ def check_dataset(
     checked, others = [], []
     upright: list[Path] = []
     for split in dict.fromkeys(splits):
-        found = _read(format_name, root, split, photos)
-        # A reader stops at its first problem; the walk over the files finds it with all others.
-        file_problems = list(_check_files(format_name, root, split, found))
+        looked: dict[int | str, _Looked] = {}
+        with share_content():
+            found = _read(format_name, root, split, photos)
+            # A reader stops at its first problem; the walk over the files finds it with all others.
+            file_problems = list(_check_files(format_name, root, split, found, looked))
         problems += file_problems
         read_problems = _tell_reading(root, split, found, file_problems)
         if isinstance(found, Dataset):
             checked.append(found)
-            read_problems += _check_images(found, upright, decode=decode)
+            read_problems += _check_images(found, looked, upright, decode=decode)
         problems += _leave_out_repeated(read_problems, file_problems)
     for split in dict.fromkeys(against):
         found = _read(format_name, root, split, photos)
@@ -118,12 +125,23 @@ def _read(
 
 
 def _check_files(
-    format_name: str, root: Path, split: str, found: Dataset | Exception
+    format_name: str,
+    root: Path,
+    split: str,
+    found: Dataset | Exception,
+    looked: dict[int | str, _Looked],
 ) -> Iterator[Problem]:
+    """Yield what is wrong with a split's files, and look at labels that come by on the way."""
+    image_of = found.image_of if isinstance(found, Dataset) else {}
+
+    def look(image_id: int | str | None) -> None:
+        image = None if image_id is None else image_of.get(image_id)
+        if isinstance(found, Dataset) and image is not None:
+            looked[image.image_id] = _look_at_label(found, image)
+
     if format_name in FILE_CHECKS:
-        images = found.images if isinstance(found, Dataset) else ()
-        sizes: Sizes = {image.image_id: image.size_wh for image in images}
-        yield from FILE_CHECKS[format_name](root, split, sizes)
+        sizes: Sizes = {image_id: image.size_wh for image_id, image in image_of.items()}
+        yield from FILE_CHECKS[format_name](root, split, sizes, look)
 
 
 def _tell_reading(
@@ -161,8 +179,17 @@ def _leave_out_repeated(
             yield problem
 
 
-def _check_images(dataset: Dataset, upright: list[Path], *, decode: bool) -> Iterator[Problem]:
-    """Yield what is wrong with images, and add photos that EXIF turns upright to a list."""
+def _check_images(
+    dataset: Dataset, looked: dict[int | str, _Looked], upright: list[Path], *, decode: bool
+) -> Iterator[Problem]:
+    """Yield what is wrong with images, and add photos that EXIF turns upright to a list.
+
+    Args:
+        dataset: of the images.
+        looked: what is known of labels by now, by image id; what is used of it is taken out.
+        upright: the list of photos.
+        decode: whether photos are decoded.
+    """
     if not dataset.images and not dataset.drops:
         yield error_at(f"split {dataset.split}", "has no image: give the path of one that has")
     # Where the files were walked, repeated names have been reported with their places.
@@ -172,16 +199,22 @@ def _check_images(dataset: Dataset, upright: list[Path], *, decode: bool) -> Ite
     description = f"checking {dataset.split}"
     void_shares = []
     for image in track(dataset.images, description, len(dataset.images)):
-        label = _read_label(dataset, image)
-        if isinstance(label, Problem):
-            yield label
-        else:
-            yield from _check_label(dataset, image, label)
-        if isinstance(label, FullLabel):
-            void_shares.append((image, _share_void(label)))
+        known = looked.pop(image.image_id, None)
+        found, share = known or _look_at_label(dataset, image)
+        yield from found
+        if share is not None:
+            void_shares.append((image, share))
         if image.path is not None:
             yield from _check_photo(dataset, image, image.path, upright, decode=decode)
     yield from _check_void(dataset.split, void_shares)
+
+
+def _look_at_label(dataset: Dataset, image: Image) -> _Looked:
+    label = _read_label(dataset, image)
+    if isinstance(label, Problem):
+        return [label], None
+    share = _share_void(label) if isinstance(label, FullLabel) else None
+    return list(_check_label(dataset, image, label)), share
 
 
 def _read_label(dataset: Dataset, image: Image) -> FullLabel | WeakLabel | Problem:

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import operator
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +48,12 @@ class ColumnRuns:
         return int(self.lengths.sum())
 
 
+_FOUND_LAST = deque[tuple[Sequence[Any], tuple[int, int], list[ColumnRuns | DatasetError]]](
+    maxlen=1
+)
+"""The masks of the last image, its height and width, and their runs."""
+
+
 def find_column_runs(segmentation: Any, height: int, width: int) -> ColumnRuns:
     """Return the runs of a mask.
 
@@ -87,8 +95,22 @@ def find_all_column_runs(
 ) -> list[ColumnRuns | DatasetError]:
     """Return the runs of each mask of an image, or what `find_column_runs` raises for it.
 
-    Masks of one polygon, which most are, are decoded together.
+    Where the same objects are asked for again at once they are not decoded again: a check looks at
+    an image's masks, and then at the label that they make.
     """
+    for asked, size, found in _FOUND_LAST:
+        is_same = size == (height, width) and len(asked) == len(segmentations)
+        if is_same and all(map(operator.is_, asked, segmentations)):
+            return found
+    found = _find_all(segmentations, height, width)
+    _FOUND_LAST.append((tuple(segmentations), (height, width), found))
+    return found
+
+
+def _find_all(
+    segmentations: Sequence[Any], height: int, width: int
+) -> list[ColumnRuns | DatasetError]:
+    """Decode masks of one polygon, which most are, together, and all others one by one."""
     alone = [
         n
         for n, mask in enumerate(segmentations)
@@ -113,28 +135,41 @@ def _unpack_all(texts: Sequence[bytes]) -> list[ColumnRuns]:
     bits = np.frombuffer(b"".join(texts), dtype=np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero(bits & 0x20 == 0)
     numbers = _numbers_of(bits, ends)
-    # How many numbers there are up to the end of each text.
-    upto = np.searchsorted(ends, np.cumsum([len(text) for text in texts]))
-    before = np.concatenate([[0], upto[:-1]])
-    place = np.arange(len(numbers)) - np.repeat(before, upto - before)
-    counts = np.where(place == 0, numbers, 0)
-    for parity in (1, 0):
-        is_chain = (place % 2 == parity) & (place > 0)
-        chain = np.where(is_chain, numbers, 0)
-        sums = np.cumsum(chain)
-        # What the masks before a mask add up to does not count in it.
-        sums -= np.repeat(sums[before] - chain[before], upto - before)
-        counts[is_chain] = sums[is_chain]
-    total = np.cumsum(counts)
-    total -= np.repeat(total[before] - counts[before], upto - before)
-    # Every second run is inside the mask; some are without a pixel.
-    is_inside = (place % 2 == 1) & (counts > 0)
-    starts, lengths = (total - counts)[is_inside], counts[is_inside]
-    num_inside = np.cumsum(is_inside)[upto - 1].tolist()
+    # How many numbers each text has, and so how many pairs: outside and inside the mask.
+    size = np.diff(np.searchsorted(ends, np.cumsum([len(text) for text in texts])), prepend=0)
+    num_pairs = (size + 1) // 2
+    last = np.cumsum(num_pairs) - 1
+    first = last + 1 - num_pairs
+    is_odd = size % 2 == 1
+    # What is inside is missing from the last pair where a text has an odd number of numbers.
+    is_there = np.ones(2 * int(num_pairs.sum()), dtype=bool)
+    is_there[2 * last[is_odd] + 1] = False
+    pairs = np.zeros((len(is_there) // 2, 2), dtype=np.int64)
+    pairs.ravel()[is_there] = numbers
+    # The first number stands alone; all others are differences to those two places before.
+    alone = pairs[first, 0]
+    pairs[first, 0] = 0
+    counts = _sums_within(pairs, first, num_pairs)
+    counts[first, 0] = alone
+    counts[last[is_odd], 1] = 0
+    lengths = counts[:, 1]
+    starts = _sums_within(counts[:, 0] + counts[:, 1], first, num_pairs) - lengths
+    # Some runs are without a pixel.
+    is_run = lengths > 0
+    num_runs = np.cumsum(is_run)[last].tolist()
+    starts, lengths = starts[is_run], lengths[is_run]
     return [
-        ColumnRuns(starts=starts[first:last], lengths=lengths[first:last])
-        for first, last in zip([0, *num_inside[:-1]], num_inside, strict=True)
+        ColumnRuns(starts=starts[begin:end], lengths=lengths[begin:end])
+        for begin, end in zip([0, *num_runs[:-1]], num_runs, strict=True)
     ]
+
+
+def _sums_within(
+    values: NDArray[np.int64], first: NDArray[np.int64], count: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the running sums of rows, which begin anew at each first row of so many."""
+    sums = np.cumsum(values, axis=0)
+    return np.asarray(sums - np.repeat(sums[first] - values[first], count, axis=0))
 
 
 def _numbers_of(bits: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -162,12 +197,28 @@ def tight_box(runs: ColumnRuns, height: int) -> BoxXYXY:
         runs: of the mask.
         height: of the image in pixels.
     """
-    last = runs.starts + runs.lengths - 1
-    left, right = int(runs.starts[0]) // height, int(last[-1]) // height
+    return tight_boxes([runs], height)[0]
+
+
+def tight_boxes(masks: Sequence[ColumnRuns], height: int) -> list[BoxXYXY]:
+    """Return what `tight_box` returns for each mask of an image."""
+    if not masks:
+        return []
+    starts = np.concatenate([runs.starts for runs in masks])
+    last = starts + np.concatenate([runs.lengths for runs in masks]) - 1
+    ends = np.cumsum([len(runs.starts) for runs in masks])
+    firsts = np.concatenate([[0], ends[:-1]])
+    (first_x, first_y), (last_x, last_y) = np.divmod(starts, height), np.divmod(last, height)
     # A run that goes on in the next column has a pixel at the bottom of one and the top of another.
-    if (runs.starts // height != last // height).any():
-        return left, 0, right + 1, height
-    return left, int((runs.starts % height).min()), right + 1, int((last % height).max()) + 1
+    goes_on = first_x != last_x
+    first_y[goes_on], last_y[goes_on] = 0, height - 1
+    corners = (
+        first_x[firsts],
+        np.minimum.reduceat(first_y, firsts),
+        last_x[ends - 1] + 1,
+        np.maximum.reduceat(last_y, firsts) + 1,
+    )
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.stack(corners, axis=1).tolist()]
 
 
 def count_common(runs: ColumnRuns, others: ColumnRuns) -> int:

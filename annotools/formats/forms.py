@@ -7,7 +7,9 @@ the dataset says in a remark how often it was done.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,22 @@ OTHER_IDS = "image_id is text in one file and a number in the other"
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
+_SHARED: ContextVar[dict[Path, tuple[Any, Forms]] | None] = ContextVar("_SHARED", default=None)
+"""Content that was read, and its forms, by path; None where nobody shares any."""
+
+
+@contextmanager
+def share_content() -> Iterator[None]:
+    """Within it `read_coco` reads a file once and gives every caller the same content.
+
+    Whoever changes that content changes it for all of them.
+    """
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
 
 def read_coco(path: Path, forms: Forms) -> Any:
     """Return the content of a COCO file in COCO's own form; what is no such form stays as it is.
@@ -33,6 +51,18 @@ def read_coco(path: Path, forms: Forms) -> Any:
     Raises:
         DatasetError: when it cannot be read or is not JSON.
     """
+    shared = _SHARED.get()
+    if shared is None:
+        return _read_coco(path, forms)
+    if path not in shared:
+        found: Forms = Counter()
+        shared[path] = _read_coco(path, found), found
+    content, found = shared[path]
+    forms.update(found)
+    return content
+
+
+def _read_coco(path: Path, forms: Forms) -> Any:
     content = read_json(path, others="*.json")
     if isinstance(content, dict):
         for entry in _objects(content, "images"):

@@ -16,7 +16,7 @@ from annotools.formats.coco_masks import (
     ColumnRuns,
     check_polygons,
     find_all_column_runs,
-    tight_box,
+    tight_boxes,
 )
 from annotools.formats.polygons import count_corners
 from annotools.formats.stacked_masks import stack_masks
@@ -172,15 +172,16 @@ def _add_whole_objects(
 ) -> FullLabel:
     """Return the label with the boxes of whole things, and with what has no segment."""
     visible = {segment.segment_id: segment.area for segment in label.segments}
+    # A thing whose pixels are all visible has the box of its segment.
+    partly = [n for n in masks if n not in stuff and visible.get(n) != masks[n].area]
+    boxes = tight_boxes([masks[n] for n in partly], height)
     own_boxes = {
         number: Box(
             category_id=listed[number].category_id,
-            box_xyxy=tight_box(runs, height),
+            box_xyxy=box_xyxy,
             is_group=listed[number].is_crowd,
         )
-        for number, runs in masks.items()
-        # A thing whose pixels are all visible has the box of its segment.
-        if number not in stuff and visible.get(number) != runs.area
+        for number, box_xyxy in zip(partly, boxes, strict=True)
     }
     covered = {
         number: Drop(place=listed[number].place, reason=COVERED)

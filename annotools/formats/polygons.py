@@ -1,5 +1,6 @@
 """Formats with polygons share how their corners are counted and which coordinates are possible."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ def count_corners(points: Sequence[tuple[float, float]]) -> int:
 
     A polygon whose last point repeats the first one has that corner once.
     """
-    return sum(point != points[i - 1] for i, point in enumerate(points))
+    return sum(map(operator.ne, points, [*points[-1:], *points]))
 
 
 def is_near_image(value: Any, size: int) -> bool:

@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from annotools.checks.dataset_checks import check_dataset
 from annotools.checks.problems import Problem, group_alike
+from annotools.formats import coco_masks, json_values
 from tests.real_data import real_data
 
 WIDTH, HEIGHT = 8, 6
@@ -77,6 +78,29 @@ def find(format_name: str, root: Path, *splits: str, against: tuple[str, ...] = 
 
 def only(problems: list[str], *parts: str) -> bool:
     return len(problems) == 1 and all(part in problems[0] for part in parts)
+
+
+def test_a_list_is_parsed_once_and_each_mask_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [image_entry(id=n, file_name=f"{n}.png") for n in (1, 2)]
+    drawn = [annotation(id=n, image_id=1 + n % 2) for n in range(6)]
+    write_instances(tmp_path, images=images, annotations=drawn)
+    calls: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        whole = getattr(module, name)
+
+        def counted(*arguments: Any) -> Any:
+            calls[name] += 1
+            return whole(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(json_values, "parse_json")
+    count(coco_masks, "_find_all")
+    check_dataset("coco-instances", tmp_path, ["val"])
+    assert calls == {"parse_json": 1, "_find_all": 2}
 
 
 def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import copy
 import itertools
 import json
 import pickle
@@ -972,3 +973,27 @@ def test_masks_read_together_are_those_read_alone(segmentations):
         else:
             assert found.starts.tolist() == expected.starts.tolist()
             assert found.lengths.tolist() == expected.lengths.tolist()
+
+
+@given(st.lists(arrays.arrays(np.uint8, (7, 9), elements=st.integers(0, 1)), max_size=4))
+def test_boxes_found_together_are_those_of_the_pixels(listed):
+    drawn = [mask for mask in listed if mask.any()]
+    runs = [coco_masks.find_column_runs(run_lengths(mask), 7, 9) for mask in drawn]
+    expected = []
+    for mask in drawn:
+        y, x = np.nonzero(mask)
+        expected.append((x.min(), y.min(), x.max() + 1, y.max() + 1))
+    assert coco_masks.tight_boxes(runs, 7) == expected
+
+
+def test_masks_asked_for_again_are_decoded_again_for_another_image_alone():
+    segmentations = [[[0, 0, 20, 0, 20, 20, 0, 20]], [[1, 1, 3, 1, 3, 3]]]
+    found = coco_masks.find_all_column_runs(segmentations, 15, 16)
+    assert coco_masks.find_all_column_runs(list(segmentations), 15, 16) is found
+    assert [runs.area for runs in coco_masks.find_all_column_runs(segmentations, 18, 16)] != [
+        runs.area for runs in found
+    ]
+    # Masks of the same numbers may be changed on their own, so that they are not the same.
+    alike = copy.deepcopy(segmentations)
+    assert coco_masks.find_all_column_runs(alike, 18, 16) is not found
+    assert len(coco_masks.find_all_column_runs(segmentations[:1], 18, 16)) == 1

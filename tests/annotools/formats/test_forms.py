@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
-from annotools.formats.forms import Forms, as_whole, form_remarks, make_number, read_coco, same_ids
+from annotools.formats.forms import (
+    Forms,
+    as_whole,
+    form_remarks,
+    make_number,
+    read_coco,
+    same_ids,
+    share_content,
+)
 
 SQUARE = [1, 1, 4, 1, 4, 3, 1, 3]
 POINTS = [[1, 1], [4, 1], [4, 3], [1, 3]]
@@ -265,3 +273,15 @@ def test_what_means_nothing_is_refused(tmp_path: Path, bad: dict[str, Any]) -> N
     path.write_text(json.dumps(content(images=images, annotations=entries)))
     with pytest.raises(DatasetError, match=r"annotations\[0\]: (image|category)_id"):
         coco_instances.read(path, "train")
+
+
+def test_shared_content_is_read_once_and_its_forms_are_told_to_each(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(content(images=[{"id": "0", "width": "8", "height": 6}])))
+    with share_content():
+        told: list[Forms] = [Counter(), Counter()]
+        first, second = (read_coco(path, forms) for forms in told)
+        assert first is second
+        assert told[0] == told[1] != Counter()
+    path.write_text(json.dumps(content()))
+    assert read_coco(path, Counter()) == content()
