@@ -87,9 +87,14 @@ def agree(folder: Path, digest_of: Mapping[str, str]) -> bool:
         folder: in which they are.
         digest_of: the SHA-256 of each, by its path relative to the folder.
     """
-    wrong = [folder / name for name, told in digest_of.items() if _hash(folder / name) != told]
+    wrong = differing(folder, digest_of)
     note_damaged(wrong)
     return not wrong
+
+
+def differing(folder: Path, digest_of: Mapping[str, str]) -> list[Path]:
+    """Return the files that are not there as they were when these digests were taken."""
+    return [folder / name for name, told in digest_of.items() if _hash(folder / name) != told]
 
 
 def note_damaged(paths: Iterable[Path]) -> None:

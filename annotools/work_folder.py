@@ -160,7 +160,7 @@ def refuse_other_work(
 def tell_finished(out: Path) -> None:
     """Say on stderr that an earlier run finished a folder; workers do not talk."""
     if multiprocessing.parent_process() is None:
-        say(f"note: {out}: is finished; only what is missing or damaged is made", to_stderr=True)
+        say(f"note: {out}: is finished", to_stderr=True)
 
 
 def finish_folder(out: Path, written_by: str) -> None:
@@ -272,6 +272,12 @@ def read_done(out: Path, item: str, key: str) -> Any | None:
     return mark["result"]
 
 
+def files_done(out: Path, item: str) -> dict[str, str]:
+    """Return the SHA-256 of each file of an item that is done, by its name."""
+    mark = read_sealed_json(_mark_path(out, item))
+    return {} if mark is None else dict(mark["files"])
+
+
 def _check_is_folder(out: Path) -> None:
     for place in (out, *out.parents):
         if place.exists() and not place.is_dir():
@@ -344,7 +350,7 @@ def _is_ours(name: str, listed: set[str], *, is_started: bool) -> bool:
 
 def _listed(content: Mapping[str, Any] | None) -> set[str]:
     files = content.get("files") if content is not None else None
-    if not isinstance(files, list):
+    if not isinstance(files, list | dict):
         return set()
     return {MANIFEST_FILE, *(name for name in files if isinstance(name, str))}
 

@@ -15,10 +15,10 @@ from typing import Any
 from annotools.categories import CategorySet
 from annotools.conversion.account import Conversion, read_account
 from annotools.conversion.assembly import DROPS_FILE, assemble
-from annotools.conversion.shards import is_done, make_shard, make_shards
+from annotools.conversion.shards import is_done, make_shard, make_shards, written_files
 from annotools.conversion.wanted import CLASSES_FILE, ImageTask, Wanted, make_tasks
 from annotools.errors import DatasetError, RecipeError, name_place
-from annotools.files import digest, hash_files, write_whole
+from annotools.files import digest, flush_files, hash_files, write_whole
 from annotools.formats.box_files import plain_name, yolo_classes
 from annotools.formats.coco_entries import image_entry
 from annotools.formats.source import Source, open_source
@@ -26,6 +26,7 @@ from annotools.parallel import run_parallel
 from annotools.prices.times import AnnotationTimes
 from annotools.progress import track
 from annotools.records import NO_LABEL, Dataset, Image
+from annotools.seals import differing
 from annotools.settings import as_table
 from annotools.weak_labels.weaken import WEAK_KINDS
 from annotools.work_folder import (
@@ -113,7 +114,13 @@ def convert(
             write_whole(out / CLASSES_FILE, yolo_classes(dataset.categories))
         num_resumed = len(tasks) - sum(len(shard.tasks) for shard in missing)
         conversion = assemble(out, dataset, tasks, wanted, times, len(shards), num_resumed)
-        written = [name for name in planned if name != DROPS_FILE or (out / name).is_file()]
+        digests = {
+            name: told for shard in shards for name, told in written_files(out, shard).items()
+        }
+        shared = [name for name in planned if name not in digests and (out / name).is_file()]
+        digests |= flush_files(out, shared)
+        # In the order of the plan, whichever shards were made by this run.
+        written = {name: digests[name] for name in planned if name in digests}
         asked = {
             "made_with": made_with,
             **_describe_request(source, wanted, times, dataset, images),
@@ -129,16 +136,29 @@ def convert(
 def _find_finished(
     source: Source, dataset: Dataset, images: Sequence[Image], made_with: str, out: Path
 ) -> Conversion | None:
-    """Return what is told by a folder in which the same conversion is finished, None by another."""
+    """Return what is told by a folder in which the same conversion is finished, None without one.
+
+    Raises:
+        DatasetError: when another conversion is finished there, or one of its files is not as it
+            was written: somebody may have changed it, so that it is not made again unasked.
+    """
     manifest = read_manifest(out / MANIFEST_FILE, WRITTEN_BY)
-    if manifest is None or manifest.get("made_with") != made_with:
+    if manifest is None or not isinstance(manifest.get("files"), dict):
         return None
+    remedy = "give another folder, or --overwrite to make it again"
+    if manifest.get("made_with") != made_with:
+        raise DatasetError(f"{out}: holds a conversion with other options: {remedy}")
     # What files hold decides whether they changed: a finished folder may be old, or a copy.
     if manifest.get("source") != _describe_source(source, dataset, images):
-        return None
+        raise DatasetError(f"{out}: was made before {source.root} changed: {remedy}")
+    changed = differing(out, manifest["files"])
+    if changed:
+        raise DatasetError(
+            f"{changed[0]}: is missing, or not as it was written ({len(changed)} such files): "
+            f"{remedy}"
+        )
     try:
-        is_whole = all((out / name).is_file() for name in manifest["files"])
-        return read_account(manifest) if is_whole else None
+        return read_account(manifest)
     except (RecipeError, KeyError, TypeError, AttributeError):
         return None
 

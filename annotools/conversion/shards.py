@@ -18,7 +18,7 @@ from annotools.drops import drop_entry
 from annotools.files import compact_json, digest, open_whole, stamp, write_whole
 from annotools.formats.source import Source, open_source
 from annotools.records import Dataset
-from annotools.work_folder import STATE_FOLDER, mark_done, read_done
+from annotools.work_folder import STATE_FOLDER, files_done, mark_done, read_done
 
 SHARD_IMAGES = 16
 """Images in a shard: what a killed run loses, times its workers."""
@@ -83,6 +83,12 @@ def is_done(source: Source, out: Path, shard: Shard) -> bool:
     """Tell whether a shard is there, with all its files, and its source has not changed."""
     key = _fingerprint(source, open_source(source), shard)
     return read_done(out, _item(shard.number), key) is not None
+
+
+def written_files(out: Path, shard: Shard) -> dict[str, str]:
+    """Return the SHA-256 of each file that a shard wrote for good, by its name."""
+    found = files_done(out, _item(shard.number))
+    return {name: told for name, told in found.items() if name != _lines_file(shard.number)}
 
 
 def read_counts(text: str) -> Counts:

@@ -324,7 +324,7 @@ def test_what_a_killed_run_left_keeps_nobody_out(tmp_path: Path):
 
 
 def test_a_finished_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for told in ("", f"note: {tmp_path}: is finished; only what is missing or damaged is made\n"):
+    for told in ("", f"note: {tmp_path}: is finished\n"):
         with filling(tmp_path, WRITER, SETUP, PLANNED):
             write(tmp_path / "manifest.json", "{}")
         assert capsys.readouterr().err == told

@@ -412,7 +412,7 @@ def test_other_options_do_not_resume(in_memory: Memory, tmp_path: Path, monkeypa
     with pytest.raises(DatasetError, match="different list of images"):
         run(in_memory([("b.png", STREET)]), out, "points", seed=1)
     run(source, out, "points", seed=2, overwrite=True)
-    with pytest.raises(DatasetError, match="is not empty"):
+    with pytest.raises(DatasetError, match="out: holds a conversion with other options: give"):
         run(source, out, "points", seed=1)
     run(source, out, "tags", overwrite=True)
     assert set(contents(out)) == {"tags.json", "manifest.json"}
@@ -543,14 +543,17 @@ def test_a_finished_conversion_says_so_and_tells_the_same(
     (out / ".state/setup.json").write_text("left by a run that was killed at its very end")
     again = run(source, out, "boxes", "points", "full")
     assert again == replace(first, num_resumed=2)
-    assert capsys.readouterr().err == (
-        f"note: {out}: is finished; only what is missing or damaged is made\n"
-    )
+    assert capsys.readouterr().err == (f"note: {out}: is finished\n")
     assert contents(out) == before
     assert not (out / ".state").exists()
+    # Somebody may have corrected a file: it is not made again unasked.
+    (out / "points.json").write_text("corrected")
     (out / "boxes.json").unlink()
-    with pytest.raises(DatasetError, match="is not empty"):
+    with pytest.raises(DatasetError, match=r"boxes\.json: is missing, or not as .* \(2 such files"):
         run(source, out, "boxes", "points", "full")
+    assert (out / "points.json").read_text() == "corrected"
+    run(source, out, "boxes", "points", "full", overwrite=True)
+    assert contents(out) == before
 
 
 def test_another_source_under_the_same_name_is_not_finished(tmp_path: Path):
@@ -560,5 +563,5 @@ def test_another_source_under_the_same_name_is_not_finished(tmp_path: Path):
     content, stat = source.root.read_bytes(), source.root.stat()
     source.root.write_bytes(content[:-1] + b" ")
     os.utime(source.root, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with pytest.raises(DatasetError, match="is not empty"):
+    with pytest.raises(DatasetError, match=r"out: was made before .*world\.toml changed: give"):
         run(source, out, "boxes")
