@@ -11,6 +11,7 @@ AnnotationError                 catch this one to catch all
 Messages name the file, the place in it and the remedy; the command prints them as one line.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,6 +50,8 @@ def as_line(error: BaseException) -> str:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         message = f"{place}{error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message += ": free some of it and repeat the command"
     return " ".join(message.split())
 
 

@@ -25,11 +25,11 @@ _FORMAT = typer.Option(
     "--format", help="cityscapes, voc, yolo, coco-panoptic, coco-instances or scenes."
 )
 
-Root = Annotated[Path, _ROOT, READS]
+Root = Annotated[Path, _ROOT, Reads(inner=True)]
 Format = Annotated[str, _FORMAT]
 KeptRoot = Annotated[Path, _ROOT, Reads(kept=True)]
 """Of a dataset that may not open, so that its files are not known."""
-RootIfAny = Annotated[Path | None, _ROOT, READS]
+RootIfAny = Annotated[Path | None, _ROOT, Reads(inner=True)]
 FormatIfAny = Annotated[str | None, _FORMAT]
 Split = Annotated[
     str, typer.Option(help="The part of the dataset; train[:80%] is the first 80 % of train.")

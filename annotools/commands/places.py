@@ -27,12 +27,14 @@ Places = Callable[[Any, Mapping[str, Any]], Iterable[Path]]
 class Reads:
     """Marks what names a file or folder that is read; also a text that may be the path of one.
 
-    Files may be written into a folder that is read, but for two kinds: in one that is `kept` no
-    file is replaced, and nothing at all is written into one that is `closed`. The files of a
-    dataset are known when it is opened, and looked at then.
+    Files may be written into a folder that is read, but for some kinds: in one that is `kept` no
+    file is replaced, in one whose `inner` files are kept none in its folders, and nothing at all is
+    written into one that is `closed`. What is kept is closed where a command of ours finished its
+    folder. The files of a dataset are known when it is opened, and looked at then.
     """
 
     kept: bool = False
+    inner: bool = False
     closed: bool = False
 
 
@@ -204,10 +206,25 @@ def _check_read(output: _Named[Writes], path: Path, name: str, marker: Reads) ->
             _refuse(output, f"is or contains {path}, which is read")
     elif _is_same(output.path, path):
         _refuse(output, f"is {name}")
-    elif marker.kept and _exists(output.path) and _lies_in(output.path, path):
+    closed = _closed_folder(path, marker)
+    if closed is not None and _lies_in(output.path, closed):
+        _refuse_inside(output, f"{closed}, which is read")
+    # Of inner files, the folder lies inside too.
+    place = output.path.parent if marker.inner else output.path
+    is_kept = marker.kept or (marker.inner and not _is_same(place, path))
+    if is_kept and not output.marker.folder and _exists(output.path) and _lies_in(place, path):
         _refuse(output, f"is a file in {path}, which is read")
-    if marker.closed and path.is_dir() and _lies_in(output.path, path):
-        _refuse_inside(output, f"{path}, which is read")
+
+
+def _closed_folder(path: Path, marker: Reads) -> Path | None:
+    """Return the folder, of what is read, into which nothing is written, if there is one."""
+    from annotools.work_folder import MANIFEST_FILE
+
+    if marker.closed:
+        return path if path.is_dir() else None
+    folder = path if path.is_dir() else path.parent
+    is_ours = (marker.kept or marker.inner) and _exists(folder / MANIFEST_FILE)
+    return folder if is_ours else None
 
 
 def _check_apart(output: _Named[Writes], other: _Named[Writes]) -> None:

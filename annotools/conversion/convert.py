@@ -149,7 +149,11 @@ def _find_finished(
     if manifest.get("made_with") != made_with:
         raise DatasetError(f"{out}: holds a conversion with other options: {remedy}")
     # What files hold decides whether they changed: a finished folder may be old, or a copy.
-    if manifest.get("source") != _describe_source(source, dataset, images):
+    told = manifest.get("source")
+    if not isinstance(told, dict) or told != {
+        **_describe_source(source, dataset, images),
+        "root": told.get("root"),
+    }:
         raise DatasetError(f"{out}: was made before {source.root} changed: {remedy}")
     changed = differing(out, manifest["files"])
     if changed:
@@ -237,7 +241,7 @@ def _setup(source: Source, wanted: Wanted, tasks: Sequence[ImageTask]) -> dict[s
     return {
         # The times are not among these: prices are worked out anew when the files are put together.
         # What may be missing is asked of each shard, because it is the remedy that an error names.
-        **as_table(replace(source, allow_missing=False)),
+        **as_table(replace(source, allow_missing=False, root=source.root.resolve())),
         **_options(wanted),
         "list of images": digest([[image_entry(t.image), t.wanted.kinds] for t in tasks]),
         "version of annotools": version("annotools"),

@@ -49,6 +49,8 @@ def open_source(source: Source) -> Dataset:
     Raises:
         AnnotationError: for what the reader or `recategorise` finds wrong.
     """
+    if source.root.exists() and not (source.root.is_dir() or source.root.is_file()):
+        raise DatasetError(f"{source.root}: is neither a folder nor a regular file: give one")
     if source.boxes is not None or source.tags is not None:
         return read_weak(source.root, source.boxes, source.tags, source.allow_missing)
     if source.format_name == PHOTOS_ALONE:

@@ -12,6 +12,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 from typer.testing import CliRunner
 
+from annotools.commands.options import JsonFile, Root
 from annotools.commands.places import Commands, Reads, Writes, markers_of
 from studies.cli import app
 
@@ -140,3 +141,36 @@ def values_for(function: Callable[..., Any], folder: Path) -> dict[str, Any]:
         value = path if "Path" in kind else str(path)
         values[name] = [value] if kind.startswith("(list") else value
     return values
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "status"),
+    [
+        # Another split's labels, which are not read, and a table of the user's own beside them.
+        ("data", "data/annotations/instances_other.json", 2),
+        ("data", "data/table.json", 0),
+        # A folder that a command has finished is closed, whichever of its files is given.
+        ("set", "set/manifest.json", 2),
+        ("set", "set/new.json", 2),
+        ("set/panoptic.json", "set/boxes.json", 2),
+    ],
+)
+def test_files_that_a_command_does_not_open_are_kept_too(
+    tmp_path: Path, given: str, name: str, status: int
+) -> None:
+    for place in ("data/annotations/instances_other.json", "data/table.json", "set/boxes.json"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("kept")
+    for place in ("set/manifest.json", "set/panoptic.json"):
+        (tmp_path / place).write_text("kept")
+    commands = Commands()
+
+    @commands.command()
+    def look(root: Root, json_file: JsonFile = None) -> None:
+        assert json_file is not None
+        json_file.write_text("replaced")
+
+    done = CliRunner().invoke(commands, [str(tmp_path / given), "--json", str(tmp_path / name)])
+    assert done.exit_code == status, done.output
+    if status:
+        assert all(path.read_text() == "kept" for path in tmp_path.glob("**/*.json"))

@@ -431,7 +431,7 @@ def test_files_that_would_be_replaced_are_refused(
         ((*TRAIN, "--picture", same, "--json", same), "is the file of --json too"),
         ((*TRAIN, "--times", own, "--json", own), "is a file that is read too"),
         ((*scenes, "--json", world), "is a file that is read too"),
-        ((*dataset, "--json", labels), "is a file of the dataset"),
+        ((*dataset, "--json", labels), "is a file in "),
     ):
         done = CliRunner().invoke(app, ["price", *map(str, arguments)])
         assert (done.exit_code, message in done.output) == (2, True), done.output

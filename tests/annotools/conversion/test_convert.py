@@ -565,3 +565,12 @@ def test_another_source_under_the_same_name_is_not_finished(tmp_path: Path):
     os.utime(source.root, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(DatasetError, match=r"out: was made before .*world\.toml changed: give"):
         run(source, out, "boxes")
+
+
+def test_the_way_to_the_source_may_be_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = write_world(tmp_path, 2)
+    out = tmp_path / "out"
+    first = run(source, out, "boxes")
+    monkeypatch.chdir(tmp_path)
+    again = run(replace(source, root=Path(source.root.name)), out, "boxes")
+    assert again == replace(first, num_resumed=2)

@@ -226,7 +226,10 @@ def test_rows_of_weights_that_were_replaced_are_named(tmp_path: Path, ran: list[
     ("error", "message"),
     [
         (DatasetError("a.png: photo is\n gone"), "a.png: photo is gone"),
-        (OSError(28, "No space left on device", "a.png"), "a.png: No space left on device"),
+        (
+            OSError(28, "No space left on device", "a.png"),
+            "a.png: No space left on device: free some of it and repeat the command",
+        ),
         (KeyError("x"), "KeyError: 'x' (trials/full_3h_seed1/traceback.txt)"),
         (MemoryError(), "MemoryError (trials/full_3h_seed1/traceback.txt)"),
     ],
