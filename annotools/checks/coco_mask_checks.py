@@ -24,6 +24,7 @@ from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import measure_segments
+from annotools.progress import track
 from annotools.records import VOID, BoxXYXY
 
 
@@ -43,7 +44,7 @@ def check_masks(coco: CocoFile) -> Iterator[Problem]:
         if described.image_id in coco.size_of:
             of_image[described.image_id].append(described)
     areas = Areas(coco=coco)
-    for image_id, members in of_image.items():
+    for image_id, members in track(of_image.items(), "checking masks", len(of_image)):
         width, height = coco.size_of[image_id]
         listed_wh = coco.listed_size_of.get(image_id, (width, height))
         masks = []
