@@ -173,6 +173,7 @@ def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
 def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Path | None) -> None:
     """Print the trials of a study at once, and then what is left to compute."""
     from annotools.commands.tables import count_of, duration
+    from annotools.errors import StoppedError
     from studies.engines.local import count_workers
     from studies.running.dry_run import FAILED, FINISHED, LEFT, as_json, estimate, plan
 
@@ -193,7 +194,12 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
         from studies.running.timing import time_parts
 
         at_once = workers or count_workers(trials)
-        estimated = estimate(trials, time_parts(trials), at_once)
+        try:
+            timing = time_parts(trials)
+        except StoppedError as error:
+            # The steps that are timed are real ones, and would promise to go on.
+            raise StoppedError("stopped while steps were timed: nothing was written") from error
+        estimated = estimate(trials, timing, at_once)
         source = (
             "from the seconds of finished trials"
             if estimated.from_rows

@@ -106,6 +106,17 @@ def test_a_dry_run_writes_nothing_and_a_script_runs_what_is_missing(
     assert "computing" not in done.stdout
 
 
+def test_a_dry_run_that_is_stopped_promises_nothing(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise StoppedError("stopped at step 2 of 4 of semantic: what is done is kept")
+
+    monkeypatch.setattr("studies.running.timing.time_parts", stop)
+    done = invoke("study", "run", recipe, "--out", tmp_path / "run", "--dry-run")
+    assert str(done.exception) == "stopped while steps were timed: nothing was written"
+
+
 def without_floats(path: Path) -> dict[str, Any]:
     """What of a row does not depend on time or on the number of threads."""
     row = json.loads(path.read_text())
