@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import studies.cli
+from annotools.errors import StoppedError
 from studies.engines import local
 from studies.folder import start_study
 from studies.running.runner import StudyRun
