@@ -97,12 +97,12 @@ LOSE = """
 import sys, time, types
 cli = types.ModuleType("studies.cli")
 def main():
-    print("ready", flush=True)
     try:
-        time.sleep(60)
-    except BaseException:
-        pass
-    try:
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except BaseException:
+            pass
         time.sleep(60)
     finally:
         time.sleep(2.5)  # Cleaning up is not interrupted.
