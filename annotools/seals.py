@@ -15,7 +15,7 @@ from typing import Any
 
 from annotools.files import digest, hash_file, write_json, write_whole
 from annotools.read_files import parse_json, read_long
-from annotools.terminal import say
+from annotools.terminal import tell
 
 SEAL = "sha256"
 """The name of the seal in a JSON object."""
@@ -113,7 +113,7 @@ def tell_damaged(folder: Path) -> None:
         parts = (
             "1 damaged part was" if len(_damaged) == 1 else f"{len(_damaged)} damaged parts were"
         )
-        say(f"note: {folder}: {parts} made again", to_stderr=True)
+        tell(f"{folder}: {parts} made again")
     _damaged.clear()
 
 

@@ -41,6 +41,11 @@ def say(text: str, *, to_stderr: bool = False) -> None:
     stream.flush()
 
 
+def tell(remark: str) -> None:
+    """Print what a user should know beside the answer: a line on stderr."""
+    say(f"note: {remark}", to_stderr=True)
+
+
 def prepare_streams() -> None:
     """Make standard streams that are closed lead nowhere, and the others take any character."""
     # Else the next files that are opened get their numbers, and what is printed goes into them.

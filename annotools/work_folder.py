@@ -33,7 +33,7 @@ from annotools.seals import (
     tell_damaged,
     write_sealed_json,
 )
-from annotools.terminal import say
+from annotools.terminal import tell
 
 STATE_FOLDER = ".state"
 MANIFEST_FILE = "manifest.json"
@@ -160,7 +160,7 @@ def refuse_other_work(
 def tell_finished(out: Path) -> None:
     """Say on stderr that an earlier run finished a folder; workers do not talk."""
     if multiprocessing.parent_process() is None:
-        say(f"note: {out}: is finished", to_stderr=True)
+        tell(f"{out}: is finished")
 
 
 def finish_folder(out: Path, written_by: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table
-from annotools.work_folder import STATE_FOLDER, filling, refuse_other_work
-from studies.results import TRIALS_FOLDER, TrialResult, read_results
+from annotools.work_folder import filling, refuse_other_work
+from studies.results import TrialResult, read_results
 from studies.study import Study, dataset_table
 
 STUDY_FILE = "study.json"
@@ -17,16 +17,6 @@ PICTURE_FILE, DRAWING_FILE = "quality_vs_cost.png", "quality_vs_cost.svg"
 
 FEATURES_FOLDER = "features"
 """Where trials share what a frozen backbone sees; it goes when all are finished."""
-
-OWN_FOLDERS = (TRIALS_FOLDER, "box_labels", FEATURES_FOLDER, STATE_FOLDER)
-"""Folders in which everything is written by the study."""
-
-SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "student", "recipe")
-"""What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
-
-
-_STARTS = 5
-"""How often a folder is looked at before it is refused."""
 
 
 def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None:
@@ -66,12 +56,6 @@ def check_folder(study: Study, folder: Path) -> None:
         DatasetError: when it has another study's results, or files of something else.
     """
     refuse_other_work(folder, WRITTEN_BY, _shared(_table(study)))
-
-
-def own_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that a study writes into its folder itself."""
-    reports = (REPORT_FILE, PAGE_FILE, PICTURE_FILE, DRAWING_FILE, TABLE_FILE)
-    return tuple(folder / name for name in (STUDY_FILE, *reports))
 
 
 def finished_results(study: Study, folder: Path) -> list[TrialResult]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotools import terminal
 from annotools.commands.places import READS, Reads, Writes, keep
-from annotools.terminal import say
 
 if TYPE_CHECKING:
     from annotools.formats.source import Source
@@ -170,7 +170,7 @@ def keep_dataset(dataset: "Dataset") -> None:
 def tell(remarks: Iterable[str]) -> None:
     """Print what a user should know beside the answer: on stderr, a line each."""
     for remark in remarks:
-        say(f"note: {remark}", to_stderr=True)
+        terminal.tell(remark)
 
 
 def refuse_file(place: Path) -> None:

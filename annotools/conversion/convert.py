@@ -157,10 +157,8 @@ def _find_finished(
         raise DatasetError(f"{out}: was made before {source.root} changed: {remedy}")
     changed = differing(out, manifest["files"])
     if changed:
-        raise DatasetError(
-            f"{changed[0]}: is missing, or not as it was written ({len(changed)} such files): "
-            f"{remedy}"
-        )
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise DatasetError(f"{changed[0]}: is missing, or not as it was written{more}: {remedy}")
     try:
         return read_account(manifest)
     except (RecipeError, KeyError, TypeError, AttributeError):

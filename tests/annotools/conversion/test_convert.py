@@ -549,7 +549,7 @@ def test_a_finished_conversion_says_so_and_tells_the_same(
     # Somebody may have corrected a file: it is not made again unasked.
     (out / "points.json").write_text("corrected")
     (out / "boxes.json").unlink()
-    with pytest.raises(DatasetError, match=r"boxes\.json: is missing, or not as .* \(2 such files"):
+    with pytest.raises(DatasetError, match=r"boxes\.json: is missing, or not as .*, and 1 more: "):
         run(source, out, "boxes", "points", "full")
     assert (out / "points.json").read_text() == "corrected"
     run(source, out, "boxes", "points", "full", overwrite=True)
