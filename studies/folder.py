@@ -18,6 +18,13 @@ PICTURE_FILE, DRAWING_FILE = "quality_vs_cost.png", "quality_vs_cost.svg"
 FEATURES_FOLDER = "features"
 """Where trials share what a frozen backbone sees; it goes when all are finished."""
 
+SHARED_SETTINGS = ("name", "dataset", "times", "ap_thresholds", "student", "recipe")
+"""What must be the same for all trials of a folder; mixes, budgets and seeds may be added."""
+
+
+_STARTS = 5
+"""How often a folder is looked at before it is refused."""
+
 
 def start_study(study: Study, folder: Path, *, keep_study: bool = False) -> None:
     """Make a folder ready for the trials of a study, and write the study as given.
