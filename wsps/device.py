@@ -12,6 +12,10 @@ MAX_LOADERS = 8
 """More processes than this make batches no faster than a GPU takes them."""
 
 
+BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")
+"""What torch calls the units for bfloat16 of Intel's processors, and of AMD's from Zen 4 on."""
+
+
 def choose_device() -> "torch.device":
     """Return the GPU where there is one, else the processor."""
     import torch
@@ -50,7 +54,7 @@ def _has_bfloat16(device: "torch.device") -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older versions of torch cannot tell; a processor without such units would be slower.
     can: Any = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(can.get("amx_bf16"))
+    return any(can.get(unit) for unit in BFLOAT16_UNITS)
 
 
 def has_gpu() -> bool:

@@ -76,8 +76,8 @@ class BackboneSettings:
     is the paper's and 16 takes a quarter of the time. When absent 8 for torchvision's, 4 for
     `small`, and 16 for `thin-resnet50` and for those of timm that have it."""
     batch_norm: str = "trained"
-    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo. The
-    layers that are put on the backbone, which no weights know, have trained ones."""
+    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo.
+    `small`, and the layers that are put on a backbone, have group normalisation, which has none."""
     input: str | None = None
     """The colours that the weights expect: `torchvision` for RGB by ImageNet's mean and deviation,
     `caffe` for BGR of 0 to 255 less their mean; those of the network's own when absent."""
@@ -109,8 +109,8 @@ class DescentSettings:
     weight_decay: float = 5e-4
     precision: str = "auto"
     """In what the networks compute: `float32`, or `bfloat16`, in which devices with units for it
-    are faster: GPUs, and processors with AMX; `auto` is the latter on these. Weights and losses
-    have single precision in each case."""
+    are faster: GPUs, and processors with AMX or AVX-512 BF16; `auto` is the latter on these.
+    Weights and losses have single precision in each case."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not 0 <= self.weight_decay < math.inf:

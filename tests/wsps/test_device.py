@@ -21,14 +21,20 @@ def computes_in(precision: str) -> torch.dtype:
     return found.dtype
 
 
-@pytest.mark.parametrize("has_units", [True, False])
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
 def test_a_processor_computes_in_bfloat16_where_it_has_units_for_it(
-    monkeypatch: pytest.MonkeyPatch, has_units: bool
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
 ):
-    monkeypatch.setattr(
-        torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_units}, raising=False
-    )
-    assert computes_in("auto") == (torch.bfloat16 if has_units else torch.float32)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert computes_in("auto") == dtype
     assert computes_in("float32") == torch.float32
     assert computes_in("bfloat16") == torch.bfloat16
 

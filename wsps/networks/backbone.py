@@ -93,26 +93,38 @@ class Backbone(nn.Module):
         return self.layers[-1](middle), middle
 
 
+NORM_GROUPS = 8
+"""Groups of channels that `conv_block` normalises: of eight channels each where there are 64."""
+
+
 def conv_block(
-    in_channels: int,
-    out_channels: int,
-    stride: int = 1,
-    dilation: int = 1,
-    norm_layer: NormLayer = nn.BatchNorm2d,
+    in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1
 ) -> nn.Sequential:
-    """Return a 3 x 3 convolution, batch normalisation and rectifier."""
+    """Return a convolution, group normalisation and rectifier.
+
+    The groups of channels of one image are normalised, in training as in prediction, and no image
+    hangs on the others of its batch: in one of four, photos that look unlike each other would have
+    other statistics than those that are kept for prediction.
+
+    Source: Wu and He, Group Normalization, ECCV 2018.
+
+    Args:
+        in_channels: of the images.
+        out_channels: a multiple of `NORM_GROUPS`.
+        kernel_size: odd; the edges are padded.
+        stride: of the convolution.
+    """
     return nn.Sequential(
         nn.Conv2d(
             in_channels,
             out_channels,
-            kernel_size=3,
+            kernel_size=kernel_size,
             stride=stride,
-            padding=dilation,
-            dilation=dilation,
-            # Batch normalisation subtracts the mean, and any bias with it.
+            padding=kernel_size // 2,
+            # A group's own scale and offset follow.
             bias=False,
         ),
-        norm_layer(out_channels),
+        nn.GroupNorm(NORM_GROUPS, out_channels),
         nn.ReLU(inplace=True),
     )
 
@@ -166,7 +178,7 @@ def _build_own(settings: BackboneSettings) -> Backbone:
         )
     norm_layer, image_input = NORM_LAYERS[settings.batch_norm], find_input(settings)
     if name == "small":
-        return _small(norm_layer, image_input)
+        return _small(image_input)
     if name == "thin-resnet50":
         layers, channels = thin_resnet50(), OUT_CHANNELS
     else:
@@ -175,16 +187,16 @@ def _build_own(settings: BackboneSettings) -> Backbone:
     return Backbone(layers, channels, stride, image_input, middle_channels=channels // 2)
 
 
-def _small(norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
+def _small(image_input: ImageInput) -> Backbone:
     """Return four convolutions with output stride 4, for studies on a CPU.
 
     They see 31 pixels, less than a tagged crop, so that a heat map says where in it a class is.
     """
     layers = nn.Sequential(
-        conv_block(3, 16, stride=2, norm_layer=norm_layer),
-        conv_block(16, 32, stride=2, norm_layer=norm_layer),
-        conv_block(32, 64, norm_layer=norm_layer),
-        conv_block(64, 64, norm_layer=norm_layer),
+        conv_block(3, 16, stride=2),
+        conv_block(16, 32, stride=2),
+        conv_block(32, 64),
+        conv_block(64, 64),
     )
     return Backbone(layers, out_channels=64, stride=4, image_input=image_input)
 

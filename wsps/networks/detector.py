@@ -236,9 +236,10 @@ def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(64, anchors.num_anchors_per_location()[0]),
         rpn_pre_nms_top_n_train=600,
-        rpn_pre_nms_top_n_test=600,
+        rpn_pre_nms_top_n_test=2000,
         rpn_post_nms_top_n_train=200,
-        rpn_post_nms_top_n_test=200,
+        # A photo is larger than a view that is learnt from, and two hundred things may be in it.
+        rpn_post_nms_top_n_test=600,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=roi_size, sampling_ratio=1),

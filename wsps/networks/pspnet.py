@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotools.errors import RecipeError
-from wsps.networks.backbone import Backbone, conv_block
+from wsps.networks.backbone import NORM_GROUPS, Backbone, conv_block
 
 PYRAMID_BINS = (1, 2, 3, 6)
 """Cells per side of each pooling grid (Zhao et al. 2017, sec. 3.2)."""
@@ -27,7 +27,11 @@ def resize(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
 
 
 class PSPTrunk(nn.Module):
-    """Backbone, pyramid pooling and the last convolution (`conv5_4` in the paper's words)."""
+    """Backbone, pyramid pooling and the last convolution (`conv5_4` in the paper's words).
+
+    Deviation from Zhao et al. 2017: what is put on the backbone has group normalisation, which asks
+    for no large batches.
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -35,20 +39,17 @@ class PSPTrunk(nn.Module):
         channels = backbone.out_channels
         self.reduce: nn.Module = nn.Identity()
         if backbone.is_frozen and channels > FROZEN_CHANNELS:
-            self.reduce = nn.Sequential(
-                nn.Conv2d(channels, FROZEN_CHANNELS, kernel_size=1, bias=False),
-                nn.BatchNorm2d(FROZEN_CHANNELS),
-                nn.ReLU(inplace=True),
-            )
+            self.reduce = conv_block(channels, FROZEN_CHANNELS, kernel_size=1)
             channels = FROZEN_CHANNELS
         branch = channels // len(PYRAMID_BINS)
-        # Deviation from Zhao et al. 2017: no batch normalisation here. In a batch of one image it
-        # would make the one cell of the coarsest grid its own mean, and all that it says 0.
+        # Deviation from Zhao et al. 2017: no normalisation here. It would take from the one cell of
+        # the coarsest grid what makes it brighter or darker than those of other images.
         self.branches = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, branch, kernel_size=1, bias=False), nn.ReLU())
             for _ in PYRAMID_BINS
         )
-        self.out_channels = max(64, channels // 4)
+        # Those of timm's networks may be any number, and are normalised in groups.
+        self.out_channels = max(64, channels // 4 // NORM_GROUPS * NORM_GROUPS)
         self.last = conv_block(channels + branch * len(PYRAMID_BINS), self.out_channels)
 
     def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:

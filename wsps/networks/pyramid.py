@@ -10,7 +10,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from wsps.networks.backbone import build_backbone
+from wsps.networks.backbone import build_backbone, conv_block
 from wsps.recipe import BackboneSettings
 
 PYRAMID_CHANNELS = 64
@@ -30,16 +30,10 @@ class Pyramid(nn.Module):
     def __init__(self, in_channels: int, stride: int) -> None:
         super().__init__()
         self.finest_stride, self.coarsest_stride = stride // 2, stride * 4
-        self.reduce = nn.Sequential(
-            nn.Conv2d(in_channels, PYRAMID_CHANNELS, kernel_size=1, bias=False), *_norm_and_relu()
-        )
+        self.reduce = conv_block(in_channels, PYRAMID_CHANNELS, kernel_size=1)
         self.finer = nn.ConvTranspose2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 2, stride=2)
         self.levels = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, padding=1, bias=False),
-                *_norm_and_relu(),
-            )
-            for _ in range(4)
+            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS) for _ in range(4)
         )
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
@@ -53,12 +47,6 @@ class Pyramid(nn.Module):
         return {
             str(n): level(m) for n, (level, m) in enumerate(zip(self.levels, maps, strict=True))
         }
-
-
-def _norm_and_relu() -> tuple[nn.Module, nn.Module]:
-    # As in the source the channels of one image are normalised: a coarse map may be a single cell,
-    # which is its own mean in a batch of one image.
-    return nn.GroupNorm(8, PYRAMID_CHANNELS), nn.ReLU(inplace=True)
 
 
 def pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
@@ -84,9 +72,10 @@ def pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(PYRAMID_CHANNELS, anchors.num_anchors_per_location()[0]),
         rpn_pre_nms_top_n_train=300,
-        rpn_pre_nms_top_n_test=300,
+        rpn_pre_nms_top_n_test=1000,
         rpn_post_nms_top_n_train=200,
-        rpn_post_nms_top_n_test=400,
+        # As in the detector of `small`: whole photos have more than the views that are learnt from.
+        rpn_post_nms_top_n_test=600,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=1),
