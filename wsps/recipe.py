@@ -76,8 +76,9 @@ class BackboneSettings:
     is the paper's and 16 takes a quarter of the time. When absent 8 for torchvision's, 4 for
     `small`, and 16 for `thin-resnet50` and for those of timm that have it."""
     batch_norm: str = "trained"
-    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo.
-    `small`, and the layers that are put on a backbone, have group normalisation, which has none."""
+    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo. The
+    layers that are put on the backbone, which no weights know, have trained ones. `small` has none:
+    it normalises groups of channels, image by image."""
     input: str | None = None
     """The colours that the weights expect: `torchvision` for RGB by ImageNet's mean and deviation,
     `caffe` for BGR of 0 to 255 less their mean; those of the network's own when absent."""

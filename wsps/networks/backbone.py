@@ -25,7 +25,7 @@ ResNet-101 with 8 (Li, Arnab, Torr 2018, sec. 4.1; Zhao et al. 2017, sec. 3.3). 
 are those of timm, named as `timm:resnet18`."""
 
 NormLayer = Callable[[int], nn.Module]
-"""Gives the batch normalisation of a number of channels."""
+"""Gives the normalisation of a number of channels."""
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
@@ -49,11 +49,54 @@ NORM_LAYERS: dict[str, NormLayer] = {"trained": nn.BatchNorm2d, "frozen": Frozen
 """By the name that `BackboneSettings.batch_norm` gives: one of `wsps.recipe.BATCH_NORMS`."""
 
 
+NORM_GROUPS = 8
+"""Groups of channels that `group_norm` normalises: of eight channels each where there are 64."""
+
+
+def group_norm(channels: int) -> nn.Module:
+    """Return the normalisation of groups of channels, image by image.
+
+    It does the same in training and in prediction, and no image hangs on the others of its batch:
+    in one of four, photos that look unlike each other have other statistics than those that batch
+    normalisation keeps for prediction.
+
+    Source: Wu and He, Group Normalization, ECCV 2018.
+
+    Args:
+        channels: a multiple of `NORM_GROUPS`.
+    """
+    return nn.GroupNorm(NORM_GROUPS, channels)
+
+
+def conv_block(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    norm_layer: NormLayer = group_norm,
+) -> nn.Sequential:
+    """Return a convolution with padded edges, normalisation and rectifier."""
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            # Normalisation subtracts the mean, and any bias with it.
+            bias=False,
+        ),
+        norm_layer(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
 class Backbone(nn.Module):
     """A feature extractor that knows what it gives: (B, 3, H, W) -> (B, C, H / s, W / s).
 
     `out_channels` is C and `stride` is s; `middle_channels` are those of the last stage but one,
-    None where there are no stages. `is_frozen` says that it stays as it is, in training too.
+    None where there are no stages. `norm_layer` is of what is put on it. `is_frozen` says that it
+    stays as it is, in training too.
     """
 
     def __init__(
@@ -63,6 +106,7 @@ class Backbone(nn.Module):
         stride: int,
         image_input: ImageInput,
         middle_channels: int | None = None,
+        norm_layer: NormLayer = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.normalise = Normalise(image_input)
@@ -70,6 +114,7 @@ class Backbone(nn.Module):
         self.out_channels = out_channels
         self.stride = stride
         self.middle_channels = middle_channels
+        self.norm_layer = norm_layer
         self.is_frozen = False
 
     def freeze(self) -> None:
@@ -91,42 +136,6 @@ class Backbone(nn.Module):
         """Return the features, and those that the last stage is given: (B, C', h', w')."""
         middle: Tensor = self.layers[:-1](self.normalise(images))
         return self.layers[-1](middle), middle
-
-
-NORM_GROUPS = 8
-"""Groups of channels that `conv_block` normalises: of eight channels each where there are 64."""
-
-
-def conv_block(
-    in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1
-) -> nn.Sequential:
-    """Return a convolution, group normalisation and rectifier.
-
-    The groups of channels of one image are normalised, in training as in prediction, and no image
-    hangs on the others of its batch: in one of four, photos that look unlike each other would have
-    other statistics than those that are kept for prediction.
-
-    Source: Wu and He, Group Normalization, ECCV 2018.
-
-    Args:
-        in_channels: of the images.
-        out_channels: a multiple of `NORM_GROUPS`.
-        kernel_size: odd; the edges are padded.
-        stride: of the convolution.
-    """
-    return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=kernel_size // 2,
-            # A group's own scale and offset follow.
-            bias=False,
-        ),
-        nn.GroupNorm(NORM_GROUPS, out_channels),
-        nn.ReLU(inplace=True),
-    )
 
 
 def build_backbone(settings: BackboneSettings) -> Backbone:
@@ -198,7 +207,9 @@ def _small(image_input: ImageInput) -> Backbone:
         conv_block(32, 64),
         conv_block(64, 64),
     )
-    return Backbone(layers, out_channels=64, stride=4, image_input=image_input)
+    return Backbone(
+        layers, out_channels=64, stride=4, image_input=image_input, norm_layer=group_norm
+    )
 
 
 def _torchvision_layers(name: str, norm_layer: NormLayer) -> tuple[nn.Sequential, int]:

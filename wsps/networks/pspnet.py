@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotools.errors import RecipeError
-from wsps.networks.backbone import NORM_GROUPS, Backbone, conv_block
+from wsps.networks.backbone import Backbone, conv_block
 
 PYRAMID_BINS = (1, 2, 3, 6)
 """Cells per side of each pooling grid (Zhao et al. 2017, sec. 3.2)."""
@@ -27,11 +27,7 @@ def resize(maps: Tensor, size_hw: Sequence[int]) -> Tensor:
 
 
 class PSPTrunk(nn.Module):
-    """Backbone, pyramid pooling and the last convolution (`conv5_4` in the paper's words).
-
-    Deviation from Zhao et al. 2017: what is put on the backbone has group normalisation, which asks
-    for no large batches.
-    """
+    """Backbone, pyramid pooling and the last convolution (`conv5_4` in the paper's words)."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -39,18 +35,23 @@ class PSPTrunk(nn.Module):
         channels = backbone.out_channels
         self.reduce: nn.Module = nn.Identity()
         if backbone.is_frozen and channels > FROZEN_CHANNELS:
-            self.reduce = conv_block(channels, FROZEN_CHANNELS, kernel_size=1)
+            self.reduce = conv_block(
+                channels, FROZEN_CHANNELS, kernel_size=1, norm_layer=backbone.norm_layer
+            )
             channels = FROZEN_CHANNELS
         branch = channels // len(PYRAMID_BINS)
-        # Deviation from Zhao et al. 2017: no normalisation here. It would take from the one cell of
-        # the coarsest grid what makes it brighter or darker than those of other images.
+        # Deviation from Zhao et al. 2017: no batch normalisation here. In a batch of one image it
+        # would make the one cell of the coarsest grid its own mean, and all that it says 0.
         self.branches = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, branch, kernel_size=1, bias=False), nn.ReLU())
             for _ in PYRAMID_BINS
         )
-        # Those of timm's networks may be any number, and are normalised in groups.
-        self.out_channels = max(64, channels // 4 // NORM_GROUPS * NORM_GROUPS)
-        self.last = conv_block(channels + branch * len(PYRAMID_BINS), self.out_channels)
+        self.out_channels = max(64, channels // 4)
+        self.last = conv_block(
+            channels + branch * len(PYRAMID_BINS),
+            self.out_channels,
+            norm_layer=backbone.norm_layer,
+        )
 
     def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:
         """Return (B, C', h, w) features of (B, 3, H, W) images.
@@ -102,7 +103,8 @@ class PSPNet(nn.Module):
                 )
             hidden = channels // 4
             self.auxiliary = nn.Sequential(
-                conv_block(channels, hidden), nn.Conv2d(hidden, num_classes, kernel_size=1)
+                conv_block(channels, hidden, norm_layer=backbone.norm_layer),
+                nn.Conv2d(hidden, num_classes, kernel_size=1),
             )
 
     def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:
