@@ -70,6 +70,7 @@ class Data(StrEnum):
 VIEWS = {
     # As in the study of nuclei, which are small and many.
     Data.nuclei: (
+        "backbone.norm=group",
         "views.crop_size_wh=[192, 192]",
         "images.max_side=704",
         "instance.max_detections=200",

@@ -14,7 +14,7 @@ from annotools.errors import RecipeError
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("cosine", "constant", "converged", "flat")
 PRECISIONS = ("auto", "float32", "bfloat16")
-BATCH_NORMS = ("trained", "frozen")
+NORMS = ("batch", "frozen", "group")
 INPUTS = ("torchvision", "caffe")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
@@ -75,10 +75,11 @@ class BackboneSettings:
     """Pixels a cell of the feature map of classifier and segmenter: 8 or 16 for a ResNet, where 8
     is the paper's and 16 takes a quarter of the time. When absent 8 for torchvision's, 4 for
     `small`, and 16 for `thin-resnet50` and for those of timm that have it."""
-    batch_norm: str = "trained"
-    """`frozen` keeps the statistics of the weights, as the paper does for batches of one photo. The
-    layers that are put on the backbone, which no weights know, have trained ones. `small` has none:
-    it normalises groups of channels, image by image."""
+    norm: str = "batch"
+    """What is normalised: `batch`, the channels of a batch; `frozen`, the same by the statistics of
+    the weights, as in the paper for batches of one photo; the layers that are put on the backbone,
+    which no weights know, have `batch`. `group` is for networks without weights: groups of channels
+    of each image, which suits photos that look unlike each other."""
     input: str | None = None
     """The colours that the weights expect: `torchvision` for RGB by ImageNet's mean and deviation,
     `caffe` for BGR of 0 to 255 less their mean; those of the network's own when absent."""
@@ -92,7 +93,11 @@ class BackboneSettings:
             object.__setattr__(self, "weights", None)
         if self.weights is not None and not self.weights.strip():
             raise RecipeError("weights is empty: name some, or none")
-        _check_choice("batch_norm", self.batch_norm, BATCH_NORMS)
+        _check_choice("norm", self.norm, NORMS)
+        if self.norm == "group" and self.weights is not None:
+            raise RecipeError(
+                "norm = 'group' has no place for what weights know of batches: use batch or frozen"
+            )
         if self.input is not None:
             _check_choice("input", self.input, INPUTS)
 

@@ -77,8 +77,12 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
             r"^file: refinement\.crf: unknown engine 'permutohedral': use lattice or pydensecrf",
         ),
         (
-            {"backbone": {"batch_norm": "free"}},
-            "^file: backbone: unknown batch_norm 'free': use trained or frozen",
+            {"backbone": {"norm": "free"}},
+            "^file: backbone: unknown norm 'free': use batch or frozen or group",
+        ),
+        (
+            {"backbone": {"norm": "group", "weights": "IMAGENET1K_V2"}},
+            "^file: backbone: norm = 'group' has no place for what weights know of batches",
         ),
         (
             {"backbone": {"input": "bgr"}},

@@ -41,7 +41,7 @@ def test_the_demo_trains_as_its_recipe_says() -> None:
 def test_the_paper_on_voc() -> None:
     recipe = read_recipe("li2018-voc")
     assert recipe.backbone == BackboneSettings(
-        name="resnet101", weights="IMAGENET1K_V1", output_stride=8, batch_norm="frozen"
+        name="resnet101", weights="IMAGENET1K_V1", output_stride=8, norm="frozen"
     )
     assert recipe.views.crop_size_wh == (521, 521)
     assert (recipe.descent.optimizer, recipe.descent.batch_size) == ("sgd", 1)
@@ -145,7 +145,7 @@ def test_photos_start_from_pretrained_features_that_stay() -> None:
         name="resnet50",
         weights="IMAGENET1K_V2",
         frozen=True,
-        batch_norm="frozen",
+        norm="frozen",
         output_stride=16,
     )
     assert recipe.views.per_photo is not None

@@ -84,7 +84,7 @@ OTHER_VALUES = {
     "backbone.name": "resnet50",
     "backbone.weights": "weights.pt",
     "backbone.output_stride": 16,
-    "backbone.batch_norm": "frozen",
+    "backbone.norm": "frozen",
     "backbone.input": "caffe",
     "descent.optimizer": "sgd",
     "boxes.method": "grabcut",

@@ -45,10 +45,6 @@ class FrozenBatchNorm(nn.BatchNorm2d):
         return super().train(False)
 
 
-NORM_LAYERS: dict[str, NormLayer] = {"trained": nn.BatchNorm2d, "frozen": FrozenBatchNorm}
-"""By the name that `BackboneSettings.batch_norm` gives: one of `wsps.recipe.BATCH_NORMS`."""
-
-
 NORM_GROUPS = 8
 """Groups of channels that `group_norm` normalises: of eight channels each where there are 64."""
 
@@ -68,12 +64,20 @@ def group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(NORM_GROUPS, channels)
 
 
+NORM_LAYERS: dict[str, NormLayer] = {
+    "batch": nn.BatchNorm2d,
+    "frozen": FrozenBatchNorm,
+    "group": group_norm,
+}
+"""By the name that `BackboneSettings.norm` gives: one of `wsps.recipe.NORMS`."""
+
+
 def conv_block(
     in_channels: int,
     out_channels: int,
     kernel_size: int = 3,
     stride: int = 1,
-    norm_layer: NormLayer = group_norm,
+    norm_layer: NormLayer = nn.BatchNorm2d,
 ) -> nn.Sequential:
     """Return a convolution with padded edges, normalisation and rectifier."""
     return nn.Sequential(
@@ -95,7 +99,7 @@ class Backbone(nn.Module):
     """A feature extractor that knows what it gives: (B, 3, H, W) -> (B, C, H / s, W / s).
 
     `out_channels` is C and `stride` is s; `middle_channels` are those of the last stage but one,
-    None where there are no stages. `norm_layer` is of what is put on it. `is_frozen` says that it
+    None where there are no stages. `norm_layer` is for what is put on it. `is_frozen` says that it
     stays as it is, in training too.
     """
 
@@ -106,7 +110,6 @@ class Backbone(nn.Module):
         stride: int,
         image_input: ImageInput,
         middle_channels: int | None = None,
-        norm_layer: NormLayer = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         self.normalise = Normalise(image_input)
@@ -114,7 +117,7 @@ class Backbone(nn.Module):
         self.out_channels = out_channels
         self.stride = stride
         self.middle_channels = middle_channels
-        self.norm_layer = norm_layer
+        self.norm_layer: NormLayer = nn.BatchNorm2d
         self.is_frozen = False
 
     def freeze(self) -> None:
@@ -157,6 +160,8 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
     if weights is not None and not (is_timm(name) and weights == PRETRAINED):
         wanted = backbone.layers.state_dict()
         backbone.layers.load_state_dict(read_pretrained(name, weights, wanted, file_key))
+    if settings.norm == "group":
+        backbone.norm_layer = group_norm
     if settings.frozen:
         backbone.freeze()
     return backbone
@@ -185,9 +190,9 @@ def _build_own(settings: BackboneSettings) -> Backbone:
         raise RecipeError(
             f"backbone.output_stride = {stride}: {name} has {' or '.join(map(str, strides))}"
         )
-    norm_layer, image_input = NORM_LAYERS[settings.batch_norm], find_input(settings)
+    norm_layer, image_input = NORM_LAYERS[settings.norm], find_input(settings)
     if name == "small":
-        return _small(image_input)
+        return _small(norm_layer, image_input)
     if name == "thin-resnet50":
         layers, channels = thin_resnet50(), OUT_CHANNELS
     else:
@@ -196,20 +201,18 @@ def _build_own(settings: BackboneSettings) -> Backbone:
     return Backbone(layers, channels, stride, image_input, middle_channels=channels // 2)
 
 
-def _small(image_input: ImageInput) -> Backbone:
+def _small(norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
     """Return four convolutions with output stride 4, for studies on a CPU.
 
     They see 31 pixels, less than a tagged crop, so that a heat map says where in it a class is.
     """
     layers = nn.Sequential(
-        conv_block(3, 16, stride=2),
-        conv_block(16, 32, stride=2),
-        conv_block(32, 64),
-        conv_block(64, 64),
+        conv_block(3, 16, stride=2, norm_layer=norm_layer),
+        conv_block(16, 32, stride=2, norm_layer=norm_layer),
+        conv_block(32, 64, norm_layer=norm_layer),
+        conv_block(64, 64, norm_layer=norm_layer),
     )
-    return Backbone(
-        layers, out_channels=64, stride=4, image_input=image_input, norm_layer=group_norm
-    )
+    return Backbone(layers, out_channels=64, stride=4, image_input=image_input)
 
 
 def _torchvision_layers(name: str, norm_layer: NormLayer) -> tuple[nn.Sequential, int]:

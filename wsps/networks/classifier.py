@@ -3,12 +3,15 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2. Source: Selvaraju et al., Grad-CAM, ICCV 2017.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsps.networks.backbone import Backbone
+from wsps.networks.backbone import Backbone, build_backbone
 from wsps.networks.pspnet import PSPTrunk, resize
+from wsps.recipe import BackboneSettings
 
 
 class CropClassifier(nn.Module):
@@ -27,6 +30,18 @@ class CropClassifier(nn.Module):
         """Return (B, K) float32 logits of the trunk's (B, C, h, w) features."""
         logits: Tensor = self.classify(features.mean(dim=(2, 3)))
         return logits.float()
+
+
+def build_classifier(settings: BackboneSettings, num_classes: int) -> CropClassifier:
+    """Return a classifier on the backbone of a recipe, before training.
+
+    Raises:
+        RecipeError: as `build_backbone`.
+    """
+    if settings.norm == "group":
+        # A crop may be all of one class: less its own mean, it would look like one of any other.
+        settings = replace(settings, norm="batch")
+    return CropClassifier(build_backbone(settings), num_classes)
 
 
 def grad_cam(classifier: CropClassifier, images: Tensor) -> Tensor:

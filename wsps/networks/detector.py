@@ -65,7 +65,7 @@ class Detector(nn.Module):
             levels = resnet_fpn_backbone(
                 backbone_name=backbone.name,
                 weights=None,
-                norm_layer=NORM_LAYERS[backbone.batch_norm],
+                norm_layer=NORM_LAYERS[backbone.norm],
                 trainable_layers=5,
             )
             self.network = FasterRCNN(levels, num_classes=num_classes)
@@ -224,8 +224,12 @@ def _add_masks(network: FasterRCNN, num_classes: int) -> None:
 
 
 def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
-    layers = build_backbone(backbone).layers  # Without the backbone's own normalisation.
-    features: Any = nn.Sequential(layers, conv_block(64, 64, stride=2), conv_block(64, 64))
+    own = build_backbone(backbone)
+    features: Any = nn.Sequential(
+        own.layers,  # Without the normalisation of colours, which is the detector's.
+        conv_block(64, 64, stride=2, norm_layer=own.norm_layer),
+        conv_block(64, 64, norm_layer=own.norm_layer),
+    )
     features.out_channels = 64
     anchors = AnchorGenerator(sizes=((12, 20, 36, 64),), aspect_ratios=((0.45, 1.0, 2.5),))
     roi_size = 7

@@ -10,7 +10,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from wsps.networks.backbone import build_backbone, conv_block
+from wsps.networks.backbone import build_backbone, conv_block, group_norm
 from wsps.recipe import BackboneSettings
 
 PYRAMID_CHANNELS = 64
@@ -30,10 +30,14 @@ class Pyramid(nn.Module):
     def __init__(self, in_channels: int, stride: int) -> None:
         super().__init__()
         self.finest_stride, self.coarsest_stride = stride // 2, stride * 4
-        self.reduce = conv_block(in_channels, PYRAMID_CHANNELS, kernel_size=1)
+        self.reduce = conv_block(
+            in_channels, PYRAMID_CHANNELS, kernel_size=1, norm_layer=group_norm
+        )
         self.finer = nn.ConvTranspose2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 2, stride=2)
         self.levels = nn.ModuleList(
-            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS) for _ in range(4)
+            # As in the source: a coarse map may be a single cell, its own mean in a small batch.
+            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS, norm_layer=group_norm)
+            for _ in range(4)
         )
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:

@@ -77,11 +77,13 @@ def build_layers(settings: BackboneSettings) -> tuple[nn.Sequential, int, int]:
 
     Raises:
         RecipeError: without timm, for a network that it does not have or that gives no maps of
-            photos of any size, an output stride that the network does not have, or weights that
-            cannot be had or have seen masks or boxes.
+            photos of any size, an output stride or a normalisation that the network does not have,
+            or weights that cannot be had or have seen masks or boxes.
     """
     name, asked = settings.name, settings.output_stride
     _config(name)  # Names an unknown network.
+    if settings.norm == "group":
+        raise RecipeError(f"norm = 'group': {name} has normalisations of its own: use batch")
     options: dict[str, Any] = {}
     if settings.weights == PRETRAINED:
         _check_seen(full_name(name))
@@ -96,7 +98,7 @@ def build_layers(settings: BackboneSettings) -> tuple[nn.Sequential, int, int]:
         options["out_indices"] = (network.feature_info.out_indices[place],)
         network = _create(name, options, asked)
     channels = network.feature_info.channels()[-1]
-    are_frozen = settings.batch_norm == "frozen"
+    are_frozen = settings.norm == "frozen"
     maps = _Maps(network, multiple=max(strides), are_frozen=are_frozen)
     _check_maps(name, maps, channels, stride)
     return nn.Sequential(maps), channels, stride

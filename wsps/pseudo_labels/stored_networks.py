@@ -156,11 +156,10 @@ def class_probabilities(
 @lru_cache(maxsize=1)
 def load_classifier(stored: StoredNetwork, recipe: Recipe, num_classes: int) -> "CropClassifier":
     """Return the classifier of tags in evaluation mode, loaded once in every process."""
-    from wsps.networks.backbone import build_backbone
-    from wsps.networks.classifier import CropClassifier
+    from wsps.networks.classifier import build_classifier
 
-    backbone = build_backbone(without_weights(recipe).backbone)
-    return load_weights(stored.path, CropClassifier(backbone, num_classes), stored.key)
+    network = build_classifier(without_weights(recipe).backbone, num_classes)
+    return load_weights(stored.path, network, stored.key)
 
 
 @lru_cache(maxsize=1)

@@ -19,8 +19,7 @@ from annotools.records import Dataset, Image, Photo, WeakLabel
 from wsps.data import Kept, as_tensor, reduction
 from wsps.device import autocast
 from wsps.features import feature_reader, name_pixels
-from wsps.networks.backbone import build_backbone
-from wsps.networks.classifier import CropClassifier, grad_cam
+from wsps.networks.classifier import CropClassifier, build_classifier, grad_cam
 from wsps.recipe import Recipe
 from wsps.training.batches import draw
 from wsps.training.loop import Running, descend
@@ -164,7 +163,7 @@ def train_classifier(
         running: what changes no result.
     """
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
-    classifier = CropClassifier(build_backbone(recipe.backbone), len(categories)).to(device)
+    classifier = build_classifier(recipe.backbone, len(categories)).to(device)
 
     see = feature_reader(
         classifier.trunk.backbone,

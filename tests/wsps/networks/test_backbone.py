@@ -10,7 +10,7 @@ from wsps.networks import batch_norm as statistics
 from wsps.networks.backbone import NORM_LAYERS, OUTPUT_STRIDES, build_backbone
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.pspnet import PSPNet
-from wsps.recipe import BATCH_NORMS, INPUTS, BackboneSettings, DescentSettings, StageSettings
+from wsps.recipe import INPUTS, NORMS, BackboneSettings, DescentSettings, StageSettings
 from wsps.training.loop import build_optimizer, descend_once, trainable
 
 RESNET18 = BackboneSettings(name="resnet18")
@@ -101,7 +101,7 @@ def test_what_a_network_is_not_is_refused(settings: BackboneSettings, message: s
 
 
 def test_each_name_of_the_recipe_has_its_network():
-    assert tuple(NORM_LAYERS) == BATCH_NORMS
+    assert tuple(NORM_LAYERS) == NORMS
     assert tuple(IMAGE_INPUTS) == INPUTS
 
 
@@ -117,11 +117,24 @@ def test_colours_become_what_the_weights_expect():
 
 
 @pytest.mark.parametrize("name", ["small", "resnet18"])
-def test_frozen_statistics_stay_in_training_and_the_scale_is_learnt(name: str):
+def test_no_image_hangs_on_the_others_of_its_batch_where_groups_are_normalised(name: str):
+    torch.manual_seed(0)
+    settings = BackboneSettings(name=name, norm="group")
+    network = PSPNet(build_backbone(settings), num_classes=3)
+    dark, bright = 40 * torch.rand(1, 3, 32, 48), 215 + 40 * torch.rand(1, 3, 32, 48)
+    both = torch.cat([dark, bright])
+    for mode in (True, False):
+        network.train(mode)
+        alone = torch.cat([network(dark), network(bright)])
+        torch.testing.assert_close(network(both), alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(network.eval()(both), network.train()(both))
+
+
+def test_frozen_statistics_stay_in_training_and_the_scale_is_learnt():
     images = 255 * torch.rand(2, 3, 32, 32)
-    for batch_norm in BATCH_NORMS:
+    for norm in NORMS:
         torch.manual_seed(0)
-        backbone = build_backbone(BackboneSettings(name=name, batch_norm=batch_norm))
+        backbone = build_backbone(BackboneSettings(name="resnet18", norm=norm))
         before = {key: values.clone() for key, values in backbone.state_dict().items()}
         # `build_backbone` gives a network in training mode, and `train` must not unfreeze it.
         for network in (backbone, nn.Sequential(backbone).train()):
@@ -130,19 +143,19 @@ def test_frozen_statistics_stay_in_training_and_the_scale_is_learnt(name: str):
             key for key, v in backbone.state_dict().items() if not torch.equal(v, before[key])
         }
         statistics = {key for key in before if "running" in key or "num_batches" in key}
-        assert changed == (statistics if batch_norm == "trained" else set())
+        assert changed == (statistics if norm == "batch" else set())
         norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
         assert all(m.weight.grad is not None and m.bias.grad is not None for m in norms)
-        if batch_norm == "frozen":
+        if norm == "frozen":
             in_training = backbone(images)
             assert torch.equal(in_training, backbone.eval()(images))
 
 
 def test_a_network_has_the_same_weights_whether_its_statistics_are_frozen_or_not():
     states = []
-    for batch_norm in BATCH_NORMS:
+    for norm in ("batch", "frozen"):
         torch.manual_seed(0)
-        states.append(build_backbone(replace(RESNET18, batch_norm=batch_norm)).state_dict())
+        states.append(build_backbone(replace(RESNET18, norm=norm)).state_dict())
     assert list(states[0]) == list(states[1])
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 

@@ -48,6 +48,17 @@ def test_detections_are_things_of_the_dataset_inside_the_image_best_first(detect
     assert not found.scores.requires_grad
 
 
+@pytest.mark.parametrize(
+    "settings", [BackboneSettings(), BackboneSettings(name="thin-resnet50", frozen=True)]
+)
+def test_in_a_large_photo_it_may_find_more_than_two_hundred_things(settings: BackboneSettings):
+    torch.manual_seed(0)
+    untrained, images = Detector(settings, THINGS), noise(1, 384, 384)
+    features = build_backbone(settings)(images) if settings.frozen else None
+    (found,) = untrained.detect(images, 0.0, max_detections=5000, features=features)
+    assert len(found) > 400
+
+
 def test_no_detection_lies_below_the_threshold(detector: Detector):
     images = noise(1, 48, 64)
     (all_found,) = detector.detect(images, 0.0, max_detections=5000)
@@ -92,7 +103,7 @@ def test_it_starts_from_every_weight_of_a_trained_backbone(name: str):
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet101"])
 def test_a_resnet_detects_by_its_feature_pyramid_with_frozen_statistics(name: str):
     torch.manual_seed(0)
-    detector = Detector(BackboneSettings(name=name, batch_norm="frozen"), THINGS).train()
+    detector = Detector(BackboneSettings(name=name, norm="frozen"), THINGS).train()
     body = detector.network.backbone.body
     before = {key: values.clone() for key, values in body.named_buffers()}
     boxes, classes = [torch.tensor([[4.0, 4.0, 30.0, 20.0]])], [torch.tensor([7])]
@@ -122,7 +133,7 @@ def test_padding_is_what_the_mean_colour_is_to_the_network():
 @pytest.mark.parametrize("name", ["small", "resnet18"])
 def test_masks_are_learnt_and_come_with_the_detections(name: str):
     torch.manual_seed(0)
-    detector = Detector(BackboneSettings(name=name, batch_norm="frozen"), THINGS, masks=True)
+    detector = Detector(BackboneSettings(name=name, norm="frozen"), THINGS, masks=True)
     images = noise(2, 48, 64)
     boxes = [torch.tensor([[4.0, 4.0, 30.0, 20.0]]), torch.zeros(0, 4)]
     classes = [torch.tensor([7]), torch.zeros(0, dtype=torch.int64)]

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from tests.builders import make_categories
 from wsps.detections import Detections
 from wsps.networks.backbone import build_backbone
-from wsps.networks.classifier import CropClassifier, grad_cam
+from wsps.networks.classifier import build_classifier, grad_cam
 from wsps.networks.detector import Detector
 from wsps.networks.instance import InstanceSubnetwork
 from wsps.networks.pspnet import PSPNet
 from wsps.recipe import BackboneSettings, InstanceSettings
 from wsps.training.losses import instance_loss, semantic_loss
 
-BACKBONES = (BackboneSettings(), BackboneSettings(name="resnet18", batch_norm="frozen"))
+BACKBONES = (BackboneSettings(), BackboneSettings(name="resnet18", norm="frozen"))
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_the_semantic_network(backbone: BackboneSettings):
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
 def test_the_classifier_and_its_heat_maps(backbone: BackboneSettings):
     torch.manual_seed(0)
-    network = CropClassifier(build_backbone(backbone), 5).eval()
+    network = build_classifier(backbone, 5).eval()
     expected, heat = network(images()), grad_cam(network, images())
     with autocast():
         found, warm = network(images()), grad_cam(network, images())

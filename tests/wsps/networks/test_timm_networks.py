@@ -109,12 +109,12 @@ def test_colours_are_those_of_the_network_unless_the_recipe_says_otherwise():
 
 def test_statistics_stay_where_they_are_frozen():
     images = 255 * torch.rand(2, 3, 64, 64)
-    for batch_norm in ("frozen", "trained"):
-        backbone = build("mobilenetv3_small_050", batch_norm=batch_norm)
+    for norm in ("frozen", "batch"):
+        backbone = build("mobilenetv3_small_050", norm=norm)
         before = {key: values.clone() for key, values in backbone.state_dict().items()}
         nn.Sequential(backbone).train()(images)
         changed = [k for k, v in backbone.state_dict().items() if not torch.equal(v, before[k])]
-        assert bool(changed) == (batch_norm == "trained")
+        assert bool(changed) == (norm == "batch")
 
 
 def test_timms_own_weights_are_asked_for_by_a_word(monkeypatch: pytest.MonkeyPatch):
@@ -163,6 +163,9 @@ def test_what_timm_does_not_have_is_refused_in_a_line(monkeypatch: pytest.Monkey
     assert "resnet18 has no weights 'foo': use a1_in1k or " in refusal("resnet18.foo")
     assert refusal("vit_tiny_patch16_224", output_stride=8) == (
         "backbone.output_stride = 8: timm:vit_tiny_patch16_224 has 16"
+    )
+    assert refusal("resnet18", norm="group") == (
+        "norm = 'group': timm:resnet18 has normalisations of its own: use batch"
     )
     assert "does not take photos of any size (" in refusal("mixer_s16_224")
     assert "gives a map of (1, 768, 8, 12) where (1, 768, 10, 14) was" in refusal("inception_v3")

@@ -6,8 +6,7 @@ import torch
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Image, Photo, TaggedCrop, WeakLabel
 from tests.builders import make_categories, make_dataset, make_label
-from wsps.networks.backbone import build_backbone
-from wsps.networks.classifier import CropClassifier
+from wsps.networks.classifier import build_classifier
 from wsps.pseudo_labels import tags
 from wsps.pseudo_labels.tags import (
     TaggedPhoto,
@@ -124,7 +123,7 @@ def test_crops_of_a_large_photo_are_reduced_and_the_label_is_not():
 
 def test_photos_are_looked_at_together_as_alone():
     torch.manual_seed(0)
-    classifier = CropClassifier(build_backbone(BackboneSettings()), len(CATEGORIES)).eval()
+    classifier = build_classifier(BackboneSettings(), len(CATEGORIES)).eval()
     photos = road_and_sky()[:3]
     together = see_classes(classifier, photos, 32, "float32")
     for photo, heat in zip(photos, together, strict=True):
