@@ -35,13 +35,20 @@ def take_over(
         For each network how many tensors it has, and how many were taken over, whole or in part.
 
     Raises:
-        RecipeError: when the run has another backbone, or one that expects other colours.
+        RecipeError: when the run has another backbone, or one that expects other colours or is
+            normalised otherwise.
     """
     old, new = other.recipe.backbone, model.recipe.backbone
     if old.name != new.name or find_input(old) != find_input(new):
         raise RecipeError(
             f"{run}: was trained with the backbone {old.name} for {_colours(old)}, and the recipe "
             f"has {new.name} for {_colours(new)}: start from a run with the same"
+        )
+    if (old.norm == "group") != (new.norm == "group"):
+        # Both have a scale and an offset of the same shape, which mean something else.
+        raise RecipeError(
+            f"{run}: was trained with backbone.norm = {old.norm!r}, and the recipe has "
+            f"{new.norm!r}: start from a run with the same"
         )
     classes = _shared(model.categories, other.categories, things_only=False)
     # The detector numbers the things from 1, and its 0 is the background.

@@ -132,11 +132,15 @@ def test_networks_that_the_run_did_not_train_stay(
 def test_another_backbone_is_refused(models: tuple[PanopticModel, PanopticModel]) -> None:
     model, other = models
     for settings, message in (
-        (BackboneSettings(name="resnet50"), "resnet50 for colours of its own, and the recipe"),
-        (BackboneSettings(input="caffe"), "small for colours of caffe, and the recipe has small"),
+        (BackboneSettings(name="resnet50"), "the backbone resnet50 for colours of its own, and"),
+        (
+            BackboneSettings(input="caffe"),
+            "the backbone small for colours of caffe, and the recipe",
+        ),
+        (BackboneSettings(norm="group"), "backbone.norm = 'group', and the recipe has 'batch'"),
     ):
         recipe = replace(other.recipe, backbone=settings)
-        with pytest.raises(RecipeError, match=f"^run: was trained with the backbone {message}"):
+        with pytest.raises(RecipeError, match=f"^run: was trained with {message}"):
             take_over(model, replace(other, recipe=recipe), ALL, RUN)
 
 
