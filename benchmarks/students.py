@@ -73,7 +73,7 @@ VIEWS = {
         "backbone.norm=group",
         "views.crop_size_wh=[192, 192]",
         "images.max_side=704",
-        "instance.max_detections=200",
+        "instance.max_detections=300",
         "instance.kernels.bilateral_sigma_xy=15",
     ),
     Data.cityscapes: ("views.crop_size_wh=[256, 192]",),

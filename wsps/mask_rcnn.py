@@ -50,7 +50,10 @@ def build_model(
     assert has_detector
     torch.manual_seed(stream_seed(seed, "weights"))
     semantic = build_segmenter(recipe, len(categories)).to(device)
-    detector = Detector(recipe.backbone, categories.thing_indices, masks=True).to(device)
+    most = recipe.instance.max_detections
+    detector = Detector(
+        recipe.backbone, categories.thing_indices, masks=True, max_detections=most
+    ).to(device)
     return PanopticModel(
         recipe=recipe,
         categories=categories,

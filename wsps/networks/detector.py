@@ -22,7 +22,7 @@ from wsps.detections import Detections
 from wsps.networks.backbone import NORM_LAYERS, Backbone, build_backbone, conv_block
 from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.networks.pyramid import pyramid_network
-from wsps.recipe import BackboneSettings
+from wsps.recipe import BackboneSettings, InstanceSettings
 
 _LARGEST_STRIDE = 32
 """Pixels a cell of the coarsest feature map of the backbones with levels of their own."""
@@ -44,22 +44,28 @@ class Detector(nn.Module):
             Its weights are not read: `start_from` gives better ones.
         thing_indices: class indices of the dataset's things; the network numbers them from 1.
         masks: whether it is a Mask R-CNN, whose detections have masks.
+        max_detections: how many will be asked for in a photo; there are twice as many proposals.
     """
 
     def __init__(
-        self, backbone: BackboneSettings, thing_indices: tuple[int, ...], masks: bool = False
+        self,
+        backbone: BackboneSettings,
+        thing_indices: tuple[int, ...],
+        *,
+        masks: bool = False,
+        max_detections: int = InstanceSettings.max_detections,
     ) -> None:
         super().__init__()
         self.has_masks = masks
         self.register_buffer("thing_indices", torch.tensor(thing_indices, dtype=torch.int64))
-        num_classes = len(thing_indices) + 1
+        num_classes, proposals = len(thing_indices) + 1, 2 * max_detections
         self._is_frozen = backbone.frozen
         self._body, cell = "0", _LARGEST_STRIDE
         if backbone.frozen or backbone.name not in _OWN_LEVELS:
-            self.network = pyramid_network(replace(backbone, weights=None), num_classes)
+            self.network = pyramid_network(replace(backbone, weights=None), num_classes, proposals)
             cell = self.network.backbone[-1].coarsest_stride
         elif backbone.name == "small":
-            self.network = _small_network(replace(backbone, weights=None), num_classes)
+            self.network = _small_network(replace(backbone, weights=None), num_classes, proposals)
         else:
             self._body = "body"
             levels = resnet_fpn_backbone(
@@ -68,7 +74,13 @@ class Detector(nn.Module):
                 norm_layer=NORM_LAYERS[backbone.norm],
                 trainable_layers=5,
             )
-            self.network = FasterRCNN(levels, num_classes=num_classes)
+            most = max(1000, proposals)  # Torchvision's own number.
+            self.network = FasterRCNN(
+                levels,
+                num_classes=num_classes,
+                rpn_pre_nms_top_n_test=most,
+                rpn_post_nms_top_n_test=most,
+            )
         if masks:
             _add_masks(self.network, num_classes)
         self.network.transform = _NormaliseAndPad(find_input(backbone), cell)
@@ -223,7 +235,7 @@ def _add_masks(network: FasterRCNN, num_classes: int) -> None:
     heads.mask_predictor.register_forward_hook(_give_float32)
 
 
-def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
+def _small_network(backbone: BackboneSettings, num_classes: int, proposals: int) -> FasterRCNN:
     own = build_backbone(backbone)
     features: Any = nn.Sequential(
         own.layers,  # Without the normalisation of colours, which is the detector's.
@@ -233,6 +245,8 @@ def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
     features.out_channels = 64
     anchors = AnchorGenerator(sizes=((12, 20, 36, 64),), aspect_ratios=((0.45, 1.0, 2.5),))
     roi_size = 7
+    # More than the things of a photo need are no better: what looks least like one is found, too.
+    proposals = max(200, proposals)
     return FasterRCNN(
         features,
         # torchvision wants either a number of classes or a predictor, never both.
@@ -240,10 +254,9 @@ def _small_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(64, anchors.num_anchors_per_location()[0]),
         rpn_pre_nms_top_n_train=600,
-        rpn_pre_nms_top_n_test=2000,
+        rpn_pre_nms_top_n_test=3 * proposals,
         rpn_post_nms_top_n_train=200,
-        # A photo is larger than a view that is learnt from, and two hundred things may be in it.
-        rpn_post_nms_top_n_test=600,
+        rpn_post_nms_top_n_test=proposals,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=roi_size, sampling_ratio=1),

@@ -61,7 +61,10 @@ def build_model(
     semantic = build_segmenter(recipe, len(categories)).to(device)
     detector = None
     if has_detector:
-        detector = Detector(recipe.backbone, categories.thing_indices).to(device)
+        most = recipe.instance.max_detections
+        detector = Detector(recipe.backbone, categories.thing_indices, max_detections=most).to(
+            device
+        )
     return PanopticModel(
         recipe=recipe,
         categories=categories,

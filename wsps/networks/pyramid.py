@@ -53,12 +53,13 @@ class Pyramid(nn.Module):
         }
 
 
-def pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
+def pyramid_network(backbone: BackboneSettings, num_classes: int, proposals: int) -> FasterRCNN:
     """Return a detector on a pyramid of one map, whose backbone is left out where it is frozen.
 
     Args:
         backbone: gives the map; its weights, if it names some, are read.
         num_classes: things and the background.
+        proposals: there are at least so many in a photo.
     """
     own = build_backbone(backbone)
     pyramid = Pyramid(own.out_channels, own.stride)
@@ -76,10 +77,9 @@ def pyramid_network(backbone: BackboneSettings, num_classes: int) -> FasterRCNN:
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(PYRAMID_CHANNELS, anchors.num_anchors_per_location()[0]),
         rpn_pre_nms_top_n_train=300,
-        rpn_pre_nms_top_n_test=1000,
+        rpn_pre_nms_top_n_test=max(300, proposals),
         rpn_post_nms_top_n_train=200,
-        # As in the detector of `small`: whole photos have more than the views that are learnt from.
-        rpn_post_nms_top_n_test=600,
+        rpn_post_nms_top_n_test=max(400, proposals),
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=1),
