@@ -167,6 +167,10 @@ def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
             'many kinds need "frozen", which knows photos and downloads its weights.'
         )
         lines.append('inherit = "small"')
+        lines += _comment(
+            'With backbone = { norm = "group" } it learns more of photos that look unlike each other, '
+            "and less of those that look alike."
+        )
         scale = min(1.0, SMALL_SIDE / longer)
         if scale < 1:
             lines.append("# Pixels of the longer side of photos as networks see them.")
