@@ -168,8 +168,8 @@ def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
         )
         lines.append('inherit = "small"')
         lines += _comment(
-            'With backbone = { norm = "group" } it learns more of photos that look unlike each other, '
-            "and less of those that look alike."
+            'With backbone = { norm = "group" } it learns more of photos that look unlike each '
+            "other, and less of those that look alike."
         )
         scale = min(1.0, SMALL_SIDE / longer)
         if scale < 1:
