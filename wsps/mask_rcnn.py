@@ -20,9 +20,8 @@ from annotools.random_streams import stream_seed
 from annotools.records import Photo
 from wsps.detections import Detections
 from wsps.memory import name_memory_remedy
-from wsps.networks.detector import Detector
 from wsps.networks.instance import list_labels
-from wsps.networks.model import PanopticModel, build_segmenter
+from wsps.networks.model import PanopticModel, build_detector, build_segmenter
 from wsps.prediction import Prediction, make_predictions, reduce_photos, see
 from wsps.recipe import Recipe
 
@@ -50,10 +49,7 @@ def build_model(
     assert has_detector
     torch.manual_seed(stream_seed(seed, "weights"))
     semantic = build_segmenter(recipe, len(categories)).to(device)
-    most = recipe.instance.max_detections
-    detector = Detector(
-        recipe.backbone, categories.thing_indices, masks=True, max_detections=most
-    ).to(device)
+    detector = build_detector(recipe, categories, masks=True).to(device)
     return PanopticModel(
         recipe=recipe,
         categories=categories,

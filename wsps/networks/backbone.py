@@ -75,9 +75,9 @@ NORM_LAYERS: dict[str, NormLayer] = {
 def conv_block(
     in_channels: int,
     out_channels: int,
+    norm_layer: NormLayer,
     kernel_size: int = 3,
     stride: int = 1,
-    norm_layer: NormLayer = nn.BatchNorm2d,
 ) -> nn.Sequential:
     """Return a convolution with padded edges, normalisation and rectifier."""
     return nn.Sequential(
@@ -207,10 +207,10 @@ def _small(norm_layer: NormLayer, image_input: ImageInput) -> Backbone:
     They see 31 pixels, less than a tagged crop, so that a heat map says where in it a class is.
     """
     layers = nn.Sequential(
-        conv_block(3, 16, stride=2, norm_layer=norm_layer),
-        conv_block(16, 32, stride=2, norm_layer=norm_layer),
-        conv_block(32, 64, norm_layer=norm_layer),
-        conv_block(64, 64, norm_layer=norm_layer),
+        conv_block(3, 16, norm_layer, stride=2),
+        conv_block(16, 32, norm_layer, stride=2),
+        conv_block(32, 64, norm_layer),
+        conv_block(64, 64, norm_layer),
     )
     return Backbone(layers, out_channels=64, stride=4, image_input=image_input)
 

@@ -239,8 +239,8 @@ def _small_network(backbone: BackboneSettings, num_classes: int, proposals: int)
     own = build_backbone(backbone)
     features: Any = nn.Sequential(
         own.layers,  # Without the normalisation of colours, which is the detector's.
-        conv_block(64, 64, stride=2, norm_layer=own.norm_layer),
-        conv_block(64, 64, norm_layer=own.norm_layer),
+        conv_block(64, 64, own.norm_layer, stride=2),
+        conv_block(64, 64, own.norm_layer),
     )
     features.out_channels = 64
     anchors = AnchorGenerator(sizes=((12, 20, 36, 64),), aspect_ratios=((0.45, 1.0, 2.5),))

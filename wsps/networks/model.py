@@ -61,10 +61,7 @@ def build_model(
     semantic = build_segmenter(recipe, len(categories)).to(device)
     detector = None
     if has_detector:
-        most = recipe.instance.max_detections
-        detector = Detector(recipe.backbone, categories.thing_indices, max_detections=most).to(
-            device
-        )
+        detector = build_detector(recipe, categories).to(device)
     return PanopticModel(
         recipe=recipe,
         categories=categories,
@@ -88,3 +85,22 @@ def build_segmenter(recipe: Recipe, num_classes: int) -> PSPNet:
             "loss: set it to 0"
         )
     return PSPNet(build_backbone(recipe.backbone), num_classes, auxiliary)
+
+
+def build_detector(recipe: Recipe, categories: CategorySet, *, masks: bool = False) -> Detector:
+    """Return the detector of a recipe; its random weights come from torch's generator.
+
+    Args:
+        recipe: its backbone, and how many detections are offered in a photo.
+        categories: whose things it finds.
+        masks: whether its detections have masks.
+
+    Raises:
+        RecipeError: as `build_model`.
+    """
+    return Detector(
+        recipe.backbone,
+        categories.thing_indices,
+        masks=masks,
+        max_detections=recipe.instance.max_detections,
+    )

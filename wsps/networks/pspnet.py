@@ -35,9 +35,7 @@ class PSPTrunk(nn.Module):
         channels = backbone.out_channels
         self.reduce: nn.Module = nn.Identity()
         if backbone.is_frozen and channels > FROZEN_CHANNELS:
-            self.reduce = conv_block(
-                channels, FROZEN_CHANNELS, kernel_size=1, norm_layer=backbone.norm_layer
-            )
+            self.reduce = conv_block(channels, FROZEN_CHANNELS, backbone.norm_layer, kernel_size=1)
             channels = FROZEN_CHANNELS
         branch = channels // len(PYRAMID_BINS)
         # Deviation from Zhao et al. 2017: no batch normalisation here. In a batch of one image it
@@ -50,7 +48,7 @@ class PSPTrunk(nn.Module):
         self.last = conv_block(
             channels + branch * len(PYRAMID_BINS),
             self.out_channels,
-            norm_layer=backbone.norm_layer,
+            backbone.norm_layer,
         )
 
     def forward(self, images: Tensor, features: Tensor | None = None) -> Tensor:
@@ -103,7 +101,7 @@ class PSPNet(nn.Module):
                 )
             hidden = channels // 4
             self.auxiliary = nn.Sequential(
-                conv_block(channels, hidden, norm_layer=backbone.norm_layer),
+                conv_block(channels, hidden, backbone.norm_layer),
                 nn.Conv2d(hidden, num_classes, kernel_size=1),
             )
 

@@ -30,13 +30,11 @@ class Pyramid(nn.Module):
     def __init__(self, in_channels: int, stride: int) -> None:
         super().__init__()
         self.finest_stride, self.coarsest_stride = stride // 2, stride * 4
-        self.reduce = conv_block(
-            in_channels, PYRAMID_CHANNELS, kernel_size=1, norm_layer=group_norm
-        )
+        self.reduce = conv_block(in_channels, PYRAMID_CHANNELS, group_norm, kernel_size=1)
         self.finer = nn.ConvTranspose2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 2, stride=2)
         self.levels = nn.ModuleList(
             # As in the source: a coarse map may be a single cell, its own mean in a small batch.
-            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS, norm_layer=group_norm)
+            conv_block(PYRAMID_CHANNELS, PYRAMID_CHANNELS, group_norm)
             for _ in range(4)
         )
 
