@@ -14,11 +14,14 @@ import torch
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
+import studies
 import studies.cli
 from annotools.errors import AnnotationError, RecipeError, TimesError
 from studies.running import runner
 from studies.running.planning import plan_trials
+from studies.study import load_study
 from studies.validate import check_budgets, check_study
+from tests.real_data import real_data
 from tests.studies.study_builders import make_study
 from wsps.recipe import BackboneSettings
 
@@ -184,3 +187,15 @@ def test_the_command_tells_the_file_before_it_makes_a_folder(tmp_path: Path) -> 
     done = CliRunner().invoke(studies.cli.app, ["study", "run", str(path), "--out", str(out)])
     assert str(done.exception).startswith(f"{path}: dataset: the split 'train' is both bought and")
     assert not out.exists()
+
+
+def test_the_shipped_study_of_nuclei_buys_images_in_each_trial(tmp_path: Path) -> None:
+    root = real_data("nuclei")
+    path = Path(studies.__path__[0]) / "recipes" / "nuclei.toml"
+    study = load_study(path)
+    study = replace(study, dataset=replace(study.dataset, root=root))
+    check_study(study, path)
+    trials = plan_trials(study, tmp_path)
+    assert len(trials) == len(study.mixes) * len(study.budgets_hours) * len(study.seeds)
+    check_budgets(study, trials)
+    assert all(trial.spent_hours > 0 for trial in trials)
