@@ -173,7 +173,7 @@ def start_networks(trial: Trial) -> PanopticModel:
 def learn(model: PanopticModel, trial: Trial, labels: Path, round_number: int) -> None:
     """Train the semantic network on the labels of a round."""
     photos = open_source(trial.request.source)
-    groups = read_examples(read_label_set(labels), photos, model.recipe.images.max_side)
+    groups = read_examples(read_label_set(labels), photos, model.recipe.images)
     train_semantic(model.semantic, groups, model.recipe, trial.seed, round_number)
 
 

@@ -256,7 +256,7 @@ def go_on(model: PanopticModel, row: Row, trial: Trial, stage: InstanceSettings)
         return
     label_set = read_label_set(trial.folder / "labels")
     photos = open_source(trial.study.dataset.train_source)
-    groups = read_examples(label_set, photos, model.recipe.images.max_side)
+    groups = read_examples(label_set, photos, model.recipe.images)
     boxed = [group for group in groups if group[0].has_boxes]
     batches = view_batches(boxed, model.recipe, trial.seed, "instance")
     if row.training == "semantic":

@@ -11,7 +11,7 @@ Markdown row as soon as a student is scored, and at the end their differences: e
 and the interval is Student's over the seeds. DIR keeps labels and finished runs for the next time.
 
 With `--iterations` the runs of `li2018` predict other nuclei, which are neither learnt from nor
-scored, with so many mean-field iterations; the best number for them is in `AT_PREDICTION`.
+scored, with so many mean-field iterations; the study of nuclei has the best number for them.
 """
 
 import time
@@ -28,6 +28,7 @@ import typer
 from convert import describe_machine
 from instance import describe_difference
 
+import studies
 from annotools.drawing.labels import encode_png
 from annotools.files import write_json
 from annotools.formats.json_values import read_json
@@ -67,21 +68,12 @@ class Data(StrEnum):
     cityscapes = "cityscapes"
 
 
-VIEWS = {
-    # As in the study of nuclei, which are small and many.
-    Data.nuclei: (
-        "backbone.norm=group",
-        "views.crop_size_wh=[192, 192]",
-        "images.max_side=704",
-        "instance.max_detections=300",
-        "instance.kernels.bilateral_sigma_xy=15",
-    ),
-    Data.cityscapes: ("views.crop_size_wh=[256, 192]",),
+RECIPES: dict[Data, tuple[str | Path, tuple[str, ...]]] = {
+    # Full labels need no rounds.
+    Data.nuclei: (Path(studies.__path__[0]) / "recipes/nuclei.toml", ("refinement.rounds=0",)),
+    Data.cityscapes: ("small", ("views.crop_size_wh=[256, 192]",)),
 }
-
-
-AT_PREDICTION = {Data.nuclei: ("prediction.iterations=2",), Data.cityscapes: ()}
-"""Settings that predictions have beside those of training."""
+"""By which the students learn, a name or the file of a study, and what is changed of it."""
 
 CHOSEN_ON = "train[25%:38%]"
 """The nuclei on which the number of iterations was chosen: those after the first hundred."""
@@ -112,7 +104,8 @@ def main(
     ] = None,
 ) -> None:
     """Train, score and print Markdown rows."""
-    given = read_recipe("small", (*VIEWS[data], *(overrides or ())))
+    name, changes = RECIPES[data]
+    given = read_recipe(name, (*changes, *(overrides or ())))
     if data is Data.nuclei:
         learnt, scored = (
             Source(format_name="coco-instances", root=root, split=split, max_images=limit)
@@ -135,10 +128,7 @@ def main(
         for seed in range(seeds)
         for name in STUDENTS
     ]
-    at_prediction = AT_PREDICTION[data]
-    measure = partial(
-        score, given=given, changes=at_prediction, labels=labels, learnt=learnt, scored=scored
-    )
+    measure = partial(score, given=given, labels=labels, learnt=learnt, scored=scored)
     found: dict[Arm, dict[str, float]] = {}
     # The longest first: at the end no processor waits for it.
     for arm, scores in run_parallel(measure, arms[::-1], workers):
@@ -167,7 +157,7 @@ def share_steps(recipe: Recipe, length: int) -> Recipe:
 
 
 def score(
-    arm: Arm, given: Recipe, changes: tuple[str, ...], labels: Path, learnt: Source, scored: Source
+    arm: Arm, given: Recipe, labels: Path, learnt: Source, scored: Source
 ) -> tuple[Arm, dict[str, float]]:
     """Return what was scored, in percent, NaN where undefined, and the seconds of training."""
     path = arm.folder / "scores.json"
@@ -178,7 +168,7 @@ def score(
         started = time.perf_counter()
         train([labels], learnt, recipe, arm.seed, arm.folder / "run", student=arm.student)
         seconds = time.perf_counter() - started
-        found = score_photos(arm.folder, scored, changes, "predictions")
+        found = score_photos(arm.folder, scored, (), "predictions")
         write_json(path, {**{name: found[name] for name in SCORES}, "seconds": seconds})
     stored = read_json(path, "*.json")
     scores = {name: np.nan if stored[name] is None else 100 * stored[name] for name in SCORES}

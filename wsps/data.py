@@ -13,6 +13,14 @@ from torch import Tensor
 from annotools.parallel import map_ahead
 from annotools.records import Photo
 from wsps.detections import Detections
+from wsps.recipe import ImageSettings
+
+STRETCHED_PERCENTILES = (1.0, 99.8)
+"""Of a photo's values: these become 0 and 255. They are usual for cell nuclei (Schmidt et al., Cell
+Detection with Star-convex Polygons, MICCAI 2018, in its examples)."""
+
+LEAST_RANGE = 16
+"""Values that are stretched at least: a photo of nothing would become one of noise."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Thing = TypeVar("Thing")
@@ -152,22 +160,44 @@ def as_tensor(photo: Photo) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))).float()
 
 
-def reduce_photo(photo: Photo, max_side: int | None) -> Photo:
-    """Return the photo with its longer side at most `max_side` pixels."""
-    scale = reduction(photo.shape[:2], max_side)
-    return photo if scale == 1.0 else resize_photo(photo, _scaled_size(photo.shape, scale))
+def prepare_photo(photo: Photo, settings: ImageSettings) -> Photo:
+    """Return the photo as every network sees it, in its colours and its size."""
+    coloured = stretch_photo(photo, settings)
+    scale = scale_of(photo.shape, settings)
+    return coloured if scale == 1.0 else resize_photo(coloured, _scaled_size(photo.shape, scale))
 
 
-def reduce_example(example: TrainingExample, max_side: int | None) -> TrainingExample:
-    """Return the example with its longer side at most `max_side` pixels."""
+def prepare_example(example: TrainingExample, settings: ImageSettings) -> TrainingExample:
+    """Return the example as every network sees it, in its colours and its size."""
+    coloured = replace(example, photo=stretch_photo(example.photo, settings))
     shape = example.classes.shape
-    scale = reduction(shape, max_side)
-    return example if scale == 1.0 else resize_example(example, _scaled_size(shape, scale))
+    scale = scale_of(shape, settings)
+    return coloured if scale == 1.0 else resize_example(coloured, _scaled_size(shape, scale))
 
 
-def reduction(shape: tuple[int, ...], max_side: int | None) -> float:
-    """Return the factor in (0, 1] that brings an (H, W) shape to at most `max_side` pixels."""
-    return 1.0 if max_side is None else min(1.0, max_side / max(shape[:2]))
+def scale_of(shape: tuple[int, ...], settings: ImageSettings) -> float:
+    """Return the factor that brings the longer side of an (H, W) shape into its bounds."""
+    longer, scale = max(shape[:2]), 1.0
+    if settings.min_side is not None:
+        scale = max(scale, settings.min_side / longer)
+    if settings.max_side is not None:
+        scale = min(scale, settings.max_side / longer)
+    return scale
+
+
+def stretch_photo(photo: Photo, settings: ImageSettings) -> Photo:
+    """Return the photo with its values stretched over 0 to 255, where the settings want it.
+
+    All channels are stretched alike, so that grey stays grey.
+    """
+    if not settings.stretch:
+        return photo
+    dark, bright = np.percentile(photo, STRETCHED_PERCENTILES)
+    # A table of the 256 values is much faster.
+    table = (np.arange(256) - dark) * (255 / max(bright - dark, LEAST_RANGE))
+    return cv2.LUT(photo, np.clip(table.round(), 0, 255).astype(np.uint8)).astype(
+        np.uint8, copy=False
+    )
 
 
 def resize_example(example: TrainingExample, size_wh: tuple[int, int]) -> TrainingExample:

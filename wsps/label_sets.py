@@ -27,8 +27,9 @@ from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel, Image, Photo
 from annotools.weak_labels.weaken import weaken
 from annotools.work_folder import MANIFEST_FILE
-from wsps.data import Examples, TrainingExample, keep_examples, reduce_example
+from wsps.data import Examples, TrainingExample, keep_examples, prepare_example
 from wsps.detections import GivenDetections
+from wsps.recipe import ImageSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,7 @@ def hash_label_set(folder: Path) -> dict[str, Any]:
 def read_examples(
     label_set: LabelSet,
     photos: Dataset,
-    max_side: int | None,
+    settings: ImageSettings,
     detections: GivenDetections | None = None,
 ) -> list[Examples]:
     """Return the labels of a set with their photos, a group for each label kind.
@@ -169,7 +170,7 @@ def read_examples(
     Args:
         label_set: the labels.
         photos: a dataset that has the photo of each label, by image id; gives the order.
-        max_side: photos with a longer side are reduced to it.
+        settings: how networks see the photos.
         detections: that were given; None for none.
 
     Raises:
@@ -186,7 +187,7 @@ def read_examples(
     for image in photos.images:
         if image.image_id in labels.image_of:
             groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
-    make = partial(_read_example, label_set, photos, max_side, detections)
+    make = partial(_read_example, label_set, photos, settings, detections)
     # Sorted, because a random number picks a group by its place.
     return [
         keep_examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)
@@ -243,7 +244,7 @@ def make_example(
 def _read_example(
     label_set: LabelSet,
     photos: Dataset,
-    max_side: int | None,
+    settings: ImageSettings,
     detections: GivenDetections | None,
     image: Image,
 ) -> TrainingExample:
@@ -258,7 +259,7 @@ def _read_example(
     example = replace(make_example(photo, label, boxes, categories), name=image.file_name)
     if detections is not None:
         example = replace(example, detections=detections.of(image.image_id))
-    return reduce_example(example, max_side)
+    return prepare_example(example, settings)
 
 
 def _read_joined(dataset_of: Mapping[int | str, Dataset], image: Image) -> FullLabel:

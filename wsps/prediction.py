@@ -15,7 +15,7 @@ from annotools.categories import CategorySet
 from annotools.drawing.labels import draw_label, readable_factor
 from annotools.label_maps import build_label
 from annotools.records import FullLabel, Photo
-from wsps.data import as_tensor, reduce_photo, resize_map
+from wsps.data import as_tensor, prepare_photo, resize_map
 from wsps.detections import Detections
 from wsps.device import autocast
 from wsps.features import see_frozen
@@ -42,10 +42,10 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What the networks see in B photos, reduced to what the recipe says.
+    """What the networks see in B photos, prepared as the recipe says.
 
     `images` (B, 3, h, w), `semantic` (B, K, h, w) class probabilities, and each photo's detections
-    in pixels of the reduced one.
+    in pixels of the prepared one.
     """
 
     images: Tensor
@@ -107,8 +107,8 @@ def see(
         RecipeError: where memory is not enough; it says what to lower.
     """
     recipe = model.recipe
-    reduced = [as_tensor(reduce_photo(photo, recipe.images.max_side)) for photo in photos]
-    images = torch.stack(reduced).to(model.device)  # (B, 3, h, w)
+    prepared = [as_tensor(prepare_photo(photo, recipe.images)) for photo in photos]
+    images = torch.stack(prepared).to(model.device)  # (B, 3, h, w)
     features = _see_features(model, images)
     semantic = _see_classes(model, images, features)
     if given is None:
@@ -209,7 +209,7 @@ def _detect(model: PanopticModel, images: Tensor, features: Tensor | None) -> li
 def _take_given(
     model: PanopticModel, given: Detections, scale_xy: tuple[float, float]
 ) -> Detections:
-    """Return the best detections of a photo, on the model's device, as in the reduced photo."""
+    """Return the best detections of a photo, on the model's device, as in the prepared photo."""
     best = given.pick(slice(model.recipe.instance.max_detections))
     boxes_xyxy = best.boxes_xyxy * torch.tensor(scale_xy * 2)
     return replace(best, boxes_xyxy=boxes_xyxy).to(model.device)

@@ -19,6 +19,9 @@ INPUTS = ("torchvision", "caffe")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
 
+MAX_MIN_SIDE = 4096
+"""Pixels to which a photo may be enlarged: a slip of the pen would fill the memory."""
+
 DEFAULT_STUDENT = "li2018"
 """The segmenter that is trained: a key of `wsps.students.STUDENTS`."""
 
@@ -28,14 +31,22 @@ DEFAULT_BOX_METHOD = "agreed"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """The size at which every network sees a photo."""
+    """How every network sees a photo."""
 
     max_side: int | None = None
     """Photos with a longer side are reduced to it, and predictions enlarged again."""
+    min_side: int | None = None
+    """Photos whose longer side is shorter are enlarged to it, and predictions reduced again, so
+    that small things have pixels enough. Where `max_side` is less, that counts."""
+    stretch: bool = False
+    """Whether the values of each photo are stretched from its darkest to its brightest, for photos
+    of which some are taken in much less light than others, as through a microscope."""
 
     def __post_init__(self) -> None:
         if self.max_side is not None and self.max_side < 16:
             raise RecipeError("max_side must be at least 16")
+        if self.min_side is not None and not 16 <= self.min_side <= MAX_MIN_SIDE:
+            raise RecipeError(f"min_side must be from 16 to {MAX_MIN_SIDE}")
 
 
 @dataclass(frozen=True, kw_only=True)

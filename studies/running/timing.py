@@ -154,7 +154,7 @@ def _time_steps(
     """Return a model that was hardly trained, and the seconds of a step of each stage."""
     student, label_set = STUDENTS[study.student], read_label_sets([labels])
     photos = open_source(study.dataset.train_source)
-    groups = read_examples(label_set, photos, recipe.images.max_side)
+    groups = read_examples(label_set, photos, recipe.images)
     boxed = [group for group in groups if group[0].has_boxes]
     model = student.build(recipe, label_set.categories, 0, choose_device())
     warm_up = replace(model, recipe=_with_steps(recipe, 1))

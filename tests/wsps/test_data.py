@@ -10,10 +10,12 @@ from wsps.data import (
     TrainingExample,
     as_tensor,
     collate,
-    reduce_example,
-    reduce_photo,
+    prepare_example,
+    prepare_photo,
     resize_example,
+    stretch_photo,
 )
+from wsps.recipe import ImageSettings
 
 
 def test_resizing_scales_boxes_by_the_true_factors():
@@ -38,17 +40,49 @@ def test_instance_numbers_beyond_16_bit_survive_a_resize():
 
 
 @pytest.mark.parametrize(
-    ("max_side", "size_hw"), [(None, (40, 60)), (60, (40, 60)), (30, (20, 30)), (1, (1, 1))]
+    ("min_side", "max_side", "size_hw"),
+    [
+        (None, None, (40, 60)),
+        (None, 60, (40, 60)),
+        (None, 30, (20, 30)),
+        (60, None, (40, 60)),
+        (90, None, (60, 90)),
+        (90, 75, (50, 75)),
+        (90, 30, (20, 30)),
+    ],
 )
-def test_photo_and_example_are_reduced_alike(max_side: int | None, size_hw: tuple[int, int]):
+@pytest.mark.parametrize("stretch", [False, True])
+def test_photo_and_example_are_prepared_alike(
+    min_side: int | None, max_side: int | None, size_hw: tuple[int, int], stretch: bool
+):
     example = example_with_rectangles(2)
-    reduced = reduce_example(example, max_side)
-    assert reduced.classes.shape == reduced.instances.shape == size_hw
-    assert np.array_equal(reduced.photo, reduce_photo(example.photo, max_side))
+    settings = ImageSettings(min_side=min_side, max_side=max_side, stretch=stretch)
+    prepared = prepare_example(example, settings)
+    assert prepared.classes.shape == prepared.instances.shape == size_hw
+    assert prepared.photo_side == size_hw[1]
+    assert np.array_equal(prepared.photo, prepare_photo(example.photo, settings))
 
 
 def test_a_thread_of_a_photo_keeps_a_pixel_of_width():
-    assert reduce_photo(np.zeros((400, 3, 3), dtype=np.uint8), 40).shape == (40, 1, 3)
+    thread = np.zeros((400, 3, 3), dtype=np.uint8)
+    assert prepare_photo(thread, ImageSettings(max_side=40)).shape == (40, 1, 3)
+
+
+def test_a_dark_photo_is_stretched_from_its_darkest_to_its_brightest():
+    # Of 1000 values 20 are 10, and 20 are 50; the percentiles 1 and 99.8 lie among them.
+    values = np.repeat(np.array([10, 20, 30, 50], dtype=np.uint8), [20, 480, 480, 20])
+    photo = np.repeat(values.reshape(25, 40, 1), 3, axis=2)
+    stretched = stretch_photo(photo, ImageSettings(stretch=True))
+    # 255 / 40 for each grey value above 10.
+    assert np.unique(stretched).tolist() == [0, 64, 128, 255]
+    assert np.array_equal(stretched[..., 0], stretched[..., 2])
+    assert stretch_photo(photo, ImageSettings()) is photo
+
+
+def test_what_hardly_differs_is_not_stretched_to_noise():
+    photo = np.full((8, 8, 3), 200, dtype=np.uint8)
+    photo[:4] = 202
+    assert np.unique(stretch_photo(photo, ImageSettings(stretch=True))).tolist() == [0, 32]
 
 
 def test_a_batch_is_ready_on_its_device_and_its_lists_keep_empty_images():

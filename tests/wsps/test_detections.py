@@ -9,9 +9,9 @@ import torch
 from annotools.errors import DatasetError
 from annotools.records import Image
 from tests.builders import make_categories
-from wsps.data import TrainingExample, collate, reduce_example
+from wsps.data import TrainingExample, collate, prepare_example
 from wsps.detections import Detections, GivenDetections, hash_detections, read_detections
-from wsps.recipe import ViewSettings
+from wsps.recipe import ImageSettings, ViewSettings
 from wsps.views import draw_view
 
 CATEGORIES = make_categories(things=("car", "dog"), stuff=("road",))  # 10 road, 20 car, 30 dog
@@ -186,9 +186,9 @@ def test_a_detection_of_which_little_is_left_in_a_view_is_dropped() -> None:
 
 
 def test_detections_shrink_with_a_photo_that_is_reduced_and_reach_the_batch() -> None:
-    reduced = reduce_example(example_with([[10, 5, 20, 15]]), 30)
+    reduced = prepare_example(example_with([[10, 5, 20, 15]]), ImageSettings(max_side=30))
     assert reduced.classes.shape == (20, 30)
-    none = reduce_example(example_with([]), 30)
+    none = prepare_example(example_with([]), ImageSettings(max_side=30))
     found, nothing = collate([reduced, none]).on_device(torch.device("cpu")).detections
     assert found.boxes_xyxy.tolist() == [[5, 2.5, 10, 7.5]]
     assert (len(found), len(nothing)) == (1, 0)

@@ -65,8 +65,8 @@ def test_the_chain_runs_on_the_gpu_and_its_model_predicts_there_as_on_the_cpu(
     prediction = predict(model, photo, 0)
     assert prediction.label.segment_map.shape == photo.shape[:2]
     assert all(0 <= score <= 1 for score in prediction.scores.values())
-    on_gpu = class_probabilities(model.semantic.eval(), [photo], None, "float32")[0]
-    on_cpu = class_probabilities(copy.deepcopy(model.semantic).cpu(), [photo], None, "float32")[0]
+    on_gpu = class_probabilities(model.semantic.eval(), [photo], "float32")[0]
+    on_cpu = class_probabilities(copy.deepcopy(model.semantic).cpu(), [photo], "float32")[0]
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-2)
     assert np.mean(on_gpu.argmax(axis=0) == on_cpu.argmax(axis=0)) > 0.99
 

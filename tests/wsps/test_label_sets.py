@@ -20,6 +20,7 @@ from wsps.label_sets import (
     read_label_set,
     read_label_sets,
 )
+from wsps.recipe import ImageSettings
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road", "sky"))  # ids 10 to 40
 PHOTO = np.zeros((2, 4, 3), dtype=np.uint8)
@@ -59,7 +60,7 @@ def test_a_label_gives_classes_instances_and_boxes_but_no_target_for_a_group():
 
 def test_labels_of_anybody_have_the_boxes_that_they_imply(tmp_path: Path):
     photos = write_set(tmp_path, {"b.png": STREET, "a.png": EMPTY})
-    (group,) = read_examples(read_label_set(tmp_path), photos, None)
+    (group,) = read_examples(read_label_set(tmp_path), photos, ImageSettings())
     street, empty = group  # in the order of the photos
     assert street.boxes_xyxy.tolist() == [[2, 0, 4, 1], [0, 1, 2, 2]]
     assert street.box_classes.tolist() == [3, 2]
@@ -75,7 +76,7 @@ def test_a_manifest_tells_kinds_and_a_file_the_boxes_that_were_drawn(tmp_path: P
     write_boxes(tmp_path, photos, [(photos.images[0], BOXES)])
     listed = [{"image_id": 2, "kind": "boxes"}, {"image_id": 1, "kind": "tags"}]
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": listed}))
-    boxes, tags = read_examples(read_label_set(tmp_path), photos, None)
+    boxes, tags = read_examples(read_label_set(tmp_path), photos, ImageSettings())
     assert boxes[0].boxes_xyxy.tolist() == [[0, 0, 3, 2]]
     assert boxes[0].has_boxes
     assert not tags[0].has_boxes
@@ -85,7 +86,7 @@ def test_a_label_without_a_photo_is_named(tmp_path: Path):
     write_set(tmp_path, {"b.png": STREET, "a.png": EMPTY})
     fewer = make_dataset({"b.png": STREET}, CATEGORIES)
     with pytest.raises(DatasetError, match="has no image 1, which has a label"):
-        read_examples(read_label_set(tmp_path), fewer, None)
+        read_examples(read_label_set(tmp_path), fewer, ImageSettings())
 
 
 def test_the_hash_names_labels_boxes_and_kinds(tmp_path: Path):
@@ -127,7 +128,7 @@ def test_sets_are_joined_each_with_its_own_kinds_and_boxes(tmp_path: Path):
         "c.png": give_id(STREET, 7),
         "d.png": give_id(STREET, "x"),
     }
-    boxes, whole, tags = read_examples(joined, make_dataset(labels, CATEGORIES), None)
+    boxes, whole, tags = read_examples(joined, make_dataset(labels, CATEGORIES), ImageSettings())
     assert [len(group) for group in (boxes, whole, tags)] == [1, 2, 1]
     assert boxes[0].boxes_xyxy.tolist() == [[0, 0, 3, 2]]
     assert whole[0].boxes_xyxy.tolist() == [[2, 0, 4, 1], [0, 1, 2, 2]]
@@ -187,7 +188,7 @@ def test_a_photo_of_another_image_is_no_photo_of_a_label(tmp_path: Path):
     write_set(tmp_path, {"b.png": STREET})
     other = make_dataset({"z.png": STREET}, CATEGORIES)
     with pytest.raises(DatasetError, match=r"its image 2 is z\.png, not b\.png of 4 x 2 pixels"):
-        read_examples(read_label_set(tmp_path), other, None)
+        read_examples(read_label_set(tmp_path), other, ImageSettings())
 
 
 def test_ids_that_two_lists_share_are_told_apart_where_folders_have_the_photos(tmp_path: Path):

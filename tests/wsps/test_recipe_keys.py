@@ -80,6 +80,7 @@ RECIPE = Recipe(
 )
 OTHER_VALUES = {
     "images.max_side": 48,
+    "images.min_side": 128,
     "views.per_photo": 4,
     "backbone.name": "resnet50",
     "backbone.weights": "weights.pt",

@@ -28,7 +28,7 @@ def sharpen(
     Args:
         photo: (H, W, 3) RGB, at least one pixel.
         probabilities: (K, H, W), in [0, 1].
-        settings: of the CRF; without iterations only `MIN_PROBABILITY` changes anything.
+        settings: of the CRF; without iterations probabilities stay as they are.
 
     Raises:
         RecipeError: where a reach is far too small for the photo.
@@ -45,11 +45,13 @@ def sharpen_batch(
     Args:
         photos: B of (H, W, 3) RGB, at least one.
         probabilities: (B, K, H, W), in [0, 1].
-        settings: of the CRF.
+        settings: of the CRF; without iterations probabilities stay as they are.
 
     Raises:
         RecipeError: where a reach is far too small for the photos.
     """
+    if settings.iterations == 0:
+        return probabilities
     probabilities = np.maximum(probabilities, MIN_PROBABILITY)
     with name_place("refinement.crf"):
         if settings.engine == "pydensecrf":

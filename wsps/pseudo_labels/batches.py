@@ -10,6 +10,7 @@ from annotools.formats.source import open_source
 from annotools.parallel import map_ahead
 from wsps.pseudo_labels.label_images import ImageLabeller, LabelledImage, ReadImage
 from wsps.pseudo_labels.request import LabelTask
+from wsps.recipe import ImageSettings
 
 MAX_PIXELS = 2**20
 """Most pixels of a batch: the CRF's lattice has some 500 bytes for each."""
@@ -57,7 +58,7 @@ def form_batches(
         if not labeller.needs_network(image):
             yield [image]
             continue
-        most = _most_photos(image, labeller.request.recipe.images.max_side, num_classes)
+        most = _most_photos(image, labeller.request.recipe.images, num_classes)
         if batch and (len(batch) >= most or _sizes(image) != _sizes(batch[0])):
             yield batch
             batch = []
@@ -66,12 +67,12 @@ def form_batches(
         yield batch
 
 
-def _most_photos(image: ReadImage, max_side: int | None, num_classes: int) -> int:
-    from wsps.data import reduction
+def _most_photos(image: ReadImage, settings: ImageSettings, num_classes: int) -> int:
+    from wsps.data import scale_of
 
     assert image.photo is not None
     height, width = image.photo.shape[:2]
-    pixels = reduction((height, width), max_side) ** 2 * height * width
+    pixels = scale_of((height, width), settings) ** 2 * height * width
     return max(1, int(min(MAX_PIXELS, MAX_VALUES / num_classes) / pixels))
 
 

@@ -45,7 +45,7 @@ from wsps.pseudo_labels.stored_networks import (
     load_classifier,
     load_segmenter,
 )
-from wsps.recipe import CrfSettings, RefinementSettings
+from wsps.recipe import RefinementSettings
 from wsps.training.checkpoints import StoredNetwork
 
 
@@ -150,13 +150,17 @@ class ImageLabeller:
             return seen
         assert self.network is not None
         recipe, categories = self.request.recipe, open_source(self.request.source).categories
-        max_side, precision = recipe.images.max_side, recipe.descent.precision
+        precision = recipe.descent.precision
         photos = [image.photo for image in asked.values() if image.photo is not None]
         looked: Sequence[NDArray[np.float32]]
         if self.round_number > 0:
+            from wsps.data import prepare_photo
+
             segmenter = load_segmenter(self.network, recipe, len(categories))
-            probabilities = class_probabilities(segmenter, photos, max_side, precision)
-            looked = list(sharpen_reduced(photos, probabilities, recipe.refinement.crf))
+            # Labels are decided on what the network sees, and so is what looks alike.
+            prepared = [prepare_photo(photo, recipe.images) for photo in photos]
+            probabilities = class_probabilities(segmenter, prepared, precision)
+            looked = list(sharpen_batch(prepared, probabilities, recipe.refinement.crf))
         else:
             from wsps.pseudo_labels.tags import TaggedPhoto, see_classes
 
@@ -164,7 +168,7 @@ class ImageLabeller:
             weak = [i.bought for i in asked.values() if isinstance(i.bought, WeakLabel)]
             pairs = zip(photos, weak, strict=True)
             tagged = [TaggedPhoto(photo=photo, weak=tags) for photo, tags in pairs]
-            looked = see_classes(classifier, tagged, max_side, precision)
+            looked = see_classes(classifier, tagged, recipe.images, precision)
         for number, one in zip(asked, looked, strict=True):
             seen[number] = one
         return seen
@@ -248,7 +252,7 @@ class ImageLabeller:
             scores=score_crops(
                 classifier,
                 tagged,
-                recipe.images.max_side,
+                recipe.images,
                 recipe.descent.precision,
                 choose_device(),
             ),
@@ -400,8 +404,8 @@ def next_label(
 
     Args:
         photo: (H, W, 3) RGB.
-        probabilities: (K, h, w) in [0, 1], of the semantic network on the photo or on a reduced
-            one, as `sharpen_reduced` gives them.
+        probabilities: (K, h, w) in [0, 1], of the semantic network on the photo, prepared for it,
+            and after the CRF.
         from_boxes: label from boxes; None where nobody drew any.
         weak: the weak label of the image, empty where nothing was bought.
         categories: of the dataset.
@@ -410,8 +414,8 @@ def next_label(
 
     Paper: Li, Arnab, Torr 2018, sec. 3.4.
     """
-    # Probabilities are enlarged before the decision: enlarged classes would have stairs as borders.
-    probabilities = _enlarge(probabilities, photo.shape[:2])
+    # Resized before the decision: enlarged classes would have stairs as borders.
+    probabilities = _resize(probabilities, photo.shape[:2])
     return refine_label(
         probabilities.argmax(axis=0).astype(np.uint8),
         scores=probabilities.max(axis=0),
@@ -423,28 +427,6 @@ def next_label(
     )
 
 
-def sharpen_reduced(
-    photos: Sequence[Photo], probabilities: NDArray[np.float32], settings: CrfSettings
-) -> NDArray[np.float32]:
-    """Return the class probabilities of B photos after the CRF: (B, K, h, w).
-
-    The CRF works at the size of the probabilities: the reach of its neighbours is that of photos
-    as the network sees them.
-
-    Args:
-        photos: B of (H, W, 3) RGB, all of one size, at least one.
-        probabilities: (B, K, h, w) in [0, 1], of the semantic network on the photos or on reduced
-            ones.
-        settings: of the CRF; without iterations probabilities stay as they are.
-    """
-    if settings.iterations == 0:
-        return probabilities
-    size_wh = probabilities.shape[3], probabilities.shape[2]
-    reduced = [cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA) for photo in photos]
-    small = [photo.astype(np.uint8, copy=False) for photo in reduced]
-    return sharpen_batch(small, probabilities, settings)
-
-
 def _drawn_boxes(bought: FullLabel | WeakLabel, categories: CategorySet) -> tuple[Box, ...] | None:
     """Return the boxes that a label has or implies, None where nobody was asked for boxes."""
     if isinstance(bought, FullLabel):
@@ -452,9 +434,9 @@ def _drawn_boxes(bought: FullLabel | WeakLabel, categories: CategorySet) -> tupl
     return bought.boxes if bought.has_boxes else None
 
 
-def _enlarge(probabilities: NDArray[np.float32], shape_hw: tuple[int, ...]) -> NDArray[np.float32]:
+def _resize(probabilities: NDArray[np.float32], shape_hw: tuple[int, ...]) -> NDArray[np.float32]:
     if probabilities.shape[1:] == shape_hw:
         return probabilities
     size_wh = shape_hw[1], shape_hw[0]
-    enlarged = [cv2.resize(p, size_wh, interpolation=cv2.INTER_LINEAR) for p in probabilities]
-    return np.stack(enlarged).astype(np.float32, copy=False)
+    resized = [cv2.resize(p, size_wh, interpolation=cv2.INTER_LINEAR) for p in probabilities]
+    return np.stack(resized).astype(np.float32, copy=False)

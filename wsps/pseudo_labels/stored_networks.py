@@ -117,7 +117,7 @@ def store_segmenter(
         network = build_model(recipe, dataset.categories, seed, choose_device()).semantic
         if before is not None:
             load_weights(before.path, network, before.key)
-        groups = read_examples(read_label_set(labels), dataset, recipe.images.max_side)
+        groups = read_examples(read_label_set(labels), dataset, recipe.images)
         running = Running(stored=stored, loaders=count_loaders(), features=features)
         train_semantic(network, groups, recipe, seed, round_number, running)
         return network
@@ -132,23 +132,22 @@ def store_segmenter(
 
 
 def class_probabilities(
-    network: "PSPNet", photos: Sequence[Photo], max_side: int | None, precision: str
+    network: "PSPNet", photos: Sequence[Photo], precision: str
 ) -> NDArray[np.float32]:
     """Return the probability of each class at each pixel that the network sees: (B, K, H, W).
 
     Args:
         network: in evaluation mode.
-        photos: B of (H, W, 3) RGB, all of one size, at least one.
-        max_side: photos go through the network with no side above it.
+        photos: B of (H, W, 3) RGB, prepared for networks, all of one size, at least one.
         precision: in which the network computes.
     """
     import torch
 
-    from wsps.data import as_tensor, reduce_photo
+    from wsps.data import as_tensor
 
     device = next(network.parameters()).device
     with torch.no_grad(), autocast(device, precision):
-        images = torch.stack([as_tensor(reduce_photo(photo, max_side)) for photo in photos])
+        images = torch.stack([as_tensor(photo) for photo in photos])
         probabilities = network(images.to(device)).softmax(dim=1).float().cpu().numpy()
     return np.asarray(probabilities, dtype=np.float32)
 

@@ -16,11 +16,11 @@ from torch.nn import functional
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.random_streams import stream, stream_seed
 from annotools.records import Dataset, Image, Photo, WeakLabel
-from wsps.data import Kept, as_tensor, reduction
+from wsps.data import Kept, as_tensor, scale_of, stretch_photo
 from wsps.device import autocast
 from wsps.features import feature_reader, name_pixels
 from wsps.networks.classifier import CropClassifier, build_classifier, grad_cam
-from wsps.recipe import Recipe
+from wsps.recipe import ImageSettings, Recipe
 from wsps.training.batches import draw
 from wsps.training.loop import Running, descend
 from wsps.training.losses import tag_loss
@@ -98,7 +98,7 @@ class TaggedBatches:
     photos: Sequence[TaggedPhoto]
     categories: CategorySet
     batch_size: int
-    max_side: int | None
+    settings: ImageSettings
     seed: int
     stage: str = "classifier"
 
@@ -111,11 +111,11 @@ class TaggedBatches:
             _, index = draw((len(self.photos),), self.seed, self.stage, number)
             tagged = self.photos[index]
             names.append(str(tagged.weak.image_id))
-            crops = _cut_crops(tagged.photo, tagged.weak, self.max_side)
+            crops = _cut_crops(tagged.photo, tagged.weak, self.settings)
             is_flipped = stream(self.seed, "augment", self.stage, step, place).random() < 0.5
             if is_flipped:
                 crops = crops.flip(-1)
-            whole = name_pixels(tagged.photo)
+            whole = name_pixels(stretch_photo(tagged.photo, self.settings))
             pixels_of.setdefault(crops.shape[2:], []).extend(
                 f"{whole} {crop.box_xyxy} {tuple(crops.shape[2:])} {is_flipped}"
                 for crop in tagged.weak.crops
@@ -157,7 +157,7 @@ def train_classifier(
     Args:
         photos: at least one.
         categories: of the dataset.
-        recipe: its backbone, `batch_size` photos a step, its classifier stage, and `max_side`.
+        recipe: its backbone, classifier stage, how it sees photos, and how many in a step.
         seed: of weights, order and augmentation.
         device: where to train.
         running: what changes no result.
@@ -183,7 +183,7 @@ def train_classifier(
         photos=photos,
         categories=categories,
         batch_size=recipe.descent.batch_size,
-        max_side=recipe.images.max_side,
+        settings=recipe.images,
         seed=seed,
     )
     descend(
@@ -201,7 +201,7 @@ def train_classifier(
 def see_classes(
     classifier: CropClassifier,
     tagged: Sequence[TaggedPhoto],
-    max_side: int | None,
+    settings: ImageSettings,
     precision: str,
 ) -> list[NDArray[np.float32]]:
     """Return the heat of each class in the crops of each photo: (N, K, h, w), non-negative.
@@ -211,13 +211,13 @@ def see_classes(
     Args:
         classifier: in evaluation mode.
         tagged: photos of one size, each with at least one crop, all crops of one size.
-        max_side: crops go through the network reduced as photos of no longer side would be.
+        settings: how the network sees photos: crops are prepared as the whole photo would be.
         precision: in which the network computes.
     """
     device = next(classifier.parameters()).device
-    crops = [_cut_crops(one.photo, one.weak, max_side) for one in tagged]
+    crops = [_cut_crops(one.photo, one.weak, settings) for one in tagged]
     x0, y0, x1, y1 = tagged[0].weak.crops[0].box_xyxy
-    # The network may have seen reduced crops; labels have the pixels of the photo.
+    # The network may have seen resized crops; labels have the pixels of the photo.
     with autocast(device, precision):
         heat = grad_cam(classifier, torch.cat(crops).to(device))
     heat = _resize(heat, (y1 - y0, x1 - x0))
@@ -259,13 +259,13 @@ def label_from_tags(
 def score_crops(
     classifier: CropClassifier,
     tagged: TaggedPhoto,
-    max_side: int | None,
+    settings: ImageSettings,
     precision: str,
     device: torch.device,
 ) -> NDArray[np.float32]:
     """Return the classifier's probability, in [0, 1], of each class in each crop: (N, K)."""
     with torch.no_grad(), autocast(device, precision):
-        logits: Tensor = classifier(_cut_crops(tagged.photo, tagged.weak, max_side).to(device))
+        logits: Tensor = classifier(_cut_crops(tagged.photo, tagged.weak, settings).to(device))
     scores: NDArray[np.float32] = torch.sigmoid(logits.float()).cpu().numpy()
     return scores
 
@@ -299,13 +299,13 @@ def tag_targets(weak: WeakLabel, categories: CategorySet) -> tuple[Tensor, Tenso
     return present, asked
 
 
-def _cut_crops(photo: Photo, weak: WeakLabel, max_side: int | None) -> Tensor:
-    """Return the crops, (N, 3, h, w), reduced as the whole photo would be."""
-    image = as_tensor(photo)
+def _cut_crops(photo: Photo, weak: WeakLabel, settings: ImageSettings) -> Tensor:
+    """Return the crops, (N, 3, h, w), prepared as the whole photo would be."""
+    image = as_tensor(stretch_photo(photo, settings))
     boxes = [crop.box_xyxy for crop in weak.crops]
     crops = torch.stack([image[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes])
-    # Crops are places in the photo's own pixels, so that they are cut first and reduced after that.
-    scale = reduction(photo.shape, max_side)
+    # Crops are places in the photo's own pixels, so that they are cut first and resized after that.
+    scale = scale_of(photo.shape, settings)
     height, width = (max(1, round(scale * side)) for side in crops.shape[2:])
     return _resize(crops, (height, width))
 

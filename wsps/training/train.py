@@ -129,7 +129,7 @@ def train(
     began = None if start is None else _start_from(model, start)
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
     given = _read_detections(detections, label_set, recipe)
-    groups = read_examples(label_set, photo_set, recipe.images.max_side, given)
+    groups = read_examples(label_set, photo_set, recipe.images, given)
     files = [f"{stage}.{suffix}" for stage in pupil.stages for suffix in ("pt", "csv")]
     # By table, so that the one that differs is named where the folder has another recipe.
     tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}

@@ -37,7 +37,7 @@ from wsps.pseudo_labels.tags import (
     tagged_photos,
     train_classifier,
 )
-from wsps.recipe import DescentSettings, Recipe, StageSettings
+from wsps.recipe import DescentSettings, ImageSettings, Recipe, StageSettings
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_boxes_and_tags_become_the_labels_that_a_study_trains_on(
     classifier = train_classifier(photos, categories, recipe, 3, cpu)
     for image, photo in zip(dataset.images, photos, strict=True):
         from_boxes = label_from_boxes(photo.photo, photo.weak.boxes, categories)
-        (heat,) = see_classes(classifier, [photo], None, "auto")
+        (heat,) = see_classes(classifier, [photo], ImageSettings(), "auto")
         from_tags = label_from_tags(heat, photo, categories, recipe.tags.cam_threshold)
         classes, instances = read_maps(out, image.file_name.removesuffix(".png"))
         expected = merge_with_boxes(from_tags, from_boxes.classes, categories)

@@ -15,8 +15,8 @@ from annotools.formats.scenes import world_dataset
 from annotools.scenes.world import SceneWorld
 from tests.real_data import real_data
 from wsps.crf.dense_crf import MIN_PROBABILITY, sharpen
-from wsps.data import reduce_photo
-from wsps.recipe import CRF_ENGINES, CrfSettings
+from wsps.data import prepare_photo
+from wsps.recipe import CRF_ENGINES, CrfSettings, ImageSettings
 
 DEEPLAB = CrfSettings()
 BOTH = pytest.mark.parametrize("engine", CRF_ENGINES)
@@ -224,7 +224,7 @@ def test_both_engines_give_the_same_classes_on_real_photos(
     dataset = read_dataset(format_name, real_data(*folder), split)
     shares = []
     for seed, image in enumerate(dataset.images[:10]):
-        photo = reduce_photo(dataset.read_photo(image), 240)
+        photo = prepare_photo(dataset.read_photo(image), ImageSettings(max_side=240))
         shares.append(agreement(photo, seed))
     assert min(shares) >= 0.99
     assert np.mean(shares) >= 0.999

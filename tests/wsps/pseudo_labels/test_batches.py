@@ -106,7 +106,7 @@ def batch_sizes(sizes_hw: list[tuple[int, int] | None], max_side: int | None) ->
             photo = None if size is None else np.zeros((*size, 3), np.uint8)
             yield SimpleNamespace(photo=photo, bought=SimpleNamespace(crops=()))
 
-    recipe = SimpleNamespace(images=SimpleNamespace(max_side=max_side))
+    recipe = SimpleNamespace(images=SimpleNamespace(max_side=max_side, min_side=None))
     labeller: Any = SimpleNamespace(
         request=SimpleNamespace(recipe=recipe),
         needs_network=lambda image: image.photo is not None,

@@ -16,6 +16,7 @@ from tests.wsps.pseudo_label_runs import make_world, run_well
 from wsps.label_sets import read_examples, read_label_set
 from wsps.pseudo_labels.marks import label_from_marks, lay_over
 from wsps.pseudo_labels.refine import PseudoLabel
+from wsps.recipe import ImageSettings
 
 CATEGORIES = make_categories()  # road 0, sky 1, car 2
 VOID = IGNORE_INDEX
@@ -128,7 +129,7 @@ def test_label_sets_of_marks_are_right_where_they_know_and_have_no_boxes(
     dataset = open_source(Source(format_name="scenes", root=world, split="train"))
     label_set = read_label_set(out)
     assert label_set.images_by_kind == {kind: 4}
-    (examples,) = read_examples(label_set, dataset, max_side=None)
+    (examples,) = read_examples(label_set, dataset, ImageSettings())
     for image, example in zip(dataset.images, examples, strict=True):
         bought = buy(dataset, image, kind, None)
         assert isinstance(bought, WeakLabel)

@@ -9,7 +9,9 @@ from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, WeakLabel
 from annotools.scenes import world
 from tests.builders import make_categories
-from wsps.pseudo_labels.label_images import next_label, sharpen_reduced
+from wsps.crf.dense_crf import sharpen_batch
+from wsps.data import resize_photo
+from wsps.pseudo_labels.label_images import next_label
 from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.pseudo_labels.stored_networks import class_probabilities
 from wsps.recipe import CrfSettings, Recipe, RefinementSettings
@@ -36,7 +38,8 @@ def blurred_prediction():
 
 
 def label(photo, probabilities, settings):
-    (sharp,) = sharpen_reduced([photo], probabilities[None], settings.crf)
+    seen = resize_photo(photo, (probabilities.shape[2], probabilities.shape[1]))
+    (sharp,) = sharpen_batch([seen], probabilities[None], settings.crf)
     return next_label(photo, sharp, None, WEAK, CATEGORIES, settings, 1)
 
 
@@ -87,9 +90,9 @@ def photo(height: int = 8, width: int = 16) -> np.ndarray:
 
 
 def test_probabilities_are_of_the_photo_that_the_network_sees_and_sum_to_one():
-    for max_side, height, width in ((None, 8, 16), (8, 4, 8)):
-        photos = [photo(), photo()]
-        probabilities, same = class_probabilities(LeftAndRight(20.0), photos, max_side, "float32")
+    for height, width in ((8, 16), (4, 8)):
+        photos = [photo(height, width), photo(height, width)]
+        probabilities, same = class_probabilities(LeftAndRight(20.0), photos, "float32")
         assert np.array_equal(probabilities, same)
         assert probabilities.shape == (len(SCENE_CATEGORIES), height, width)
         np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
@@ -105,8 +108,8 @@ def label_of(
     round_number: int = 1,
 ) -> PseudoLabel:
     settings, seen = recipe.refinement, LeftAndRight(car_logit)
-    probabilities = class_probabilities(seen, [photo()], None, "float32")
-    (sharp,) = sharpen_reduced([photo()], probabilities, settings.crf)
+    probabilities = class_probabilities(seen, [photo()], "float32")
+    (sharp,) = sharpen_batch([photo()], probabilities, settings.crf)
     return next_label(photo(), sharp, from_boxes, weak, SCENE_CATEGORIES, settings, round_number)
 
 

@@ -91,7 +91,7 @@ def test_a_classifier_of_tags_learns_repeats_and_labels_its_crops():
     same = train_classifier(photos, CATEGORIES, recipe, seed=1, device=CPU)
     for name, values in classifier.state_dict().items():
         assert torch.equal(values, same.state_dict()[name])
-    (heat,) = see_classes(classifier, [photos[1]], None, "float32")
+    (heat,) = see_classes(classifier, [photos[1]], ImageSettings(), "float32")
     classes = label_from_tags(heat, photos[1], CATEGORIES, cam_threshold=0.3)
     assert set(np.unique(classes[:, :32])) <= {ROAD, NO}
     assert set(np.unique(classes[:, 32:])) <= {SKY, NO}
@@ -108,15 +108,15 @@ def test_crops_of_a_large_photo_are_reduced_and_the_label_is_not():
             sizes.append(tuple(crops.shape))
             return crops.mean(dim=(2, 3))
 
-    whole = score_crops(Seen(), photo, None, "float32", CPU)
-    halved = score_crops(Seen(), photo, 32, "float32", CPU)
+    whole = score_crops(Seen(), photo, ImageSettings(), "float32", CPU)
+    halved = score_crops(Seen(), photo, ImageSettings(max_side=32), "float32", CPU)
     assert sizes == [(2, 3, 32, 32), (2, 3, 16, 16)]
     np.testing.assert_allclose(whole, halved, atol=0.01)
     recipe = Recipe(
         images=ImageSettings(max_side=32), classifier=StageSettings(steps=1, learning_rate=3e-3)
     )
     classifier = train_classifier([photo], CATEGORIES, recipe, 0, CPU)
-    (heat,) = see_classes(classifier, [photo], 32, "float32")
+    (heat,) = see_classes(classifier, [photo], ImageSettings(max_side=32), "float32")
     assert heat.shape == (2, 3, 32, 32)
     assert label_from_tags(heat, photo, CATEGORIES, 0.5).shape == (32, 64)
 
@@ -125,9 +125,9 @@ def test_photos_are_looked_at_together_as_alone():
     torch.manual_seed(0)
     classifier = build_classifier(BackboneSettings(), len(CATEGORIES)).eval()
     photos = road_and_sky()[:3]
-    together = see_classes(classifier, photos, 32, "float32")
+    together = see_classes(classifier, photos, ImageSettings(max_side=32), "float32")
     for photo, heat in zip(photos, together, strict=True):
-        (alone,) = see_classes(classifier, [photo], 32, "float32")
+        (alone,) = see_classes(classifier, [photo], ImageSettings(max_side=32), "float32")
         assert heat.shape == (2, 3, 32, 32)
         np.testing.assert_allclose(heat, alone, atol=1e-6)
 
@@ -144,7 +144,7 @@ def test_a_crop_without_tags_teaches_absence_and_is_left_unlabelled():
         classifier=StageSettings(steps=20, learning_rate=3e-3),
     )
     classifier = train_classifier([photo, photo], CATEGORIES, recipe, 0, CPU)
-    (heat,) = see_classes(classifier, [photo], None, "float32")
+    (heat,) = see_classes(classifier, [photo], ImageSettings(), "float32")
     assert (label_from_tags(heat, photo, CATEGORIES, 0.5) == NO).all()
     logits = classifier(tags.as_tensor(photo.photo)[None])[0]
     assert logits[ROAD] < -0.5
@@ -181,6 +181,6 @@ def test_crops_are_scored_with_probabilities():
         def forward(self, crops: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[0.0, 9.0, -9.0]]).expand(len(crops), -1)
 
-    scores = score_crops(Fixed(), tagged, None, "float32", CPU)
+    scores = score_crops(Fixed(), tagged, ImageSettings(), "float32", CPU)
     assert scores.shape == (3, 3)
     np.testing.assert_allclose(scores[2], [0.5, 1.0, 0.0], atol=2e-4)
