@@ -169,7 +169,8 @@ def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
         lines.append('inherit = "small"')
         lines += _comment(
             'With backbone = { norm = "group" } it learns more of photos that look unlike each '
-            "other, and less of those that look alike."
+            "other, and less of those that look alike. Where some photos have much less light, "
+            "set images.stretch; where things have ten pixels in small photos, images.min_side."
         )
         scale = min(1.0, SMALL_SIDE / longer)
         if scale < 1:
