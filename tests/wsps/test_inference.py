@@ -22,6 +22,7 @@ from wsps.students import predict, predict_batch
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))  # ids 30; 10 and 20
 CPU = torch.device("cpu")
 GREEDY = InstanceSettings(steps=1, learning_rate=1e-3, score_threshold=0.05, max_detections=5)
+AS_THEY_ARE = ImageSettings()
 
 
 class SkyAboveCarsAboveRoad(nn.Module):
@@ -51,11 +52,11 @@ class TwoCars:
         ]
 
 
-def two_cars(max_side: int | None = None, tile_side: int | None = None) -> PanopticModel:
+def two_cars(images: ImageSettings = AS_THEY_ARE, tile_side: int | None = None) -> PanopticModel:
     return PanopticModel(
         # Without iterations, so that the borders are those of the unary terms.
         recipe=Recipe(
-            images=ImageSettings(max_side=max_side),
+            images=images,
             prediction=PredictionSettings(iterations=0, tile_side=tile_side),
         ),
         categories=CATEGORIES,
@@ -66,13 +67,11 @@ def two_cars(max_side: int | None = None, tile_side: int | None = None) -> Panop
     )
 
 
-def predict_two_cars(max_side: int | None) -> Prediction:
-    return predict(two_cars(max_side), np.zeros((48, 80, 3), dtype=np.uint8), "street 1")
-
-
-@pytest.mark.parametrize("max_side", [None, 40])
-def test_segments_categories_and_scores_by_hand(max_side: int | None):
-    prediction = predict_two_cars(max_side)
+@pytest.mark.parametrize(
+    "images", [AS_THEY_ARE, ImageSettings(max_side=40), ImageSettings(min_side=160, stretch=True)]
+)
+def test_segments_categories_and_scores_by_hand(images: ImageSettings):
+    prediction = predict(two_cars(images), np.zeros((48, 80, 3), dtype=np.uint8), "street 1")
     expected = np.zeros((48, 80), dtype=np.int32)
     expected[:12], expected[36:] = 4, 3
     expected[12:36, :40], expected[12:36, 40:] = 1, 2
@@ -90,13 +89,18 @@ def test_segments_categories_and_scores_by_hand(max_side: int | None):
 
 
 @pytest.mark.parametrize(
-    ("size_hw", "max_side"), [((40, 64), None), ((75, 51), 48), ((33, 33), 64)]
+    ("size_hw", "images"),
+    [
+        ((40, 64), AS_THEY_ARE),
+        ((75, 51), ImageSettings(max_side=48)),
+        ((33, 33), ImageSettings(min_side=64)),
+    ],
 )
 def test_every_pixel_has_a_segment_and_every_segment_a_score(
-    size_hw: tuple[int, int], max_side: int | None
+    size_hw: tuple[int, int], images: ImageSettings
 ):
     recipe = Recipe(
-        images=ImageSettings(max_side=max_side),
+        images=images,
         instance=GREEDY,
         prediction=PredictionSettings(iterations=1),
     )
@@ -255,7 +259,8 @@ class Greedy(nn.Module):
 def test_where_memory_is_not_enough_the_setting_to_lower_is_named(
     part: str, max_side: int | None, tile_side: int | None, remedy: str
 ) -> None:
-    model = replace(two_cars(max_side, tile_side), **{part: Greedy()})
+    images = ImageSettings(max_side=max_side)
+    model = replace(two_cars(images, tile_side), **{part: Greedy()})
     with pytest.raises(RecipeError) as caught:
         predict(model, np.zeros((48, 400, 3), dtype=np.uint8), 1)
     assert str(caught.value) == f"memory is not enough (9.00 GiB more were asked for): {remedy}"

@@ -69,6 +69,16 @@ def test_a_prediction_on_a_reduced_photo_is_enlarged():
         assert made.classes.tolist() == [row] * 8
 
 
+def test_a_prediction_on_an_enlarged_photo_is_reduced():
+    photo, _ = blurred_prediction()
+    probabilities = np.zeros((3, 16, 24), dtype=np.float32)
+    probabilities[ROAD, :, :11] = probabilities[CAR, :, 11:] = 1.0
+    made = label(photo, probabilities, replace(WITHOUT_CRF, fill_below=0.0))
+    # The border lies in the middle of column 5, of which each class has a half.
+    row = [ROAD] * 5 + [NO] + [CAR] * 3 + [NO] * 3
+    assert made.classes.tolist() == [row] * 8
+
+
 class LeftAndRight(nn.Module):
     """Sees road on the left half of every photo, and a car, with this logit, on the right."""
 
