@@ -194,10 +194,9 @@ def stretch_photo(photo: Photo, settings: ImageSettings) -> Photo:
         return photo
     dark, bright = np.percentile(photo, STRETCHED_PERCENTILES)
     # A table of the 256 values is much faster.
-    table = (np.arange(256) - dark) * (255 / max(bright - dark, LEAST_RANGE))
-    return cv2.LUT(photo, np.clip(table.round(), 0, 255).astype(np.uint8)).astype(
-        np.uint8, copy=False
-    )
+    values = (np.arange(256) - dark) * (255 / max(bright - dark, LEAST_RANGE))
+    table = np.clip(values.round(), 0, 255).astype(np.uint8)
+    return cv2.LUT(photo, table).astype(np.uint8, copy=False)
 
 
 def resize_example(example: TrainingExample, size_wh: tuple[int, int]) -> TrainingExample:

@@ -6,6 +6,7 @@ import torch
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Image, Photo, TaggedCrop, WeakLabel
 from tests.builders import make_categories, make_dataset, make_label
+from wsps.data import as_tensor, stretch_photo
 from wsps.networks.classifier import build_classifier
 from wsps.pseudo_labels import tags
 from wsps.pseudo_labels.tags import (
@@ -119,6 +120,25 @@ def test_crops_of_a_large_photo_are_reduced_and_the_label_is_not():
     (heat,) = see_classes(classifier, [photo], ImageSettings(max_side=32), "float32")
     assert heat.shape == (2, 3, 32, 32)
     assert label_from_tags(heat, photo, CATEGORIES, 0.5).shape == (32, 64)
+
+
+def test_crops_have_the_colours_of_the_whole_photo_when_it_is_stretched():
+    bright = road_and_sky()[1]
+    dark = replace(bright, photo=bright.photo // 8)
+    seen = []
+
+    class Seen(torch.nn.Module):
+        def forward(self, crops: torch.Tensor) -> torch.Tensor:
+            seen.append(crops)
+            return crops.mean(dim=(2, 3))
+
+    score_crops(Seen(), dark, ImageSettings(stretch=True), "float32", CPU)
+    whole = stretch_photo(dark.photo, ImageSettings(stretch=True))
+    for crop, tagged in zip(seen[0], dark.weak.crops, strict=True):
+        x0, y0, x1, y1 = tagged.box_xyxy
+        assert torch.equal(crop, as_tensor(whole[y0:y1, x0:x1]))
+    assert dark.photo.max() < 32
+    assert whole.max() == 255
 
 
 def test_photos_are_looked_at_together_as_alone():
