@@ -9,6 +9,7 @@ import typer
 
 from annotools.commands import options
 from annotools.commands.places import Commands
+from annotools.commands.tables import count_of
 from annotools.terminal import say
 
 if TYPE_CHECKING:
@@ -106,9 +107,11 @@ def _shorten(place: str, first: str) -> str:
 
 
 def _conclusion(report: "CheckReport", splits: tuple[str, ...]) -> str:
-    looked_at = f"{report.images:,} images, {report.photos:,} with a photo, of {', '.join(splits)}"
+    images = count_of(report.images, "image")
+    looked_at = f"{images}, {report.photos:,} with a photo, of {', '.join(splits)}"
     num_errors = sum(problem.severity == "error" for problem in report.problems)
     num_warnings = len(report.problems) - num_errors
     if not report.problems:
         return f"No problem in {looked_at}: files, sizes, categories, labels, names."
-    return f"{num_errors:,} errors and {num_warnings:,} warnings in {looked_at}."
+    found = f"{count_of(num_errors, 'error')} and {count_of(num_warnings, 'warning')}"
+    return f"{found} in {looked_at}."

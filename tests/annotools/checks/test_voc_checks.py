@@ -254,10 +254,10 @@ def test_the_command_exits_with_1_for_an_error_but_not_for_a_loose_box(tmp_path:
 
     find_between(tmp_path, BOTH, (BOTH[0], (DOG, (80, 20, 110, 70))))
     done = check()
-    assert (done.exit_code, "0 errors and 1 warnings" in done.output) == (0, True)
+    assert (done.exit_code, "0 errors and 1 warning" in done.output) == (0, True)
     write_xml(tmp_path, BOTH[:1])
     done = check()
-    assert (done.exit_code, "1 errors and 0 warnings" in done.output) == (1, True)
+    assert (done.exit_code, "1 error and 0 warnings" in done.output) == (1, True)
 
 
 def test_real_boxes_and_masks_disagree_on_five_of_sixty_objects() -> None:

@@ -93,7 +93,7 @@ def test_the_area_of_the_box_is_one_warning(tmp_path: Path) -> None:
         [
             f"warning: {path}: area is that of the box in 258 of 258 annotations: areas are "
             "measured in the masks",
-            "0 errors and 1 warnings in 258 images, 0 with a photo, of val.",
+            "0 errors and 1 warning in 258 images, 0 with a photo, of val.",
         ],
     )
 
@@ -111,7 +111,7 @@ def test_errors_come_before_warnings_and_a_problem_alone_is_not_counted(tmp_path
         f"warning: 3 times: {path}: annotations[0]: area 50 is not that of its mask: give 30; so "
         "too annotations[1], annotations[2]"
     )
-    assert lines[2] == "1 errors and 3 warnings in 3 images, 0 with a photo, of val."
+    assert lines[2] == "1 error and 3 warnings in 3 images, 0 with a photo, of val."
 
 
 def test_places_in_other_files_are_named_without_the_folders_they_share(tmp_path: Path) -> None:

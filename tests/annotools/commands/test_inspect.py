@@ -131,7 +131,7 @@ def test_check_lists_problems_and_fails(tmp_path: Path) -> None:
     )
     assert lines[1].startswith("warning: 2 times: ")
     assert "instances_val.json: annotations[0]: bbox [1, 1, 9, 2] reaches out" in lines[1]
-    assert lines[-1] == "1 errors and 6 warnings in 0 images, 0 with a photo, of val."
+    assert lines[-1] == "1 error and 6 warnings in 0 images, 0 with a photo, of val."
 
 
 def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
