@@ -3,6 +3,8 @@ import os
 import pytest
 import torch
 
+from annotools import seals
+
 
 @pytest.fixture
 def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +21,9 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_a_fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test wait for the disk, on which nothing has to outlast a power cut."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_damaged_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test be told of the files that another one damaged in the same process."""
+    monkeypatch.setattr(seals, "_damaged", set())

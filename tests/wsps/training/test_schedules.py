@@ -17,7 +17,7 @@ from wsps.training.schedules import (
     rate,
 )
 
-LEAST = WARM_UP_STEPS + 2 * FLAT_WINDOW_STEPS
+LEAST = WARM_UP_STEPS + 3 * FLAT_WINDOW_STEPS
 """No loss is flat before so many steps."""
 
 
@@ -86,23 +86,24 @@ def test_rates_are_shares_and_only_the_last_are_near_nothing(
 
 
 def test_a_plateau_is_flat_at_the_first_moment_and_a_falling_line_never():
-    assert flat_from([3.0] * 500) == LEAST
+    assert flat_from([3.0] * 700) == LEAST
     # A window of 100 gains 100 of some 900, and later ones more: all above 2 %.
     assert flat_from([1000.0 - step for step in range(1000)]) is None
 
 
 def test_a_loss_that_falls_and_then_stays_is_flat_when_a_window_hardly_has_the_fall():
-    losses = [2.0] * 400 + [1.0] * 400
-    # Of 797 losses windows have 200. The one before begins with 3 losses of 2: a gain of 0.015, and
-    # the blocks' means are 1.15 and nine times 1: its error is sqrt(0.00225 / 10) = 0.015 too. 0.03
-    # is more than 2 % of 1.015. Of 798 losses there are 2: 0.01 + 0.01 is less than 0.0202.
-    assert not is_flat(losses[:797])
-    assert is_flat(losses[:798])
+    losses = [2.0] * 400 + [1.0] * 664
+    # Of 1063 losses a window is 266. That long ago there were 797, whose windows have 200: the one
+    # before began with 3 losses of 2, a gain of 0.015, and the blocks' means are 1.15 and nine
+    # times 1: its error is sqrt(0.00225 / 10) = 0.015 too. 0.03 is more than 2 % of 1.015. Of 798
+    # losses, a window before 1064, there are 2: 0.01 + 0.01 is less than 0.0202.
+    assert not is_flat(losses[:1063])
+    assert is_flat(losses[:1064])
 
 
 def test_a_loss_of_nothing_is_flat_and_one_that_turns_up_too():
-    assert flat_from([0.0] * 500) == LEAST
-    assert flat_from([1.0 + step / 100 for step in range(500)]) == LEAST
+    assert flat_from([0.0] * 700) == LEAST
+    assert flat_from([1.0 + step / 100 for step in range(700)]) == LEAST
 
 
 @given(
@@ -122,9 +123,9 @@ def test_flatness_does_not_hang_on_the_unit_of_the_loss(losses: list[float]):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_around_a_constant_is_soon_flat(seed: int):
-    found = flat_from(noisy([1.0] * 1000, 0.3, seed))
+    found = flat_from(noisy([1.0] * 2000, 0.3, seed))
     assert found is not None
-    assert found <= 2 * LEAST
+    assert found <= 3 * LEAST
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -132,13 +133,18 @@ def test_a_slow_fall_in_noise_is_not_flat(seed: int):
     assert flat_from(noisy([(step + 10) ** -0.3 for step in range(1500)], 0.2, seed)) is None
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_fall_of_a_twentieth_a_window_is_not_flat_in_the_noise_of_a_detector(seed: int):
+    assert flat_from(noisy([(step + 50) ** -0.15 for step in range(4000)], 0.35, seed)) is None
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_fall_to_a_floor_in_noise_is_flat_when_it_is_there(seed: int):
-    means = [0.1 + 0.3 * math.exp(-step / 200) for step in range(2500)]
+    means = [0.1 + 0.3 * math.exp(-step / 200) for step in range(4000)]
     found = flat_from(noisy(means, 0.3, seed))
     assert found is not None
-    # The loss is then at most 15 % above its floor.
-    assert means[found] < 0.115
+    # The loss is then hardly above its floor.
+    assert means[found] < 0.101
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
