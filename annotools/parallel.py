@@ -58,7 +58,7 @@ def run_parallel(
     if workers <= 1:
         yield from map(function, items)
         return
-    threads = _share_of(workers)
+    threads = share_of(workers)
     _start_tracker()
     with ProcessPoolExecutor(
         max_workers=max(1, min(workers, len(items))),
@@ -109,7 +109,7 @@ def run_isolated(
         environments: variables that workers are given in turn, before they load anything.
     """
     waiting, free, crew = iter(items), list(range(workers)), _Crew[Item]()
-    threads = _share_of(workers)
+    threads = share_of(workers)
     _start_tracker()
     try:
         while True:
@@ -283,7 +283,7 @@ def _allowed(variable: str, most: int) -> int:
     return min(most, int(own)) if own.isdecimal() and int(own) else most
 
 
-def _share_of(workers: int) -> int:
+def share_of(workers: int) -> int:
     """Return how many processors each of so many workers has for itself."""
     return max(1, available_processors() // workers)
 

@@ -195,7 +195,7 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
 
         at_once = workers or count_workers(trials)
         try:
-            timing = time_parts(trials)
+            timing = time_parts(trials, at_once)
         except StoppedError as error:
             # The steps that are timed are real ones, and would promise to go on.
             raise StoppedError("stopped while steps were timed: nothing was written") from error

@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from annotools.formats.source import open_source
+from annotools.parallel import share_of
 from annotools.records import NO_LABEL, TAGGED_KINDS
 from studies.study import Study
 from studies.trials import Trial
@@ -74,17 +77,23 @@ def count_scored(study: Study) -> int:
     return sum(len(open_source(source).images[: source.max_images]) for source in sources)
 
 
-def time_parts(trials: Sequence[Trial]) -> Timing:
+def time_parts(trials: Sequence[Trial], at_once: int) -> Timing:
     """Measure the parts of some trials of a study.
 
     Args:
         trials: at least one.
+        at_once: how many will run at the same time, which share the processors.
 
     Raises:
         AnnotationError: for what trials refuse.
     """
-    with tempfile.TemporaryDirectory() as name:
-        return _time_parts(trials, Path(name))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, share_of(at_once)))
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            return _time_parts(trials, Path(name))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _time_parts(trials: Sequence[Trial], folder: Path) -> Timing:

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from annotools.errors import DatasetError, RecipeError
 from studies.failures import write_failure
@@ -100,7 +101,9 @@ def test_hours_are_those_of_finished_trials_that_are_like(study: Study, tmp_path
 
 def test_parts_are_measured(study: Study, tmp_path: Path) -> None:
     trials, _ = plan(study, tmp_path / "run")
-    timing = time_parts(trials)
+    threads = torch.get_num_threads()
+    timing = time_parts(trials, at_once=2)
+    assert torch.get_num_threads() == threads
     assert set(timing.label_seconds) == {"full", "boxes+tags"}
     assert list(timing.step_seconds) == ["semantic", "detector", "instance"]
     measured = [*timing.label_seconds.values(), *timing.step_seconds.values()]
