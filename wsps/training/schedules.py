@@ -101,9 +101,9 @@ def converges_at(schedule: str, steps: int, losses: Sequence[float]) -> int | No
 def is_flat(losses: Sequence[float]) -> bool:
     """Return whether the loss hardly falls any more, now and a window of steps ago.
 
-    It is looked at again and again, so that chance alone makes it seem level once: of losses that
-    fall by 5 % a window and scatter as a detector's do, half were so within 6400 steps. To seem
-    so twice, of steps that are mostly others, is rare.
+    It is looked at again and again, so that chance alone makes many a loss seem level once that
+    falls by 5 % a window and scatters as a detector's does. To seem so twice, of steps that are
+    mostly others, is rare.
 
     Args:
         losses: of the steps so far.
