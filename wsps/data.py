@@ -161,7 +161,7 @@ def as_tensor(photo: Photo) -> Tensor:
 
 
 def prepare_photo(photo: Photo, settings: ImageSettings) -> Photo:
-    """Return the photo as every network sees it, in its colours and its size."""
+    """Return the (H, W, 3) photo as every network sees it, in its colours and its size."""
     coloured = stretch_photo(photo, settings)
     scale = scale_of(photo.shape, settings)
     return coloured if scale == 1.0 else resize_photo(coloured, _scaled_size(photo.shape, scale))
@@ -186,9 +186,10 @@ def scale_of(shape: tuple[int, ...], settings: ImageSettings) -> float:
 
 
 def stretch_photo(photo: Photo, settings: ImageSettings) -> Photo:
-    """Return the photo with its values stretched over 0 to 255, where the settings want it.
+    """Return the (H, W, 3) photo with values stretched over 0 to 255, where the settings want it.
 
-    All channels are stretched alike, so that grey stays grey.
+    All channels are stretched alike, so that grey stays grey. What differs by less than
+    `LEAST_RANGE` is stretched as if it differed by that; a photo of one value becomes black.
     """
     if not settings.stretch:
         return photo

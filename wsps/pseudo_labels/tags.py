@@ -115,7 +115,8 @@ class TaggedBatches:
             is_flipped = stream(self.seed, "augment", self.stage, step, place).random() < 0.5
             if is_flipped:
                 crops = crops.flip(-1)
-            whole = name_pixels(stretch_photo(tagged.photo, self.settings))
+            # Crops of one photo that is stretched and that is not are others.
+            whole = f"{name_pixels(tagged.photo)} {self.settings.stretch}"
             pixels_of.setdefault(crops.shape[2:], []).extend(
                 f"{whole} {crop.box_xyxy} {tuple(crops.shape[2:])} {is_flipped}"
                 for crop in tagged.weak.crops

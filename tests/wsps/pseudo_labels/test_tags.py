@@ -141,6 +141,22 @@ def test_crops_have_the_colours_of_the_whole_photo_when_it_is_stretched():
     assert whole.max() == 255
 
 
+def test_what_a_frozen_backbone_sees_of_a_stretched_crop_is_kept_as_another():
+    photos = road_and_sky()[:1]
+    names = [
+        tags.TaggedBatches(
+            photos=photos,
+            categories=CATEGORIES,
+            batch_size=1,
+            settings=ImageSettings(stretch=stretch),
+            seed=0,
+        )[0].pixels
+        for stretch in (False, False, True)
+    ]
+    assert names[0] == names[1]
+    assert set(names[0][0]).isdisjoint(names[2][0])
+
+
 def test_photos_are_looked_at_together_as_alone():
     torch.manual_seed(0)
     classifier = build_classifier(BackboneSettings(), len(CATEGORIES)).eval()
