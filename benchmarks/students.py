@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/students.py nuclei ROOT --out DIR [--steps 250,500]
     OMP_NUM_THREADS=1 python benchmarks/students.py cityscapes ROOT --out DIR [--seeds 3]
-    OMP_NUM_THREADS=1 python benchmarks/students.py nuclei ROOT --out DIR --iterations 1,2,3,5,10
+    OMP_NUM_THREADS=1 python benchmarks/students.py nuclei ROOT --out DIR --vary NAME=A,B
 
 At each length of training every student begins anew, with a schedule of its own. Of a length of N
 steps `mask-rcnn` spends N on the semantic network and N on the detector; of `li2018` the instance
@@ -10,8 +10,8 @@ stage has an eighth of the former, in which the semantic network learns as well.
 Markdown row as soon as a student is scored, and at the end their differences: each is of one seed,
 and the interval is Student's over the seeds. DIR keeps labels and finished runs for the next time.
 
-With `--iterations` the runs of `li2018` predict other nuclei, which are neither learnt from nor
-scored, with so many mean-field iterations; the study of nuclei has the best number for them.
+With `--vary` the runs predict other nuclei, which are neither learnt from nor scored, with each
+value of a setting; the study of nuclei has the best for them.
 """
 
 import time
@@ -76,7 +76,7 @@ RECIPES: dict[Data, tuple[str | Path, tuple[str, ...]]] = {
 """By which the students learn, a name or the file of a study, and what is changed of it."""
 
 CHOSEN_ON = "train[25%:38%]"
-"""The nuclei on which the number of iterations was chosen: those after the first hundred."""
+"""The nuclei on which settings of prediction are chosen: those after the first hundred."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,9 @@ def main(
     train_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 100,
     val_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 60,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Of the recipe.")] = None,
-    iterations: Annotated[
-        str | None, typer.Option(help="Compare these of `li2018` on other nuclei.")
+    vary: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=A,B", help="Compare values of a setting on other nuclei."),
     ] = None,
 ) -> None:
     """Train, score and print Markdown rows."""
@@ -139,10 +140,8 @@ def main(
         print_differences(
             length, {name: [found[a] for a in of_length if a.student == name] for name in STUDENTS}
         )
-    if iterations is not None:
-        others = replace(learnt, split=CHOSEN_ON, max_images=None)
-        first = next(iter(STUDENTS))
-        print_iterations([a for a in arms if a.student == first], others, iterations.split(","))
+    if vary is not None:
+        print_values(arms, replace(learnt, split=CHOSEN_ON, max_images=None), vary)
 
 
 def share_steps(recipe: Recipe, length: int) -> Recipe:
@@ -186,15 +185,17 @@ def score_photos(
     return score_prediction(folder / name, truth, dataset.categories, THRESHOLDS["voc"])
 
 
-def print_iterations(arms: list[Arm], source: Source, numbers: list[str]) -> None:
-    """Print the PQ of runs that predict photos with some numbers of mean-field iterations."""
-    typer.echo(f"\n{source.split}\n\n| steps | seed | iterations | pq |\n| --- | --- | --- | --- |")
+def print_values(arms: list[Arm], source: Source, vary: str) -> None:
+    """Print the PQ of runs that predict photos with each value of `NAME=A,B`."""
+    name, _, values = vary.partition("=")
+    typer.echo(f"\n{source.split}\n\n| steps | seed | student | {name} | pq |")
+    typer.echo("| --- | --- | --- | --- | --- |")
     for arm in arms:
-        for number_of in numbers:
-            changes = (f"prediction.iterations={number_of}",)
-            found = score_photos(arm.folder, source, changes, f"with_{number_of}")
-            value = "-" if found["pq"] is None else number(100 * found["pq"])
-            typer.echo(f"| {arm.steps} | {arm.seed} | {number_of} | {value} |")
+        for value in values.split(","):
+            changes = (f"{name}={value}",)
+            found = score_photos(arm.folder, source, changes, f"with_{name}_{value}")
+            pq = np.nan if found["pq"] is None else 100 * found["pq"]
+            typer.echo(f"| {arm.steps} | {arm.seed} | {arm.student} | {value} | {number(pq)} |")
 
 
 def print_row(arm: Arm, scores: dict[str, float]) -> None:

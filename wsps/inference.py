@@ -47,7 +47,7 @@ from annotools.work_folder import (
 from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.networks.model import PanopticModel
 from wsps.prediction import Prediction, draw_overlay
-from wsps.recipe import ImageSettings, PredictionSettings, Recipe
+from wsps.recipe import ImageSettings, InstanceSettings, PredictionSettings, Recipe
 from wsps.students import check_given, predict_batch
 from wsps.training.train import load_model
 
@@ -56,6 +56,9 @@ WRITTEN_BY = "annotools predict"
 BATCH_PIXELS = 2**19
 """Photos of one size go through the networks of a GPU together while they have no more pixels, as
 many as one photo of Cityscapes at half its size."""
+
+_CHANGEABLE = ("images.max_side", "instance.score_threshold", "instance.nms_threshold")
+"""Settings with which a model was trained and that can be others when it predicts."""
 
 _MAX_THREADS = 4
 
@@ -133,8 +136,8 @@ def predict_images(
         out: the folder to write to: new, empty, or of an earlier run with the same settings.
         detections: a COCO results file with detections in the photos, as `read_detections` takes
             it, which replace those of the run's detector; None lets it detect.
-        changes: other settings than the run's, as `prediction.iterations=3`; of `images.max_side`
-            and the table `prediction`.
+        changes: other settings than the run's, as `prediction.iterations=3`, as
+            `change_recipe` takes them.
         overlays: whether overlays are written too.
         overwrite: remove what such a run wrote to `out`; None where nobody can ask for it.
 
@@ -162,7 +165,7 @@ def predict_images(
     setup = {
         # The manifest of the run names its training, so that predictions of two are never mixed.
         "run": read_json(run / MANIFEST_FILE, "*.json"),
-        "settings": _changeable(model.recipe),
+        "settings": _tables(model.recipe),
         # The digest says which images a limit leaves: one above their number changes nothing.
         "source": as_table(replace(source, max_images=None)),
         "images": digest([[image.image_id, name] for image, name in listed]),
@@ -200,26 +203,27 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     Raises:
         RecipeError: for a setting that is impossible, or on which the trained weights depend.
     """
-    table = _changeable(recipe)
+    table = _tables(recipe)
     for change in changes:
         name = change.partition("=")[0].strip()
-        if name != "images.max_side" and not name.startswith("prediction."):
+        if name not in _CHANGEABLE and not name.startswith("prediction."):
             raise RecipeError(
-                f"--set {change!r}: the model was trained with what it was: only prediction.* and "
-                "images.max_side can be another for prediction"
+                f"--set {change!r}: the model was trained with what it was: only prediction.* "
+                f"and {', '.join(_CHANGEABLE)} can be another for prediction"
             )
         table = set_by_path(table, change)
     return replace(
         recipe,
         images=read_settings(ImageSettings, table["images"], where="--set: images"),
+        instance=read_settings(InstanceSettings, table["instance"], where="--set: instance"),
         prediction=read_settings(
             PredictionSettings, table["prediction"], where="--set: prediction"
         ),
     )
 
 
-def _changeable(recipe: Recipe) -> dict[str, Any]:
-    return {name: as_table(getattr(recipe, name)) for name in ("images", "prediction")}
+def _tables(recipe: Recipe) -> dict[str, Any]:
+    return {name: as_table(getattr(recipe, name)) for name in ("images", "instance", "prediction")}
 
 
 def _read_detections(

@@ -200,9 +200,10 @@ def _detect(model: PanopticModel, images: Tensor, features: Tensor | None) -> li
     """
     assert model.detector is not None
     recipe, remedy = model.recipe, reduce_photos(max(images.shape[2:]))
+    limits = recipe.instance
     with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
         return model.detector.detect(
-            images, recipe.instance.score_threshold, recipe.instance.max_detections, features
+            images, limits.score_threshold, limits.max_detections, features, limits.nms_threshold
         )
 
 

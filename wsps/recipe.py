@@ -263,6 +263,9 @@ class InstanceSettings(StageSettings):
     no weight decay."""
     score_threshold: float = 0.4
     """Detections below this score are not offered as instances."""
+    nms_threshold: float = 0.5
+    """IoU of two boxes of one class above which the detector keeps only the better one (Girshick,
+    ICCV 2015, has 0.3, torchvision 0.5). Where things touch, less drops a box around both."""
     max_detections: int = 100
     """Highest-scoring detections of an image that are offered as instances."""
 
@@ -277,8 +280,9 @@ class InstanceSettings(StageSettings):
         for name in ("weights_rate", "reach"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} must be at least 0, and finite")
-        if not 0 <= self.score_threshold <= 1:
-            raise RecipeError("score_threshold must be within 0 and 1")
+        for name in ("score_threshold", "nms_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RecipeError(f"{name} must be within 0 and 1")
 
 
 MIN_TILE_SIDE = 128

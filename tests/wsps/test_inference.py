@@ -267,9 +267,11 @@ def test_where_memory_is_not_enough_the_setting_to_lower_is_named(
 
 
 def test_settings_of_prediction_alone_can_be_changed():
-    changed = change_recipe(Recipe(), ["prediction.iterations=3", "images.max_side=64"])
-    assert changed == Recipe(
-        images=ImageSettings(max_side=64), prediction=PredictionSettings(iterations=3)
+    changes = ["prediction.iterations=3", "images.max_side=64", "instance.nms_threshold=0.3"]
+    assert change_recipe(Recipe(), changes) == Recipe(
+        images=ImageSettings(max_side=64),
+        instance=replace(Recipe().instance, nms_threshold=0.3),
+        prediction=PredictionSettings(iterations=3),
     )
     assert change_recipe(Recipe(), []) == Recipe()
     with pytest.raises(RecipeError, match=r"instance.iterations=3.*only prediction"):

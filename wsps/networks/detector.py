@@ -140,11 +140,16 @@ class Detector(nn.Module):
         score_threshold: float,
         max_detections: int,
         features: Tensor | None = None,
+        nms_threshold: float = InstanceSettings.nms_threshold,
     ) -> list[Detections]:
-        """Return the best detections above a score, of each of (B, 3, H, W) RGB images."""
-        # torchvision asks for both limits when it builds a network; its heads read them each time.
+        """Return the best detections above a score, of each of (B, 3, H, W) RGB images.
+
+        Of two boxes of one class with an IoU above `nms_threshold` the better one is kept.
+        """
+        # torchvision asks for the limits when it builds a network; its heads read them each time.
         heads = self.network.roi_heads
         heads.score_thresh, heads.detections_per_img = score_threshold, max_detections
+        heads.nms_thresh = nms_threshold
         # torchvision's network gives detections in evaluation mode only.
         was_training = self.training
         self.eval()

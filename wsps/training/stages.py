@@ -167,7 +167,11 @@ def train_instance(
             detected = [found.pick(best) for found in batch.detections]
         else:
             detected = model.detector.detect(
-                batch.images, settings.score_threshold, settings.max_detections, features
+                batch.images,
+                settings.score_threshold,
+                settings.max_detections,
+                features,
+                settings.nms_threshold,
             )
         marginals = instance(
             semantic, batch.images, batch.photo_sides, detected, settings.iterations

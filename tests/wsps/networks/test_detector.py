@@ -75,6 +75,17 @@ def test_no_detection_lies_below_the_threshold(detector: Detector):
     assert none.boxes_xyxy.shape == (0, 4)
 
 
+def test_no_two_boxes_of_a_class_overlap_more_than_is_allowed(detector: Detector):
+    images = noise(1, 48, 64)
+    most = []
+    for threshold in (0.1, 0.5):
+        (found,) = detector.detect(images, 0.0, 5000, nms_threshold=threshold)
+        overlaps = box_iou(found.boxes_xyxy, found.boxes_xyxy).fill_diagonal_(0)
+        same = found.class_indices[:, None] == found.class_indices
+        most.append(float(overlaps[same].max()))
+    assert most[0] <= 0.1 < most[1] <= 0.5
+
+
 def test_it_learns_where_a_bright_square_is():
     torch.manual_seed(0)
     detector = Detector(BackboneSettings(), THINGS)
