@@ -15,7 +15,7 @@ value of a setting; the study of nuclei has the best for them.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -141,7 +141,7 @@ def main(
             length, {name: [found[a] for a in of_length if a.student == name] for name in STUDENTS}
         )
     if vary is not None:
-        print_values(arms, replace(learnt, split=CHOSEN_ON, max_images=None), vary)
+        print_values(arms, replace(learnt, split=CHOSEN_ON, max_images=None), vary, workers)
 
 
 def share_steps(recipe: Recipe, length: int) -> Recipe:
@@ -185,17 +185,22 @@ def score_photos(
     return score_prediction(folder / name, truth, dataset.categories, THRESHOLDS["voc"])
 
 
-def print_values(arms: list[Arm], source: Source, vary: str) -> None:
-    """Print the PQ of runs that predict photos with each value of `NAME=A,B`."""
+def print_values(arms: Sequence[Arm], source: Source, vary: str, workers: int) -> None:
+    """Print the PQ of runs that predict photos with each value of `NAME=A,B`, as they come."""
     name, _, values = vary.partition("=")
     typer.echo(f"\n{source.split}\n\n| steps | seed | student | {name} | pq |")
     typer.echo("| --- | --- | --- | --- | --- |")
-    for arm in arms:
-        for value in values.split(","):
-            changes = (f"{name}={value}",)
-            found = score_photos(arm.folder, source, changes, f"with_{name}_{value}")
-            pq = np.nan if found["pq"] is None else 100 * found["pq"]
-            typer.echo(f"| {arm.steps} | {arm.seed} | {arm.student} | {value} | {number(pq)} |")
+    tries = [(arm, f"{name}={value}") for arm in arms for value in values.split(",")]
+    for arm, change, found in run_parallel(partial(try_value, source=source), tries, workers):
+        pq = np.nan if found["pq"] is None else 100 * found["pq"]
+        cells = (arm.steps, arm.seed, arm.student, change.partition("=")[2], number(pq))
+        typer.echo(f"| {' | '.join(map(str, cells))} |")
+
+
+def try_value(item: tuple[Arm, str], source: Source) -> tuple[Arm, str, dict[str, Any]]:
+    """Return what was tried, and the scores of a run that predicts with a changed setting."""
+    arm, change = item
+    return arm, change, score_photos(arm.folder, source, (change,), f"with_{change}")
 
 
 def print_row(arm: Arm, scores: dict[str, float]) -> None:
