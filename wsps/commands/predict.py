@@ -68,8 +68,8 @@ def predict(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Another setting than the run's, as prediction.iterations=3, "
-            "prediction.tile_side=512 or images.max_side=1024; repeat it.",
+            help="Another setting than the run's, as prediction.tile_side=512, "
+            "instance.score_threshold=0.6 or images.max_side=1024; repeat it.",
         ),
     ] = None,
     overlays: Annotated[
