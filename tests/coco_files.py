@@ -11,14 +11,8 @@ from annotools.formats import coco_instances
 from annotools.label_maps import build_label
 
 PERSON, DOG = 1, 18
-
-
 WIDTH, HEIGHT = 6, 4
-
-
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]  # pixels of columns 1 and 2, rows 1 and 2
-
-
 COLUMN_5 = [5, 0, 6, 0, 6, 4, 5, 4]
 
 
