@@ -208,8 +208,8 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         name = change.partition("=")[0].strip()
         if name not in _CHANGEABLE and not name.startswith("prediction."):
             raise RecipeError(
-                f"--set {change!r}: the model was trained with what it was: only prediction.* "
-                f"and {', '.join(_CHANGEABLE)} can be another for prediction"
+                f"--set {change!r}: the model was trained with what it was; for prediction only "
+                f"these can be others: prediction.*, {', '.join(_CHANGEABLE)}"
             )
         table = set_by_path(table, change)
     return replace(

@@ -274,7 +274,7 @@ def test_settings_of_prediction_alone_can_be_changed():
         prediction=PredictionSettings(iterations=3),
     )
     assert change_recipe(Recipe(), []) == Recipe()
-    with pytest.raises(RecipeError, match=r"instance.iterations=3.*only prediction"):
+    with pytest.raises(RecipeError, match=r"instance.iterations=3.*others: prediction"):
         change_recipe(Recipe(), ["instance.iterations=3"])
     with pytest.raises(RecipeError, match="--set: prediction: tile_side must be at least 128"):
         change_recipe(Recipe(), ["prediction.tile_side=12"])

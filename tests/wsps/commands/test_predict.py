@@ -200,7 +200,7 @@ def test_settings_are_replaced_and_no_two_are_mixed(trained: Path, tmp_path: Pat
     run_well(trained, photos, out, *change, "--overwrite")
     settings = read_json(out / "manifest.json")["settings"]
     assert settings["prediction"]["iterations"] == 1
-    assert "only prediction" in refusal(trained, photos, out, "--set", "semantic.steps=1")
+    assert "others: prediction" in refusal(trained, photos, out, "--set", "semantic.steps=1")
 
 
 def test_what_is_wrong_with_photos_is_one_line(trained: Path, tmp_path: Path) -> None:
