@@ -21,6 +21,7 @@ from annotools.formats import coco_panoptic
 from annotools.formats.coco_entries import in_order, take_image_id
 from annotools.formats.given_labels import read_boxes
 from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.photo_places import describe_folder
 from annotools.formats.source import same_image
 from annotools.formats.weak_json import BOXES_FILE
 from annotools.label_maps import class_map, instance_map
@@ -127,7 +128,7 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
         # A label set has no folder of this name: without `photos` its images have no path.
         labels = coco_panoptic.read(folder, split="photos", photos=photos)
     except DatasetError:
-        _refuse_instances(folder)
+        _refuse_others(folder)
         raise
     kind_of = dict.fromkeys((image.image_id for image in labels.images), "full")
     manifest = labels.source_files[0].with_name(MANIFEST_FILE)
@@ -194,13 +195,21 @@ def read_examples(
     ]
 
 
-def _refuse_instances(path: Path) -> None:
-    """Refuse a list of instances, which is what COCO's best known files are.
+def _refuse_others(path: Path) -> None:
+    """Refuse a dataset's folder, and a list of instances, which COCO's best known files are.
 
     Raises:
-        DatasetError: when its annotations are objects and not images with segments.
+        DatasetError: when a folder has no panoptic list, or a list has objects and not images with
+            segments.
     """
     if not path.is_file():
+        # A level deep, as lists lie in `annotations`: folders of photos may be large.
+        if not any(next(path.glob(f"{level}*panoptic*.json"), None) for level in ("", "*/")):
+            raise DatasetError(
+                f"{path}: has no panoptic.json, so is no label set; it has "
+                f"{describe_folder(path)}: `annotools convert {path} --format F --to full --out "
+                "DIR` makes one of a dataset"
+            )
         return
     content = read_json(path, "*.json")
     listed = content.get("annotations") if isinstance(content, dict) else None

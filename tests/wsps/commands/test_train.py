@@ -320,6 +320,13 @@ def test_a_list_of_instances_says_what_makes_labels_of_it(tmp_path: Path) -> Non
     assert "lists instances: `annotools convert ROOT" in str(error_of(*place))
 
 
+def test_the_folder_of_a_dataset_says_what_makes_labels_of_it(tmp_path: Path) -> None:
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    place = ("--labels", tmp_path / "data", "--photos", tmp_path, "--out", tmp_path / "run")
+    told = str(error_of(*place))
+    assert "data: has no panoptic.json, so is no label set; it has train/: `annotools" in told
+
+
 @pytest.mark.usefixtures("street")
 def test_photos_start_from_weights_that_are_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
