@@ -242,15 +242,15 @@ def _evaluate_results(
     from wsps.scoring.evaluate import report_scores
     from wsps.scoring.instance_results import score_disjoint_instances, score_instances
 
+    thresholds, workers = settings.thresholds, settings.workers
     if settings.masks == "whole":
-        thresholds, workers = settings.thresholds, settings.workers
         sides = [score_instances(truth, path, thresholds, workers) for path in predictions]
     elif settings.masks == "disjoint":
         sides = [score_disjoint_instances(truth, path) for path in predictions]
     elif settings.metrics == ("ap",):
-        sides = [score_thing_masks(truth, split, path) for path in predictions]
+        sides = [score_thing_masks(truth, split, path, workers) for path in predictions]
     else:
-        sides = [score_semantic(truth, split, path) for path in predictions]
+        sides = [score_semantic(truth, split, path, workers) for path in predictions]
     return report_scores(sides, settings)
 
 

@@ -6,6 +6,7 @@ of other names do not count.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX
 from annotools.category_tables.cityscapes import CITYSCAPES_CATEGORIES, LABEL_NAMES
 from annotools.errors import DatasetError
-from annotools.formats import cityscapes
 from annotools.formats.pictures import decode_map
+from annotools.formats.source import Source, open_source
 from annotools.label_maps import class_map, find_runs, replace_ids
 from annotools.read_files import read_bytes
-from annotools.records import Dataset, FullLabel, Image, draw_runs
+from annotools.records import Dataset, Image, draw_runs
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
 from wsps.evaluation.mean_iou import count_pixels
 from wsps.scoring.evaluate import score_images
@@ -30,7 +31,7 @@ _LABEL_IDS = sorted(label_id for label_id in LABEL_NAMES if label_id >= 0)
 _IMAGE_ID = re.compile(r"[^_]+_\d+_\d+")
 
 
-def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScores:
+def score_semantic(truth: Path, split: str, prediction: Path, workers: int = 1) -> PredictionScores:
     """Count the pixels of label maps by true and predicted class, of the 19 evaluated ones.
 
     Pixels whose true label is not evaluated do not count; a predicted label that is not evaluated
@@ -40,21 +41,19 @@ def score_semantic(truth: Path, split: str, prediction: Path) -> PredictionScore
         truth: the Cityscapes root, or its `gtFine` or `gtCoarse`.
         split: a folder in it.
         prediction: a folder with a PNG of label ids, not trainIds, for each image of the truth.
+        workers: processes at work at the same time.
 
     Raises:
         DatasetError: when a file is missing or damaged, an image has no or two files, or a map is
             of another size than its truth or has an id that no label has.
     """
-
-    def score(path: Path, image: Image, label: FullLabel) -> ImageScores:
-        found, true = _read_classes(path, image), class_map(label, CITYSCAPES_CATEGORIES)
-        pixels = count_pixels(true, found, len(CITYSCAPES_CATEGORIES), image.image_id)
-        return ImageScores(pixels=pixels)
-
-    return _score_results(cityscapes.read(truth, split), prediction, ".png", score)
+    source = Source(format_name="cityscapes", root=truth, split=split)
+    return _score_results(source, prediction, ".png", partial(_score_classes, source), workers)
 
 
-def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionScores:
+def score_thing_masks(
+    truth: Path, split: str, prediction: Path, workers: int = 1
+) -> PredictionScores:
     """Measure what masks of things, which may overlap, contribute to average precision.
 
     The rules are those of `score_masks` and `match_segments`. The official evaluation leaves
@@ -69,38 +68,49 @@ def score_thing_masks(truth: Path, split: str, prediction: Path) -> PredictionSc
         prediction: a folder with a text file for each image of the truth. Its lines are
             `MASK.png LABEL_ID SCORE`: a path from the text file's folder to a PNG that is nonzero
             on the object, a label id and a score in [0, 1].
+        workers: processes at work at the same time.
 
     Raises:
         DatasetError: when a file is missing or damaged, an image has no or two text files, or a
             line is wrong: its mask is outside `prediction` or of another size than the truth,
             its label is unknown, or its score is none.
     """
-
-    def score(path: Path, image: Image, label: FullLabel) -> ImageScores:
-        masks = _read_masks(path, image, prediction)
-        return ImageScores(scored=score_masks(label, masks, CITYSCAPES_CATEGORIES))
-
-    return _score_results(cityscapes.read(truth, split), prediction, ".txt", score)
+    source = Source(format_name="cityscapes", root=truth, split=split)
+    score = partial(_score_masks, source, prediction)
+    return _score_results(source, prediction, ".txt", score, workers)
 
 
 def _score_results(
-    dataset: Dataset,
+    source: Source,
     folder: Path,
     ending: str,
-    score: Callable[[Path, Image, FullLabel], ImageScores],
+    score: Callable[[tuple[Path, Image]], ImageScores],
+    workers: int,
 ) -> PredictionScores:
-    """Return what the images contribute, each with its file of results and its true label."""
+    """Return what the images contribute, each with its file of results."""
+    dataset = open_source(source)
     path_of, num_unasked = _find_results(folder, ending, dataset)
-
-    # A closure cannot be sent to other processes, so that these results are scored in this one.
-    def score_image(image: Image) -> ImageScores:
-        return score(path_of[image.image_id], image, dataset.read_label(image))
-
+    items = [(path_of[image.image_id], image) for image in dataset.images]
     return PredictionScores(
         categories=CITYSCAPES_CATEGORIES,
-        images=score_images(score_image, dataset.images),
+        images=score_images(score, items, workers),
         num_unasked=num_unasked,
     )
+
+
+def _score_classes(source: Source, item: tuple[Path, Image]) -> ImageScores:
+    path, image = item
+    true = class_map(open_source(source).read_label(image), CITYSCAPES_CATEGORIES)
+    found = _read_classes(path, image)
+    pixels = count_pixels(true, found, len(CITYSCAPES_CATEGORIES), image.image_id)
+    return ImageScores(pixels=pixels)
+
+
+def _score_masks(source: Source, folder: Path, item: tuple[Path, Image]) -> ImageScores:
+    path, image = item
+    label = open_source(source).read_label(image)
+    masks = _read_masks(path, image, folder)
+    return ImageScores(scored=score_masks(label, masks, CITYSCAPES_CATEGORIES))
 
 
 def _find_results(folder: Path, ending: str, dataset: Dataset) -> tuple[dict[int | str, Path], int]:

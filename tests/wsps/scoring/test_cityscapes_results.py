@@ -153,7 +153,10 @@ def test_the_command_takes_both_kinds(root):
     maps = CliRunner().invoke(app, options)
     assert ["all", "mean", "100.0"] in [line.split() for line in maps.stdout.splitlines()]
     assert "No AP" not in maps.stdout
-    masks = CliRunner().invoke(app, [*options, "--metrics", "ap", "--thresholds", "voc"])
+    ap = [*options, "--metrics", "ap", "--thresholds", "voc"]
+    masks = CliRunner().invoke(app, ap)
+    for one, of_one in ((options, maps), (ap, masks)):
+        assert CliRunner().invoke(app, [*one, "--workers", "2"]).stdout == of_one.stdout
     assert ["car", "thing", "50.0"] in [line.split() for line in masks.stdout.splitlines()]
     (root / "better").mkdir()
     write_map(root / f"better/{IMAGE}.png", [[ROAD, ROAD, SKY, 0], [CAR] * 4])
