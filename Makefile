@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test
+.PHONY: install demo test coverage
 
 install: $(STAMP)
 
@@ -20,4 +20,8 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# The tests, slower, with the share of lines and branches that they run.
+coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov -n auto

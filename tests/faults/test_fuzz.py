@@ -5,7 +5,7 @@ import pytest
 from tests.faults.kinds import KINDS
 from tests.faults.tries import Kind, try_command, try_kind
 
-TRIES = 100
+TRIES = 75
 """Of each kind; `benchmarks/faults.py` makes as many as there is time for."""
 
 FEWER = {"weights": 25, "rows": 50, "study-json": 50, "model": 50, "detections": 50}
