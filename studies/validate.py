@@ -80,6 +80,12 @@ def check_budgets(study: Study, trials: Sequence[Trial]) -> None:
             "spent"
             for mix, spent in left.items()
         )
+        tell(
+            f'budgets_hours: with {hours:g} h and seed {trial.seed} "{trial.mix}" buys images that '
+            "hold nothing to label, and spends nothing"
+            for trial in own
+            if trial.spent_hours == 0 and set(trial.kind_of.values()) - {NO_LABEL}
+        )
 
 
 def _leaves_hours(study: Study, trial: Trial, num_images: int) -> bool:

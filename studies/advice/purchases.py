@@ -20,8 +20,9 @@ def images_for(rows: Sequence[TrialResult], mix: str, hours: float) -> dict[str,
         hours: to be spent.
     """
     own = [row for row in rows if row.mix == mix]
-    budgets = sorted({row.budget_hours for row in own})
-    kinds = sorted({kind for row in own for kind in row.images})
+    # Images with nothing to label cost nothing, and say nothing of how many an hour buys.
+    budgets = sorted({row.budget_hours for row in own if row.spent_hours > 0})
+    kinds = sorted({kind for row in own for kind in row.images}) if budgets else []
     found = {}
     for kind in kinds:
         rates = []

@@ -64,20 +64,25 @@ def reprice(rows: Sequence[TrialResult], times: AnnotationTimes) -> list[TrialRe
     """Return the rows at the hours that their labels cost by other times.
 
     The seeds of a mix and budget bought different images; they move by their mean, so that they
-    stay one budget.
+    stay one budget. A row whose images hold nothing to label cost nothing, by any times.
 
     Raises:
-        RecipeError: when a row does not say what was paid for, or would cost nothing.
+        RecipeError: when a row does not say what was paid for, or by these times costs nothing.
         TimesError: when the times lack an action.
     """
     costs: dict[tuple[str, float], list[float]] = defaultdict(list)
     for row in rows:
         paid = paid_for(row, times)
         hours = sum(count * times.actions[name].seconds for name, count in paid.items()) / 3600
-        if hours <= 0 or row.spent_hours <= 0:
-            raise RecipeError(f"the labels of {row.mix!r} cost nothing: there is nothing to weigh")
-        costs[row.mix, row.budget_hours].append(hours / row.spent_hours)
-    factor = {point: fmean(factors) for point, factors in costs.items()}
+        of_point = costs[row.mix, row.budget_hours]
+        if row.spent_hours > 0:
+            if hours <= 0:
+                raise RecipeError(
+                    f"the labels of {row.mix!r} cost nothing by these times: there is nothing to "
+                    "weigh: give seconds above 0"
+                )
+            of_point.append(hours / row.spent_hours)
+    factor = {point: fmean(factors) if factors else 1.0 for point, factors in costs.items()}
     return [
         replace(
             row,
@@ -91,7 +96,7 @@ def reprice(rows: Sequence[TrialResult], times: AnnotationTimes) -> list[TrialRe
 def draw_prices(rows: Iterable[TrialResult], times: AnnotationTimes) -> dict[str, Floats]:
     """Return draws (D,) of what an hour of each mix takes, over the ranges of the times.
 
-    A mix whose times have no range is left out: its hours are known.
+    A mix whose times have no range, or that cost nothing, is left out: its hours are known.
 
     Args:
         rows: that say what was paid for.
@@ -105,6 +110,8 @@ def draw_prices(rows: Iterable[TrialResult], times: AnnotationTimes) -> dict[str
     prices = {}
     for mix, counts in actions.items():
         now = sum(count * times.actions[name].seconds for name, count in counts.items()) / 3600
+        if now <= 0:
+            continue
         drawn = total_hours(counts, seconds) / now
         if drawn.min() < drawn.max():
             prices[mix] = drawn

@@ -170,6 +170,18 @@ def test_a_tenth_that_is_left_is_no_matter(
     assert capsys.readouterr().err == ""
 
 
+def test_a_budget_that_buys_images_with_nothing_to_label_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make_study(tmp_path, mixes={"full": {"full": 1}}, budgets_hours=[3])
+    free = [replace(trial, spent_hours=0.0) for trial in plan_trials(study, tmp_path / "run")]
+    check_budgets(study, free[:1])
+    assert capsys.readouterr().err == (
+        'note: budgets_hours: with 3 h and seed 0 "full" buys images that hold nothing to label, '
+        "and spends nothing\n"
+    )
+
+
 def test_images_without_a_label_do_not_use_a_budget(tmp_path: Path) -> None:
     """By hours the kind `none` takes all images that are left, at any budget."""
     study = make_study(tmp_path, mixes={"m": {"full": 1, "none": 1}}, budgets_hours=[3])

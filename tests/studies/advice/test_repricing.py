@@ -13,6 +13,7 @@ from studies.advice.advise import advise, hours_to_reach
 from studies.advice.combinations import Table
 from studies.advice.flips import Flip, find_flips
 from studies.advice.next_run import NextRun
+from studies.advice.purchases import images_for
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
 from studies.results import TrialResult, write_result
 from tests.studies.study_builders import make_result
@@ -43,6 +44,17 @@ def test_rows_that_cannot_be_priced_anew_say_so() -> None:
         reprice([replace(weak(0, 1, 1), actions={"vertex": 3})], PAPER)
     with pytest.raises(RecipeError, match="'weak' cost nothing"):
         reprice([weak(0, 1, 1)], fix_time(fix_time(PAPER, "box", 0), "tag", 0))
+
+
+def test_images_with_nothing_to_label_cost_nothing_by_any_times() -> None:
+    free, paid = weak(0, 0, 0), weak(1, 1800, 1800)
+    dear = fix_time(PAPER, "box", 17)
+    # The other seed says that the budget moves from 4 to 9 h, and nobody else of the last one.
+    assert [row.budget_hours for row in reprice([free, paid], dear)] == pytest.approx([9, 9])
+    assert reprice([free], dear) == [free]
+    assert draw_prices([free], PAPER) == {}
+    assert shares_of([free], PAPER) == {"weak": {}}
+    assert images_for([free], "weak", 3) == {}
 
 
 def test_times_are_those_given_or_those_of_all_rows() -> None:
