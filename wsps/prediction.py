@@ -55,7 +55,7 @@ class Sight:
 
 def draw_overlay(photo: Photo, label: FullLabel, categories: CategorySet) -> Photo:
     """Return a photo with the segments of its label over it, enlarged until names can be read."""
-    factor = readable_factor(photo.shape[1])
+    factor = readable_factor(photo.shape[1], photo.shape[0])
     return draw_label(photo, label, categories, ["segments"], factor=factor)
 
 

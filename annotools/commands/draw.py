@@ -92,7 +92,7 @@ def draw(
     pictures = []
     for chosen in _choose_images(dataset, image, count, made):
         photo = _photo_or_grey(dataset, chosen)
-        factor = readable_factor(chosen.width)
+        factor = readable_factor(chosen.width, chosen.height)
         drawn = draw_label(
             photo,
             # Without masks this says in one line that there are none.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.drawing.lettering import Name, write_block, write_names
+from annotools.errors import DatasetError
 from annotools.label_maps import build_label, class_map
 from annotools.records import Box, FullLabel, Photo, Segment, SegmentMap, TaggedCrop, WeakLabel
 from annotools.weak_labels.buy import take_kind
@@ -23,6 +24,9 @@ GAP = 4
 
 MIN_DRAWN_WIDTH = 640
 """Pixels up to which small photos are enlarged, so that names can be read on them."""
+
+MAX_DRAWN_SIDE = 4096
+"""Pixels beyond which no side is enlarged: a strip of a photo would fill the memory."""
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -141,9 +145,13 @@ def draw_label(
     return canvas.picture
 
 
-def readable_factor(width: int) -> int:
-    """Return how many times a photo of a width in pixels is enlarged, so that names can be read."""
-    return max(1, -(-MIN_DRAWN_WIDTH // width))
+def readable_factor(width: int, height: int) -> int:
+    """Return how many times a photo is enlarged, so that names can be read.
+
+    No side becomes longer by it than `MAX_DRAWN_SIDE`: a photo may be narrow and very high.
+    """
+    wanted = -(-MIN_DRAWN_WIDTH // width)
+    return max(1, min(wanted, MAX_DRAWN_SIDE // max(width, height)))
 
 
 def enlarge(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -180,7 +188,11 @@ def contact_sheet(pictures: Sequence[Photo], columns: int) -> Photo:
 
 
 def encode_png(picture: Photo) -> bytes:
-    """Return the content of a PNG file."""
+    """Return the content of a PNG file.
+
+    Raises:
+        DatasetError: where the picture is larger than such a file can be; so `encode_jpeg`.
+    """
     return _encode(picture, ".png")
 
 
@@ -195,7 +207,10 @@ def encode_jpeg(picture: Photo, quality: int = 95) -> bytes:
 
 
 def _encode(picture: Photo, suffix: str, *settings: int) -> bytes:
-    _, content = cv2.imencode(suffix, picture[..., ::-1], settings)
+    height, width = picture.shape[:2]
+    is_encoded, content = cv2.imencode(suffix, picture[..., ::-1], settings)
+    if not is_encoded:
+        raise DatasetError(f"a picture of {width} x {height} pixels is too large for {suffix}")
     return content.tobytes()
 
 

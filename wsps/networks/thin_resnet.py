@@ -17,6 +17,9 @@ OUT_CHANNELS = 1024
 _STAGES = ((3, 32, 1), (4, 64, 2), (6, 128, 2), (3, 256, 2))
 """Of each stage its blocks, the channels inside a block, and the stride of the first block."""
 
+_POOLED = 3
+"""Side of a window of the pooling."""
+
 
 def thin_resnet50() -> nn.Sequential:
     """Return the network without its classifier: (B, 3, H, W) to (B, 1024, H / 32, W / 32).
@@ -27,8 +30,7 @@ def thin_resnet50() -> nn.Sequential:
     layers = nn.Sequential()
     layers.add_module("conv1", nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3))
     layers.add_module("relu", nn.ReLU(inplace=True))
-    # Caffe rounds the size of a pooled map up, and pads nothing.
-    layers.add_module("maxpool", nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True))
+    layers.add_module("maxpool", _CaffePool())
     channels = 64
     for number, (blocks, inside, stride) in enumerate(_STAGES, start=1):
         stage = [_Block(channels, inside, stride)]
@@ -37,6 +39,18 @@ def thin_resnet50() -> nn.Sequential:
         layers.add_module(f"layer{number}", nn.Sequential(*stage))
     _initialise(layers)
     return layers
+
+
+class _CaffePool(nn.Module):
+    """Max pooling that rounds the size of a map up, and pads a map that is less than a window."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        height, width = features.shape[2:]
+        # What comes is at least 0, so that a 0 more is never the largest.
+        padding = (0, max(0, _POOLED - width), 0, max(0, _POOLED - height))
+        return functional.max_pool2d(
+            functional.pad(features, padding), _POOLED, stride=2, ceil_mode=True
+        )
 
 
 class _Block(nn.Module):

@@ -7,11 +7,14 @@ from annotools.drawing.labels import (
     LAYERS,
     contact_sheet,
     draw_label,
+    encode_jpeg,
     encode_png,
     enlarge,
     enlarge_label,
+    readable_factor,
 )
 from annotools.drawing.lettering import Name, write_block, write_names
+from annotools.errors import DatasetError
 from annotools.weak_labels.points import points_of
 from annotools.weak_labels.weaken import weaken
 from tests.builders import make_categories, make_label
@@ -172,6 +175,25 @@ def test_enlarging_repeats_pixels_and_keeps_groups() -> None:
     assert large.segment_map[2, 2] == 1
     assert large.segment_map[3, 0] == 0
     assert [(s.area, s.is_group) for s in large.segments] == [(9, False), (18, True)]
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "factor"),
+    [
+        *(((96, 64), 7), ((640, 480), 1), ((641, 9000), 1)),
+        # Strips: twice as high is above the limit, and one pixel wide would be 640 times.
+        *(((100, 2048), 2), ((100, 2049), 1), ((3, 5000), 1), ((1, 1), 640)),
+    ],
+)
+def test_photos_are_enlarged_until_names_can_be_read_or_a_side_is_long(
+    size_wh: tuple[int, int], factor: int
+) -> None:
+    assert readable_factor(*size_wh) == factor
+
+
+def test_a_picture_that_no_jpeg_can_hold_is_refused() -> None:
+    with pytest.raises(DatasetError, match="1 x 70000 pixels is too large"):
+        encode_jpeg(np.zeros((70000, 1, 3), dtype=np.uint8))
 
 
 def test_contact_sheet_places_pictures_in_rows() -> None:

@@ -67,6 +67,13 @@ def test_the_pool_pads_nothing_and_rounds_up():
     assert thin_resnet50().maxpool(numbers).tolist() == [[[[10, 11], [14, 15]]]]
 
 
+@pytest.mark.parametrize("size_hw", [(1, 300), (300, 3), (1, 1)])
+def test_a_strip_of_a_photo_is_seen(size_hw: tuple[int, int]):
+    with torch.no_grad():
+        seen = build(16)(torch.zeros(1, 3, *size_hw))
+    assert seen.shape[2:] == tuple(-(-side // 16) for side in size_hw)
+
+
 def test_dilation_keeps_the_features_at_every_skipped_pixel():
     check_dilation(None)
 
