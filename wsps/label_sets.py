@@ -21,6 +21,7 @@ from annotools.formats import coco_panoptic
 from annotools.formats.coco_entries import in_order, take_image_id
 from annotools.formats.given_labels import read_boxes
 from annotools.formats.json_values import entries, read_json, take
+from annotools.formats.panoptic_folder import LABELS_FILE
 from annotools.formats.photo_places import describe_folder
 from annotools.formats.source import same_image
 from annotools.formats.weak_json import BOXES_FILE
@@ -199,18 +200,21 @@ def _refuse_others(path: Path) -> None:
     """Refuse a dataset's folder, and a list of instances, which COCO's best known files are.
 
     Raises:
-        DatasetError: when a folder has no panoptic list, or a list has objects and not images with
-            segments.
+        DatasetError: when a folder has no list of its own, or a list has objects and not images
+            with segments.
     """
+    if (path / LABELS_FILE).is_file():
+        return
     if not path.is_file():
         # A level deep, as lists lie in `annotations`: folders of photos may be large.
-        if not any(next(path.glob(f"{level}*panoptic*.json"), None) for level in ("", "*/")):
-            raise DatasetError(
-                f"{path}: has no panoptic.json, so is no label set; it has "
-                f"{describe_folder(path)}: `annotools convert {path} --format F --to full --out "
-                "DIR` makes one of a dataset"
-            )
-        return
+        lists = [*path.glob("*panoptic*.json"), *path.glob("*/*panoptic*.json")]
+        raise DatasetError(
+            f"{path}: has no {LABELS_FILE}, so is no label set: give a list, as {min(lists)}"
+            if lists
+            else f"{path}: has no {LABELS_FILE}, so is no label set; it has "
+            f"{describe_folder(path)}: `annotools convert {path} --format F --to full --out DIR` "
+            "makes one of a dataset"
+        )
     content = read_json(path, "*.json")
     listed = content.get("annotations") if isinstance(content, dict) else None
     first = listed[0] if isinstance(listed, list) and listed else None

@@ -325,6 +325,10 @@ def test_the_folder_of_a_dataset_says_what_makes_labels_of_it(tmp_path: Path) ->
     place = ("--labels", tmp_path / "data", "--photos", tmp_path, "--out", tmp_path / "run")
     told = str(error_of(*place))
     assert "data: has no panoptic.json, so is no label set; it has train/: `annotools" in told
+    listed = tmp_path / "data" / "annotations" / "panoptic_val2017.json"
+    listed.parent.mkdir()
+    listed.write_text("{}")
+    assert f"so is no label set: give a list, as {listed}" in str(error_of(*place))
 
 
 @pytest.mark.usefixtures("street")
