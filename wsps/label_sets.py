@@ -129,7 +129,7 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
         # A label set has no folder of this name: without `photos` its images have no path.
         labels = coco_panoptic.read(folder, split="photos", photos=photos)
     except DatasetError:
-        _refuse_others(folder)
+        _refuse_folder(folder)
         raise
     kind_of = dict.fromkeys((image.image_id for image in labels.images), "full")
     manifest = labels.source_files[0].with_name(MANIFEST_FILE)
@@ -196,33 +196,18 @@ def read_examples(
     ]
 
 
-def _refuse_others(path: Path) -> None:
-    """Refuse a dataset's folder, and a list of instances, which COCO's best known files are.
-
-    Raises:
-        DatasetError: when a folder has no list of its own, or a list has objects and not images
-            with segments.
-    """
-    if (path / LABELS_FILE).is_file():
+def _refuse_folder(path: Path) -> None:
+    """Refuse a folder without a list of its own, such as a dataset's, with what to give instead."""
+    if path.is_file() or (path / LABELS_FILE).is_file():
         return
-    if not path.is_file():
-        # A level deep, as lists lie in `annotations`: folders of photos may be large.
-        lists = [*path.glob("*panoptic*.json"), *path.glob("*/*panoptic*.json")]
-        raise DatasetError(
-            f"{path}: has no {LABELS_FILE}, so is no label set: give a list, as {min(lists)}"
-            if lists
-            else f"{path}: has no {LABELS_FILE}, so is no label set; it has "
-            f"{describe_folder(path)}: `annotools convert {path} --format F --to full --out DIR` "
-            "makes one of a dataset"
-        )
-    content = read_json(path, "*.json")
-    listed = content.get("annotations") if isinstance(content, dict) else None
-    first = listed[0] if isinstance(listed, list) and listed else None
-    if isinstance(first, dict) and "segments_info" not in first and "bbox" in first:
-        raise DatasetError(
-            f"{path}: lists instances: `annotools convert ROOT --format coco-instances --to full` "
-            "makes a label set of them"
-        )
+    # A level deep, as lists lie in `annotations`: folders of photos may be large.
+    lists = [*path.glob("*panoptic*.json"), *path.glob("*/*panoptic*.json")]
+    raise DatasetError(
+        f"{path}: has no {LABELS_FILE}, so is no label set: give a list, as {min(lists)}"
+        if lists
+        else f"{path}: has no {LABELS_FILE}, so is no label set; it has {describe_folder(path)}: "
+        f"`annotools convert {path} --format F --to full --out DIR` makes one of a dataset"
+    )
 
 
 def make_example(

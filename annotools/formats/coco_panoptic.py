@@ -83,6 +83,7 @@ def read(
     path, forms = files.path, Counter[str]()
     content = read_coco(path, forms)
     refuse_other_format(path, content)
+    refuse_instances(path, content)
     categories = read_categories(path, content)
     images, found = read_images(path, content, files.photo_folders, forms, photos)
     label_folder = find_png_folder(files.png_folders, content)
@@ -161,6 +162,21 @@ def category_entries(categories: CategorySet) -> list[dict[str, Any]]:
         | (background if c.category_id == categories.background_id else {})
         for c in categories.categories
     ]
+
+
+def refuse_instances(path: Path, content: Any) -> None:
+    """Make sure that a list is none of instances, which COCO's best known files are.
+
+    Raises:
+        DatasetError: when its annotations are objects and not images with segments.
+    """
+    listed = content.get("annotations") if isinstance(content, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if isinstance(first, dict) and "segments_info" not in first and "bbox" in first:
+        raise DatasetError(
+            f"{path}: lists instances: `annotools convert ROOT --format coco-instances --to full` "
+            "makes a label set of them"
+        )
 
 
 def read_categories(path: Path, content: Any, key: str = "categories") -> CategorySet:

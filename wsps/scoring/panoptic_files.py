@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
 from annotools.errors import DatasetError
-from annotools.formats.coco_panoptic import PanopticEntry, read_categories, read_entries
+from annotools.formats.coco_panoptic import (
+    PanopticEntry,
+    read_categories,
+    read_entries,
+    refuse_instances,
+)
 from annotools.formats.forms import OTHER_IDS, Forms, make_number, read_coco, same_ids
 from annotools.formats.json_values import entries
 from annotools.formats.panoptic_png import read_runs
@@ -109,6 +114,7 @@ def read_panoptic_task(
     true_forms: Forms = Counter()
     forms: Forms = Counter()
     true_content, content = read_coco(truth, true_forms), read_coco(prediction, forms)
+    refuse_instances(truth, true_content)
     categories = read_categories(truth, true_content)
     true_entries = _read_entries(truth, true_content, truth_folder, categories)
     predicted = _read_predicted(prediction, content, prediction_folder, categories, forms)

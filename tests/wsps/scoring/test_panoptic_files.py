@@ -209,3 +209,18 @@ def test_a_damaged_picture_is_refused(tmp_path):
 def test_a_truth_without_images_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="annotations is empty"):
         read_panoptic_task(*write_pair(tmp_path, truths=[]))
+
+
+def test_a_truth_of_instances_says_what_makes_labels_of_it(tmp_path):
+    truth, prediction = write_pair(tmp_path)
+    truth.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png", "width": 4, "height": 4}],
+                "categories": [{"id": 1, "name": "car"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}],
+            }
+        )
+    )
+    with pytest.raises(DatasetError, match="lists instances: `annotools convert ROOT"):
+        read_panoptic_task(truth, prediction)
