@@ -173,8 +173,10 @@ def read_results(folder: Path) -> list[TrialResult]:
     """Read all results of a study's folder, ordered by mix, budget and seed.
 
     Raises:
-        RecipeError: when there is none, or a file is not a result.
+        RecipeError: when there is none, the folder is a file, or a file is not a result.
     """
+    if folder.is_file():
+        raise RecipeError(f"{folder}: is a file: give the folder of a study, its --out")
     paths = row_paths(folder)
     if not paths:
         raise RecipeError(f"{folder}: no finished trial; run `annotools study run` first")

@@ -188,7 +188,8 @@ def _build_own(settings: BackboneSettings) -> Backbone:
     stride = strides[0] if settings.output_stride is None else settings.output_stride
     if stride not in strides:
         raise RecipeError(
-            f"backbone.output_stride = {stride}: {name} has {' or '.join(map(str, strides))}"
+            f"backbone.output_stride = {stride}: {name} has {' or '.join(map(str, strides))}: "
+            "set that, or take another backbone"
         )
     norm_layer, image_input = NORM_LAYERS[settings.norm], find_input(settings)
     if name == "small":
