@@ -86,12 +86,12 @@ def test_larger_blocks_are_dilated_as_by_torchvision():
         ),
         (
             BackboneSettings(name="thin-resnet50", output_stride=4),
-            "backbone.output_stride = 4: thin-resnet50 has 16 or 8 or 32$",
+            "backbone.output_stride = 4: thin-resnet50 has 16 or 8 or 32: set that",
         ),
-        (BackboneSettings(output_stride=8), "backbone.output_stride = 8: small has 4$"),
+        (BackboneSettings(output_stride=8), "backbone.output_stride = 8: small has 4: set that"),
         (
             replace(RESNET18, output_stride=32),
-            "backbone.output_stride = 32: resnet18 has 8 or 16$",
+            "backbone.output_stride = 32: resnet18 has 8 or 16: set that",
         ),
     ],
 )
