@@ -264,8 +264,8 @@ class InstanceSettings(StageSettings):
     score_threshold: float = 0.4
     """Detections below this score are not offered as instances."""
     nms_threshold: float = 0.5
-    """IoU of two boxes of one class above which the detector keeps only the better one (Girshick,
-    ICCV 2015, has 0.3, torchvision 0.5). Where things touch, less drops a box around both."""
+    """IoU of two boxes of one class above which the detector keeps only the better one (the code of
+    Fast R-CNN has 0.3, torchvision 0.5). Where things touch, less drops a box around both."""
     max_detections: int = 100
     """Highest-scoring detections of an image that are offered as instances."""
 
