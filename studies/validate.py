@@ -56,6 +56,7 @@ def check_budgets(study: Study, trials: Sequence[Trial]) -> None:
     """Make sure that each budget can be used by a mix, and tell on stderr by which it cannot.
 
     A mix cannot use a budget where all images are bought and more than `LEFT_SHARE` of it is left.
+    A trial that buys nothing but images with nothing to label is told, too.
 
     Raises:
         RecipeError: for a budget that no mix can use.

@@ -335,7 +335,7 @@ def _write(folder: _Folder, item: _Item) -> tuple[Entry, bool]:
     assert entry is not None
     if folder.overlays and item.photo is not None and label is not None:
         drawn = draw_overlay(item.photo, label, folder.model.categories)
-        with name_place(f"{out / _overlay_file(name)}: leave out --overlays"):
+        with name_place(str(out / _overlay_file(name))):
             content = encode_jpeg(drawn)
         write_whole(out / _overlay_file(name), content, flush=False)
         mark_done(out, _overlay_item(name), item.key, name, [_overlay_file(name)])

@@ -197,17 +197,23 @@ def read_examples(
 
 
 def _refuse_folder(path: Path) -> None:
-    """Refuse a folder without a list of its own, such as a dataset's, with what to give instead."""
+    """Refuse a folder without a list of its own, such as a dataset's, with what to give instead.
+
+    Raises:
+        DatasetError: for such a folder.
+    """
     if path.is_file() or (path / LABELS_FILE).is_file():
         return
     # A level deep, as lists lie in `annotations`: folders of photos may be large.
     lists = [*path.glob("*panoptic*.json"), *path.glob("*/*panoptic*.json")]
-    raise DatasetError(
-        f"{path}: has no {LABELS_FILE}, so is no label set: give a list, as {min(lists)}"
-        if lists
-        else f"{path}: has no {LABELS_FILE}, so is no label set; it has {describe_folder(path)}: "
-        f"`annotools convert {path} --format F --to full --out DIR` makes one of a dataset"
-    )
+    if lists:
+        remedy = f": give a list, as {min(lists)}"
+    else:
+        remedy = (
+            f"; it has {describe_folder(path)}: `annotools convert {path} --format F --to full "
+            "--out DIR` makes one of a dataset"
+        )
+    raise DatasetError(f"{path}: has no {LABELS_FILE}, so is no label set{remedy}")
 
 
 def make_example(

@@ -146,7 +146,7 @@ def draw_label(
 
 
 def readable_factor(width: int, height: int) -> int:
-    """Return how many times a photo is enlarged, so that names can be read.
+    """Return how many times a photo of so many pixels is enlarged, so that names can be read.
 
     No side becomes longer by it than `MAX_DRAWN_SIDE`: a photo may be narrow and very high.
     """
@@ -191,7 +191,7 @@ def encode_png(picture: Photo) -> bytes:
     """Return the content of a PNG file.
 
     Raises:
-        DatasetError: where the picture is larger than such a file can be; so `encode_jpeg`.
+        DatasetError: where the picture is larger than such a file can be.
     """
     return _encode(picture, ".png")
 
@@ -202,6 +202,9 @@ def encode_jpeg(picture: Photo, quality: int = 95) -> bytes:
     Args:
         picture: (H, W, 3) RGB.
         quality: from 0 to 100; a small file has little.
+
+    Raises:
+        DatasetError: where a side is longer than a JPEG's can be, 65,500 pixels.
     """
     return _encode(picture, ".jpg", cv2.IMWRITE_JPEG_QUALITY, quality)
 
@@ -210,7 +213,9 @@ def _encode(picture: Photo, suffix: str, *settings: int) -> bytes:
     height, width = picture.shape[:2]
     is_encoded, content = cv2.imencode(suffix, picture[..., ::-1], settings)
     if not is_encoded:
-        raise DatasetError(f"a picture of {width} x {height} pixels is too large for {suffix}")
+        raise DatasetError(
+            f"a picture of {width} x {height} pixels is too large for {suffix}: leave it out"
+        )
     return content.tobytes()
 
 

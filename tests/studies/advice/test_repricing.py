@@ -49,7 +49,7 @@ def test_rows_that_cannot_be_priced_anew_say_so() -> None:
 def test_images_with_nothing_to_label_cost_nothing_by_any_times() -> None:
     free, paid = weak(0, 0, 0), weak(1, 1800, 1800)
     dear = fix_time(PAPER, "box", 17)
-    # The other seed says that the budget moves from 4 to 9 h, and nobody else of the last one.
+    # The paid seed alone says how the budget moves: from 4 to 9 h.
     assert [row.budget_hours for row in reprice([free, paid], dear)] == pytest.approx([9, 9])
     assert reprice([free], dear) == [free]
     assert draw_prices([free], PAPER) == {}

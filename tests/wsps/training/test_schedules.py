@@ -2,7 +2,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsps.recipe import SCHEDULES
@@ -115,9 +115,11 @@ def test_no_loss_is_flat_before_the_least_number_of_steps(losses: list[float], s
     assert converges_at("flat", steps, losses) is None
 
 
-@given(fall=st.floats(0, 0.5), seed=st.integers(0, 2**32 - 1))
-def test_flatness_does_not_hang_on_the_unit_of_the_loss(fall: float, seed: int):
-    losses = noisy([(step + 10) ** -fall for step in range(LEAST + 50)], 0.2, seed)
+@given(fall=st.floats(0, 0.5), noise=st.floats(0, 0.3), seed=st.integers(0, 2**32 - 1))
+@example(fall=0.0, noise=0.05, seed=0)  # Flat.
+@example(fall=0.3, noise=0.05, seed=0)  # Not flat.
+def test_flatness_does_not_hang_on_the_unit_of_the_loss(fall: float, noise: float, seed: int):
+    losses = noisy([(step + 10) ** -fall for step in range(LEAST + 50)], noise, seed)
     assert is_flat(losses) == is_flat([4 * loss for loss in losses])
 
 
