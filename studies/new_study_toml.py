@@ -190,8 +190,10 @@ def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
         named = f"name = {_quoted(backbone.name)}, weights = {_quoted(str(backbone.weights))}"
         lines.append(f"backbone = {{ {named} }}")
     if new.most_things > MOST_DETECTIONS[0]:
-        lines.append(f"# The things that a photo may have: the fullest has {new.most_things:,}.")
         most = min(MOST_DETECTIONS[1], 50 * math.ceil(new.most_things / 50))
+        fullest = f"The fullest of {count_of(new.num_measured, 'photo')} has {new.most_things:,}"
+        few = ", and more detections take much memory" if most < new.most_things else ""
+        lines += _comment(f"Things that a model may find in a photo. {fullest}{few}.")
         lines.append(f"instance = {{ max_detections = {most} }}")
     if new.crop_size_wh is not None:
         lines.append("# Tags are given for each of a grid of crops: pixels of one.")

@@ -191,6 +191,15 @@ def _check_weight(name: str, weight: float) -> None:
         raise RecipeError(f"{name} must be between 0 and {MAX_WEIGHT:g}")
 
 
+MAX_ITERATIONS = 1000
+"""Of mean field, which is at rest after some tens."""
+
+
+def _check_iterations(iterations: int) -> None:
+    if not 0 <= iterations <= MAX_ITERATIONS:
+        raise RecipeError(f"iterations must be between 0 and {MAX_ITERATIONS}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class KernelSettings:
     """The two Gaussian kernels by which pixels of one photo make each other's label likely."""
@@ -271,8 +280,9 @@ class InstanceSettings(StageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.iterations < 0 or self.max_detections < 1:
-            raise RecipeError("iterations must be at least 0 and max_detections at least 1")
+        _check_iterations(self.iterations)
+        if self.max_detections < 1:
+            raise RecipeError("max_detections must be at least 1")
         for name in ("box_weight", "global_weight"):
             _check_weight(name, getattr(self, name))
         if not self.box_weight + self.global_weight > 0:
@@ -304,8 +314,7 @@ class PredictionSettings:
     """Least share of a tile's side that the next one has too; 32 pixels where that is more."""
 
     def __post_init__(self) -> None:
-        if self.iterations < 0:
-            raise RecipeError("iterations must be at least 0")
+        _check_iterations(self.iterations)
         if self.tile_side is not None and self.tile_side < MIN_TILE_SIDE:
             raise RecipeError(f"tile_side must be at least {MIN_TILE_SIDE}")
         if not 0 <= self.tile_overlap <= 0.5:
@@ -357,8 +366,7 @@ class CrfSettings(KernelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.iterations < 0:
-            raise RecipeError("iterations must be at least 0")
+        _check_iterations(self.iterations)
         _check_choice("engine", self.engine, CRF_ENGINES)
 
 

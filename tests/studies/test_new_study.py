@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 import studies.cli
 from annotools.errors import DatasetError, RecipeError, TimesError
 from annotools.prices.times import read_times
-from studies import new_splits, new_study
+from studies import new_splits, new_study, new_study_toml
 from studies.new_splits import limit_images
 from studies.new_study import choose_budgets, choose_crops, choose_kinds
 from studies.running.planning import plan_trials
@@ -178,6 +178,18 @@ def test_stuff_is_tagged_and_boxes_alone_are_left_out(tmp_path: Path) -> None:
     # What is commented out can be taken as it is.
     path.write_text(text.replace('# "half"', '"half"').replace('# "boxes"', '"boxes"'))
     assert set(load_study(path).mixes) == {"full", "boxes+tags", "half", "boxes"}
+
+
+def test_fewer_detections_than_things_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_study_toml, "MOST_DETECTIONS", (1, 1))
+    path, root = tmp_path / "cells.toml", tmp_path / "cells"
+    make_cells(root, {"train": 40, "val": 4}, ("train", "val"))
+    new_well(root, "--format", "coco-instances", "--out", path)
+    assert check_that_it_runs(path, tmp_path).recipe.instance.max_detections == 1
+    text = path.read_text().replace("\n# ", " ")
+    assert "The fullest of 40 photos has 2, and more detections take much memory." in text
 
 
 def test_few_categories_can_be_asked_for(tmp_path: Path) -> None:
