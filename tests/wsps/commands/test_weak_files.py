@@ -61,7 +61,7 @@ def test_files_of_real_datasets_give_their_labels(
     given = ["convert", *read, "--to", "boxes+tags", "--out", tmp_path / "weak"]
     done = CliRunner().invoke(annotools_app, [str(argument) for argument in given])
     assert done.exit_code == 0, done.output
-    method = (*QUICK, "--set", "boxes.method=box")
+    method = (*QUICK, "--set", "boxes.method=box", "--set", "images.max_side=256")
     run_well(*read, "--labels", "boxes+tags", "--out", tmp_path / "a", *method)
     files = ("--photos", real_data(photos), *given_files(tmp_path / "weak"))
     run_well(*files, "--out", tmp_path / "b", *method)
