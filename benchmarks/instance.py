@@ -44,10 +44,11 @@ from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import InstanceSettings
 from wsps.students import predict
+from wsps.training.finished_runs import load_model
 from wsps.training.loop import descend
 from wsps.training.losses import semantic_loss
 from wsps.training.stages import train_instance, view_batches
-from wsps.training.train import load_model, train
+from wsps.training.train import train
 
 SCORES = ("pq", "ap_vol")
 

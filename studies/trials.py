@@ -34,7 +34,8 @@ from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import decide_completeness
 from wsps.scoring.evaluate import score_prediction
 from wsps.scoring.trivial import score_trivial
-from wsps.training.train import read_summary, train
+from wsps.training.finished_runs import read_summary
+from wsps.training.train import train
 
 LINKS = ("labels", "run", "predictions")
 """The folder that each link but the last writes."""

@@ -49,7 +49,7 @@ from wsps.networks.model import PanopticModel
 from wsps.prediction import Prediction, draw_overlay
 from wsps.recipe import ImageSettings, InstanceSettings, PredictionSettings, Recipe
 from wsps.students import check_given, predict_batch
-from wsps.training.train import load_model
+from wsps.training.finished_runs import load_model
 
 WRITTEN_BY = "annotools predict"
 

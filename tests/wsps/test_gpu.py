@@ -26,8 +26,9 @@ from wsps.recipe import (
     ViewSettings,
 )
 from wsps.students import predict
+from wsps.training.finished_runs import load_model
 from wsps.training.losses import instance_loss
-from wsps.training.train import load_model, train
+from wsps.training.train import train
 
 pytestmark = [
     pytest.mark.gpu,

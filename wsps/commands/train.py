@@ -160,7 +160,7 @@ def train(
     from wsps.recipe_files import default_recipe
     from wsps.students import check_given, find_student
     from wsps.training.board import Board
-    from wsps.training.train import read_summary
+    from wsps.training.finished_runs import read_summary
     from wsps.training.train import train as train_run
 
     find_student(student)
@@ -234,7 +234,7 @@ def _show_predictions(
     """Write what the run sees in some of the photos that it learnt from."""
     from wsps.prediction import draw_overlay
     from wsps.students import predict
-    from wsps.training.train import load_model
+    from wsps.training.finished_runs import load_model
 
     model = load_model(run)
     shown = [image for image in photos.images if image.image_id in labels.image_of]

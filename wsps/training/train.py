@@ -16,13 +16,12 @@ from typing import Any
 
 from torch import nn
 
-from annotools.categories import CategorySet
-from annotools.errors import AnnotationError, DatasetError, RecipeError
+from annotools.errors import DatasetError, RecipeError
 from annotools.files import digest
-from annotools.formats.coco_panoptic import category_entries, read_categories
-from annotools.formats.json_values import read_json, take
+from annotools.formats.coco_panoptic import category_entries
+from annotools.formats.json_values import read_json
 from annotools.formats.source import Source, open_source
-from annotools.settings import as_table, read_settings, without_nulls
+from annotools.settings import as_table
 from annotools.work_folder import (
     MANIFEST_FILE,
     STATE_FOLDER,
@@ -40,7 +39,7 @@ from wsps.networks.batch_norm import share_statistics
 from wsps.networks.model import PanopticModel
 from wsps.networks.weights import describe_weights
 from wsps.processes import is_main, join_processes, wait_for_all
-from wsps.recipe import DEFAULT_STUDENT, Recipe, without_weights
+from wsps.recipe import DEFAULT_STUDENT, Recipe
 from wsps.students import STUDENTS, check_given, find_student
 from wsps.training.board import Board
 from wsps.training.checkpoints import (
@@ -51,20 +50,17 @@ from wsps.training.checkpoints import (
     store_weights,
 )
 from wsps.training.course import Course, write_course
+from wsps.training.finished_runs import (
+    GIVEN,
+    SETUP_KEYS,
+    WRITTEN_BY,
+    digest_run,
+    load_model,
+    trained_stages,
+)
 from wsps.training.loop import Running
 from wsps.training.stages import Lessons, Stage
 from wsps.training.start import take_over
-
-WRITTEN_BY = "annotools train"
-
-GIVEN = "detections"
-"""What the manifest of a run has that was trained on given detections, and has no detector."""
-
-SETUP_KEYS = (
-    *("labels", "round", "recipe", "weights", "categories", "seed", "version of annotools"),
-    *("start", GIVEN, "student"),
-)
-"""What of a manifest names the training: its digest is the key of the checkpoints."""
 
 
 def train(
@@ -213,51 +209,6 @@ def _train_stage(
     return network
 
 
-def load_model(run: Path) -> PanopticModel:
-    """Return the trained model of a folder that `train` wrote, on `choose_device()`.
-
-    A model that was trained on given detections has no detector.
-
-    Raises:
-        DatasetError: when the folder has no finished model.
-    """
-    stored = _read_run(run)
-    student = STUDENTS[stored.student]
-    # Checkpoints have all weights; a part that had nothing to learn from is as the seed made it.
-    model = student.build(
-        without_weights(stored.recipe),
-        stored.categories,
-        stored.seed,
-        choose_device(),
-        has_detector=stored.has_detector,
-    )
-    for name in trained_stages(run, stored.student):
-        network = student.stages[name].network(model)
-        if network is not None:
-            load_weights(run / f"{name}.pt", network, stored.key)
-    return model
-
-
-def trained_stages(run: Path, student: str) -> list[str]:
-    """Return the stages of a finished run: all of its student's, or those that need no boxes."""
-    stages = STUDENTS[student].stages
-    has_boxes = (run / f"{list(stages)[-1]}.pt").is_file()
-    return [name for name, stage in stages.items() if has_boxes or not stage.needs_boxes]
-
-
-def read_summary(run: Path) -> dict[str, Any]:
-    """Return what the manifest of a finished run says of its training.
-
-    Returns:
-        `images` by label kind, `began` (the run that it started from, or None), and for each stage
-        its number of `steps`, its last `loss`, its `steps_without_loss`, which had nothing to
-        learn from, and whether it had `converged` (None where the recipe fixes the steps), or None
-        where there was nothing at all.
-    """
-    content = read_json(run / MANIFEST_FILE, "*.json")
-    return {key: content[key] for key in ("images", "began", "stages")}
-
-
 def name_run(
     labels: Sequence[Path],
     label_set: LabelSet,
@@ -280,16 +231,11 @@ def name_run(
         "student": student,
     }
     if start is not None:
-        # The manifest of a run names its training, and so its weights.
-        named["start"] = _digest_run(start)
+        named["start"] = digest_run(start)
     if detections is not None:
         named[GIVEN] = hash_detections(detections)
     assert set(named) <= set(SETUP_KEYS)
     return named
-
-
-def _digest_run(run: Path) -> str:
-    return digest(read_json(run / MANIFEST_FILE, "*.json"))
 
 
 def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
@@ -306,7 +252,7 @@ def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
         if name != "detector" or (model.detector is not None and other.detector is not None)
     ]
     taken = take_over(model, other, networks, start)
-    return {"run": str(start), "manifest": _digest_run(start), "taken": taken}
+    return {"run": str(start), "manifest": digest_run(start), "taken": taken}
 
 
 def _read_detections(
@@ -317,57 +263,6 @@ def _read_detections(
         return None
     images, categories = label_set.labels.images, label_set.categories
     return read_detections(path, images, categories, recipe.instance.score_threshold)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What the manifest of a finished run says; `key` is that of its checkpoints."""
-
-    recipe: Recipe
-    categories: CategorySet
-    seed: int
-    has_detector: bool
-    student: str
-    key: str
-
-
-def _read_run(run: Path) -> _Run:
-    """Return what the manifest of a finished run says.
-
-    Raises:
-        DatasetError: when the folder has no manifest of a run that this version can use.
-    """
-    path = run / MANIFEST_FILE
-    content = read_json(path, "*.json")
-    if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
-        raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")
-    try:
-        seed = take(str(path), content, "seed", int)
-        if seed < 0:
-            raise RecipeError(f"{path}: seed {seed} is negative")
-        categories = read_categories(path, content)
-        tables = [content.get(key) for key in ("recipe", "prediction")]
-        if not all(isinstance(table, dict) for table in tables):
-            raise RecipeError(f"{path}: recipe or prediction is missing or no table")
-        table = {**content["recipe"], "prediction": content["prediction"]}
-        recipe = read_settings(Recipe, without_nulls(table), where=str(path))
-        student = content.get("student", DEFAULT_STUDENT)
-        find_student(student, where=str(path))
-        # A table that was changed by hand has another digest than the checkpoints.
-        setup = {name: content[name] for name in SETUP_KEYS if name in content}
-        return _Run(
-            recipe=recipe,
-            categories=categories,
-            seed=seed,
-            has_detector=GIVEN not in content,
-            student=student,
-            key=digest(setup),
-        )
-    except AnnotationError as error:
-        raise DatasetError(
-            f"{error} (trained by annotools {content.get('version of annotools')}, this is "
-            f"{version('annotools')}): train the run again"
-        ) from error
 
 
 def _note_course(training: _Training, stage: str, course: Course) -> None:

@@ -23,8 +23,8 @@ from wsps.label_sets import make_example
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import DescentSettings, InstanceSettings, Recipe, ViewSettings
 from wsps.students import predict_batch
+from wsps.training.finished_runs import load_model
 from wsps.training.stages import train_instance, view_batches
-from wsps.training.train import load_model
 
 QUICK = (
     *("--set", "descent.batch_size=2", "--set", "views.crop_size_wh=[64, 64]"),

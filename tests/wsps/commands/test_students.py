@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from annotools.errors import AnnotationError
 from studies.cli import app
-from wsps.training.train import load_model
+from wsps.training.finished_runs import load_model
 
 QUICK = (
     *("--set", "descent.batch_size=2", "--set", "views.crop_size_wh=[48,48]"),

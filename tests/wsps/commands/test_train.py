@@ -21,7 +21,7 @@ from tests.wsps.pseudo_label_runs import make_world, run_command
 from tests.wsps.pseudo_label_runs import run as pseudo_label
 from wsps.commands.train import app
 from wsps.networks.backbone import build_backbone
-from wsps.training.train import load_model
+from wsps.training.finished_runs import load_model
 
 QUICK = (
     *("--set", "descent.batch_size=2", "--set", "views.crop_size_wh=[32, 32]"),

@@ -11,7 +11,8 @@ from wsps.evaluation.overlaps import measure_overlaps
 from wsps.evaluation.rates import measure
 from wsps.recipe_files import read_recipe
 from wsps.students import predict
-from wsps.training.train import load_model, train
+from wsps.training.finished_runs import load_model
+from wsps.training.train import train
 
 FIXED_VIEW = ("views.crop_size_wh=[96, 64]", "views.scale_range=[1.0, 1.0]")
 """The whole scene as it is; it is mirrored at random all the same."""

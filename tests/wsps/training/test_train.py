@@ -27,7 +27,8 @@ from wsps.recipe import (
 )
 from wsps.training import stages
 from wsps.training.checkpoints import store_weights
-from wsps.training.train import load_model, train
+from wsps.training.finished_runs import load_model
+from wsps.training.train import train
 
 ONE_STEP = StageSettings(steps=1, learning_rate=1e-3)
 RECIPE = Recipe(
