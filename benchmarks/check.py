@@ -107,8 +107,9 @@ def write_many(root: Path, images: int) -> None:
 
 def write_covered(root: Path) -> None:
     """Write a list of one image that each of many polygons covers."""
-    square = [0, 0, SIDE, 0, SIDE, SIDE, 0, SIDE]
-    objects = [(1, 1 + n % 3, square, SIDE * SIDE, [0, 0, SIDE, SIDE]) for n in range(COVERS)]
+    square: list[float] = [0, 0, SIDE, 0, SIDE, SIDE, 0, SIDE]
+    area, box = float(SIDE * SIDE), [0.0, 0.0, SIDE, SIDE]
+    objects = [(1, 1 + n % 3, square, area, box) for n in range(COVERS)]
     write_list(root, [("a.jpg", SIDE, SIDE)], objects)
 
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -144,10 +145,10 @@ def measure_weak_labels(dataset: Dataset) -> Iterator[Row]:
     seconds: dict[str, list[float]] = {"decode": [], "read": [], "weaken": []}
     for image in dataset.images:
         path = str(image.label_paths[0])
-        seconds["decode"].append(time_of(lambda path=path: cv2.imread(path, cv2.IMREAD_UNCHANGED)))
+        seconds["decode"].append(time_of(partial(cv2.imread, path, cv2.IMREAD_UNCHANGED)))
         label = dataset.read_label(image)
-        seconds["read"].append(time_of(lambda image=image: dataset.read_label(image)))
-        seconds["weaken"].append(time_of(lambda label=label: boxes_and_tags(label)))
+        seconds["read"].append(time_of(partial(dataset.read_label, image)))
+        seconds["weaken"].append(time_of(partial(boxes_and_tags, label)))
     decode, read, weak = (1000 * sum(values) / len(values) for values in seconds.values())
     yield Row(figure="decode an instanceIds PNG (OpenCV)", value=f"{decode:.1f} ms")
     yield Row(

@@ -86,7 +86,12 @@ def read_photos(root: Path | None, format_name: str, split: str, count: int) -> 
         return
     dataset = read_dataset(format_name, root, split)
     for image in dataset.images[:count]:
-        yield cv2.resize(dataset.read_photo(image), size_wh, interpolation=cv2.INTER_AREA)
+        yield resize_photo(dataset.read_photo(image), size_wh)
+
+
+def resize_photo(photo: Photo, size_wh: tuple[int, int]) -> Photo:
+    """Return a photo of another size."""
+    return np.asarray(cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def error_rows(photos: list[Photo]) -> Iterator[Row]:
@@ -140,7 +145,7 @@ def filter_rows(photo: Photo) -> Iterator[Row]:
         rows = f"{kernel.splat.num_rows} lattice points"
         for channels in (16, 21, 32):
             values = torch.rand(photo[..., 0].size, channels, device=device)
-            cost = measure(lambda kernel=kernel, values=values: kernel.filter(values))
+            cost = measure(partial(kernel.filter, values))
             yield Row(figure=f"{name}, {channels} channels", value=str(cost), beside=rows)
 
 
@@ -186,7 +191,7 @@ def rough_probabilities(seed: int) -> NDArray[np.float32]:
 def small_rows(photo: Photo) -> Iterator[Row]:
     """Measure both engines on the pixels of a box and of a small photo, with few classes."""
     for (height, width), count in (((64, 64), 2), ((140, 250), 4)):
-        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        small = resize_photo(photo, (width, height))
         classes = rough_probabilities(0)[:count]
         resized = np.stack([cv2.resize(c, (width, height)) for c in classes]) + 1e-3
         probabilities = np.asarray(resized / resized.sum(axis=0), dtype=np.float32)

@@ -18,7 +18,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -133,7 +133,9 @@ def reference_scores(files: Files) -> dict[str, dict[str, float]]:
     categories = {entry["id"]: entry for entry in truth["categories"]}
     folders = (str(files.truth / "panoptic"), str(files.prediction / "panoptic"))
     with contextlib.redirect_stdout(io.StringIO()):
-        return average_pq(pq_compute_single_core(0, pairs, *folders, categories), categories)
+        counts = pq_compute_single_core(0, pairs, *folders, categories)
+        scores: dict[str, dict[str, float]] = average_pq(counts, categories)
+    return scores
 
 
 def hotcoco_scores(files: Files) -> dict[str, dict[str, float]]:
@@ -142,7 +144,8 @@ def hotcoco_scores(files: Files) -> dict[str, dict[str, float]]:
         str(files.truth / "panoptic.json"), str(files.prediction / "panoptic.json")
     )
     evaluation.evaluate()
-    return evaluation.results()
+    results: dict[str, dict[str, float]] = evaluation.results()
+    return results
 
 
 def measure_reference(files: Files, source: str) -> Iterator[Row]:
@@ -156,7 +159,8 @@ def measure_reference(files: Files, source: str) -> Iterator[Row]:
     seconds: dict[str, list[float]] = {"files": [], "maps": [], "runs": [], "reference": []}
     for _ in range(REPEATS):
         seconds["files"].append(time_of(lambda: count_files(files), repeats=1) / count)
-        for name, truths in (("maps", labels), ("runs", kept)):
+        truths_of: dict[str, Sequence[FullLabel | RunLabel]] = {"maps": labels, "runs": kept}
+        for name, truths in truths_of.items():
             pairs = list(zip(truths, predictions, strict=True))
             seconds[name].append(
                 median(
@@ -208,7 +212,11 @@ def measure_decoders(files: Files) -> Iterator[Row]:
         seconds = [time_of(partial(decode, path.read_bytes())) for path in paths]
         figure = f"decode a PNG of Pillow ({name})"
         yield Row(figure=figure, value=f"{1000 * median(seconds):.1f} ms")
-    seconds = [time_of(lambda path=path: find_png_runs(read_png_chunks(path))) for path in paths]
+
+    def read_runs(path: Path) -> object:
+        return find_png_runs(read_png_chunks(path))
+
+    seconds = [time_of(partial(read_runs, path)) for path in paths]
     figure = "the runs of a PNG of Pillow, as annotools evaluate reads it"
     yield Row(figure=figure, value=f"{1000 * median(seconds):.1f} ms")
 

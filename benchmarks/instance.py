@@ -30,6 +30,7 @@ from annotools.records import FullLabel
 from studies.running.planning import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
+from wsps.crf.mean_field import build_kernels
 from wsps.data import Batch
 from wsps.detections import Detections
 from wsps.evaluation.average_precision import THRESHOLDS
@@ -193,7 +194,7 @@ def list_rows(given: InstanceSettings) -> list[Row]:
 def list_ladder(given: InstanceSettings) -> list[Row]:
     """Return variants that differ in one place from the study's own settings; none is trained."""
 
-    def row(name: str, predicting: int | None = None, **changes: object) -> Row:
+    def row(name: str, predicting: int | None = None, **changes: Any) -> Row:
         return Row(name=name, settings=replace(given, **changes), predicting=predicting)
 
     def kernels(name: str, **changes: float) -> Row:
@@ -224,7 +225,7 @@ def list_ladder(given: InstanceSettings) -> list[Row]:
 def score_row(row: Row, trial: Trial, given: InstanceSettings) -> dict[str, float]:
     """Return the scores of a row in one seed, as `score_model` gives them."""
     model = change_model(start_model(trial), row)
-    kernels = build_windows if row.has_window else instance.build_kernels
+    kernels = build_windows if row.has_window else build_kernels
     with patch.object(instance, "build_kernels", kernels):
         go_on(model, row, trial, replace(given, iterations=row.settings.iterations))
         recipe = model.recipe
@@ -269,6 +270,7 @@ def go_on(model: PanopticModel, row: Row, trial: Trial, stage: InstanceSettings)
         model = replace(model, recipe=replace(model.recipe, instance=alone))
     course = train_instance(model, batches).watched
     if row.training == "all":
+        assert model.instance is not None
         names = [name for name, _ in model.instance.named_parameters()]
         ends = [f"{a:.2f} -> {b:.2f}" for a, b in zip(course[0], course[-1], strict=True)]
         typer.echo(f"{row.name}: {dict(zip(names, ends, strict=True))}")

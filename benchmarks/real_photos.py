@@ -58,7 +58,8 @@ def main(
         recipe |= settings.pop("recipe")
         settings |= {"name": name, "seeds": list(range(seeds)), "recipe": recipe}
         write_toml(place / "study.toml", settings)
-        report(run_study(load_study(place / "study.toml"), place / "study", workers))
+        run = run_study(load_study(place / "study.toml"), place / "study", workers)
+        report(run.results)
 
 
 def split_coco(root: Path, out: Path, kind: str, hours: list[float]) -> dict[str, Any]:

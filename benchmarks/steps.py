@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 
 import cv2
@@ -185,10 +186,10 @@ def instance_rows(
     where = f"{backbone}, {view}, {precision}"
 
     first = detections[0]
-    builders = {"semantic": lambda: semantic_step(backbone, view, precision)}
+    builders = {"semantic": partial(semantic_step, backbone, view, precision)}
     for count in detections:
-        builders[f"{count}"] = lambda count=count: instance_step(backbone, view, precision, count)
-    builders["detecting"] = lambda: instance_step(backbone, view, precision, first, detect=True)
+        builders[f"{count}"] = partial(instance_step, backbone, view, precision, count)
+    builders["detecting"] = partial(instance_step, backbone, view, precision, first, detect=True)
     costs = measure_in_turn(builders, repeats)
     whole = costs["semantic"]
     for count in detections:
@@ -369,7 +370,8 @@ def draw_patches(seed: int, size_wh: tuple[int, int]) -> Photo:
     rng = np.random.default_rng(seed)
     patches = rng.integers(0, 256, (9, 13, 3), dtype=np.uint8)
     photo = cv2.resize(patches, size_wh, interpolation=cv2.INTER_NEAREST)
-    return np.clip(photo + rng.normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(photo + rng.normal(0, 4, photo.shape), 0, 255)
+    return np.asarray(noisy, dtype=np.uint8)
 
 
 def _semantic_loss(network: PSPNet, batch: Batch) -> Tensor:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
@@ -214,7 +215,7 @@ def print_differences(length: int, found: dict[str, list[dict[str, float]]]) -> 
     """Print the means over the seeds, and by how much the first student has more than another."""
     first, *others = found
     for name, rows in found.items():
-        means = [np.mean([row[key] for row in rows]) for key in (*SCORES, "seconds")]
+        means = [fmean(row[key] for row in rows) for key in (*SCORES, "seconds")]
         values = " | ".join(number(mean) for mean in means[:-1])
         typer.echo(f"| {length} | mean | {name} | {values} | {means[-1]:.0f} |")
     for name in others:

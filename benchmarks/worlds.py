@@ -1,7 +1,8 @@
 """Worlds with a known answer, from which rows of studies are drawn."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ NOISE, SEED_SPREAD = 0.01, 0.01
 Curve = Callable[[float], float]
 """The mean score in [0, 1] at some hours."""
 
-Truth = Mapping[str, Curve]
+Truth = dict[str, Curve]
 """The curve of each mix."""
 
 BOXES, HALF, FULL = "boxes", "half", "full"
@@ -32,7 +33,7 @@ class PowerLaw:
 
     def __call__(self, hours: float) -> float:
         """Return the score."""
-        return self.limit - self.drop * hours**-self.exponent
+        return float(self.limit - self.drop * hours**-self.exponent)
 
 
 def draw_rows(truth: Truth, rng: np.random.Generator) -> list[TrialResult]:
@@ -48,7 +49,7 @@ def draw_rows(truth: Truth, rng: np.random.Generator) -> list[TrialResult]:
 
 def make_row(mix: str, hours: float, seed: int, pq: float) -> TrialResult:
     """Return a finished trial's row with a PQ and nothing else of interest."""
-    undefined = dict.fromkeys(
+    undefined: dict[str, Any] = dict.fromkeys(
         (
             "sq", "dq", "pq_things", "sq_things", "dq_things", "pq_stuff", "sq_stuff",
             "dq_stuff", "ap_vol", "miou", "miou_semantic",
