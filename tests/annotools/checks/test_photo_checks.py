@@ -1,11 +1,20 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Picture
 
 from annotools.checks.dataset_checks import check_dataset
+from tests.annotools.checks.checked_datasets import (
+    WIDTH,
+    find,
+    image_entry,
+    only,
+    write_instances,
+    write_photo,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +100,44 @@ def test_what_stops_the_readers_is_an_error(tmp_path: Path, line: str) -> None:
     (problem,) = check_dataset("yolo", tmp_path, ["train"]).problems
     assert problem.severity == "error"
     assert problem.place.endswith("a.txt: line 1")
+
+
+def test_without_a_photo_folder_photos_are_not_missed(tmp_path: Path) -> None:
+    write_instances(tmp_path)
+    report = check_dataset("coco-instances", tmp_path, ["val"])
+    assert (report.problems, report.photos) == ((), 0)
+
+
+def test_missing_photo(tmp_path: Path) -> None:
+    write_instances(tmp_path)
+    write_photo(tmp_path / "val" / "other.png")
+    assert only(find("coco-instances", tmp_path), "error a.png: the photo is missing")
+
+
+def test_photos_that_cannot_be_used(tmp_path: Path) -> None:
+    images = [image_entry(id=i, file_name=f"{i}.png") for i in (1, 2)]
+    write_instances(tmp_path, images=images)
+    write_photo(tmp_path / "val" / "1.png", width=WIDTH + 1)
+    (tmp_path / "val" / "2.png").write_bytes(b"no picture")
+    problems = find("coco-instances", tmp_path)
+    assert len(problems) == 2
+    assert "error 1.png: is 9 x 6 pixels" in problems[0]
+    assert "error 2.png: not a JPEG, PNG, WebP, TIFF or BMP" in problems[1]
+
+
+def test_photos_are_decoded_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_instances(tmp_path, images=[image_entry(width=500, height=400)])
+    path = tmp_path / "val" / "a.png"
+    path.parent.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), noise)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert check_dataset("coco-instances", tmp_path, ["val"]).problems == ()
+    (problem,) = check_dataset("coco-instances", tmp_path, ["val"], decode=True).problems
+    assert (problem.severity, problem.place) == ("error", str(path))
+    assert "the PNG is damaged" in problem.message
+    cv2.imwrite(str(path), noise)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert only(find("coco-instances", tmp_path), "error a.png: the file is truncated")

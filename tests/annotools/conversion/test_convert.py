@@ -2,81 +2,32 @@ import contextlib
 import hashlib
 import io
 import json
-import os
-import tracemalloc
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
-from typer.testing import CliRunner
 
-from annotools.categories import CategorySet
-from annotools.cli import app
-from annotools.conversion import assembly, shards
-from annotools.conversion.convert import Conversion, convert
-from annotools.conversion.wanted import ImageTask, Wanted
+from annotools.conversion.convert import convert
+from annotools.conversion.wanted import Wanted
 from annotools.errors import DatasetError, RecipeError
-from annotools.formats import READERS, coco_panoptic
-from annotools.formats.source import Source
+from annotools.formats import coco_panoptic
 from annotools.label_maps import build_label
 from annotools.prices.times import read_times
-from annotools.records import LABEL_KINDS, Dataset, Drop, FullLabel, Image
-from annotools.weak_labels.weaken import weaken
-from tests.builders import make_categories, make_label
-from tests.real_data import real_data
-
-CATEGORIES = make_categories(things=("car", "bus"))  # road 10, sky 20, car 30, bus 40
-TIMES = read_times("li2018")
-STREET = make_label(
-    [[1, 1, 1, 1], [1, 3, 3, 0], [2, 3, 3, 4], [2, 2, 2, 4]], {1: 20, 2: 10, 3: 30, 4: 40}, [4]
+from annotools.records import LABEL_KINDS, Drop
+from tests.annotools.conversion.conversion_runs import (
+    CATEGORIES,
+    EMPTY,
+    STREET,
+    TIMES,
+    Memory,
+    contents,
+    read,
+    run,
+    write_world,
 )
-EMPTY = make_label([[0, 0], [0, 0]], {})
-
-Memory = Callable[..., Source]
-
-
-@pytest.fixture
-def in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
-    def make(
-        labels: Sequence[tuple[str, FullLabel]],
-        categories: CategorySet = CATEGORIES,
-        gaps: tuple[Drop, ...] = (),
-        **changes: Any,
-    ) -> Source:
-        images = []
-        for number, (name, label) in enumerate(labels):
-            height, width = label.segment_map.shape
-            images.append(Image(image_id=number, file_name=name, width=width, height=height))
-        dataset = Dataset(
-            name="memory",
-            split="train",
-            categories=categories,
-            images=tuple(images),
-            read_label=lambda image: labels[int(image.image_id)][1],
-            read_photo=lambda image: np.zeros((image.height, image.width, 3), dtype=np.uint8),
-            drops=(Drop(place="c.png", reason="the photo is missing"),),
-            gaps=gaps,
-            notes=("a note",),
-        )
-        monkeypatch.setitem(READERS, "memory", lambda root, split, allow_missing: dataset)
-        return Source(format_name="memory", root=tmp_path / "in", split="train", **changes)
-
-    return make
-
-
-def run(
-    source: Source, out: Path, *kinds: str, overwrite: bool = False, **options: Any
-) -> Conversion:
-    wanted = Wanted(kinds=kinds or LABEL_KINDS, **options)
-    return convert(source, wanted, TIMES, out, overwrite=overwrite)
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+from tests.builders import make_categories, make_label
 
 
 def vertices(mark: dict[str, Any]) -> list[list[int]]:
@@ -85,17 +36,6 @@ def vertices(mark: dict[str, Any]) -> list[list[int]]:
     if "polyline" in mark:
         return list(mark["polyline"])
     return [vertex for polygon in mark["polygons"] for vertex in polygon]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-def write_world(folder: Path, count: int) -> Source:
-    path = folder / "world.toml"
-    path.write_text(f"width = 48\nheight = 48\nnum_train = {count}\nnum_val = 1\n")
-    return Source(format_name="scenes", root=path, split="train")
 
 
 def test_boxes_are_read_back_as_they_were(in_memory: Memory, tmp_path: Path):
@@ -249,43 +189,6 @@ def test_images_of_no_and_of_thousands_of_instances(in_memory: Memory, tmp_path:
     assert not count or len(drops.read_text().splitlines()) == 1 + count
 
 
-def test_ugly_names_keep_apart(in_memory: Memory, tmp_path: Path):
-    names = [
-        "a.png",
-        "x/a.png",
-        "straße/日本 1.jpg",
-        ".hidden",
-        "'\"<&>.png",
-        "new\nline\t.png",
-        "-",
-    ]
-    result = run(in_memory([(name, STREET) for name in names]), tmp_path / "out", "full")
-    assert result.kinds[0].entries == 4 * len(names)
-    dataset = coco_panoptic.read(tmp_path / "out", "train")
-    assert [image.file_name for image in dataset.images] == names
-    assert len({image.label_paths for image in dataset.images}) == len(names)
-
-
-def test_a_suffix_is_kept_where_it_tells_names_apart(in_memory: Memory, tmp_path: Path):
-    names = ("a.png", "a.jpg", "b.png")
-    run(in_memory([(name, EMPTY) for name in names]), tmp_path / "out", "full")
-    written = {path.name for path in (tmp_path / "out" / "panoptic").iterdir()}
-    assert written == {"a.png.png", "a.jpg.png", "b.png.png"}
-
-
-def test_a_conversion_never_removes_what_it_reads(in_memory: Memory, tmp_path: Path):
-    root = tmp_path / "bought"
-    run(in_memory([("a.png", STREET)]), root, "full")
-    before = contents(root)
-    again = Source(format_name="coco-panoptic", root=root, split="train")
-    for out in (root, root / "panoptic", tmp_path):
-        with pytest.raises(DatasetError, match="give --out another folder"):
-            run(again, out, "full", "boxes", overwrite=True)
-    assert contents(root) == before
-    run(again, root / "boxes", "boxes", overwrite=True)
-    assert contents(root).items() > before.items()
-
-
 def test_missing_files_that_make_a_label_lesser_are_listed(in_memory: Memory, tmp_path: Path):
     gaps = tuple(Drop(place=f"{n}.png", reason="the object map is missing") for n in range(21))
     result = run(in_memory([("a.png", STREET)], gaps=gaps), tmp_path / "out", "boxes")
@@ -295,49 +198,6 @@ def test_missing_files_that_make_a_label_lesser_are_listed(in_memory: Memory, tm
     listed = [line["place"] for line in lines if line["kind"] == "gap"]
     assert listed == [f"{n}.png" for n in range(21)]
     assert result.kinds[0].dropped == 2
-
-
-@pytest.mark.parametrize("box_format", ["voc", "yolo"])
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("car", " car\n"), "categories 30 and 40 are both named 'car', by which"),
-        (("car", " "), "category 40 has no name, by which"),
-    ],
-)
-def test_boxes_known_by_name_need_names_apart(
-    in_memory: Memory, tmp_path: Path, box_format: str, names: tuple[str, str], message: str
-):
-    source = in_memory([("a.png", STREET)], categories=make_categories(things=names))
-    with pytest.raises(DatasetError, match=rf"in: {message} {box_format} boxes know"):
-        run(source, tmp_path / "out", "boxes", box_format=box_format)
-    assert not (tmp_path / "out").exists()
-    run(source, tmp_path / "tags", "tags", box_format=box_format)
-    run(source, tmp_path / "coco", "boxes")
-
-
-def test_the_same_name_twice_is_refused_only_where_it_names_a_file(
-    in_memory: Memory, tmp_path: Path
-):
-    source = in_memory([("a.png", EMPTY), ("./a.png", EMPTY)])
-    run(source, tmp_path / "boxes", "boxes")
-    with pytest.raises(DatasetError, match=r"in: image 1: .*'\./a\.png' too: give each"):
-        run(source, tmp_path / "full", "full")
-
-
-@pytest.mark.parametrize(
-    "name", ["../a.png", "/a.png", "x/../../a.png", "C:\\a.png", "", "a\0.png"]
-)
-def test_hostile_names_write_nothing(in_memory: Memory, tmp_path: Path, name: str):
-    source = in_memory([("good.png", EMPTY), (name, EMPTY)])
-    with pytest.raises(DatasetError, match="in: image 1: file_name"):
-        run(source, tmp_path / "out", "full")
-    assert contents(tmp_path) == {}
-
-
-def test_a_name_that_no_disk_can_hold_is_refused(in_memory: Memory, tmp_path: Path):
-    with pytest.raises(DatasetError, match="is no possible name"):
-        run(in_memory([("\ud800.png", EMPTY)]), tmp_path / "out", "full")
 
 
 def test_no_image_and_no_possible_kind_are_refused(in_memory: Memory, tmp_path: Path):
@@ -359,117 +219,6 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path):
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
 
 
-def test_a_bad_label_stops_and_what_was_done_is_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    source = write_world(tmp_path, count=40)
-    out = tmp_path / "out"
-    run(source, tmp_path / "whole", "full", "boxes", "tags")
-    make = shards.convert_image
-
-    def fail(task: ImageTask, *rest: Any):
-        if task.image.image_id == 35:
-            raise DatasetError("35.png: damaged")
-        return make(task, *rest)
-
-    monkeypatch.setattr(shards, "convert_image", fail)
-    with pytest.raises(DatasetError, match=r"35\.png: damaged"):
-        run(source, out, "full", "boxes", "tags")
-    assert {path.name for path in out.iterdir()} == {".state", "panoptic"}
-
-    made = []
-    monkeypatch.setattr(
-        shards, "convert_image", lambda *a: made.append(a[0].image.image_id) or make(*a)
-    )
-    (out / "panoptic" / "train_000003.png").unlink()
-    result = run(source, out, "full", "boxes", "tags")
-    # The first shard lacks a file, the third was not finished.
-    assert made == [*range(16), *range(32, 40)]
-    assert result.num_resumed == 16
-    assert contents(out) == contents(tmp_path / "whole")
-
-
-def test_a_changed_source_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    source = write_world(tmp_path, count=20)
-    out = tmp_path / "out"
-    with monkeypatch.context() as patched:
-        patched.setattr(assembly, "reconcile", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            run(source, out, "boxes")
-    source.root.write_text(source.root.read_text() + "# changed\n")
-    assert run(source, out, "boxes").num_resumed == 0
-
-
-def test_other_options_do_not_resume(in_memory: Memory, tmp_path: Path, monkeypatch):
-    source = in_memory([("a.png", STREET)])
-    out = tmp_path / "out"
-    with monkeypatch.context() as patched:
-        patched.setattr(assembly, "reconcile", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            run(source, out, "points", seed=1)
-    with pytest.raises(DatasetError, match="different seed"):
-        run(source, out, "points", seed=2)
-    with pytest.raises(DatasetError, match="different list of images"):
-        run(in_memory([("b.png", STREET)]), out, "points", seed=1)
-    run(source, out, "points", seed=2, overwrite=True)
-    with pytest.raises(DatasetError, match="out: holds a conversion with other options: give"):
-        run(source, out, "points", seed=1)
-    run(source, out, "tags", overwrite=True)
-    assert set(contents(out)) == {"tags.json", "manifest.json"}
-
-
-@pytest.mark.parametrize(
-    ("lose", "message"),
-    [
-        (lambda weak: {"boxes": weak.boxes[:-1]}, "boxes: 4 objects in, 1 written and 2 dropped"),
-        (lambda weak: {"crops": ()}, "tags: 4 objects in, 0 written and 0 dropped"),
-    ],
-)
-def test_a_lost_object_is_noticed_before_any_file_is_final(
-    in_memory: Memory, tmp_path: Path, monkeypatch, lose, message: str
-):
-    def lossy(*arguments: Any):
-        weak = weaken(*arguments)
-        return type(weak)(**(vars(weak) | lose(weak)))
-
-    monkeypatch.setattr("annotools.weak_labels.buy.weaken", lossy)
-    with pytest.raises(AssertionError, match=message):
-        run(in_memory([("a.png", STREET)]), tmp_path / "out", "boxes", "tags")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".state"}
-
-
-def test_a_lost_line_is_noticed(in_memory: Memory, tmp_path: Path, monkeypatch):
-    lines = assembly._read_lines
-    monkeypatch.setattr(
-        assembly, "_read_lines", lambda path: list(lines(path))[:1] + list(lines(path))[2:]
-    )
-    with pytest.raises(AssertionError, match="boxes: 2 entries made, 1 written"):
-        run(in_memory([("a.png", STREET)]), tmp_path / "out", "boxes")
-
-
-def test_memory_does_not_grow_with_the_number_of_images(
-    in_memory: Memory, tmp_path: Path, monkeypatch
-):
-    ids = np.arange(1, 21, dtype=np.int32).reshape(4, 5)
-    label = build_label(0, ids, dict.fromkeys(range(1, 21), 30))
-    peak = 0
-    assemble = assembly.assemble
-
-    def measured(*arguments: Any):
-        nonlocal peak
-        tracemalloc.start()
-        try:
-            return assemble(*arguments)
-        finally:
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-
-    monkeypatch.setattr("annotools.conversion.convert.assemble", measured)
-    run(in_memory([(f"{n}.png", label) for n in range(2000)]), tmp_path / "out", "boxes")
-    assert (tmp_path / "out" / "boxes.json").stat().st_size > 3_000_000
-    assert peak < 500_000
-
-
 def test_the_source_files_are_hashed(tmp_path: Path):
     source = write_world(tmp_path, count=1)
     run(source, tmp_path / "out", "boxes")
@@ -478,99 +227,3 @@ def test_the_source_files_are_hashed(tmp_path: Path):
     found = read(tmp_path / "out" / "manifest.json")["source"]
     assert (found["files"], found["format"], found["split"]) == (1, "scenes", "train")
     assert found["sha256"] == expected
-
-
-def test_the_command_prints_and_writes_its_table(tmp_path: Path):
-    source = write_world(tmp_path, count=2)
-    table, out = tmp_path / "table.json", tmp_path / "out"
-    arguments = ["convert", str(source.root), "--format", "scenes", "--out", str(out)]
-    arguments += ["--to", "boxes", "--to", "tags", "--crops", "24x24", "--json", str(table)]
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0
-    assert "boxes.json" in done.stdout
-    assert "stuff has no box" in done.stdout
-    assert "missing files" not in done.stdout
-    assert [row["kind"] for row in read(table)["kinds"]] == ["boxes", "tags"]
-    assert len(read(out / "tags.json")["crops"]) == 8
-
-
-def test_the_command_says_how_many_files_are_missing(in_memory: Memory, tmp_path: Path):
-    gap = Drop(place="SegmentationObject/a.png", reason="the object map is missing")
-    source = in_memory([("a.png", STREET)], gaps=(gap, gap))
-    arguments = ["convert", str(source.root), "--format", "memory", "--to", "boxes"]
-    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
-    path = "SegmentationObject/a.png"
-    assert f"missing files: 2, the object map is missing; {path}, {path}\n" in done.stdout
-
-
-def test_a_kind_without_a_price_has_the_reason(tmp_path: Path):
-    source = write_world(tmp_path, count=1)
-    out = tmp_path / "out"
-    arguments = ["convert", str(source.root), "--format", "scenes", "--out", str(out)]
-    arguments += ["--to", "boxes", "--to", "scribbles"]
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    why = "times li2018 have no scribble"
-    assert f"– scribbles: no price, because {why}\n" in done.stdout
-    assert done.stdout.startswith("1 image, ")
-    kinds = read(out / "manifest.json")["kinds"]
-    assert (kinds["scribbles"]["hours"], kinds["scribbles"]["hours_missing"]) == (None, why)
-    assert (kinds["boxes"]["hours"] is None, kinds["boxes"]["hours_missing"]) == (False, None)
-
-
-def test_real_cityscapes_has_the_crops_of_the_paper(tmp_path: Path):
-    root = real_data("cityscapes")
-    arguments = ["convert", str(root), "--format", "cityscapes", "--out", str(tmp_path / "out")]
-    arguments += ["--to", "boxes+tags", "--to", "full", "--max-images", "2"]
-    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
-    crops = read(tmp_path / "out" / "tags.json")["crops"]
-    assert len(crops) == 2 * 15
-    assert {(crop["width"], crop["height"]) for crop in crops} == {(500, 400)}
-    truth = READERS["cityscapes"](root, "train", False)
-    dataset = coco_panoptic.read(tmp_path / "out", "train")
-    for image in dataset.images:
-        original = next(i for i in truth.images if i.image_id == image.image_id)
-        assert dataset.read_label(image).segments == truth.read_label(original).segments
-
-
-def test_a_finished_conversion_says_so_and_tells_the_same(
-    in_memory: Memory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    source = in_memory([("a.png", STREET), ("b.png", STREET)])
-    out = tmp_path / "out"
-    first = run(source, out, "boxes", "points", "full")
-    before = contents(out)
-    (out / ".state").mkdir()
-    (out / ".state/setup.json").write_text("left by a run that was killed at its very end")
-    again = run(source, out, "boxes", "points", "full")
-    assert again == replace(first, num_resumed=2)
-    assert capsys.readouterr().err == (f"note: {out}: is finished\n")
-    assert contents(out) == before
-    assert not (out / ".state").exists()
-    # Somebody may have corrected a file: it is not made again unasked.
-    (out / "points.json").write_text("corrected")
-    (out / "boxes.json").unlink()
-    with pytest.raises(DatasetError, match=r"boxes\.json: is missing, or not as .*, and 1 more: "):
-        run(source, out, "boxes", "points", "full")
-    assert (out / "points.json").read_text() == "corrected"
-    run(source, out, "boxes", "points", "full", overwrite=True)
-    assert contents(out) == before
-
-
-def test_another_source_under_the_same_name_is_not_finished(tmp_path: Path):
-    source = write_world(tmp_path, 1)
-    out = tmp_path / "out"
-    run(source, out, "boxes")
-    content, stat = source.root.read_bytes(), source.root.stat()
-    source.root.write_bytes(content[:-1] + b" ")
-    os.utime(source.root, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with pytest.raises(DatasetError, match=r"out: was made before .*world\.toml changed: give"):
-        run(source, out, "boxes")
-
-
-def test_the_way_to_the_source_may_be_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    source = write_world(tmp_path, 2)
-    out = tmp_path / "out"
-    first = run(source, out, "boxes")
-    monkeypatch.chdir(tmp_path)
-    again = run(replace(source, root=Path(source.root.name)), out, "boxes")
-    assert again == replace(first, num_resumed=2)
