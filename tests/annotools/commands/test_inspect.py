@@ -10,13 +10,6 @@ from annotools.cli import app
 from tests.real_data import real_data
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Path:
-    path = tmp_path / "world.toml"
-    path.write_text("width = 64\nheight = 64\nnum_train = 3\nnum_val = 1\n")
-    return path
-
-
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
