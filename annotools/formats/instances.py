@@ -56,6 +56,15 @@ class Instances:
     allow_missing: bool
     drops_of: Mapping[int | str, Sequence[Drop]] = field(default_factory=dict)
 
+    def only_of(self, image: Image) -> "Instances":
+        """Return those of one image, for a worker."""
+        image_id = image.image_id
+        return replace(
+            self,
+            of_image={image_id: self.of_image.get(image_id, ())},
+            drops_of={image_id: self.drops_of.get(image_id, ())},
+        )
+
     @property
     def have_boxes_alone(self) -> bool:
         """Whether there is an object and none has a mask."""
@@ -82,13 +91,53 @@ def give_labels(dataset: Dataset, instances: Instances) -> Dataset:
     if not instances.have_boxes_alone:
         return replace(
             dataset,
-            read_label=partial(_read_label, instances),
+            read_label=partial(make_label, instances),
             count_vertices=partial(_count_vertices, instances),
             notes=(*dataset.notes, *_notes_of(instances.categories)),
         )
     # All boxes are looked at here, so that an impossible one is reported before any work.
     place = (*dataset.source_files, dataset.name)[0]
     return give_weak(dataset, find_boxes(instances, dataset.images), place)
+
+
+def make_label(instances: Instances, image: Image) -> FullLabel:
+    """Return the label of an image, made of its objects by the rules of `give_labels`.
+
+    Raises:
+        DatasetError: for an impossible object, unless that is allowed.
+    """
+    categories = instances.categories
+    listed = dict(enumerate(instances.of_image.get(image.image_id, ()), start=1))
+    masks, boxed, drops = _decode_all(instances, listed, image)
+    stuff = {n for n in masks if not categories.by_id(listed[n].category_id).is_thing}
+    # The first object of a stuff category stands for all of them.
+    first_of: dict[int, int] = {}
+    segment_of = {
+        n: first_of.setdefault(listed[n].category_id, n) if n in stuff else n for n in masks
+    }
+    background = VOID if categories.background_id is None else len(listed) + 1
+    # The last one is on top, so this goes from the weakest claim on a pixel to the strongest.
+    order = sorted(
+        masks, key=lambda n: (n in stuff, listed[n].is_crowd, masks[n].area, n), reverse=True
+    )
+    stacked = stack_masks(
+        [masks[n] for n in order], [segment_of[n] for n in order], background, image.size_wh
+    )
+    category_of = {number: listed[number].category_id for number in masks}
+    if categories.background_id is not None:
+        category_of[background] = categories.background_id
+    groups = [n for n in masks if listed[n].is_crowd and n not in stuff]
+    label = label_of_runs(image.image_id, stacked, category_of, groups)
+    label = _add_whole_objects(label, listed, masks, stuff, first_of, drops, image.height)
+    without_mask = {
+        n: Drop(place=listed[n].place, reason="it has a box and no mask", is_refused=True)
+        for n in boxed
+    }
+    return replace(
+        label,
+        own_boxes={**label.own_boxes, **boxed},
+        unseen=dict(sorted({**label.unseen, **without_mask}.items())),
+    )
 
 
 def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str, WeakLabel]:
@@ -124,41 +173,6 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
             doubts=tuple(doubts),
         )
     return weak_label_of
-
-
-def _read_label(instances: Instances, image: Image) -> FullLabel:
-    categories = instances.categories
-    listed = dict(enumerate(instances.of_image.get(image.image_id, ()), start=1))
-    masks, boxed, drops = _decode_all(instances, listed, image)
-    stuff = {n for n in masks if not categories.by_id(listed[n].category_id).is_thing}
-    # The first object of a stuff category stands for all of them.
-    first_of: dict[int, int] = {}
-    segment_of = {
-        n: first_of.setdefault(listed[n].category_id, n) if n in stuff else n for n in masks
-    }
-    background = VOID if categories.background_id is None else len(listed) + 1
-    # The last one is on top, so this goes from the weakest claim on a pixel to the strongest.
-    order = sorted(
-        masks, key=lambda n: (n in stuff, listed[n].is_crowd, masks[n].area, n), reverse=True
-    )
-    stacked = stack_masks(
-        [masks[n] for n in order], [segment_of[n] for n in order], background, image.size_wh
-    )
-    category_of = {number: listed[number].category_id for number in masks}
-    if categories.background_id is not None:
-        category_of[background] = categories.background_id
-    groups = [n for n in masks if listed[n].is_crowd and n not in stuff]
-    label = label_of_runs(image.image_id, stacked, category_of, groups)
-    label = _add_whole_objects(label, listed, masks, stuff, first_of, drops, image.height)
-    without_mask = {
-        n: Drop(place=listed[n].place, reason="it has a box and no mask", is_refused=True)
-        for n in boxed
-    }
-    return replace(
-        label,
-        own_boxes={**label.own_boxes, **boxed},
-        unseen=dict(sorted({**label.unseen, **without_mask}.items())),
-    )
 
 
 def _add_whole_objects(

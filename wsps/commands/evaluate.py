@@ -246,7 +246,7 @@ def _evaluate_results(
     if settings.masks == "whole":
         sides = [score_instances(truth, path, thresholds, workers) for path in predictions]
     elif settings.masks == "disjoint":
-        sides = [score_disjoint_instances(truth, path) for path in predictions]
+        sides = [score_disjoint_instances(truth, path, workers) for path in predictions]
     elif settings.metrics == ("ap",):
         sides = [score_thing_masks(truth, split, path, workers) for path in predictions]
     else:

@@ -22,11 +22,9 @@ from annotools.formats.coco_instances import (
 from annotools.formats.coco_masks import find_column_runs, paint
 from annotools.formats.coco_results import Listed, group_objects
 from annotools.formats.forms import Forms, make_number, read_coco
-from annotools.formats.instances import give_labels
+from annotools.formats.instances import Instances
 from annotools.formats.json_values import entries
-from annotools.formats.photos import read_photo
-from annotools.formats.without_masks import no_label
-from annotools.records import Dataset, Image
+from annotools.records import Image
 from wsps.evaluation.coco_matching import PredictedMask, RunLengths, TrueMask
 from wsps.evaluation.image_scores import ScoredMask
 from wsps.scoring.remarks import file_remarks
@@ -42,6 +40,15 @@ class InstanceTruth:
     categories: CategorySet
     images: tuple[Image, ...]
     annotations_of: Mapping[int | str, Sequence[Listed]]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisjointTruth:
+    """The images of a file by id, and its objects; `remarks` say what was in another form."""
+
+    images: tuple[Image, ...]
+    instances: Instances
     remarks: tuple[str, ...]
 
 
@@ -73,12 +80,12 @@ def read_truth(path: Path) -> InstanceTruth:
     )
 
 
-def read_disjoint_truth(path: Path) -> Dataset:
-    """Return an instances file with the labels of `give_labels`; photos are not looked for.
+def read_disjoint_truth(path: Path) -> DisjointTruth:
+    """Return an instances file whose masks `make_label` makes disjoint; no photo is looked for.
 
     Raises:
         DatasetError: when the file is missing or contradicts itself, or has no image.
-            `read_label` raises it for an impossible mask.
+            `make_label` raises it for an impossible mask.
     """
     forms: Forms = Counter()
     content = read_coco(path, forms)
@@ -88,17 +95,7 @@ def read_disjoint_truth(path: Path) -> Dataset:
     instances = group_instances(
         listed, categories, images, forms, may_lack_mask=False, allow_missing=False
     )
-    dataset = Dataset(
-        name="coco-instances",
-        split=path.stem,
-        categories=categories,
-        images=images,
-        read_label=no_label,
-        read_photo=read_photo,
-        source_files=(path,),
-        remarks=file_remarks(path, forms),
-    )
-    return give_labels(dataset, instances)
+    return DisjointTruth(images=images, instances=instances, remarks=file_remarks(path, forms))
 
 
 def true_mask(annotation: Listed, image: Image, categories: CategorySet) -> TrueMask:

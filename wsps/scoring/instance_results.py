@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from annotools.categories import CategorySet
 from annotools.formats.coco_results import Listed, read_results
 from annotools.formats.forms import Forms
+from annotools.formats.instances import Instances, make_label
 from annotools.records import Image
 from wsps.evaluation.coco_matching import match_masks
 from wsps.evaluation.image_scores import ImageScores, PredictionScores, ScoredMask, score_masks
@@ -31,6 +32,15 @@ class _ImageToMatch:
 
     image: Image
     truths: Sequence[Listed]
+    results: Sequence[Listed]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ImageToLabel:
+    """An image, and its objects and results as their files list them."""
+
+    image: Image
+    instances: Instances
     results: Sequence[Listed]
 
 
@@ -75,45 +85,54 @@ def score_instances(
     )
 
 
-def score_disjoint_instances(truth: Path, results: Path) -> PredictionScores:
+def score_disjoint_instances(truth: Path, results: Path, workers: int = 1) -> PredictionScores:
     """Measure predicted masks against true ones without overlaps, by the rules of `score_masks`.
 
-    True masks are those of `give_labels`: where they overlap, the smaller has the pixel,
+    True masks are those of `make_label`: where they overlap, the smaller has the pixel,
     and a predicted mask that has more than half of its pixels on crowds is left out when
     unmatched. So average precision can be compared with that of panoptic predictions.
 
     Args:
         truth: as for `score_instances`.
         results: as for `score_instances`.
+        workers: processes at work at the same time.
 
     Raises:
         DatasetError: as `score_instances`.
     """
-    dataset = read_disjoint_truth(truth)
-    categories = dataset.categories
+    true = read_disjoint_truth(truth)
+    categories = true.instances.categories
     forms: Forms = Counter()
-    results_of = read_results(results, dataset.images, categories, forms)
-
-    # A closure cannot be sent to other processes, so that these results are scored in this one.
-    def score(image: Image) -> ImageScores:
-        num_empty = 0
-
-        def draw_masks() -> Iterator[ScoredMask]:
-            nonlocal num_empty
-            for result in results_of.get(image.image_id, ()):
-                found = scored_mask(result, image)
-                num_empty += not found.mask.any()
-                yield found
-
-        scored = score_masks(dataset.read_label(image), draw_masks(), categories)
-        return ImageScores(scored=scored, num_empty=num_empty)
-
+    results_of = read_results(results, true.images, categories, forms)
+    images = [
+        _ImageToLabel(
+            image=image,
+            instances=true.instances.only_of(image),
+            results=results_of.get(image.image_id, ()),
+        )
+        for image in true.images
+    ]
     return PredictionScores(
         categories=categories,
-        images=score_images(score, dataset.images),
+        images=score_images(_score_disjoint, images, workers),
         num_unasked=0,
-        remarks=(*dataset.remarks, *file_remarks(results, forms)),
+        remarks=(*true.remarks, *file_remarks(results, forms)),
     )
+
+
+def _score_disjoint(item: _ImageToLabel) -> ImageScores:
+    num_empty = 0
+
+    def draw_masks() -> Iterator[ScoredMask]:
+        nonlocal num_empty
+        for result in item.results:
+            found = scored_mask(result, item.image)
+            num_empty += not found.mask.any()
+            yield found
+
+    label = make_label(item.instances, item.image)
+    scored = score_masks(label, draw_masks(), item.instances.categories)
+    return ImageScores(scored=scored, num_empty=num_empty)
 
 
 def _match_image(
