@@ -16,16 +16,19 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import MultiScaleRoIAlign
 
 from wsps.detections import Detections
 from wsps.networks.backbone import NORM_LAYERS, Backbone, build_backbone, conv_block
 from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.networks.pyramid import pyramid_network
+from wsps.networks.roi_align import align_at
 from wsps.recipe import BackboneSettings, InstanceSettings
 
 _LARGEST_STRIDE = 32
 """Pixels a cell of the coarsest feature map of the backbones with levels of their own."""
+
+_RESNET_STRIDES = (4, 8, 16, _LARGEST_STRIDE)
+"""Of the levels of a ResNet that has its own."""
 
 _OWN_LEVELS = ("small", "resnet18", "resnet50", "resnet101")
 """The backbones that give levels of their own where they learn."""
@@ -80,6 +83,7 @@ class Detector(nn.Module):
                 num_classes=num_classes,
                 rpn_pre_nms_top_n_test=most,
                 rpn_post_nms_top_n_test=most,
+                box_roi_pool=align_at(_RESNET_STRIDES, cells=7, samples=2),
             )
         if masks:
             _add_masks(self.network, num_classes)
@@ -231,9 +235,8 @@ def _add_masks(network: FasterRCNN, num_classes: int) -> None:
     channels = network.backbone.out_channels
     layers = (channels,) * (4 if channels >= 256 else 2)
     heads = network.roi_heads
-    heads.mask_roi_pool = MultiScaleRoIAlign(
-        heads.box_roi_pool.featmap_names, output_size=_MASK_CELLS, sampling_ratio=2
-    )
+    strides = [round(1 / scale) for scale in heads.box_roi_pool.scales]
+    heads.mask_roi_pool = align_at(strides, cells=_MASK_CELLS, samples=2)
     heads.mask_head = MaskRCNNHeads(channels, layers, dilation=1)
     heads.mask_predictor = MaskRCNNPredictor(channels, channels, num_classes)
     # As with boxes: masks are enlarged and thresholds compared in single precision.
@@ -264,7 +267,7 @@ def _small_network(backbone: BackboneSettings, num_classes: int, proposals: int)
         rpn_post_nms_top_n_test=proposals,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
-        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=roi_size, sampling_ratio=1),
+        box_roi_pool=align_at([2 * own.stride], cells=roi_size, samples=1),
         box_head=TwoMLPHead(64 * roi_size**2, 128),
         box_predictor=FastRCNNPredictor(128, num_classes),
     )

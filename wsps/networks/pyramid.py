@@ -8,9 +8,9 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import MultiScaleRoIAlign
 
 from wsps.networks.backbone import build_backbone, conv_block, group_norm
+from wsps.networks.roi_align import align_at
 from wsps.recipe import BackboneSettings
 
 PYRAMID_CHANNELS = 64
@@ -80,7 +80,7 @@ def pyramid_network(backbone: BackboneSettings, num_classes: int, proposals: int
         rpn_post_nms_top_n_test=max(400, proposals),
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
-        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=1),
+        box_roi_pool=align_at(strides, cells=7, samples=1),
         box_head=TwoMLPHead(PYRAMID_CHANNELS * 7**2, 128),
         box_predictor=FastRCNNPredictor(128, num_classes),
     )

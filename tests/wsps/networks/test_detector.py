@@ -63,6 +63,33 @@ def test_where_many_things_are_asked_for_there_are_proposals_enough(settings: Ba
     assert counts == [100, 600]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        BackboneSettings(),
+        BackboneSettings(name="resnet18"),
+        BackboneSettings(name="thin-resnet50", frozen=True),
+    ],
+    ids=lambda settings: settings.name,
+)
+def test_a_photo_is_read_alike_whatever_photo_came_first(settings: BackboneSettings):
+    photo, strip = noise(1, 256, 256), noise(1, 40, 120)
+
+    def detect(*photos: Tensor) -> list[Tensor]:
+        torch.manual_seed(0)
+        fresh = Detector(settings, THINGS, masks=True)
+        backbone = build_backbone(settings).eval()
+        with torch.no_grad():
+            seen = [backbone(one) if settings.frozen else None for one in photos]
+        for one, features in zip(photos, seen, strict=True):
+            (found,) = fresh.detect(one, 0.0, 20, features)
+        return [found.boxes_xyxy, found.scores, found.masks]
+
+    alone, after = detect(photo), detect(strip, photo)
+    assert len(alone[0]) == 20
+    assert all(torch.equal(one, other) for one, other in zip(alone, after, strict=True))
+
+
 def test_no_detection_lies_below_the_threshold(detector: Detector):
     images = noise(1, 48, 64)
     (all_found,) = detector.detect(images, 0.0, max_detections=5000)
