@@ -99,6 +99,11 @@ def _find_backbone(weights: str) -> "BackboneSettings":
     from wsps.networks.weights import is_file
     from wsps.recipe import BackboneSettings
 
+    if weights == "none":
+        raise RecipeError(
+            "--weights none: leave the option out; where the study that is written needs weights, "
+            'give its [recipe] inherit = "small"'
+        )
     named = str(Path(weights).resolve()) if is_file(weights) else weights
     errors = []
     for name in _BACKBONES:

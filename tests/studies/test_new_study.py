@@ -218,6 +218,14 @@ def test_a_dataset_with_gaps_is_refused_or_studied_without_them(tmp_path: Path) 
     assert "allow_missing" not in dataset_table(replace(study.dataset, allow_missing=False))
 
 
+def test_no_weights_are_no_weights_to_name(tmp_path: Path) -> None:
+    path, world = tmp_path / "street.toml", make_world(tmp_path)
+    done = new(world, "--format", "scenes", "--weights", "none", "--out", path)
+    assert isinstance(done.exception, RecipeError)
+    assert 'inherit = "small"' in str(done.exception)
+    assert not path.exists()
+
+
 def test_weights_choose_the_network_that_they_fit(tmp_path: Path) -> None:
     weights = tmp_path / "mine.pt"
     settings = BackboneSettings(name="thin-resnet50")
