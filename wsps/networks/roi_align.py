@@ -8,11 +8,11 @@ from torchvision.ops.poolers import initLevelMapper
 
 
 def align_at(strides: Sequence[int], cells: int, samples: int) -> MultiScaleRoIAlign:
-    """Return what cuts boxes out of the maps `0`, `1`, ... of a network.
+    """Return a layer that cuts boxes out of the maps `0`, `1`, ... of a network.
 
-    Torchvision takes the strides from the first photo of a process, and keeps them: it compares
-    padded maps with a photo that is not, and of one that is a few cells high it finds half of the
-    stride. All photos after it would be read in the wrong places.
+    Left alone, torchvision's layer finds the strides at its first call and keeps them. It takes
+    them for powers of two, and compares maps of a padded photo with the photo before: of one a few
+    cells high it finds half the stride, and reads all photos after it in the wrong places.
 
     Args:
         strides: of the maps in pixels, the finest first.

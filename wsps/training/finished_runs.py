@@ -1,4 +1,4 @@
-"""Finished runs: folders that `train` wrote, read again as models and as what is said of them."""
+"""Read a finished run again: its model, and what its manifest says of the training."""
 
 from dataclasses import dataclass
 from importlib.metadata import version

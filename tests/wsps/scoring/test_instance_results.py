@@ -131,7 +131,8 @@ def test_sizes_are_those_of_the_file_and_else_of_the_mask(tmp_path):
     [score_disjoint_instances, lambda *p, workers: score_instances(*p, (0.5, 0.75), workers)],
 )
 def test_two_processes_find_what_one_finds(tmp_path, score):
-    paths = write(tmp_path, [result(mask(0), 0.9), result(mask(0, 1), -3)])
+    images = [IMAGE, IMAGE | {"id": 2}]
+    paths = write(tmp_path, [result(mask(0), 0.9), result(mask(0, 1), -3)], images=images)
     one, two = (score(*paths, workers=n) for n in (1, 2))
     one, two = (report_scores([side], make_settings(thresholds=(0.5, 0.75))) for side in (one, two))
     assert one == two
