@@ -12,6 +12,7 @@ from annotools.terminal import one_line
 from studies.new_study import SEEDS, KindPrice, NewStudy
 from studies.splits import LEFT_SHARE
 from wsps.recipe import BackboneSettings
+from wsps.recipe_files import default_recipe
 
 WIDTH = 100
 
@@ -26,10 +27,6 @@ MANY_CLASSES = 20
 """With more than these a study says how to keep few."""
 
 
-FEW_CLASSES = 5
-"""So many can be learnt from nothing, where they have a look of their own."""
-
-
 def study_toml(new: NewStudy, name: str, path: Path, backbone: BackboneSettings | None) -> str:
     """Return the text of a study's file.
 
@@ -37,8 +34,8 @@ def study_toml(new: NewStudy, name: str, path: Path, backbone: BackboneSettings 
         new: what was chosen.
         name: of the study.
         path: of the file, which the first line shows.
-        backbone: the pretrained network to start from; None for the recipe's own, or for few
-            categories a small one without weights.
+        backbone: the network to start from, one without weights for that of the recipe `small`;
+            None for the one that the default recipe of the dataset's format has.
     """
     parts = [_opening(new, name, path), _settings(new, name), _mixes(new), _dataset(new)]
     return "\n".join([*parts, _recipe(new, backbone)])
@@ -160,11 +157,11 @@ def _dataset(new: NewStudy) -> str:
 def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
     lines = ["[recipe]"]
     longer = max(new.size_wh)
-    is_simple = new.num_classes <= FEW_CLASSES or new.dataset.format == "scenes"
-    if backbone is None and is_simple:
+    inherited = default_recipe(new.dataset.format) if backbone is None else "frozen"
+    if inherited == "small" or (backbone is not None and backbone.weights is None):
         lines += _comment(
-            "A small network that starts from nothing, which will do for few categories. Photos of "
-            'many kinds need "frozen", which knows photos and downloads its weights.'
+            "A small network that starts from nothing, which may do for few categories with looks "
+            'of their own. Photos need "frozen", which knows photos and downloads its weights.'
         )
         lines.append('inherit = "small"')
         lines += _comment(
@@ -183,11 +180,11 @@ def _recipe(new: NewStudy, backbone: BackboneSettings | None) -> str:
         lines += _comment(
             "A network that knows photos and stays as it is; what learns is put on it. Its weights "
             "must have seen no masks or boxes, which would leak the answer. Where they cannot be "
-            'downloaded, --weights of "study new" takes a file; inherit = "small" needs none.'
+            'downloaded, --weights of "study new" takes a file, or none for a small network.'
         )
         lines.append('inherit = "frozen"')
-    if backbone is not None:
-        named = f"name = {_quoted(backbone.name)}, weights = {_quoted(str(backbone.weights))}"
+    if backbone is not None and backbone.weights is not None:
+        named = f"name = {_quoted(backbone.name)}, weights = {_quoted(backbone.weights)}"
         lines.append(f"backbone = {{ {named} }}")
     if new.most_things > MOST_DETECTIONS[0]:
         most = min(MOST_DETECTIONS[1], 50 * math.ceil(new.most_things / 50))

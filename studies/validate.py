@@ -19,7 +19,7 @@ from annotools.weak_labels.annotators import read_annotator
 from studies.splits import LEFT_SHARE, check_splits, used_images
 from studies.study import Study
 from studies.trials import Trial
-from wsps.networks.backbone import check_backbone
+from wsps.networks.model import check_segmenter
 from wsps.students import find_student
 
 
@@ -43,8 +43,8 @@ def check_study(study: Study, where: Path) -> None:
                 read_annotator(study.annotator)
         with name_place("times"):
             times = read_times(study.times)
-        with name_place("recipe.backbone"):
-            check_backbone(study.recipe.backbone)
+        with name_place("recipe"):
+            check_segmenter(study.recipe)
         open_source.cache_clear()  # The files may have changed since they were read last.
         check_splits(study.dataset)
         # An allocation has its own prices.

@@ -19,8 +19,11 @@ INPUTS = ("torchvision", "caffe")
 COMPLETE = ("always", "without groups", "never")
 CRF_ENGINES = ("lattice", "pydensecrf")
 
-MAX_MIN_SIDE = 4096
-"""Pixels to which a photo may be enlarged: a slip of the pen would fill the memory."""
+MAX_SIDE = 4096
+"""Pixels to which a photo may be enlarged, or cropped: a slip of the pen would fill the memory."""
+
+SCALES = 0.1, 10.0
+"""Within which training images are enlarged, for the same reason."""
 
 DEFAULT_STUDENT = "li2018"
 """The segmenter that is trained: a key of `wsps.students.STUDENTS`."""
@@ -45,8 +48,8 @@ class ImageSettings:
     def __post_init__(self) -> None:
         if self.max_side is not None and self.max_side < 16:
             raise RecipeError("max_side must be at least 16")
-        if self.min_side is not None and not 16 <= self.min_side <= MAX_MIN_SIDE:
-            raise RecipeError(f"min_side must be from 16 to {MAX_MIN_SIDE}")
+        if self.min_side is not None and not 16 <= self.min_side <= MAX_SIDE:
+            raise RecipeError(f"min_side must be from 16 to {MAX_SIDE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +67,11 @@ class ViewSettings:
     def __post_init__(self) -> None:
         if self.per_photo is not None and self.per_photo < 1:
             raise RecipeError("per_photo must be at least 1")
-        if min(self.crop_size_wh) < 16:
-            raise RecipeError("crop_size_wh must be at least 16 x 16")
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise RecipeError("scale_range must be two rising positive numbers")
+        if not 16 <= min(self.crop_size_wh) <= max(self.crop_size_wh) <= MAX_SIDE:
+            raise RecipeError(f"crop_size_wh must be from 16 x 16 to {MAX_SIDE} x {MAX_SIDE}")
+        if not SCALES[0] <= self.scale_range[0] <= self.scale_range[1] <= SCALES[1]:
+            least, most = SCALES
+            raise RecipeError(f"scale_range must be two rising numbers from {least:g} to {most:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 app = Commands()
 
+STARTS_FROM = (
+    "networks start from torchvision's weights of resnet50, which the study downloads once: "
+    "--weights takes a file in their place, or none for a small network that starts from nothing, "
+    "which may do for few categories with looks of their own"
+)
+
 _BACKBONES = ("resnet50", "thin-resnet50", "resnet101", "resnet18")
 """The networks whose weights a file may have."""
 
@@ -40,8 +46,9 @@ def new(
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|NAME",
-            help="Weights of a ResNet to start from, in place of those that the recipe downloads.",
+            metavar="FILE|NAME|none",
+            help="Weights of a ResNet to start from, in place of those that the recipe downloads; "
+            "none for a small network that needs none.",
         ),
         READS,
     ] = None,
@@ -57,6 +64,7 @@ def new(
     annotools study new CITYSCAPES --format cityscapes --out street.toml
     annotools study new COCO --format coco-instances --categories person,dog
       --weights resnet50.pth --out people.toml
+    annotools study new CELLS --format coco-instances --weights none --out cells.toml
     annotools study new DATA --format voc --train-split 'train[:70%]' --val-split 'train[70%:]'
     """  # noqa: D301
     from annotools.errors import RecipeError
@@ -66,6 +74,7 @@ def new(
     from studies.new_study import choose_study
     from studies.new_study_toml import study_toml
     from studies.study import DatasetSettings
+    from wsps.recipe_files import default_recipe
 
     if out.exists():
         raise RecipeError(f"{out}: is there already, and is not replaced: give another --out")
@@ -84,32 +93,31 @@ def new(
     times = str(Path(times).resolve()) if is_own_file(times) else times
     chosen = choose_study(settings, times, is_val_given=val_split is not None)
     tell(chosen.notes)
+    if weights is None and default_recipe(format_name) != "small":
+        tell([STARTS_FROM])
     write_whole(out, study_toml(chosen, out.stem, out, backbone).encode())
     say(f"{out}: run it with annotools study run {out} --out runs/{out.stem}")
 
 
 def _find_backbone(weights: str) -> "BackboneSettings":
-    """Return the settings of the first network that some weights fit.
+    """Return the settings of the first network that some weights fit; of the small one for `none`.
 
     Raises:
-        RecipeError: when they fit none, or are none.
+        RecipeError: when they fit no network.
     """
     from annotools.errors import RecipeError
-    from wsps.networks.backbone import check_backbone
+    from wsps.networks.backbone import build_backbone
     from wsps.networks.weights import is_file
     from wsps.recipe import BackboneSettings
 
     if weights == "none":
-        raise RecipeError(
-            "--weights none: leave the option out; where the study that is written needs weights, "
-            'give its [recipe] inherit = "small"'
-        )
+        return BackboneSettings()
     named = str(Path(weights).resolve()) if is_file(weights) else weights
     errors = []
     for name in _BACKBONES:
         settings = BackboneSettings(name=name, weights=named)
         try:
-            check_backbone(settings)
+            build_backbone(settings)
         except RecipeError as error:
             errors.append(error)
         else:

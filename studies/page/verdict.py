@@ -19,7 +19,7 @@ from studies.advice.wording import (
     is_likely_better,
     join_words,
 )
-from studies.answers import answer
+from studies.answers import answer, caveats
 from studies.descriptions import mix_shares, progress, question, unspent
 from studies.failures import TrialFailure
 from studies.page.findings import Findings, Step
@@ -169,7 +169,7 @@ def _draw_doubts(study: Study, found: Findings, failures: Sequence[TrialFailure]
     """Return what weakens the verdict, and the run that would help."""
     advice = found.advice
     texts = [progress(study, found.rows, failures), unspent(found.rows)]
-    texts += advice.reasons if advice is not None and not found.learnt_nothing else ()
+    texts += caveats(found.rows) if advice is None or found.learnt_nothing else advice.reasons
     if advice is not None:
         texts += map(describe_flip, advice.flips)
         texts += [describe_combination(advice)] if is_likely_better(advice) else []

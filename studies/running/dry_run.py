@@ -16,7 +16,7 @@ from studies.running.timing import Timing
 from studies.study import Study
 from studies.trials import Trial, read_row
 from studies.validate import check_budgets
-from wsps.networks.backbone import check_backbone
+from wsps.networks.model import check_segmenter
 
 FINISHED, FAILED, LEFT = "finished", "failed", "left"
 
@@ -50,7 +50,7 @@ def plan(study: Study, folder: Path) -> tuple[tuple[Trial, ...], list[PlannedTri
     Raises:
         AnnotationError: for what `run_study` refuses.
     """
-    check_backbone(study.recipe.backbone)
+    check_segmenter(study.recipe)
     trials = plan_trials(study, folder)
     check_budgets(study, trials)
     check_folder(study, folder)

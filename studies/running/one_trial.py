@@ -14,7 +14,7 @@ from studies.running.runner import is_finished
 from studies.running.trial_process import read_trial, run_to_the_end, store_trial
 from studies.study import Study
 from studies.trials import TRIAL_FILE, Trial, read_row
-from wsps.networks.backbone import check_backbone
+from wsps.networks.model import check_segmenter
 
 
 def run_one(study: Study, folder: Path, name: str) -> TrialResult:
@@ -35,7 +35,7 @@ def run_one(study: Study, folder: Path, name: str) -> TrialResult:
         OSError: when the folder cannot be written.
     """
     _check_name(study, folder, name)
-    check_backbone(study.recipe.backbone)
+    check_segmenter(study.recipe)
     trial = _stored_trial(study, folder, name) or plan_trials(study, folder, {name})[0]
     start_study(study, folder, keep_study=True)
     if not is_finished(trial):

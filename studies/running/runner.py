@@ -22,7 +22,7 @@ from studies.running.trial_process import has_failed, lock_of, note_failure, sto
 from studies.study import Study
 from studies.trials import Trial, read_row, remove_links
 from studies.validate import check_budgets
-from wsps.networks.backbone import check_backbone
+from wsps.networks.model import check_segmenter
 
 STOPPED, BUSY = "stopped", "run by another process"
 """Why a trial is left that has run, or should have."""
@@ -125,7 +125,7 @@ def prepare(study: Study, folder: Path) -> list[Trial]:
 def _start(study: Study, folder: Path) -> tuple[Trial, ...]:
     """Plan all trials of a study, and make its folder ready."""
     # A download that fails is told before the first image is read, and not by every trial.
-    check_backbone(study.recipe.backbone)
+    check_segmenter(study.recipe)
     open_source.cache_clear()  # The files may have changed since the last run.
     trials = plan_trials(study, folder)
     check_budgets(study, trials)

@@ -21,6 +21,9 @@ from tests.builders import make_categories, make_dataset
 from wsps.networks.backbone import build_backbone
 from wsps.recipe import BackboneSettings
 
+AS_CELLS = ("--format", "coco-instances", "--weights", "none")
+"""Things of few categories, and no network that has to be downloaded."""
+
 
 def new(*arguments: object) -> Result:
     return CliRunner().invoke(studies.cli.app, ["study", "new", *map(str, arguments)])
@@ -112,7 +115,7 @@ def test_large_photos_are_tagged_in_crops() -> None:
 def test_a_dataset_with_things_alone_compares_boxes(tmp_path: Path) -> None:
     root = make_cells(tmp_path / "cells", {"train": 60, "val": 2, "test": 3}, ("train", "val"))
     path = tmp_path / "cells.toml"
-    done = new_well(root, "--format", "coco-instances", "--out", path)
+    done = new_well(root, *AS_CELLS, "--out", path)
     assert f"annotools study run {path} --out runs/cells" in done.stdout
     study = check_that_it_runs(path, tmp_path)
     assert study.mixes == {"full": {"full": 1}, "boxes": {"boxes": 1}}
@@ -139,14 +142,14 @@ def test_a_labelled_test_split_is_taken(tmp_path: Path) -> None:
     splits = {"train": 20, "val": 2, "test": 3}
     root = make_cells(tmp_path / "cells", splits, tuple(splits))
     path = tmp_path / "study.toml"
-    new_well(root, "--format", "coco-instances", "--out", path, "--times", "bearman2016")
+    new_well(root, *AS_CELLS, "--out", path, "--times", "bearman2016")
     study = check_that_it_runs(path, tmp_path)
     assert study.dataset.test_split == "test"
     # These times price a click.
     assert study.mixes["points"] == {"points": 1}
     unlabelled = make_cells(tmp_path / "other", splits, ("train", "val"))
     asked = ("--test-split", "test", "--out", tmp_path / "other.toml")
-    done = new(unlabelled, "--format", "coco-instances", *asked)
+    done = new(unlabelled, *AS_CELLS, *asked)
     assert isinstance(done.exception, DatasetError)
     assert "split 'test' has images without labels" in str(done.exception)
     assert not (tmp_path / "other.toml").exists()
@@ -155,13 +158,13 @@ def test_a_labelled_test_split_is_taken(tmp_path: Path) -> None:
 def test_the_last_fifth_is_scored_where_there_is_one_split(tmp_path: Path) -> None:
     root = make_cells(tmp_path / "cells", {"train": 21}, ("train",))
     path = tmp_path / "study.toml"
-    done = new_well(root, "--format", "coco-instances", "--out", path)
+    done = new_well(root, *AS_CELLS, "--out", path)
     assert "note: the last fifth of split 'train' is scored and cannot be bought" in done.stderr
     study = check_that_it_runs(path, tmp_path)
     assert study.dataset.train_split == "train[:80%]"
     assert study.dataset.val_split == "train[80%:]"
     named = ("--val-split", "val", "--out", tmp_path / "other.toml")
-    done = new(root, "--format", "coco-instances", *named)
+    done = new(root, *AS_CELLS, *named)
     assert isinstance(done.exception, DatasetError)
 
 
@@ -186,7 +189,7 @@ def test_fewer_detections_than_things_are_explained(
     monkeypatch.setattr(new_study_toml, "MOST_DETECTIONS", (1, 1))
     path, root = tmp_path / "cells.toml", tmp_path / "cells"
     make_cells(root, {"train": 40, "val": 4}, ("train", "val"))
-    new_well(root, "--format", "coco-instances", "--out", path)
+    new_well(root, *AS_CELLS, "--out", path)
     assert check_that_it_runs(path, tmp_path).recipe.instance.max_detections == 1
     text = path.read_text().replace("\n# ", " ")
     assert "The fullest of 40 photos has 2, and more detections take much memory." in text
@@ -203,7 +206,7 @@ def test_few_categories_can_be_asked_for(tmp_path: Path) -> None:
 def test_a_dataset_with_gaps_is_refused_or_studied_without_them(tmp_path: Path) -> None:
     root = make_cells(tmp_path / "cells", {"train": 21, "val": 4}, ("train", "val"))
     (root / "train/5.png").unlink()
-    asked = (root, "--format", "coco-instances", "--out", path := tmp_path / "study.toml")
+    asked = (root, *AS_CELLS, "--out", path := tmp_path / "study.toml")
     done = new(*asked)
     assert isinstance(done.exception, DatasetError)
     assert "5.png" in str(done.exception)
@@ -218,12 +221,18 @@ def test_a_dataset_with_gaps_is_refused_or_studied_without_them(tmp_path: Path) 
     assert "allow_missing" not in dataset_table(replace(study.dataset, allow_missing=False))
 
 
-def test_no_weights_are_no_weights_to_name(tmp_path: Path) -> None:
-    path, world = tmp_path / "street.toml", make_world(tmp_path)
-    done = new(world, "--format", "scenes", "--weights", "none", "--out", path)
-    assert isinstance(done.exception, RecipeError)
-    assert 'inherit = "small"' in str(done.exception)
-    assert not path.exists()
+def test_photos_start_from_weights_unless_none_are_asked_for(tmp_path: Path) -> None:
+    cells = make_cells(tmp_path / "cells", {"train": 21, "val": 4}, ("train", "val"))
+    asked = (cells, "--format", "coco-instances")
+    told = new_well(*asked, "--out", tmp_path / "photos.toml").stderr
+    backbone = load_study(tmp_path / "photos.toml").recipe.backbone
+    assert (backbone.name, backbone.frozen) == ("resnet50", True)
+    assert "note: networks start from torchvision's weights of resnet50" in told
+    assert "--weights takes a file in their place, or none for a small network" in told
+    told = new_well(*asked, "--weights", "none", "--out", tmp_path / "small.toml").stderr
+    backbone = load_study(tmp_path / "small.toml").recipe.backbone
+    assert (backbone.name, backbone.weights, backbone.frozen) == ("small", None, False)
+    assert "networks start" not in told
 
 
 def test_weights_choose_the_network_that_they_fit(tmp_path: Path) -> None:
@@ -279,7 +288,7 @@ def test_of_many_images_a_sample_is_measured_and_few_are_scored(
     monkeypatch.setattr(new_splits, "MAX_SCORED", 2)
     root = make_cells(tmp_path / "cells", {"train": 20, "val": 3}, ("train", "val"))
     path = tmp_path / "study.toml"
-    new_well(root, "--format", "coco-instances", "--out", path)
+    new_well(root, *AS_CELLS, "--out", path)
     study = check_that_it_runs(path, tmp_path)
     assert "(mean of 6)" in path.read_text().replace("\n# ", " ")
     assert study.dataset.max_val_images == 2
@@ -294,7 +303,7 @@ def test_a_dataset_of_boxes_alone_is_refused(tmp_path: Path) -> None:
             del entry["segmentation"]
         path.write_text(json.dumps(content))
     out = tmp_path / "study.toml"
-    done = new(root, "--format", "coco-instances", "--out", out)
+    done = new(root, *AS_CELLS, "--out", out)
     assert isinstance(done.exception, DatasetError)
     assert "has no masks, and a study compares with full labels" in str(done.exception)
     assert not out.exists()

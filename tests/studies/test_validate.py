@@ -74,9 +74,26 @@ def test_any_file_that_is_no_weights_gives_one_line(tmp_path: Path) -> None:
                 check_study(other, HERE)
         assert not warned
         message = str(told.value)
-        assert message.startswith(f"study.toml: recipe.backbone: {path}: "), message
+        assert message.startswith(f"study.toml: recipe: {path}: "), message
         assert "\n" not in message
         assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("backbone", "reason"),
+    [
+        (BackboneSettings(), "the backbone has no stage for an auxiliary loss"),
+        (BackboneSettings(name="resnet18", frozen=True), "a frozen backbone learns nothing"),
+    ],
+)
+def test_an_auxiliary_loss_without_a_place_is_told_before_anything_runs(
+    tmp_path: Path, backbone: BackboneSettings, reason: str
+) -> None:
+    study = make_study(tmp_path)
+    semantic = replace(study.recipe.semantic, auxiliary_weight=0.4)
+    other = replace(study, recipe=replace(study.recipe, backbone=backbone, semantic=semantic))
+    with pytest.raises(RecipeError, match=f"^study.toml: recipe: semantic.aux.*{reason}"):
+        check_study(other, HERE)
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,12 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
     [
         ({"descent": {"batch_size": 0}}, "^file: descent: batch_size must be at least 1"),
         ({"descent": {"weight_decay": -1.0}}, "weight_decay at least 0"),
-        ({"views": {"crop_size_wh": [64, 8]}}, "^file: views: crop_size_wh must be at least 16"),
+        ({"views": {"crop_size_wh": [64, 8]}}, "^file: views: crop_size_wh must be from 16"),
+        ({"views": {"crop_size_wh": [5000, 64]}}, "^file: views: crop_size_wh .* 4096 x 4096$"),
         ({"images": {"min_side": 15}}, "^file: images: min_side must be from 16 to 4096$"),
         ({"images": {"min_side": 51200}}, "^file: images: min_side must be from 16 to 4096$"),
         ({"views": {"scale_range": [1.2, 0.8]}}, "^file: views: scale_range"),
+        ({"views": {"scale_range": [0.001, 1.0]}}, "^file: views: scale_range .* 0.1 to 10$"),
         ({"semantic": {"steps": -1, "learning_rate": 0.1}}, "^file: semantic: steps must be"),
         ({"semantic": {"steps": 1, "learning_rate": 0.0}}, "^file: semantic: .*learning_rate"),
         (

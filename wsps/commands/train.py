@@ -155,7 +155,7 @@ def train(
     from wsps.detections import read_detections
     from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
-    from wsps.networks.backbone import check_backbone
+    from wsps.networks.model import check_segmenter
     from wsps.processes import is_main, join_processes
     from wsps.recipe_files import default_recipe
     from wsps.students import check_given, find_student
@@ -169,7 +169,7 @@ def train(
     join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe_kept(recipe or default_recipe(format_name), changes or ())
-    check_backbone(settings.backbone)
+    check_segmenter(settings)
     if settings.refinement.rounds > 0 and is_main():
         tell([ROUNDS_ELSEWHERE])
     if source is not None:

@@ -167,18 +167,6 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
     return backbone
 
 
-def check_backbone(settings: BackboneSettings) -> None:
-    """Make sure, before any work, that the backbone and its weights can be had.
-
-    Weights that torchvision or timm have to download are in their cache then.
-
-    Raises:
-        RecipeError: as `build_backbone`.
-    """
-    # Whether weights fit is known when they are in the network, and that is a matter of seconds.
-    build_backbone(settings)
-
-
 def _build_own(settings: BackboneSettings) -> Backbone:
     name = settings.name
     if name not in OUTPUT_STRIDES:

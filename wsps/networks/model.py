@@ -87,6 +87,18 @@ def build_segmenter(recipe: Recipe, num_classes: int) -> PSPNet:
     return PSPNet(build_backbone(recipe.backbone), num_classes, auxiliary)
 
 
+def check_segmenter(recipe: Recipe) -> None:
+    """Make sure, before any work, that the backbone and its weights can be had and fit the recipe.
+
+    Weights that torchvision or timm have to download are in their cache then.
+
+    Raises:
+        RecipeError: as `build_model`.
+    """
+    # Whether weights fit is known when they are in the network, and that is a matter of seconds.
+    build_segmenter(recipe, num_classes=1)
+
+
 def build_detector(recipe: Recipe, categories: CategorySet, *, masks: bool = False) -> Detector:
     """Return the detector of a recipe; its random weights come from torch's generator.
 

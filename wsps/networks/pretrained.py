@@ -5,7 +5,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,8 @@ def _find_named(backbone: str, weights: str) -> Path:
         shown = sys.stderr.isatty()
         try:
             # torch tells where it downloads to, which a log does not need beside our own line.
-            with nullcontext() if shown else redirect_stderr(io.StringIO()):
+            place = sys.stderr if shown else io.StringIO()
+            with redirect_stdout(place), redirect_stderr(place):
                 entry.get_state_dict(progress=shown, check_hash=True, map_location="cpu")
         # A file with another hash than its name says is a RuntimeError.
         except (OSError, HTTPException, RuntimeError) as error:

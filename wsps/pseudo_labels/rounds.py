@@ -122,9 +122,9 @@ def pseudo_label(
     tasks = make_tasks(request, dataset, out)
     check_request(request, dataset, tasks, out)
     if _needs_backbone(request, tasks):
-        from wsps.networks.backbone import check_backbone
+        from wsps.networks.model import check_segmenter
 
-        check_backbone(request.recipe.backbone)
+        check_segmenter(request.recipe)
     setup, planned = _setup(request, tasks), _plan_files(request, tasks)
     with filling(out, WRITTEN_BY, setup, planned, overwrite=overwrite):
         labeller = ImageLabeller(request=replace(request, labels=""), out=out)

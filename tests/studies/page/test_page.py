@@ -258,6 +258,12 @@ def test_models_that_learnt_nothing_say_so_first(tmp_path: Path) -> None:
     assert "beyond the study" not in read.texts("text")
 
 
+def test_models_that_learnt_nothing_may_have_been_cut_off(tmp_path: Path) -> None:
+    trivial = {"trivial_pq": 0.2, "trivial_miou": 0.2}
+    rows = [make_result("a", 2, seed, 0.1, converged=False, **trivial) for seed in (0, 1)]
+    assert "2 of 2 trials ended with a loss that was not flat" in page_of(rows, tmp_path)
+
+
 @pytest.mark.parametrize("pq", [None, 0.0, 1.0])
 def test_extreme_scores_have_a_page(tmp_path: Path, pq: float | None) -> None:
     single = [make_result("a", 2, 0, pq)]
