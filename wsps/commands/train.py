@@ -9,6 +9,7 @@ from annotools.commands.options import (
     FormatIfAny,
     JsonFile,
     OutFolder,
+    Overwrite,
     keep_dataset,
     open_dataset,
     refuse_file,
@@ -119,6 +120,7 @@ def train(
         typer.Option(metavar="DIR", help="Write losses and rates there for TensorBoard."),
         Writes(folder=True),
     ] = None,
+    overwrite: Overwrite = False,
     json_file: JsonFile = None,
 ) -> None:
     """Train a panoptic model on labels of any kind, full and pseudo-labels together.
@@ -197,6 +199,7 @@ def train(
         detections=detections,
         loaders=count_loaders() if loaders is None else loaders,
         board=board,
+        overwrite=overwrite,
     )
     if not is_main():
         return

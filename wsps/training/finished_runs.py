@@ -11,7 +11,7 @@ from annotools.files import digest
 from annotools.formats.coco_panoptic import read_categories
 from annotools.formats.json_values import read_json, take
 from annotools.settings import read_settings, without_nulls
-from annotools.work_folder import MANIFEST_FILE
+from annotools.work_folder import MANIFEST_FILE, STATE_FOLDER
 from wsps.device import choose_device
 from wsps.networks.model import PanopticModel
 from wsps.recipe import DEFAULT_STUDENT, Recipe, without_weights
@@ -99,6 +99,10 @@ def _read_run(run: Path) -> _Run:
         DatasetError: when the folder has no manifest of a run that this version can use.
     """
     path = run / MANIFEST_FILE
+    if not path.is_file() and (run / STATE_FOLDER).is_dir():
+        raise DatasetError(
+            f"{run}: its training is not finished: repeat the command that trains it"
+        )
     content = read_json(path, "*.json")
     if not isinstance(content, dict) or content.get("written_by") != WRITTEN_BY:
         raise DatasetError(f"{path}: not written by {WRITTEN_BY}: give the folder of a trained run")

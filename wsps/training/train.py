@@ -76,6 +76,7 @@ def train(
     loaders: int = 0,
     board: Board | None = None,
     features: Path | None = None,
+    overwrite: bool | None = None,
 ) -> None:
     """Train a model on the labels of folders and write its checkpoints to another.
 
@@ -97,6 +98,7 @@ def train(
         board: shows the training; None for none.
         features: a folder that keeps what a frozen backbone sees, for other runs as well; None for
             one of its own, which goes when the run is finished.
+        overwrite: remove what an earlier run wrote to the folder; None where nobody can ask for it.
 
     Raises:
         DatasetError: when a label, a photo or the run to start from cannot be read, there is no
@@ -121,8 +123,8 @@ def train(
     )
     networks = (model.semantic, model.detector)
     share_statistics(*(network for network in networks if network is not None))
-    setup = name_run(labels, label_set, recipe, seed, start, detections, student)
     began = None if start is None else _start_from(model, start)
+    setup = name_run(labels, label_set, recipe, seed, start, detections, student)
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
     given = _read_detections(detections, label_set, recipe)
     groups = read_examples(label_set, photo_set, recipe.images, given)
@@ -130,7 +132,8 @@ def train(
     # By table, so that the one that differs is named where the folder has another recipe.
     tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}
     noted = {**setup, "recipe": sorted(tables)} | tables
-    with filling(out, WRITTEN_BY, noted, files) if is_main() else nullcontext():
+    filled = partial(filling, out, WRITTEN_BY, noted, files, overwrite=overwrite)
+    with filled() if is_main() else nullcontext():
         wait_for_all()
         number, network = _round_of(labels)
         lessons = Lessons(

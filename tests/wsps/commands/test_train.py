@@ -200,6 +200,22 @@ def test_a_run_starts_from_another_with_other_categories(tmp_path: Path) -> None
     assert set(began["taken"]) == {"semantic", "detector", "instance"}
 
 
+def test_a_training_that_diverged_is_corrected_in_its_folder(tmp_path: Path) -> None:
+    world, labels, out = make_world(tmp_path), tmp_path / "labels", tmp_path / "run"
+    assert pseudo_label(world, "boxes", labels).exit_code == 0
+    asked = ("--labels", labels, "--photos", world, "--format", "scenes", "--out", out)
+    assert "diverge" in str(error_of(*asked, "--set", "semantic.learning_rate=1e30"))
+    other = tmp_path / "other"
+    unfinished = str(error_of(*asked[:-1], other, "--start-from", out))
+    assert unfinished == (f"{out}: its training is not finished: repeat the command that trains it")
+    assert not other.exists()
+    refused = str(error_of(*asked))
+    assert "different recipe.semantic" in refused
+    assert "--overwrite" in refused
+    run_well(*asked, "--overwrite")
+    assert (out / "manifest.json").is_file()
+
+
 @pytest.mark.usefixtures("street")
 def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
     street, photos, out = tmp_path / "street", tmp_path / "photos", tmp_path / "run"
