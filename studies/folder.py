@@ -1,5 +1,6 @@
 """A study's folder holds the study as given, one file for each finished trial, and the report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +72,26 @@ def finished_results(study: Study, folder: Path) -> list[TrialResult]:
     Raises:
         RecipeError: when there is none, or a file is not a result.
     """
+    results = results_of(study, read_results(folder))
+    if not results:
+        raise RecipeError(f"{folder}: no trial of this study is finished; run the study first")
+    return results
+
+
+def results_of(study: Study, results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return the results of the study's own trials, in its order of mixes, by budget and seed.
+
+    A folder may have others, of mixes, budgets or seeds that the study no longer names.
+    """
     order = list(study.mixes)
-    # The folder may have rows of mixes, budgets or seeds that the study no longer names.
-    results = [
+    own = [
         result
-        for result in read_results(folder)
+        for result in results
         if result.mix in study.mixes
         and result.budget_hours in study.budgets_hours
         and result.seed in study.seeds
     ]
-    if not results:
-        raise RecipeError(f"{folder}: no trial of this study is finished; run the study first")
-    return sorted(results, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
+    return sorted(own, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
 
 
 def _table(study: Study) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from annotools.commands.options import JsonFile
+from annotools.commands.options import JsonFile, tell
 from annotools.commands.places import Commands
 from annotools.commands.tables import COMPACT, NOTHING, console, table
-from studies.commands.options import ReadFolder, open_study
+from studies.commands.options import ReadFolder, check_hours, open_study, tell_missing
 
 app = Commands()
 
@@ -37,11 +37,20 @@ def break_even(
     from annotools.files import write_json
     from annotools.settings import as_table
     from studies.advice.changes import SEARCHED_FACTOR
+    from studies.answers import answer
     from studies.break_even import find_changes_of_study
+    from studies.failures import read_failures
     from studies.folder import STUDY_FILE, finished_results
+    from studies.summary import has_learnt_nothing, summary_table
 
+    if hours is not None:
+        check_hours(hours)
     study = open_study(folder / STUDY_FILE)
-    changes = find_changes_of_study(study, finished_results(study, folder), action, hours)
+    results = finished_results(study, folder)
+    changes = find_changes_of_study(study, results, action, hours)
+    tell_missing(study, results, read_failures(study, folder))
+    if has_learnt_nothing(summary_table(results)):
+        tell([answer(results)])
     heads = ("mixes", "hours", "better", "now (s)", "changes below (s)", "above (s)")
     shown = table(heads, left=len(heads), padding=COMPACT)
     for row in changes:

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotools.commands.options import tell
 from annotools.commands.places import READS, Reads, Writes, keep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from studies.failures import TrialFailure
+    from studies.results import TrialResult
     from studies.study import Study
 
 StudyFile = Annotated[
@@ -96,6 +99,30 @@ def open_study(path: Path, changes: "Sequence[str]" = ()) -> "Study":
     named = (study.times, study.order, study.allocation, study.annotator, weights)
     keep([path, study.dataset.root, *named], f"a file of the study {path}")
     return study
+
+
+def tell_missing(
+    study: "Study", results: "Sequence[TrialResult]", failures: "Sequence[TrialFailure]"
+) -> None:
+    """Say on stderr how many trials of a study are not finished, where some are."""
+    from studies.descriptions import progress
+
+    tell(filter(None, [progress(study, results, failures)]))
+
+
+def check_hours(hours: float) -> None:
+    """Make sure that hours of an option are some.
+
+    Raises:
+        typer.BadParameter: when they are not.
+    """
+    from annotools.prices.times import MAX_HOURS
+
+    # What is not a number is refused too.
+    if not 0 < hours <= MAX_HOURS:
+        raise typer.BadParameter(
+            f"--hours {hours:g}: must be a number above 0 and up to {MAX_HOURS:g}"
+        )
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...] | None:

@@ -8,6 +8,7 @@ import typer
 from annotools.commands.options import JsonFile, write_answer
 from annotools.commands.places import READS, Commands, Reads
 from annotools.commands.tables import COMPACT, NOTHING, console, percent, table
+from studies.commands.options import check_hours, open_study, tell_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,24 +63,25 @@ def recommend(
     annotools study recommend rows --hours 40 --metric miou
     annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
-    from annotools.prices.times import MAX_HOURS
     from annotools.settings import as_table
     from studies.advice.advise import advise, hours_to_reach
     from studies.advice.wording import notes, verdict_sentence
+    from studies.failures import read_failures
+    from studies.folder import STUDY_FILE, results_of
     from studies.results import read_results
     from studies.summary import SCORES
 
-    # What is not a number is refused too.
-    if not 0 < hours <= MAX_HOURS:
-        raise typer.BadParameter(
-            f"--hours {hours:g}: must be a number above 0 and up to {MAX_HOURS:g}"
-        )
+    check_hours(hours)
     if metric not in SCORES:
         raise typer.BadParameter(f"--metric {metric!r}: use {', '.join(SCORES)}")
     spent = parse_have(have or ())
     results = read_results(folder)
     advice = advise(results, hours, metric, spent, times)
     needed = {} if target is None else hours_to_reach(results, target, metric, times)
+    # Rows that were made elsewhere have no study beside them.
+    if (folder / STUDY_FILE).is_file():
+        study = open_study(folder / STUDY_FILE)
+        tell_missing(study, results_of(study, results), read_failures(study, folder))
     output = console()
     output.print(verdict_sentence(advice))
     output.print(_table(advice, needed if target is not None else None))

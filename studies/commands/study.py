@@ -26,6 +26,7 @@ from studies.commands.options import (
     open_study,
     parse_seeds,
     parse_slurm,
+    tell_missing,
 )
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def report(
     study = open_study(folder / STUDY_FILE)
     results = finished_results(study, folder)
     failures = read_failures(study, folder)
+    tell_missing(study, results, failures)
     _show(study, results, failures, folder)
     write_answer(json_file, _as_json(study, results, failures))
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,41 @@ def test_a_study_is_priced_by_its_rows(tmp_path: Path) -> None:
         find_changes_of_study(study, small_results()[:1], "box", None)
     with pytest.raises(TimesError, match="lack the action 'scribble'"):
         find_changes_of_study(study, small_results(), "scribble", None)
+
+
+@pytest.mark.parametrize(
+    "command", ["recommend --hours 2", "break-even --action full_image", "report"]
+)
+def test_commands_say_how_many_trials_are_missing(tmp_path: Path, command: str) -> None:
+    folder, rows = tmp_path / "run", small_results()
+    study = make_study(tmp_path, budgets_hours=[r.budget_hours for r in rows], seeds=[0, 1])
+    start_study(study, folder)
+    for number, result in enumerate(rows):
+        write_result(result, folder / "trials" / f"{number}.json")
+    asked = ["study", *command.split()]
+    told = CliRunner().invoke(app, [*asked[:2], str(folder), *asked[2:]]).stderr
+    total = len(study.points)
+    assert f"note: Only {len(rows)} of {total} trials are finished" in told
+    assert f"0 failed, {total - len(rows)} are left." in told
+
+
+def test_seconds_of_models_that_learnt_nothing_come_with_that(tmp_path: Path) -> None:
+    trivial = {"trivial_pq": 1.0, "trivial_miou": 1.0}
+    rows = [replace(row, **trivial) for row in small_results()]
+    study = make_study(tmp_path, budgets_hours=[r.budget_hours for r in rows])
+    start_study(study, tmp_path / "run")
+    for number, result in enumerate(rows):
+        write_result(result, tmp_path / "run/trials" / f"{number}.json")
+    asked = ["study", "break-even", str(tmp_path / "run"), "--action", "full_image"]
+    assert "note: These models have learnt nothing" in CliRunner().invoke(app, asked).stderr
+
+
+@pytest.mark.parametrize("hours", ["-1", "0", "nan"])
+def test_hours_that_are_none_are_refused(tmp_path: Path, hours: str) -> None:
+    asked = ["study", "break-even", str(tmp_path), "--action", "box", "--hours", hours]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 2
+    assert "must be a number above 0" in done.stderr
 
 
 def test_command_prints_and_writes_the_changes(tmp_path: Path) -> None:
