@@ -50,9 +50,8 @@ def explain_trivial(results: Sequence[TrialResult]) -> str:
     if all(result.trivial_pq is None and result.trivial_miou is None for result in results):
         return ""
     return (
-        "Trivial is the class that is most frequent in a trial's own training labels, everywhere "
-        "in every image: a model whose mean PQ and mIoU are not a point above it has learnt "
-        "nothing."
+        "Trivial is the class that is most frequent in the scored images, everywhere in each of "
+        "them: a model whose mean PQ and mIoU are not a point above it has learnt nothing."
     )
 
 

@@ -70,7 +70,7 @@ class TrialResult:
     """Whether the loss of every stage was flat before its steps ran out; None where the recipe
     fixes their number, or an older version wrote the row."""
     trivial_pq: float | None = None
-    """PQ of a prediction that is the most frequent class of the training labels everywhere."""
+    """PQ of a prediction that is the most frequent class of the scored images everywhere."""
     trivial_miou: float | None = None
     """Its mIoU."""
     filled_pq: float | None = None

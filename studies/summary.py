@@ -48,7 +48,8 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     gains = []
     for score in ("pq", "miou"):
         trivial = table[f"trivial_{score}_mean"]
-        # Clicks do not tell which class has most pixels, and other mixes of the study do.
+        # Rows of older versions have that of their own labels: clicks do not tell which class has
+        # most pixels.
         gains.append(table[f"{score}_mean"] - trivial.where(trivial.isna(), trivial.max()))
     verdicts = [_beats(of_mix) for of_mix in zip(*gains, strict=True)]
     table["beats_trivial"] = pd.Series(verdicts, dtype=object)

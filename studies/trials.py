@@ -151,7 +151,7 @@ def run_trial(trial: Trial) -> TrialResult:
     predict_images(run, scored, predictions)
     truth, categories = read_truth(scored), open_source(scored).categories
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
-    scores = found | score_trivial(labels, predictions, truth, categories)
+    scores = found | score_trivial(predictions, truth, categories)
     keep_examples(scored, truth, predictions, trial.folder / EXAMPLES_FOLDER)
     kinds = list(trial.kind_of.values())
     settings_digest, weights = trial.made_with

@@ -12,9 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from annotools.categories import Category, CategorySet
-from annotools.formats.forms import read_coco
-from annotools.formats.json_values import entries, take
-from annotools.formats.panoptic_folder import LABELS_FILE
 from annotools.label_maps import find_runs, measure_runs
 from annotools.records import VOID, Segment
 from wsps.evaluation.image_scores import score_overlaps
@@ -25,28 +22,31 @@ from wsps.scoring.report import none_if_undefined
 
 
 def score_trivial(
-    labels: Path, prediction: Path, truth: Sequence[RunLabel], categories: CategorySet
+    prediction: Path, truth: Sequence[RunLabel], categories: CategorySet
 ) -> dict[str, float | None]:
     """Score the trivial predictions that a trained model has to beat.
 
-    `trivial_pq` and `trivial_miou` are of the class that is most frequent in the training labels,
-    everywhere; a thing is one segment an image. `filled_pq` is of the extents of the predicted
-    things, filled with their class, over the stuff that is most frequent in the training labels.
+    `trivial_pq` and `trivial_miou` are of the class that is most frequent in the truth, everywhere;
+    a thing is one segment an image. `filled_pq` is of the extents of the predicted things, filled
+    with their class, over the stuff that is most frequent in the truth. Labels that a model learns
+    from may not tell what is frequent, as clicks do not, and would set too low a mark.
 
     Args:
-        labels: the label set that the model was trained on, with the areas of its segments.
         prediction: the label set that the model predicted, as `score_prediction` takes it.
         truth: the labels of the images that are scored, at least one.
-        categories: of all three.
+        categories: of both.
 
     Returns:
-        Rates in [0, 1]; None where the truth is all void, where the training labels have no pixel
-        and, for `filled_pq`, where nothing is predicted to be a thing.
+        Rates in [0, 1]; None where the truth is all void and, for `filled_pq`, where nothing is
+        predicted to be a thing.
 
     Raises:
         DatasetError: when an image has no prediction, or a file is wrong.
     """
-    areas = labelled_areas(labels)
+    areas: Counter[int] = Counter()
+    for label in truth:
+        for segment in label.segments:
+            areas[segment.category_id] += segment.area
     found: dict[str, float | None] = {}
     everywhere = most_frequent(areas, categories.categories)
     if everywhere is not None:
@@ -62,23 +62,6 @@ def score_trivial(
         ]
         found["filled_pq"], _ = _rates(truth, filled, categories)
     return {"trivial_pq": None, "trivial_miou": None, "filled_pq": None} | found
-
-
-def labelled_areas(labels: Path) -> dict[int, int]:
-    """Return the labelled pixels of each category id that a label set has, groups included.
-
-    Args:
-        labels: the folder; areas are those of its `panoptic.json`.
-
-    Raises:
-        DatasetError: when the file is missing or wrong.
-    """
-    path = labels / LABELS_FILE
-    areas: Counter[int] = Counter()
-    for place, entry in entries(path, read_coco(path, Counter()), "annotations"):
-        for segment in entry.get("segments_info", ()):
-            areas[take(place, segment, "category_id", int)] += take(place, segment, "area", int)
-    return dict(areas)
 
 
 def most_frequent(areas: Mapping[int, int], among: Sequence[Category]) -> int | None:
