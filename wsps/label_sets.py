@@ -182,7 +182,11 @@ def read_examples(
     # All are checked now, because photos are read one by one in the middle of training.
     for image in labels.images:
         if image.image_id not in photos.image_of:
-            raise DatasetError(f"{photos.name}: has no image {image.image_id!r}, which has a label")
+            place = photos.source_files[0] if photos.source_files else photos.name
+            raise DatasetError(
+                f"{place}: has no photo of image {image.image_id!r}, which has a label "
+                f"({image.file_name}): restore it, or give the split that the labels were made from"
+            )
         # Numbers alone would take any photo of another split for the one that was labelled.
         same_image(photos, image)
     groups: dict[str, list[Image]] = {}

@@ -294,7 +294,8 @@ def drop_without_photo(
         has = "" if folder is None else f"; {folder} has {describe_folder(folder)}"
         raise DatasetError(
             f"{drops[0].place}: {drops[0].reason} ({len(drops)} of {len(images)} are{has}): "
-            "download it again, give --photos its folder, or allow missing files"
+            "download it again, give --photos its folder, or leave such images out "
+            "(--allow-missing)"
         )
     return tuple(kept), tuple(drops)
 

@@ -220,7 +220,9 @@ def group_instances(
             )
         except DatasetError as error:
             if not allow_missing:
-                raise DatasetError(f"{error}, or allow missing ones") from error
+                raise DatasetError(
+                    f"{error}, or leave such objects out (--allow-missing)"
+                ) from error
             given = entry.get("image_id")
             if isinstance(given, int | str) and given in image_ids:
                 reason = str(error).removeprefix(f"{place}: ")

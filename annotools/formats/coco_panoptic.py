@@ -93,7 +93,7 @@ def read(
     if drops and not allow_missing:
         raise DatasetError(
             f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
-            "restore it, or allow missing files"
+            "restore it, or leave such images out (--allow-missing)"
         )
     images, more_drops = drop_without_photo(images, found.folder, allow_missing=allow_missing)
     drops += more_drops

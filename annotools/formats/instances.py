@@ -255,7 +255,9 @@ def _box_without_mask(instances: Instances, instance: Instance, image: Image) ->
 def _drop_impossible(instances: Instances, instance: Instance, error: DatasetError) -> Drop:
     """Return an object with something impossible as a drop, or raise for it."""
     if not instances.allow_missing:
-        raise DatasetError(f"{instance.place}: {error}, or allow missing ones") from error
+        raise DatasetError(
+            f"{instance.place}: {error}, or leave such objects out (--allow-missing)"
+        ) from error
     return Drop(place=instance.place, reason=str(error), is_refused=True)
 
 

@@ -75,7 +75,8 @@ def refuse_gaps(gaps: Sequence[Drop], allow_missing: bool) -> None:
     if gaps and not allow_missing:
         others = f" (and {len(gaps) - 1} more images lack a file)" if len(gaps) > 1 else ""
         raise DatasetError(
-            f"{gaps[0].place}: {gaps[0].reason}{others}: download it again or allow missing files"
+            f"{gaps[0].place}: {gaps[0].reason}{others}: download it again, or leave such images "
+            "out (--allow-missing)"
         )
 
 

@@ -134,7 +134,9 @@ def take_objects(
             box_xyxy, reasons = _take_box(thing, size_wh, first=0 if xml.counts_from_zero else 1)
         except DatasetError as error:
             if not allow_missing:
-                raise DatasetError(f"{thing.place}: {error}, or allow missing ones") from error
+                raise DatasetError(
+                    f"{thing.place}: {error}, or leave such objects out (--allow-missing)"
+                ) from error
             drops.append(Drop(place=thing.place, reason=str(error), is_refused=True))
             continue
         doubts += [Drop(place=thing.place, reason=reason) for reason in reasons]

@@ -138,7 +138,9 @@ def _read_lines(
                     yield _read_line(place, line, image, layout)
             except DatasetError as error:
                 if not allow_missing:
-                    raise DatasetError(f"{place}: {error}, or allow missing ones") from error
+                    raise DatasetError(
+                        f"{place}: {error}, or leave such objects out (--allow-missing)"
+                    ) from error
                 drops.append(Drop(place=place, reason=str(error), is_refused=True))
 
 

@@ -103,7 +103,9 @@ def pseudo_label(
     max_images: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Label only the first so many images; another number starts anew."
+            min=1,
+            help="Label only the first so many images; another number needs another DIR, or "
+            "--overwrite.",
         ),
     ] = None,
     box_labels: Annotated[

@@ -219,7 +219,11 @@ def _name_source(photos: list[Path], format_name: str | None, split: str | None)
     if format_name is not None and len(photos) > 1:
         raise typer.BadParameter("--photos: is one dataset with --format: give it once")
     if format_name is not None:
-        return Source(format_name=format_name, root=photos[0], split=split or "train")
+        # Photos without a label need not be there, and of one with a label that lacks its photo
+        # `read_examples` tells.
+        return Source(
+            format_name=format_name, root=photos[0], split=split or "train", allow_missing=True
+        )
     if split is not None:
         raise typer.BadParameter("--split: is of a dataset: give its --format")
     for place in photos:

@@ -219,6 +219,8 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
     has_chance = learns or request.annotator or bool(tagged(tasks)) or any(map(is_marked, tasks))
     return {
         "number of rounds": request.num_rounds,
+        # Before the tables of the recipe, some of which are there for some kinds alone.
+        "kinds of labels": sorted({task.kind for task in tasks}),
         **as_table(replace(request.source, max_images=None)),
         "annotator": as_table(request.annotator),
         # The source has boxes and tags too, so the tables of the recipe say whose they are.
@@ -233,7 +235,6 @@ def _setup(request: LabelRequest, tasks: Sequence[LabelTask]) -> dict[str, Any]:
         "truth": None
         if request.truth is None
         else as_table(replace(request.truth, max_images=None)),
-        "kinds of labels": sorted({task.kind for task in tasks}),
         "list of images": digest([[t.image.image_id, t.name, t.kind] for t in tasks]),
         "version of annotools": version("annotools"),
     }

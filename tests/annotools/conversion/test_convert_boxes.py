@@ -150,7 +150,7 @@ def test_the_remedy_of_an_error_goes_on_where_the_error_was(tmp_path: Path) -> N
     path = tmp_path / "in.json"
     path.write_text(json.dumps(content))
     strict = Source(format_name="coco-instances", root=path, split="train")
-    with pytest.raises(DatasetError, match=r"annotations\[39\]: .*, or allow missing ones"):
+    with pytest.raises(DatasetError, match=r"annotations\[39\]: .*, or leave such objects out"):
         run(strict, tmp_path / "out", "full", "boxes")
 
     loose = replace(strict, allow_missing=True)

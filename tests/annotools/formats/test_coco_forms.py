@@ -178,7 +178,9 @@ def test_what_one_image_proves_of_sizes_holds_for_the_list(tmp_path):
 def test_annotations_of_nothing_are_refused_or_counted(tmp_path):
     entries = [annotation([SQUARE]), annotation([SQUARE], 7), annotation([SQUARE], category_id=5)]
     path = write_dataset(tmp_path, [*entries, annotation([SQUARE], 8)])
-    with pytest.raises(DatasetError, match=r"annotations\[1\]: image_id 7 .* or allow missing"):
+    with pytest.raises(
+        DatasetError, match=r"annotations\[1\]: image_id 7 .* or leave such objects out"
+    ):
         coco_instances.read(tmp_path, "val")
     dataset = coco_instances.read(tmp_path, "val", allow_missing=True)
     label = dataset.read_label(dataset.images[0])

@@ -97,7 +97,7 @@ def test_overlaps_go_to_the_smaller_mask_then_to_the_earlier_and_never_to_a_crow
 def test_an_impossible_mask_is_refused_or_left_out(tmp_path, segmentation, reason):
     path = write_dataset(tmp_path, [annotation(segmentation), annotation([SQUARE])])
     strict = coco_instances.read(tmp_path, "val")
-    with pytest.raises(DatasetError, match=r"annotations\[0\]: .*, or allow missing ones"):
+    with pytest.raises(DatasetError, match=r"annotations\[0\]: .*, or leave such objects out"):
         strict.read_label(strict.images[0])
 
     loose = coco_instances.read(tmp_path, "val", allow_missing=True)

@@ -188,7 +188,7 @@ def test_a_missing_photo_is_refused_where_there_is_a_folder_of_photos(tmp_path):
 
     (tmp_path / "val").mkdir()
     with pytest.raises(
-        DatasetError, match=r"val/a\.jpg: the photo is missing .* has nothing.* or allow"
+        DatasetError, match=r"val/a\.jpg: the photo is missing .* has nothing.* or leave"
     ):
         coco_panoptic.read(tmp_path, "val")
 

@@ -122,6 +122,23 @@ def test_photos_of_a_folder_and_of_a_dataset_train_alike(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("street", "on_the_cpu")
+def test_of_a_dataset_only_the_photos_of_labels_have_to_be_there(tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(tmp_path / "street", few)
+    content = read_json(few / "panoptic.json")
+    for table, key in (("images", "id"), ("annotations", "image_id")):
+        content[table] = [entry for entry in content[table] if entry[key] != "b"]
+    (few / "panoptic.json").write_text(json.dumps(content))
+    photos = ("--photos", tmp_path / "street", "--format", "coco-panoptic")
+    (tmp_path / "photos").rename(tmp_path / "street/train")
+    (tmp_path / "street/train/b.png").unlink()
+    run_well("--labels", few, *photos, "--out", tmp_path / "run")
+    lacking = str(error_of("--labels", tmp_path / "street", *photos, "--out", tmp_path / "other"))
+    assert "has no photo of image 'b', which has a label (b.png): restore it, or give" in lacking
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.usefixtures("street", "on_the_cpu")
 def test_a_list_of_labels_is_a_label_set_wherever_it_is(tmp_path: Path) -> None:
     coco = tmp_path / "coco/annotations"
     coco.mkdir(parents=True)
