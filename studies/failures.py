@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from annotools.seals import write_sealed_json
-from studies.results import TRIALS_FOLDER, read_record, trial_name
+from studies.results import RESULT_FILE, TRIALS_FOLDER, read_record, trial_name
 from studies.study import Study
 
 FAILURE_FILE = "failure.json"
@@ -53,5 +53,5 @@ def read_failures(study: Study, folder: Path) -> list[TrialFailure]:
         RecipeError: when a file is not a failure.
     """
     trials = (folder / TRIALS_FOLDER / trial_name(*point) for point in study.points)
-    paths = [trial / FAILURE_FILE for trial in trials if not (trial / "result.json").is_file()]
+    paths = [trial / FAILURE_FILE for trial in trials if not (trial / RESULT_FILE).is_file()]
     return [read_failure(path) for path in paths if path.is_file()]

@@ -1,5 +1,6 @@
 """A study's folder holds the study as given, one file for each finished trial, and the report."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table
 from annotools.work_folder import filling, refuse_other_work
-from studies.results import TrialResult, read_results
+from studies.results import RESULT_FILE, TRIALS_FOLDER, TrialResult, read_results, trial_name
 from studies.study import Study, dataset_table
 
 STUDY_FILE = "study.json"
@@ -92,6 +93,13 @@ def results_of(study: Study, results: Sequence[TrialResult]) -> list[TrialResult
         and result.seed in study.seeds
     ]
     return sorted(own, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
+
+
+def remove_features(study: Study, folder: Path) -> None:
+    """Remove what frozen backbones saw, once every trial of a study has its row: it is large."""
+    rows = (folder / TRIALS_FOLDER / trial_name(*point) / RESULT_FILE for point in study.points)
+    if all(row.is_file() for row in rows):
+        shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
 
 
 def _table(study: Study) -> dict[str, Any]:

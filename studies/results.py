@@ -29,6 +29,9 @@ _LARGEST = 1e12
 TRIALS_FOLDER = "trials"
 """In a study's folder; it has a folder of each trial."""
 
+RESULT_FILE = "result.json"
+"""In a trial's folder: its row."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
@@ -166,7 +169,7 @@ def row_paths(folder: Path) -> list[Path]:
     """Return the files of a study's folder that hold results."""
     # Rows that a cluster brought may lie there as files of their own.
     trials = folder / TRIALS_FOLDER
-    return sorted([*trials.glob("*/result.json"), *trials.glob("*.json")])
+    return sorted([*trials.glob(f"*/{RESULT_FILE}"), *trials.glob("*.json")])
 
 
 def read_results(folder: Path) -> list[TrialResult]:

@@ -22,7 +22,14 @@ from annotools.weak_labels.annotators import read_annotator
 from studies.examples import EXAMPLES_FOLDER, keep_examples
 from studies.failures import FAILURE_FILE, TRACEBACK_FILE
 from studies.folder import FEATURES_FOLDER
-from studies.results import TRIALS_FOLDER, TrialResult, read_result, trial_name, write_result
+from studies.results import (
+    RESULT_FILE,
+    TRIALS_FOLDER,
+    TrialResult,
+    read_result,
+    trial_name,
+    write_result,
+)
 from studies.study import Study
 from wsps.device import count_loaders, has_gpu
 from wsps.evaluation.average_precision import THRESHOLDS
@@ -108,7 +115,7 @@ class Trial:
     @property
     def result_path(self) -> Path:
         """Where the trial's row goes."""
-        return self.folder / "result.json"
+        return self.folder / RESULT_FILE
 
     @property
     def failure_path(self) -> Path:

@@ -104,7 +104,7 @@ def check_dataset(
     images = [image for dataset in checked for image in dataset.images]
     notes = [note for dataset in checked for note in dataset.remarks]
     if upright:
-        notes.append(f"{len(upright):,} photos are turned by EXIF, as their labels are drawn")
+        notes.append(f"photos turned by EXIF, as their labels are drawn: {len(upright):,}")
     return CheckReport(
         # Splits may share files, whose problems then turn up once for each of these splits.
         problems=tuple(dict.fromkeys(problems)),

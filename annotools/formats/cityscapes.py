@@ -106,7 +106,9 @@ def read(root: Path, split: str, allow_missing: bool = False) -> Dataset:
         "pixels of other labels than the 19 evaluated are void",
     ]
     if grouped:
-        notes.append(f"things are groups in {len(grouped)} images that have labelIds.png alone")
+        notes.append(
+            f"images that have labelIds.png alone, whose things are groups: {len(grouped)}"
+        )
     return Dataset(
         name="cityscapes",
         split=split,

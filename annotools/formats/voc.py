@@ -91,9 +91,9 @@ def read(
     ]
     num_from_sbd = sum(source.class_path.suffix == ".mat" for source in kept)
     if num_from_sbd:
-        notes.append(f"{num_from_sbd} images have SBD's labels, in which nothing is void")
+        notes.append(f"images with SBD's labels, in which nothing is void: {num_from_sbd}")
     if grouped:
-        notes.append(f"things are groups in {len(grouped)} images that have no object map")
+        notes.append(f"images without an object map, whose things are groups: {len(grouped)}")
     images = tuple(map(describe_image, kept))
     has_photos = any(image.path is not None for image in images)
     alone = () if has_photos else (f"labels alone are read: none has its photo in {photo_folder}",)

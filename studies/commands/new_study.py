@@ -78,6 +78,8 @@ def new(
 
     if out.exists():
         raise RecipeError(f"{out}: is there already, and is not replaced: give another --out")
+    if out.suffix == ".json":
+        raise RecipeError(f"{out}: a study is a TOML file: give --out a name that ends in .toml")
     backbone = None if weights is None else _find_backbone(weights)
     open_source.cache_clear()  # The files may have changed since they were read last.
     settings = DatasetSettings(

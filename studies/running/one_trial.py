@@ -7,7 +7,7 @@ from pathlib import Path
 from annotools.errors import RecipeError, UnfinishedError
 from annotools.seals import note_damaged, tell_damaged
 from studies.failures import read_failure
-from studies.folder import start_study
+from studies.folder import remove_features, start_study
 from studies.results import TRIALS_FOLDER, TrialResult, trial_name
 from studies.running.planning import plan_trials
 from studies.running.runner import is_finished
@@ -47,6 +47,7 @@ def run_one(study: Study, folder: Path, name: str) -> TrialResult:
     row = read_row(trial)
     if row is None:
         raise UnfinishedError(f"{name} failed: {read_failure(trial.failure_path).error}")
+    remove_features(study, folder)
     return row
 
 

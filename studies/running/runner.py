@@ -1,6 +1,5 @@
 """Run the trials of a study: what is done is kept, the rest runs."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from studies.engines.needs import Needs, check_engine
 from studies.engines.ray import run_on_ray
 from studies.engines.slurm import run_under_slurm
 from studies.failures import TrialFailure, read_failure
-from studies.folder import FEATURES_FOLDER, start_study
+from studies.folder import remove_features, start_study
 from studies.results import TrialResult
 from studies.running.live_table import show_trials
 from studies.running.planning import plan_trials
@@ -94,9 +93,7 @@ def run_study(
                 note_failure(trial, lost)
             show(trial)
     found = look(trials)
-    if len(found.results) == len(trials):
-        # Large, and of no use once every trial has its row.
-        shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
+    remove_features(study, folder)
     note_damaged(damaged)
     tell_damaged(folder)
     return replace(found, was_finished=len(before.results) == len(trials))

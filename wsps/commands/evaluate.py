@@ -54,7 +54,7 @@ def evaluate(
             "benchmark takes, label maps (miou) or, with --metrics ap, text files that list masks.",
         ),
     ] = "coco-panoptic",
-    split: Annotated[str, typer.Option(help="Of a cityscapes truth.")] = "val",
+    split: Annotated[str | None, typer.Option(help="Of a cityscapes truth; val if absent.")] = None,
     prediction_folder: Folder = None,
     truth_folder: Folder = None,
     compare: Annotated[
@@ -159,24 +159,22 @@ def evaluate(
     of_masks = format_name == "coco-instances"
     recalls = recalls or ("101" if of_masks else "all")
     _check_choice("--recalls", recalls, RECALLS)
-    if masks is not None and not of_masks:
-        raise typer.BadParameter("--masks: is of --format coco-instances")
-    if of_masks:
-        masks = masks or "whole"
-        _check_choice("--masks", masks, MASKS)
     # An empty text stays one item, so that it is refused as a metric and not passed over.
     chosen = [metric for text in metrics or () for metric in _split(text) or [text]]
     for metric in chosen:
         _check_choice("--metrics", metric, METRICS)
-    _refuse_of_panoptic(
-        format_name,
-        {
-            "--crowds official": crowds == "official",
-            "--prediction-folder": prediction_folder is not None,
-            "--truth-folder": truth_folder is not None,
-            "--compare-folder": compare_folder is not None,
-        },
-    )
+    folders = {
+        "--prediction-folder": prediction_folder,
+        "--truth-folder": truth_folder,
+        "--compare-folder": compare_folder,
+    }
+    _refuse_of_other("cityscapes", format_name, {"--split": split})
+    _refuse_of_other("coco-instances", format_name, {"--masks": masks})
+    if of_masks:
+        masks = masks or "whole"
+        _check_choice("--masks", masks, MASKS)
+    official = crowds if crowds == "official" else None
+    _refuse_of_other("coco-panoptic", format_name, {"--crowds official": official, **folders})
     if compare_folder is not None and compare is None:
         raise typer.BadParameter("--compare-folder: give --compare too")
     if rank == "probability" and not chosen:
@@ -204,7 +202,7 @@ def evaluate(
         # Named from here on: without metrics the notes would say that things lack scores.
         settings = replace(settings, metrics=settings.metrics or possible[:1])
         results = [path for path, _ in predictions]
-        evaluation = _evaluate_results(truth, split, results, settings)
+        evaluation = _evaluate_results(truth, split or "val", results, settings)
     else:
         _refuse_folders((truth, *(path for path, _ in predictions)))
         tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]
@@ -254,11 +252,17 @@ def _evaluate_results(
     return report_scores(sides, settings)
 
 
-def _refuse_of_panoptic(format_name: str, is_given: "Mapping[str, bool]") -> None:
-    """Refuse options, by their names, that would change nothing of another format."""
-    given = [option for option, here in is_given.items() if here]
-    if given and format_name != "coco-panoptic":
-        raise typer.BadParameter(f"{given[0]}: is of --format coco-panoptic")
+def _refuse_of_other(owner: str, format_name: str, given: "Mapping[str, object]") -> None:
+    """Refuse options of one format, by their names, that would change nothing of another.
+
+    Args:
+        owner: the format whose options they are.
+        format_name: the one that is asked for.
+        given: the value of each option; None where it was not given.
+    """
+    named = [option for option, value in given.items() if value is not None]
+    if named and format_name != owner:
+        raise typer.BadParameter(f"{named[0]}: is of --format {owner}")
 
 
 def _check_choice(option: str, value: str, choices: "Collection[str]") -> None:

@@ -58,7 +58,7 @@ def is_file(weights: str) -> bool:
     A path has a slash, ends in `.pt`, `.pth` or `.safetensors`, or exists.
     """
     has_form = os.sep in weights or "/" in weights or weights.endswith(_ENDINGS)
-    return has_form or Path(weights).exists()
+    return has_form or (weights != "" and Path(weights).exists())
 
 
 def refuse_endless(path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_turned_photo_is_a_warning_where_its_labels_need_one(
     of_photo = [p for p in problems if p.place == str(path)]
     assert [(p.severity, p.place, p.message) for p in of_photo] == expected
     assert len(problems) == len(of_photo) + 1
-    upright = ("1 photos are turned by EXIF, as their labels are drawn",)
+    upright = ("photos turned by EXIF, as their labels are drawn: 1",)
     told = tuple(note for note in report.notes if "EXIF" in note)
     assert told == (upright if (orientation, warning) == (6, None) else ())
 

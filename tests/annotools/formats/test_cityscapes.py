@@ -140,7 +140,7 @@ def test_label_ids_alone_give_groups(tmp_path):
         (PERSON, 1, True),
         (CAR, 2, True),
     ]
-    assert dataset.notes[-1] == "things are groups in 1 images that have labelIds.png alone"
+    assert dataset.notes[-1] == "images that have labelIds.png alone, whose things are groups: 1"
 
 
 def test_label_ids_among_instance_ids_are_incomplete(tmp_path):
@@ -153,7 +153,7 @@ def test_label_ids_among_instance_ids_are_incomplete(tmp_path):
     dataset = cityscapes.read(tmp_path, "train", allow_missing=True)
     assert len(dataset.images) == 2
     assert dataset.drops == ()
-    assert "groups in 1 images" in dataset.notes[-1]
+    assert dataset.notes[-1].endswith("whose things are groups: 1")
 
 
 def test_dummy_labels_have_no_segments(tmp_path):

@@ -80,7 +80,7 @@ def test_trainaug_has_everything_but_val(tmp_path, place):
         s.segment_id: s.category_id for s in dataset.read_label(dataset.images[0]).segments
     }
     assert categories == {1: DOG, 2: PERSON, 3: 0}
-    assert dataset.notes[-1] == "2 images have SBD's labels, in which nothing is void"
+    assert dataset.notes[-1] == "images with SBD's labels, in which nothing is void: 2"
     assert [path.parent for path in dataset.source_files[2:]] == [folder] * 2
     assert [i.image_id for i in voc.read(tmp_path / "VOCdevkit", "val").images] == ["x"]
 

@@ -242,7 +242,7 @@ def test_missing_files_are_refused_or_listed(tmp_path):
     assert [(gap.place, gap.reason) for gap in dataset.gaps] == [
         (str(tmp_path / "SegmentationObject" / "d.png"), "the object map is missing")
     ]
-    assert dataset.notes[-1] == "things are groups in 1 images that have no object map"
+    assert dataset.notes[-1] == "images without an object map, whose things are groups: 1"
     label = dataset.read_label(dataset.images[1])
     assert [(s.category_id, s.is_group) for s in label.segments] == [(PERSON, True), (0, False)]
 
@@ -367,7 +367,7 @@ def test_real_incomplete_year():
     dataset = voc.read(devkit / "VOC2012", "train", allow_missing=True)
     assert len(dataset.images) == 76
     assert dataset.drops == ()
-    assert dataset.notes[-1] == "things are groups in 56 images that have no object map"
+    assert dataset.notes[-1] == "images without an object map, whose things are groups: 56"
     complete = voc.read(devkit / "VOC2007", "train")
     by_id = {image.image_id: image for image in dataset.images}
     for image in complete.images:

@@ -7,6 +7,7 @@ import pytest
 from annotools.errors import DatasetError, RecipeError, UnfinishedError
 from annotools.locks import hold
 from annotools.seals import write_sealed_json
+from studies.folder import FEATURES_FOLDER
 from studies.running import one_trial, runner, trial_process
 from studies.study import load_study
 from studies.trials import Trial
@@ -28,6 +29,17 @@ def test_one_trial_of_a_study_runs_in_its_folder(tmp_path: Path, ran: list[Trial
         *(("boxes+tags", 3.0, 1), ("full", 3.0, 5)),
         *(("full", 3.0, 0), ("full", 3.0, 1), ("boxes+tags", 3.0, 0)),
     ]
+
+
+@pytest.mark.usefixtures("ran")
+def test_features_go_with_the_last_trial(tmp_path: Path) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL, seeds=[0, 1]), tmp_path / "run"
+    features = folder / FEATURES_FOLDER
+    features.mkdir(parents=True)
+    one_trial.run_one(study, folder, "full_3h_seed0")
+    assert features.is_dir()
+    one_trial.run_one(study, folder, "full_3h_seed1")
+    assert not features.exists()
 
 
 @pytest.mark.parametrize("name", ["full_3_seed0", "full", "x", "full_3h_seed1"])

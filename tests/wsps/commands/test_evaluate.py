@@ -349,6 +349,7 @@ def test_masks_have_intervals_and_differences(masks):
         ),
         (("--recalls", "11"), "--recalls '11': choose 101, all"),
         (("--masks", "whole"), "--masks: is of --format coco-instances"),
+        (("--split", "val"), "--split: is of --format cityscapes"),
         (("--masks", "x", "--format", "coco-instances"), "--masks 'x': choose whole, disjoint"),
     ],
 )
