@@ -5,10 +5,10 @@ import pytest
 from tests.faults.kinds import KINDS
 from tests.faults.tries import Kind, try_command, try_kind
 
-TRIES = 75
+TRIES = 50
 """Of each kind; `benchmarks/faults.py` makes as many as there is time for."""
 
-FEWER = {"weights": 25, "rows": 50, "study-json": 50, "model": 50, "detections": 50}
+FEWER = dict.fromkeys(("weights", "rows", "study-json", "model", "detections"), 25)
 """Of kinds that take longest."""
 
 BLOCK = 25
