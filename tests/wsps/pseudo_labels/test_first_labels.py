@@ -4,8 +4,8 @@ import pytest
 from annotools.categories import IGNORE_INDEX
 from annotools.records import Box, WeakLabel
 from tests.builders import make_categories
-from wsps.pseudo_labels.label_images import first_label
 from wsps.pseudo_labels.refine import PseudoLabel
+from wsps.pseudo_labels.round_labels import first_label
 from wsps.recipe import RefinementSettings
 
 CATEGORIES = make_categories(things=("car",), stuff=("road", "sky"))

@@ -11,8 +11,8 @@ from annotools.scenes import world
 from tests.builders import make_categories
 from wsps.crf.dense_crf import sharpen_batch
 from wsps.data import resize_photo
-from wsps.pseudo_labels.label_images import next_label
 from wsps.pseudo_labels.refine import PseudoLabel
+from wsps.pseudo_labels.round_labels import next_label
 from wsps.pseudo_labels.stored_networks import class_probabilities
 from wsps.recipe import CrfSettings, Recipe, RefinementSettings
 
