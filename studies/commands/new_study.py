@@ -109,7 +109,7 @@ def _find_backbone(weights: str) -> "BackboneSettings":
     """
     from annotools.errors import RecipeError
     from wsps.networks.backbone import build_backbone
-    from wsps.networks.weights import is_file
+    from wsps.networks.weight_names import is_file
     from wsps.recipe import BackboneSettings
 
     if weights == "none":

@@ -10,7 +10,7 @@ from wsps.networks import timm_networks
 from wsps.networks.image_input import ImageInput, Normalise, find_input
 from wsps.networks.pretrained import read_pretrained
 from wsps.networks.thin_resnet import OUT_CHANNELS, thin_resnet50
-from wsps.networks.weights import PRETRAINED, is_timm
+from wsps.networks.weight_names import PRETRAINED, is_timm
 from wsps.recipe import BackboneSettings
 
 OUTPUT_STRIDES = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wsps.networks.timm_networks import colours_of
-from wsps.networks.weights import is_timm
+from wsps.networks.weight_names import is_timm
 from wsps.recipe import BackboneSettings
 
 

@@ -15,7 +15,8 @@ import torchvision
 from torch import Tensor
 
 from annotools.errors import RecipeError
-from wsps.networks.weights import OTHER_RECIPE, is_file, refuse_endless, unreadable
+from wsps.networks.weight_names import OTHER_RECIPE, is_file
+from wsps.networks.weights import refuse_endless, unreadable
 
 _PARTS_OF_OTHERS = (
     # Of torchvision's detectors and segmenters, mmdetection, Detectron2, DETR, Segment Anything.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotools.errors import RecipeError
-from wsps.networks.weights import OTHER_RECIPE, PRETRAINED, TIMM
+from wsps.networks.weight_names import OTHER_RECIPE, PRETRAINED, TIMM
 from wsps.recipe import BackboneSettings
 
 USUAL_STRIDE = 16

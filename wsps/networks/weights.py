@@ -1,24 +1,13 @@
 """What a backbone starts from, in words and as files; torch is not needed for that."""
 
 import hashlib
-import os
 from functools import lru_cache
 from pathlib import Path
 
 from annotools.errors import RecipeError
 from annotools.files import stamp
+from wsps.networks.weight_names import OTHER_RECIPE, PRETRAINED, is_file, is_timm
 from wsps.recipe import BackboneSettings
-
-OTHER_RECIPE = "or choose a recipe that needs no weights: small, in a study recipe.inherit=small"
-"""The remedy of whoever cannot get a file."""
-
-PRETRAINED = "pretrained"
-"""What `backbone.weights` says for timm's own weights of a network of timm."""
-
-TIMM = "timm:"
-"""What the name of a backbone begins with that is a network of timm."""
-
-_ENDINGS = (".pt", ".pth", ".safetensors")
 
 
 def describe_weights(settings: BackboneSettings) -> str:
@@ -45,20 +34,6 @@ def describe_weights(settings: BackboneSettings) -> str:
 
         return full_name(settings.name)
     return f"{settings.name} {weights}"
-
-
-def is_timm(name: str) -> bool:
-    """Tell whether a backbone is one of timm's."""
-    return name.startswith(TIMM)
-
-
-def is_file(weights: str) -> bool:
-    """Tell whether weights are the path of a file, and not a name.
-
-    A path has a slash, ends in `.pt`, `.pth` or `.safetensors`, or exists.
-    """
-    has_form = os.sep in weights or "/" in weights or weights.endswith(_ENDINGS)
-    return has_form or (weights != "" and Path(weights).exists())
 
 
 def refuse_endless(path: Path) -> None:
