@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from annotools.scenes.world import SCENE_CATEGORIES
-from tests.wsps.training.test_stages import RECIPE, full_examples
+from tests.wsps.lessons import RECIPE, full_examples
 from wsps.features import keep_features, name_pixels, see_frozen
 from wsps.networks.backbone import Backbone, build_backbone
 from wsps.networks.detector import Detector

@@ -8,7 +8,7 @@ import torch
 
 from annotools.errors import RecipeError
 from annotools.formats.source import Source
-from tests.wsps.training.test_train import write_labels
+from tests.wsps.lessons import write_labels
 from wsps import processes
 
 

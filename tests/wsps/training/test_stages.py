@@ -10,21 +10,15 @@ import torch
 from torch import Tensor
 
 from annotools.errors import DatasetError, RecipeError
-from annotools.formats.scenes import world_dataset
-from annotools.records import Box, FullLabel
-from annotools.scenes.world import SCENE_CATEGORIES, SceneWorld
-from annotools.weak_labels.weaken import weaken
+from annotools.scenes.world import SCENE_CATEGORIES
+from tests.wsps.lessons import RECIPE, full_examples
 from wsps.data import Batch, TrainingExample
-from wsps.label_sets import make_example
 from wsps.networks.model import build_model
 from wsps.recipe import (
     BackboneSettings,
     DescentSettings,
     InstanceSettings,
-    Recipe,
     SemanticSettings,
-    StageSettings,
-    ViewSettings,
 )
 from wsps.training import loop, stages
 from wsps.training.batches import ViewBatches, draw, load_batches
@@ -38,27 +32,6 @@ from wsps.training.stages import (
 )
 
 CPU = torch.device("cpu")
-RECIPE = Recipe(
-    descent=DescentSettings(batch_size=2),
-    views=ViewSettings(crop_size_wh=(64, 64)),
-    semantic=SemanticSettings(steps=20, learning_rate=5e-3),
-    detector=StageSettings(steps=20, learning_rate=3e-3),
-    instance=InstanceSettings(steps=3, learning_rate=1e-3),
-)
-
-
-def full_examples(count: int) -> list[TrainingExample]:
-    dataset = world_dataset(SceneWorld(width=64, height=64, num_train=count), "train")
-    labels = [dataset.read_label(image) for image in dataset.images]
-    photos = [dataset.read_photo(image) for image in dataset.images]
-    return [
-        make_example(photo, label, boxes_of(label), dataset.categories)
-        for photo, label in zip(photos, labels, strict=True)
-    ]
-
-
-def boxes_of(label: FullLabel) -> tuple[Box, ...]:
-    return weaken(label, SCENE_CATEGORIES, "boxes", None).boxes
 
 
 def losses_of_a_run(seed: int, loaders: int = 0) -> tuple[tuple[float, ...], ...]:

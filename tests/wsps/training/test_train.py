@@ -1,5 +1,4 @@
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,9 @@ import torch
 from torch import Tensor
 
 from annotools.errors import DatasetError, RecipeError
-from annotools.files import digest, write_json
-from annotools.formats.panoptic_folder import write_label, write_label_set
+from annotools.files import digest
 from annotools.formats.source import Source, open_source
-from annotools.formats.weak_json import write_boxes
-from annotools.records import Image
-from annotools.weak_labels.weaken import weaken
+from tests.wsps.lessons import write_labels
 from wsps.networks.model import build_model
 from wsps.recipe import (
     BackboneSettings,
@@ -46,28 +42,6 @@ def photos(tmp_path: Path) -> Source:
     world = tmp_path / "world.toml"
     world.write_text("width = 64\nheight = 64\nnum_train = 4\nnum_val = 1\n")
     return Source(format_name="scenes", root=world, split="train")
-
-
-def write_labels(
-    folder: Path, photos: Source, kinds: Mapping[int, str], round_number: int = 0
-) -> Path:
-    """A label set of these images; the annotators of tags were not asked for boxes."""
-    dataset = open_source(photos)
-    images = [image for image in dataset.images if image.image_id in kinds]
-
-    def boxes_of(image: Image) -> tuple[Any, ...]:
-        return weaken(dataset.read_label(image), dataset.categories, "boxes", None).boxes
-
-    entries = [
-        (image, write_label(folder, f"{image.image_id}", image, dataset.read_label(image)))
-        for image in images
-    ]
-    write_label_set(folder, dataset.categories, entries)
-    boxed = [(i, boxes_of(i)) for i in images if kinds[int(i.image_id)] != "tags"]
-    write_boxes(folder, dataset, boxed)
-    listed = [{"image_id": i, "kind": kind} for i, kind in kinds.items()]
-    write_json(folder / "manifest.json", {"labels": listed, "round": round_number})
-    return folder
 
 
 def weights_of(module: torch.nn.Module) -> Tensor:
