@@ -59,7 +59,7 @@ class TrialResult:
     miou_semantic: float | None = None
     """Of the semantic network's own output."""
     seconds: float
-    """Wall-clock time of the trial."""
+    """Wall-clock time of the trial; of the one that was trained, where another bought the same."""
     digest: str
     """Names dataset, recipe and prices."""
     code_version: str

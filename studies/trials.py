@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -131,6 +131,8 @@ class Trial:
 def run_trial(trial: Trial) -> TrialResult:
     """Run one trial, or the rest of it, and write its row.
 
+    A trial that buys the same as a finished one, for another budget, is not trained again.
+
     Raises:
         DatasetError: when the dataset cannot be read, or the budget buys no image at all.
     """
@@ -140,6 +142,9 @@ def run_trial(trial: Trial) -> TrialResult:
         raise DatasetError(
             f"{trial.budget_hours:g} h of {trial.mix} buy no image: raise the budget"
         )
+    repeated = _repeat(trial)
+    if repeated is not None:
+        return _finish(trial, repeated)
     labels, run, predictions = (folder / link for link in LINKS)
     request = trial.request
     # On a CPU networks use the whole share of the processors themselves.
@@ -160,14 +165,13 @@ def run_trial(trial: Trial) -> TrialResult:
     found = score_prediction(predictions, truth, categories, THRESHOLDS[study.ap_thresholds])
     scores = found | score_trivial(predictions, truth, categories)
     keep_examples(scored, truth, predictions, trial.folder / EXAMPLES_FOLDER)
-    kinds = list(trial.kind_of.values())
     settings_digest, weights = trial.made_with
     result = TrialResult(
         study=study.name,
         mix=trial.mix,
         budget_hours=trial.budget_hours,
         spent_hours=trial.spent_hours,
-        images={kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        images=_count_images(trial),
         seed=trial.seed,
         **scores,
         seconds=time.perf_counter() - started,
@@ -180,10 +184,40 @@ def run_trial(trial: Trial) -> TrialResult:
         times=study.times,
         test={} if settings.test_source is None else _score_test(trial, settings.test_source),
     )
+    return _finish(trial, result)
+
+
+def _finish(trial: Trial, result: TrialResult) -> TrialResult:
     # The row comes before the removal: a trial stopped in between is finished all the same.
     write_result(result, trial.result_path)
     remove_links(trial)
     return result
+
+
+def _repeat(trial: Trial) -> TrialResult | None:
+    """Return the row of a trial that bought the same for another budget, as this one's.
+
+    Where a kind has run out of images larger budgets buy no more, and one seed then trains one
+    model. There is none where links are kept, or no such trial is finished.
+    """
+    bought = _count_images(trial), trial.spent_hours, trial.actions
+    for hours in () if trial.study.keep_links else trial.study.budgets_hours:
+        other = replace(trial, budget_hours=hours)
+        row = read_row(other)
+        if row is None or (row.digest, row.weights) != trial.made_with:
+            continue
+        # A larger budget keeps all that a smaller one bought: as many images are the same ones.
+        if (row.images, row.spent_hours, row.actions) == bought:
+            examples = other.folder / EXAMPLES_FOLDER
+            if examples.is_dir():
+                shutil.copytree(examples, trial.folder / EXAMPLES_FOLDER, dirs_exist_ok=True)
+            return replace(row, budget_hours=trial.budget_hours)
+    return None
+
+
+def _count_images(trial: Trial) -> dict[str, int]:
+    kinds = list(trial.kind_of.values())
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def read_row(trial: Trial) -> TrialResult | None:

@@ -18,6 +18,7 @@ from studies.examples import read_examples
 from studies.study import dataset_table
 from studies.trials import LINKS, Trial, run_trial
 from tests.studies.study_builders import make_study
+from tests.wsps.pseudo_label_runs import counted
 from wsps import inference
 from wsps.pseudo_labels import label_images, rounds
 from wsps.training import stages
@@ -79,6 +80,23 @@ def test_a_row_says_how_long_each_stage_was_and_whether_all_had_converged(trial:
     flat = run_trial(replace(trial, study=study, study_folder=trial.study_folder / "flat"))
     assert flat.steps == fixed.steps
     assert flat.converged is False
+
+
+def test_what_another_budget_bought_too_is_not_trained_again(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = replace(trial, study=replace(trial.study, budgets_hours=(trial.budget_hours, 50, 100)))
+    row = run_trial(trial)
+    trained = counted(monkeypatch, trials, "train")
+    larger = replace(trial, budget_hours=50)
+    assert run_trial(larger) == replace(row, budget_hours=50)
+    assert {path.name for path in larger.folder.iterdir()} == {"examples", "result.json"}
+    assert read_examples(larger.folder / "examples") == read_examples(trial.folder / "examples")
+    assert trained == []
+    # Another seed, another purchase or other settings are another model.
+    run_trial(replace(trial, seed=trial.seed + 1))
+    run_trial(replace(trial, budget_hours=100, actions={**trial.actions, "box": 4}))
+    assert len(trained) == 2
 
 
 def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:

@@ -83,9 +83,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[tup
     function: Callable[..., Any] = getattr(module, name)
     calls = []
 
-    def count(*arguments: Any) -> Any:
+    def count(*arguments: Any, **named: Any) -> Any:
         calls.append(arguments)
-        return function(*arguments)
+        return function(*arguments, **named)
 
     monkeypatch.setattr(module, name, count)
     return calls
