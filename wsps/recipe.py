@@ -25,6 +25,9 @@ MAX_SIDE = 4096
 SCALES = 0.1, 10.0
 """Within which training images are enlarged, for the same reason."""
 
+MAX_BATCH = 1024
+"""Images of a step, for the same reason."""
+
 DEFAULT_STUDENT = "li2018"
 """The segmenter that is trained: a key of `wsps.students.STUDENTS`."""
 
@@ -134,8 +137,10 @@ class DescentSettings:
     Weights and losses have single precision in each case."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or not 0 <= self.weight_decay < math.inf:
-            raise RecipeError("batch_size must be at least 1 and weight_decay at least 0")
+        if not 1 <= self.batch_size <= MAX_BATCH:
+            raise RecipeError(f"batch_size must be from 1 to {MAX_BATCH}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise RecipeError("weight_decay must be at least 0, and finite")
         if not 0 <= self.momentum < 1:
             raise RecipeError("momentum must be at least 0 and below 1")
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)

@@ -27,8 +27,9 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"descent": {"batch_size": 0}}, "^file: descent: batch_size must be at least 1"),
-        ({"descent": {"weight_decay": -1.0}}, "weight_decay at least 0"),
+        ({"descent": {"batch_size": 0}}, "^file: descent: batch_size must be from 1 to 1024$"),
+        ({"descent": {"batch_size": 100000}}, "^file: descent: batch_size must be from 1"),
+        ({"descent": {"weight_decay": -1.0}}, "weight_decay must be at least 0"),
         ({"views": {"crop_size_wh": [64, 8]}}, "^file: views: crop_size_wh must be from 16"),
         ({"views": {"crop_size_wh": [5000, 64]}}, "^file: views: crop_size_wh .* 4096 x 4096$"),
         ({"images": {"min_side": 15}}, "^file: images: min_side must be from 16 to 4096$"),
