@@ -61,7 +61,7 @@ def test_changes_replace_settings_deep_inside(path: Path) -> None:
         ("mixes.full.full=-1", "give a share above 0"),
         ("ap_thresholds=lvis", "use voc or cityscapes or coco"),
         ("seed=1", "unknown setting .?seed"),
-        ("recipe.descent.batch_size=0", "batch_size must be at least 1"),
+        ("recipe.descent.batch_size=0", "batch_size must be from 1 to 1024"),
     ],
 )
 def test_impossible_settings_are_named(path: Path, change: str, message: str) -> None:
