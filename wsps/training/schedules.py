@@ -42,6 +42,26 @@ FLAT_GAIN = 0.02
 little, because the gains of many windows add up."""
 
 
+MOST_VISITS = 10
+"""How often a view that is kept comes at most in a stage of more than `LEAST_STEPS` steps."""
+
+LEAST_STEPS = 1000
+"""Steps to which no number of views shortens a stage."""
+
+
+def most_steps(views: int, batch_size: int) -> int:
+    """Return how many steps some views are worth that come again and again.
+
+    They are learnt by heart: the loss falls on, and what is learnt of other photos does not grow.
+    So the length of training goes by the number of photos.
+
+    Args:
+        views: that all photos have together.
+        batch_size: views of a step.
+    """
+    return max(LEAST_STEPS, math.ceil(MOST_VISITS * views / batch_size))
+
+
 def rate(schedule: str, step: int, steps: int, converged_at: int | None) -> float:
     """Return the learning rate at a step, from 0, as a share of the stage's.
 

@@ -17,13 +17,14 @@ from wsps.features import feature_reader
 from wsps.networks.model import PanopticModel
 from wsps.networks.pspnet import PSPNet
 from wsps.processes import own_places
-from wsps.recipe import Recipe
+from wsps.recipe import Recipe, StageSettings
 from wsps.training.batches import Groups, ViewBatches
 from wsps.training.checkpoints import load_weights
 from wsps.training.course import Course, Watch
 from wsps.training.loop import ParameterGroup, Running, descend, trainable
 from wsps.training.losses import instance_loss, semantic_loss
 from wsps.training.mask_targets import batch_masks
+from wsps.training.schedules import most_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ def train_semantic(
         view_batches(groups, recipe, seed, stage),
         loss_of,
         recipe.descent,
-        replace(settings, learning_rate=slower),
+        limited(replace(settings, learning_rate=slower), groups, recipe),
         "semantic" if round_number == 0 else f"semantic, round {round_number}",
         running=running,
     )
@@ -133,7 +134,7 @@ def train_detector(
         batches,
         loss_of,
         model.recipe.descent,
-        model.recipe.detector,
+        limited(model.recipe.detector, batches.groups, model.recipe),
         "detector",
         running=running,
     )
@@ -204,6 +205,21 @@ def end_to_end(model: PanopticModel) -> nn.Module:
     """Return what the last stage of `li2018` trains, as one module."""
     assert model.instance is not None
     return nn.ModuleDict({"semantic": model.semantic, "instance": model.instance})
+
+
+def limited(stage: StageSettings, groups: Groups, recipe: Recipe) -> StageSettings:
+    """Return a stage with no more steps than the views of its photos are worth.
+
+    Whoever makes them all makes a number that is fixed, of which no loss has to tell the end: that
+    of views that come again and again falls on.
+    """
+    per_photo, steps = recipe.views.per_photo, stage.steps
+    if per_photo is None:
+        return stage
+    most = most_steps(per_photo * sum(map(len, groups)), recipe.descent.batch_size)
+    if steps < most or stage.schedule != "flat":
+        return replace(stage, steps=min(steps, most))
+    return replace(stage, steps=most, schedule="cosine")
 
 
 def view_batches(groups: Groups, recipe: Recipe, seed: int, stage: str) -> ViewBatches:

@@ -18,13 +18,17 @@ from wsps.recipe import (
     BackboneSettings,
     DescentSettings,
     InstanceSettings,
+    Recipe,
     SemanticSettings,
+    StageSettings,
+    ViewSettings,
 )
 from wsps.training import loop, stages
 from wsps.training.batches import ViewBatches, draw, load_batches
 from wsps.training.checkpoints import StoredNetwork
 from wsps.training.loop import Running
 from wsps.training.stages import (
+    limited,
     train_detector,
     train_instance,
     train_semantic,
@@ -230,3 +234,26 @@ def test_the_auxiliary_loss_counts_as_much_as_its_weight():
     # Of nine classes that it does not tell apart the cross-entropy is about log 9.
     assert step == pytest.approx(0.4 * np.log(9), rel=0.5)
     assert losses[2] - losses[1] == pytest.approx(step, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("photos", "per_photo", "asked", "expected"),
+    [
+        # Ten visits of 400 x 4 views, four of them a step, are 4000 steps.
+        (400, 4, ("flat", 5000), ("cosine", 4000)),
+        (400, 4, ("flat", 3999), ("flat", 3999)),
+        (2, 4, ("flat", 5000), ("cosine", 1000)),
+        (2, 4, ("flat", 999), ("flat", 999)),
+        (2, 4, ("constant", 5000), ("constant", 1000)),
+        (2, None, ("flat", 5000), ("flat", 5000)),
+    ],
+)
+def test_views_that_come_again_end_a_stage(
+    photos: int, per_photo: int | None, asked: tuple[str, int], expected: tuple[str, int]
+) -> None:
+    recipe = Recipe(views=ViewSettings(per_photo=per_photo), descent=DescentSettings(batch_size=4))
+    schedule, steps = asked
+    stage = StageSettings(steps=steps, learning_rate=1e-3, schedule=schedule)
+    groups = [full_examples(1) * (photos // 2), full_examples(1) * (photos // 2)]
+    found = limited(stage, groups, recipe)
+    assert (found.schedule, found.steps) == expected
