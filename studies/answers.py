@@ -7,7 +7,13 @@ import pandas as pd
 from annotools.commands.tables import percent
 from studies.convergence import unconverged
 from studies.results import TrialResult
-from studies.summary import deciding_budget, has_learnt_nothing, summary_table
+from studies.summary import (
+    LEAST_GAIN,
+    deciding_budget,
+    has_learnt_nothing,
+    masks_have_learnt_nothing,
+    summary_table,
+)
 
 
 def answer(results: Sequence[TrialResult]) -> str:
@@ -15,7 +21,8 @@ def answer(results: Sequence[TrialResult]) -> str:
 
     The smallest budget is named as well when another mix leads there. Budgets at which fewer than
     two mixes have a defined PQ are passed over. Where no mix beats one class everywhere at the
-    largest budget nobody leads: that is said, and what to do.
+    largest budget nobody leads: that is said, and what to do. Where none beats its own boxes filled
+    that comes first.
     """
     table = summary_table(results)
     if has_learnt_nothing(table):
@@ -25,7 +32,19 @@ def answer(results: Sequence[TrialResult]) -> str:
         return "There is nothing to compare: no budget has a defined PQ for two mixes."
     table = table[table["pq_mean"].notna()]
     sentence = "; but ".join(_describe_lead(table, hours) for hours in named)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    return f"{boxes_alone(results)}{sentence[0].upper()}{sentence[1:]}."
+
+
+def boxes_alone(results: Sequence[TrialResult]) -> str:
+    """Say that no mix has masks worth more than its boxes filled; empty where one has."""
+    table = summary_table(results)
+    if has_learnt_nothing(table) or not masks_have_learnt_nothing(table):
+        return ""
+    hours = deciding_budget(table)
+    return (
+        f"At {hours:g} h the masks of no mix are worth more than its predicted boxes filled: what "
+        "differs is how well boxes and classes are found. "
+    )
 
 
 def named_mixes(results: Sequence[TrialResult]) -> dict[float, str]:
@@ -84,14 +103,22 @@ def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> st
     remedy = "Train"
     if "none" in {result.weights for result in results}:
         remedy = 'Start from pretrained weights (recipe.inherit = "frozen"), train'
+    semantic = table["miou_semantic_mean"][table["budget_hours"] == hours].max()
+    # Semantics are learnt before things are found, and tell what to do.
+    semantics = ""
+    if round(semantic - trivial[1], 9) >= LEAST_GAIN:
+        semantics = (
+            f"Semantics alone have learnt (mIoU {percent(semantic)} %): what is missing are "
+            "things, so train the detector longer, or lower recipe.instance.score_threshold. "
+        )
     return (
         "These models have learnt nothing that can be told from one class everywhere, so that no "
-        f"label kind can be recommended: at {hours:g} h no mix is a point above it in PQ and mIoU "
-        f'(the best, "{best["mix"]}": PQ {percent(best["pq_mean"])} %, '
+        f"label kind can be recommended: at {hours:g} h no mix is a point above it in PQ without "
+        f'being below it in mIoU (the best, "{best["mix"]}": PQ {percent(best["pq_mean"])} %, '
         f"mIoU {percent(best['miou_mean'])} %; one class everywhere: "
-        f"{percent(trivial[0])} % and {percent(trivial[1])} %). "
+        f"{percent(trivial[0])} % and {percent(trivial[1])} %). {semantics}"
         f"{remedy} longer (recipe.semantic.steps, recipe.detector.steps), or study fewer "
-        "categories (dataset.categories)."
+        "categories (dataset.categories), with another --out."
     )
 
 

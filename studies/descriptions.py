@@ -51,7 +51,8 @@ def explain_trivial(results: Sequence[TrialResult]) -> str:
         return ""
     return (
         "Trivial is the class that is most frequent in the scored images, everywhere in each of "
-        "them: a model whose mean PQ and mIoU are not a point above it has learnt nothing."
+        "them: a model whose mean PQ is not a point above it, or whose mean mIoU is below it, has "
+        "learnt nothing."
     )
 
 

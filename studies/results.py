@@ -70,8 +70,8 @@ class TrialResult:
     steps: Mapping[str, int] = field(default_factory=dict)
     """Of training, by stage."""
     converged: bool | None = None
-    """Whether the loss of every stage was flat before its steps ran out; None where the recipe
-    fixes their number, or an older version wrote the row."""
+    """Whether the loss of every stage was flat before its steps ran out; None where the recipe, or
+    the number of views, fixes theirs, or an older version wrote the row."""
     trivial_pq: float | None = None
     """PQ of a prediction that is the most frequent class of the scored images everywhere."""
     trivial_miou: float | None = None

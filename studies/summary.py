@@ -3,6 +3,7 @@
 A model has learnt something where it is above what needs no learning: one class everywhere.
 """
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -23,7 +24,7 @@ TRIVIAL_SCORES = ("trivial_pq", "trivial_miou", "filled_pq")
 """The scores of predictions that need no learning."""
 
 LEAST_GAIN = 0.01
-"""How far PQ and mIoU have to be above those of one class everywhere: one point."""
+"""How far PQ has to be above that of one class everywhere, or a mIoU to be said to be: a point."""
 
 
 def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
@@ -31,9 +32,10 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
 
     Columns: `mix`, `budget_hours`, `num_seeds`, `spent_hours` and `images_KIND` (means), for each
     of `SCORES` in [0, 1] `SCORE_mean`, `SCORE_min` and `SCORE_max`, for each of `TRIVIAL_SCORES`
-    `SCORE_mean`; NaN where undefined. `beats_trivial` tells whether mean PQ and mean mIoU are both
-    `LEAST_GAIN` above those of one class everywhere, of the best that a row has; where one of them
-    is undefined the other decides, and where both are, as in rows of older versions, it is None.
+    `SCORE_mean`; NaN where undefined. `beats_trivial` tells whether mean PQ is `LEAST_GAIN`
+    above that of one class everywhere, and mean mIoU not below, of the best that a row has; where
+    PQ is undefined mIoU has to be above, and where both are, as in rows of older versions, it is
+    None.
     Mixes come in the order of the results, budgets rising.
     """
     scores = dict.fromkeys((*SCORES, *TRIVIAL_SCORES), float)
@@ -51,7 +53,7 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
         # Rows of older versions have that of their own labels: clicks do not tell which class has
         # most pixels.
         gains.append(table[f"{score}_mean"] - trivial.where(trivial.isna(), trivial.max()))
-    verdicts = [_beats(of_mix) for of_mix in zip(*gains, strict=True)]
+    verdicts = [_beats(of_mix) for of_mix in zip(gains[0], gains[1], strict=True)]
     table["beats_trivial"] = pd.Series(verdicts, dtype=object)
     return table.astype({"mix": object})
 
@@ -83,8 +85,33 @@ def has_learnt_nothing(table: pd.DataFrame) -> bool:
     return len(rows) > 0 and all(verdict is False for verdict in rows["beats_trivial"])
 
 
-def _beats(gains: tuple[float, ...]) -> bool | None:
-    """Return whether all gains that are defined are large enough; None where none is."""
+def never_learnt(table: pd.DataFrame) -> list[str]:
+    """Return the mixes that are no better than one class everywhere at each of their budgets.
+
+    Args:
+        table: what `summary_table` returns.
+    """
+    beats = table.groupby("mix", sort=False)["beats_trivial"]
+    return [str(mix) for mix, verdicts in beats if all(verdict is False for verdict in verdicts)]
+
+
+def masks_have_learnt_nothing(table: pd.DataFrame) -> bool:
+    """Return whether at the deciding budget no mix has a higher PQ than its boxes filled.
+
+    It is false where that is not known of all of them.
+
+    Args:
+        table: what `summary_table` returns.
+    """
+    rows = table[table["budget_hours"] == deciding_budget(table)]
+    # Undefined scores compare as false.
+    return len(rows) > 0 and bool((rows["pq_mean"] <= rows["filled_pq_mean"]).all())
+
+
+def _beats(gains: tuple[float, float]) -> bool | None:
+    """Return whether gains in PQ and mIoU are large enough; None where both are undefined."""
     # Rounded, so that one point exactly is no matter of the last binary digit.
-    defined = [round(gain, 9) >= LEAST_GAIN for gain in gains if not pd.isna(gain)]
-    return all(defined) if defined else None
+    pq, miou = (round(gain, 9) for gain in gains)
+    if math.isnan(pq):
+        return None if math.isnan(miou) else miou >= LEAST_GAIN
+    return pq >= LEAST_GAIN and not miou < 0  # An undefined one compares as false.

@@ -19,7 +19,7 @@ from studies.advice.combinations import (
 )
 from studies.advice.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
 from studies.advice.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
-from studies.advice.doubts import contenders, disagreement, doubts
+from studies.advice.doubts import contenders, disagreement, doubts, obstacles
 from studies.advice.flips import Flip, find_flips
 from studies.advice.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
@@ -59,13 +59,15 @@ class MixAdvice:
 class Advice:
     """The verdict and its grounds; field names are the keys of the JSON file.
 
-    `mix` is the one to buy, None with another verdict. Differences below `delta` do not matter.
+    `mix` is the one to buy, None with another verdict; `sure` is the probability with which it must
+    hold. Differences below `delta` do not matter.
     `have` are hours by mix that were spent before. `combination` is the best split of the hours
     between two mixes, which nobody has trained on; None where it cannot be said.
     """
 
     verdict: str
     mix: str | None
+    sure: float
     hours: float
     metric: str
     delta: float
@@ -84,7 +86,8 @@ class _Basis:
 
     `results` are all rows and `rows` those of the main student, priced by `times`; `as_run` has the
     latter as the study priced them. `prices` are draws (D,) of what an hour of a mix takes. `times`
-    are None where rows do not tell, and `uncounted` says why.
+    are None where rows do not tell, and `uncounted` says why, and which rows are not counted.
+    `obstacles` say why mixes cannot be compared.
     """
 
     results: Sequence[TrialResult]
@@ -96,6 +99,7 @@ class _Basis:
     tables: Mapping[str, Table]
     prices: Mapping[str, Floats]
     crossings: tuple[Crossing, ...]
+    obstacles: tuple[str, ...]
     weak: tuple[str, ...]
     uncounted: tuple[str, ...]
     as_run: Sequence[TrialResult]
@@ -146,12 +150,13 @@ def advise_each(
     _check_have(have or {}, as_run)
     # Whether models learn has nothing to do with prices, and is told with the study's own budgets.
     weak, nothing_learnt = doubts(as_run), has_learnt_nothing(summary_table(as_run))
+    left_out = _left_out(results, as_run)
     table = times_of(results, times)
     priced = _price(results, table)
     rows = rows_of_main_student(priced, metric)
     curves = fit_curves(read_scores(rows, metric))
     if curves is None or nothing_learnt:
-        refuse = partial(_refuse, rows, metric=metric, have=have or {}, weak=weak)
+        refuse = partial(_refuse, rows, metric=metric, have=have or {}, weak=(*weak, *left_out))
         return tuple(refuse(own, has_learnt=not nothing_learnt) for own in hours)
     basis = _Basis(
         results=priced,
@@ -163,10 +168,11 @@ def advise_each(
         tables=tabulate(curves),
         prices={} if table is None else draw_prices(rows, table),
         crossings=find_crossings(curves),
+        obstacles=obstacles(as_run),
         weak=weak,
-        uncounted=()
+        uncounted=left_out
         if table is not None
-        else (f"how long annotators may take is not counted: {why_no_times(results)}",),
+        else (*left_out, f"how long annotators may take is not counted: {why_no_times(results)}"),
         as_run=as_run,
     )
     return tuple(_advise_at(basis, own, is_whole) for own in hours)
@@ -222,13 +228,17 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     delta = max(LEAST_DIFFERENCE, curves.seed_deviation)
     sure = SURE_IN_DOUBT if basis.weak else SURE
     predicted = _predict(basis, hours, basis.prices)
-    by_scores = verdict, mix = decide(predicted, delta, sure)
+    priced = verdict, mix = decide(predicted, delta, sure)
+    # The same without the ranges of the times tells whether it hangs on them.
+    exact = decide(_predict(basis, hours, {}), delta, sure) if basis.prices else priced
     open_mixes = contenders(curves, predicted, hours)
     dissent = disagreement(basis.results, rows[0].student, predicted, hours, basis.metric, delta)
-    if open_mixes or dissent:
+    # Doubts about times spread what is predicted, and must make no answer surer than it is.
+    if exact != priced or open_mixes or dissent or basis.obstacles:
         verdict, mix = CANNOT_TELL, None
     next_run = None
-    if verdict == CANNOT_TELL:
+    # More such trials would not help where mixes cannot be compared.
+    if verdict == CANNOT_TELL and not basis.obstacles:
         next_run = (
             run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
             if open_mixes
@@ -237,24 +247,28 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     if next_run is not None:
         next_run = next_run.priced_as(rows, basis.as_run)
     reasons = _reasons(curves, hours, _of_the_best(basis.crossings, predicted), open_mixes)
-    if not open_mixes and basis.prices:
-        # The same without the ranges of the times tells whether it hangs on them.
-        exact = decide(_predict(basis, hours, {}), delta, sure)
-        if exact != by_scores:
-            reasons.append(_describe_exact(*exact))
+    if not open_mixes and exact != priced and exact[0] != CANNOT_TELL:
+        reasons.append(_describe_exact(*exact))
     compared = {name: basis.tables[name] for name in predicted if name in basis.tables}
     return Advice(
         verdict=verdict,
         mix=mix,
+        sure=sure,
         hours=hours,
         metric=basis.metric,
         delta=delta,
         mixes=_describe(curves, predicted, hours),
         crossings=basis.crossings,
         next_run=next_run,
-        reasons=(*reasons, *filter(None, [dissent]), *basis.weak, *basis.uncounted),
+        reasons=(
+            *basis.obstacles,
+            *reasons,
+            *filter(None, [dissent]),
+            *basis.weak,
+            *basis.uncounted,
+        ),
         have=basis.have,
-        flips=_find_flips(basis, compared, hours) if is_whole else (),
+        flips=_find_flips(basis, compared, hours) if is_whole and not basis.obstacles else (),
         combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta)
         if is_whole
         else None,
@@ -281,6 +295,19 @@ def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[
         elif (alone := draws(basis.curves, mix, own)) is not None:
             found[mix] = alone
     return found
+
+
+def _left_out(
+    results: Sequence[TrialResult], used: Sequence[TrialResult]
+) -> tuple[()] | tuple[str]:
+    """Say of which students rows are not counted; nothing where there is one student."""
+    others = sorted({row.student for row in results} - {row.student for row in used})
+    if not others:
+        return ()
+    return (
+        f"scores are those of the student {used[0].student}; rows of {', '.join(others)} are asked "
+        "only whether they agree",
+    )
 
 
 def _describe_exact(verdict: str, mix: str | None) -> str:
@@ -372,6 +399,7 @@ def _refuse(
     return Advice(
         verdict=CANNOT_TELL,
         mix=None,
+        sure=SURE,
         hours=hours,
         metric=metric,
         delta=LEAST_DIFFERENCE,

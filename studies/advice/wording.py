@@ -8,7 +8,7 @@ from studies.advice.advise import Advice, MixAdvice
 from studies.advice.crossings import LIKELY, Crossing
 from studies.advice.flips import Flip
 from studies.advice.next_run import NextRun
-from studies.advice.verdict import BUY, SURE, TIE
+from studies.advice.verdict import BUY, TIE
 from studies.summary import SCORES
 
 _KIND_WORDS = {
@@ -163,7 +163,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _certainty(advice: Advice) -> str:
-    sure = f"With at least {100 * SURE:.0f} % certainty"
+    sure = f"With at least {100 * advice.sure:.0f} % certainty"
     if advice.verdict == BUY:
         return f"{sure} it is the best of the mixes studied."
     return (

@@ -66,6 +66,7 @@ def recommend(
     from annotools.settings import as_table
     from studies.advice.advise import advise, hours_to_reach
     from studies.advice.wording import notes, verdict_sentence
+    from studies.answers import boxes_alone
     from studies.failures import read_failures
     from studies.folder import STUDY_FILE, results_of
     from studies.results import read_results
@@ -83,7 +84,7 @@ def recommend(
         study = open_study(folder / STUDY_FILE)
         tell_missing(study, results_of(study, results), read_failures(study, folder))
     output = console()
-    output.print(verdict_sentence(advice))
+    output.print(f"{boxes_alone(results)}{verdict_sentence(advice)}")
     output.print(_table(advice, needed if target is not None else None))
     for line in notes(advice):
         output.print(line)

@@ -19,7 +19,7 @@ from studies.advice.wording import (
     is_likely_better,
     join_words,
 )
-from studies.answers import answer, caveats
+from studies.answers import answer, boxes_alone, caveats
 from studies.descriptions import mix_shares, progress, question, unspent
 from studies.failures import TrialFailure
 from studies.page.findings import Findings, Step
@@ -154,7 +154,8 @@ def _headline(found: Findings) -> tuple[str, list[str]]:
     flips = "; ".join(describe_crossing(flip) for flip in found.flips)
     if flips:
         flips = f"{'At the times of this study ' if found.is_priced else ''}{flips}."
-    return headline(found.advice), [grounds(found.advice), *_why_unsure(found), flips]
+    then = [boxes_alone(found.rows), grounds(found.advice), *_why_unsure(found), flips]
+    return headline(found.advice), then
 
 
 def _why_unsure(found: Findings) -> list[str]:

@@ -136,16 +136,18 @@ def _is_level(losses: Sequence[float]) -> bool:
 
     It is level where even one standard error more than the gain that was measured would be less
     than `FLAT_GAIN` of the loss: losses of a few random views scatter, and what is not known to be
-    level is given more steps. The steps of the warm-up are in neither window.
+    level is given more steps. A loss that rises by more than that, beyond chance, is not level. The
+    steps of the warm-up are in neither window.
     """
     window = _window(len(losses))
     if len(losses) < WARM_UP_STEPS + 2 * window:
         return False
     before, last = losses[-2 * window : -window], losses[-window:]
     level = fmean(before)
-    gain = level - fmean(last)
+    gain, error = level - fmean(last), math.hypot(_error(before), _error(last))
+    most = FLAT_GAIN * abs(level)
     # A loss of 0 in both had nothing to learn from: it is flat, too.
-    return gain + math.hypot(_error(before), _error(last)) <= FLAT_GAIN * abs(level)
+    return gain + error <= most and -gain <= most + error
 
 
 def _window(steps: int) -> int:

@@ -11,7 +11,7 @@ from annotools.errors import RecipeError
 from benchmarks.worlds import BOXES, FULL, WORLDS, draw_rows
 from studies.advice.advise import Advice, advise
 from studies.advice.next_run import NextRun, regret_saved
-from studies.advice.verdict import BUY, CANNOT_TELL, TIE, decide, regret_draws
+from studies.advice.verdict import BUY, CANNOT_TELL, SURE, TIE, decide, regret_draws
 from studies.results import TrialResult, write_result
 from tests.studies.study_builders import make_result
 
@@ -127,6 +127,53 @@ def test_models_that_learnt_nothing_are_not_advised() -> None:
     assert any("learnt nothing" in reason for reason in advice.reasons)
 
 
+def test_a_mix_that_never_learnt_is_nothing_to_compare_with() -> None:
+    rows = rows_of("masks win")
+    assert advise(rows, 16).verdict == BUY
+    trivial = max(row.pq for row in rows if row.mix == BOXES and row.pq is not None)
+    found = advise([replace(row, trivial_pq=trivial) for row in rows], 16)
+    assert (found.verdict, found.mix, found.next_run) == (CANNOT_TELL, None, None)
+    assert found.reasons[0].startswith(f'"{BOXES}" is no better than one class everywhere at any')
+
+
+def test_weights_that_differ_leave_no_verdict() -> None:
+    rows = rows_of("boxes win")
+    other = [replace(row, weights="other") if row.mix == BOXES else row for row in rows]
+    assert advise(rows, 16).verdict == BUY
+    found = advise(other, 16)
+    assert found.verdict == CANNOT_TELL
+    assert f'networks started from different weights: "{BOXES}" from other' in found.reasons[0]
+
+
+def test_doubts_about_times_make_no_answer_surer() -> None:
+    """One trial of eighteen scores: the others are far below, and the rest is chance."""
+    rows = [
+        make_result(
+            mix,
+            hours,
+            seed,
+            0.2 if (mix, hours, seed) == ("full", 16, 0) else 0.02,
+            spent_hours=0.98 * hours,
+            actions={action: round(0.98 * hours * 3600 / seconds)},
+            times="li2018",
+            converged=False,
+        )
+        for mix, action, seconds in (("full", "mask", 79.2), ("boxes", "box", 7))
+        for hours in (1, 4, 16)
+        for seed in (0, 1, 2)
+    ]
+    assert advise(rows, 16).verdict == CANNOT_TELL
+
+
+def test_rows_of_other_students_are_not_left_out_in_silence() -> None:
+    rows = rows_of("boxes win")
+    both = [*rows, *(replace(row, student="mask-rcnn") for row in rows[:-1])]
+    found = advise(both, 16)
+    assert found.verdict == advise(rows, 16).verdict == BUY
+    assert found.sure == SURE
+    assert any("rows of mask-rcnn are asked only whether they agree" in r for r in found.reasons)
+
+
 def test_trainings_that_had_not_converged_are_named() -> None:
     advice = advise([replace(row, converged=False) for row in rows_of("boxes win")], 16)
     assert any("loss that was not flat" in reason for reason in advice.reasons)
@@ -153,8 +200,8 @@ def test_command_needs_the_rows_alone(tmp_path: Path, layout: str) -> None:
     assert done.stdout.startswith(f'With 16 h, buy "{BOXES}": PQ ')
     content = json.loads(out.read_text())
     assert list(content) == [
-        "verdict", "mix", "hours", "metric", "delta", "mixes", "crossings", "next_run", "reasons",
-        "have", "flips", "combination",
+        "verdict", "mix", "sure", "hours", "metric", "delta", "mixes", "crossings", "next_run",
+        "reasons", "have", "flips", "combination",
     ]  # fmt: skip
     assert (content["verdict"], content["mix"], content["metric"]) == ("buy", BOXES, "pq")
     for mix in content["mixes"].values():

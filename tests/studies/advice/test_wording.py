@@ -18,6 +18,7 @@ def advice(verdict: str, name: str | None = None, **scores: float | None) -> Adv
     return Advice(
         verdict=verdict,
         mix=name,
+        sure=0.9,
         hours=18,
         metric="pq",
         delta=0.015,

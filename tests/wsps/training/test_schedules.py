@@ -102,9 +102,12 @@ def test_a_loss_that_falls_and_then_stays_is_flat_when_a_window_hardly_has_the_f
     assert is_flat(losses[:1064])
 
 
-def test_a_loss_of_nothing_is_flat_and_one_that_turns_up_too():
+def test_a_loss_of_nothing_is_flat_and_one_that_rises_is_not():
     assert flat_from([0.0] * 700) == LEAST
-    assert flat_from([1.0 + step / 100 for step in range(700)]) == LEAST
+    assert flat_from([1.0 + step / 100 for step in range(700)]) is None
+    assert flat_from([0.5 * 1.01**step for step in range(900)]) is None
+    # Half a percent from window to window is nothing.
+    assert flat_from([1.0 + step / 40_000 for step in range(700)]) == LEAST
 
 
 @given(
