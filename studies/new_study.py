@@ -5,7 +5,7 @@ Everything follows from what the images hold, what labels of them cost, and how 
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotools.allocation.buy_images import price_images
@@ -24,7 +24,7 @@ from annotools.prices.times import AnnotationTimes, missing_time, read_times
 from annotools.random_streams import stream
 from annotools.records import Dataset, Image
 from studies.advice.curves import LEAST_BUDGETS
-from studies.new_splits import choose_splits, limit_images
+from studies.new_splits import LOOKED_AT, choose_splits, limit_images
 from studies.splits import used_images
 from studies.study import DatasetSettings
 
@@ -124,10 +124,20 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
     top = choose_budgets(hours, len(train.images), least=0)[-1]
     settings = limit_images(settings, hours, top)
     images = used_images(settings.train_source)
-    first = measure_images(train, first_bought(images), crop_size_wh)
-    dearest = max(max(price.values()) for price in price_images(first, kinds, table).values())
+
+    def price(image: Image) -> Mapping[str, float]:
+        (found,) = price_images(measure_images(train, [image], crop_size_wh), kinds, table).values()
+        return found
+
     categories = train.categories.categories
-    budgets = choose_budgets(hours, len(images), least=dearest / 3600)
+    budgets = choose_budgets(hours, len(images), least=first_seconds(images, price) / 3600)
+    cheap = min(hours, key=lambda kind: hours[kind])
+    if hours[cheap] * len(images) < budgets[0]:
+        notes = (
+            *notes,
+            f"{count_of(len(images), 'image')} with {cheap} take {hours[cheap] * len(images):.2g} "
+            "h, which is less than the smallest budget: more hours buy no more of them",
+        )
     if len(budgets) < LEAST_BUDGETS:
         notes = (
             *notes,
@@ -228,11 +238,24 @@ def draw_sample(images: Sequence[Image]) -> list[Image]:
     return [images[place] for place in sorted(places.tolist())]
 
 
-def first_bought(images: Sequence[Image]) -> list[Image]:
-    """Return the image that each seed buys first, which every budget has to buy."""
+def first_seconds(images: Sequence[Image], price: Callable[[Image], Mapping[str, float]]) -> float:
+    """Return what the dearest image takes that a seed buys first, which every budget has to buy.
+
+    Images that hold nothing to label cost nothing and teach nothing: they are passed over.
+
+    Args:
+        images: that can be bought.
+        price: gives the seconds of an image by label kind.
+    """
     image_of = {image.image_id: image for image in images}
-    firsts = dict.fromkeys(random_order(image_of, seed)[0] for seed in SEEDS)
-    return [image_of[image_id] for image_id in firsts]
+    dearest = 0.0
+    for seed in SEEDS:
+        for image_id in random_order(image_of, seed)[:LOOKED_AT]:
+            seconds = price(image_of[image_id]).values()
+            if min(seconds) > 0:
+                dearest = max(dearest, *seconds)
+                break
+    return dearest
 
 
 def _round_up(hours: float) -> float:

@@ -9,11 +9,13 @@ import torch
 from typer.testing import CliRunner, Result
 
 import studies.cli
+from annotools.allocation.image_orders import random_order
 from annotools.errors import DatasetError, RecipeError, TimesError
 from annotools.prices.times import read_times
+from annotools.records import Image
 from studies import new_splits, new_study, new_study_toml
 from studies.new_splits import limit_images
-from studies.new_study import choose_budgets, choose_crops, choose_kinds
+from studies.new_study import choose_budgets, choose_crops, choose_kinds, first_seconds
 from studies.running.planning import plan_trials
 from studies.study import DatasetSettings, Study, dataset_table, load_study
 from studies.validate import check_budgets, check_study
@@ -219,6 +221,20 @@ def test_a_dataset_with_gaps_is_refused_or_studied_without_them(tmp_path: Path) 
     # What is not used is not stored either, so that older studies stay the same.
     assert "allow_missing" in dataset_table(study.dataset)
     assert "allow_missing" not in dataset_table(replace(study.dataset, allow_missing=False))
+
+
+def test_the_smallest_budget_buys_an_image_that_holds_something() -> None:
+    images = [Image(image_id=i, file_name=f"{i}.png", width=8, height=8) for i in range(6)]
+    assert first_seconds(images, lambda _: {"full": 0.0, "boxes": 0.0}) == 0
+    held = {4: 90.0, 5: 70.0}
+
+    def price(image: Image) -> dict[str, float]:
+        seconds = held.get(int(image.image_id), 0.0)
+        return {"full": seconds, "boxes": seconds / 10}
+
+    orders = [random_order({i: i for i in range(6)}, seed) for seed in (0, 1, 2)]
+    firsts = {next(i for i in order if i in held) for order in orders}
+    assert first_seconds(images, price) == max(held[int(i)] for i in firsts)
 
 
 def test_photos_start_from_weights_unless_none_are_asked_for(tmp_path: Path) -> None:
