@@ -51,7 +51,7 @@ def read_pretrained(
     path = Path(weights) if is_file(weights) else _find_named(backbone, weights)
     named = _read_state(path)
     _check_seen(path, named)
-    state = {file_key(str(key)): values for key, values in named.items()}
+    state = {file_key(str(key)): values for key, values in _unwrap(named, wanted, file_key).items()}
     found = {}
     for wanted_key, values in wanted.items():
         key = file_key(wanted_key)
@@ -66,6 +66,22 @@ def read_pretrained(
             )
         found[wanted_key] = state[key].to(values.dtype)
     return found
+
+
+def _unwrap(
+    named: Mapping[str, Any], wanted: Mapping[str, Tensor], file_key: Callable[[str], str]
+) -> Mapping[str, Any]:
+    """Return the tensors of the network that is learnt, where a self-supervised one has several.
+
+    MoCo saves its encoder beside one that follows it slowly (He et al. 2020; Chen et al. 2021).
+    """
+    first = file_key(next(iter(wanted)))
+    if first in map(file_key, named):
+        return named
+    for prefix in ("encoder_q.", "base_encoder."):
+        if any(key.startswith(prefix) for key in named):
+            return {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
+    return named
 
 
 def _check_seen(path: Path, state: Mapping[str, Any]) -> None:
@@ -131,9 +147,8 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise unreadable(path, error) from error
     # Damage shows in the decoder as any error: which one depends on the byte.
     except Exception as error:
-        raise RecipeError(
-            f"{path}: not a state dict that torch.save wrote: fetch the file again"
-        ) from error
+        wrote = "of safetensors" if path.suffix == ".safetensors" else "that torch.save wrote"
+        raise RecipeError(f"{path}: not a state dict {wrote}: fetch the file again") from error
     if not isinstance(state, dict):
         raise RecipeError(
             f"{path}: not a state dict but {type(state).__name__}: save model.state_dict()"

@@ -232,3 +232,18 @@ def test_the_linear_layer_of_a_classifier_leaks_nothing(tmp_path: Path):
     path = tmp_path / "weights.pt"
     torch.save(state() | {"classifier.4.weight": torch.zeros(4096, 4096)[:1]}, path)
     assert torch.equal(small(path).layers.state_dict()[KEY], state()[KEY]) is False
+
+
+@pytest.mark.parametrize("prefix", ["encoder_q.", "base_encoder."])
+def test_the_encoder_that_moco_learns_is_taken(tmp_path: Path, prefix: str) -> None:
+    own = build_backbone(BackboneSettings(name="resnet18")).layers.state_dict()
+    other = {key: torch.zeros_like(values) for key, values in own.items()}
+    saved = {f"module.{prefix}{key}": values for key, values in own.items()}
+    saved |= {f"module.encoder_k.{key}": values for key, values in other.items()}
+    torch.save({"state_dict": saved, "epoch": 200}, path := tmp_path / "moco.pth")
+    read = build_backbone(BackboneSettings(name="resnet18", weights=str(path)))
+    assert all(
+        values.equal(own[key])
+        for key, values in read.layers.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    )
