@@ -47,10 +47,10 @@ def break_even(
         check_hours(hours)
     study = open_study(folder / STUDY_FILE)
     results = finished_results(study, folder)
-    changes = find_changes_of_study(study, results, action, hours)
     tell_missing(study, results, read_failures(study, folder))
     if has_learnt_nothing(summary_table(results)):
         tell([answer(results)])
+    changes = find_changes_of_study(study, results, action, hours)
     heads = ("mixes", "hours", "better", "now (s)", "changes below (s)", "above (s)")
     shown = table(heads, left=len(heads), padding=COMPACT)
     for row in changes:

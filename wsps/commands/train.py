@@ -282,6 +282,11 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
         if end is not None and end["steps_without_loss"]
     )
     tell(
+        f"{stage}: made no step, and is as it began: set {stage}.steps"
+        for stage, end in stages.items()
+        if end is not None and end["steps"] == 0
+    )
+    tell(
         f"{stage}: its loss was not flat within {end['steps']:,} steps: raise {stage}.steps"
         for stage, end in stages.items()
         if end is not None and end["converged"] is False

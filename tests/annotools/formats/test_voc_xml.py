@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from PIL import Image as Picture
 
@@ -358,3 +360,11 @@ def test_no_encoding_hides_a_document_type(tmp_path, encoding):
     path.write_bytes(text.encode(encoding))
     with pytest.raises(DatasetError, match="declares a document type"):
         read_xml(path)
+
+
+def test_the_folder_above_the_years_names_one(tmp_path):
+    for year in ("VOC2007", "VOC2012"):
+        (tmp_path / "VOCdevkit" / year / "Annotations").mkdir(parents=True)
+    wanted = f"give the folder of a year, {tmp_path / 'VOCdevkit/VOC2012'}; it has VOCdevkit/"
+    with pytest.raises(DatasetError, match=re.escape(wanted)):
+        voc.read(tmp_path, "train")

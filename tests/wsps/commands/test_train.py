@@ -234,6 +234,20 @@ def test_a_training_that_diverged_is_corrected_in_its_folder(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("street")
+def test_a_stage_without_a_step_is_told(tmp_path: Path) -> None:
+    asked = ("--labels", tmp_path / "street", "--photos", tmp_path / "photos")
+    # The quick settings come last, and would win.
+    recipe = tmp_path / "none.toml"
+    recipe.write_text("[semantic]\nsteps = 0\nlearning_rate = 0.1\n")
+    steps = ("--set", "detector.steps=0", "--set", "instance.steps=0")
+    given = (*asked, "--recipe", recipe, *steps, "--out", tmp_path / "run")
+    done = CliRunner().invoke(app, [str(argument) for argument in given])
+    assert done.exit_code == 0, done.output
+    for stage in ("semantic", "detector", "instance"):
+        assert f"note: {stage}: made no step, and is as it began" in " ".join(done.output.split())
+
+
+@pytest.mark.usefixtures("street")
 def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
     street, photos, out = tmp_path / "street", tmp_path / "photos", tmp_path / "run"
     good = ("--labels", street, "--photos", photos, "--out", out)
