@@ -34,7 +34,7 @@ class VocFiles:
 
 
 def find_year(root: Path) -> Path:
-    """Return the folder of a year: the root, or the one year that it holds.
+    """Return the folder of a year: the root, or the one year that it, or its VOCdevkit, holds.
 
     Raises:
         DatasetError: when there is none, or several.
@@ -43,12 +43,13 @@ def find_year(root: Path) -> Path:
     if any((root / part).is_dir() for part in parts):
         return root
     # What is no year, though it has such a folder, does not stand beside one with lists.
-    found = ([p for p in root.glob("VOC*") if (p / part).is_dir()] for part in parts)
+    places = [*root.glob("VOC*"), *root.glob("VOCdevkit/VOC*")]
+    found = ([place for place in places if (place / part).is_dir()] for part in parts)
     years = sorted(next(filter(None, found), []))
     if len(years) == 1:
         return years[0]
     if years:
-        names = " or ".join(path.name for path in years)
+        names = " or ".join(path.relative_to(root).as_posix() for path in years)
         raise DatasetError(f"{root}: holds several years: give the folder of one, {names}")
     if any(any(root.glob(f"{folders}*.xml")) for folders in ("", "*/", "*/*/", "*/*/*/")):
         return root

@@ -59,11 +59,9 @@ def read(
     """
     folder = find_xml_folder(root, split)
     if folder is None:
-        years = sorted([*root.glob("VOC[0-9]*"), *root.glob("VOCdevkit/VOC[0-9]*")])
-        remedy = f"give the folder of a year, {years[-1]}" if years else "check root and split"
         raise DatasetError(
-            f"{root}: has no annotation file in XML for split {split!r}: {remedy}; it has "
-            f"{describe_folder(root)}"
+            f"{root}: has no annotation file in XML for split {split!r}: check root and split; it "
+            f"has {describe_folder(root)}"
         )
     names, lists = _list_names(root, folder, split)
     files, drops = _read_all(folder, names, allow_missing=allow_missing)
