@@ -108,13 +108,18 @@ def _find_backbone(weights: str) -> "BackboneSettings":
         RecipeError: when they fit no network.
     """
     from annotools.errors import RecipeError
-    from wsps.networks.backbone import build_backbone
     from wsps.networks.weight_names import is_file
+    from wsps.networks.weights import describe_weights
     from wsps.recipe import BackboneSettings
 
     if weights == "none":
         return BackboneSettings()
     named = str(Path(weights).resolve()) if is_file(weights) else weights
+    # A file that is not there is told before torch is loaded, which takes seconds.
+    describe_weights(BackboneSettings(weights=named))
+
+    from wsps.networks.backbone import build_backbone
+
     errors = []
     for name in _BACKBONES:
         settings = BackboneSettings(name=name, weights=named)
