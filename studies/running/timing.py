@@ -25,7 +25,7 @@ from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import Recipe, decide_completeness
 from wsps.students import STUDENTS, predict
 from wsps.training.loop import Running
-from wsps.training.stages import Lessons
+from wsps.training.stages import Lessons, limited
 
 TIMED_STEPS = 4
 """Of each stage, after one that is not timed."""
@@ -53,7 +53,8 @@ class Timing:
 
     def seconds(self, trial: Trial) -> float:
         """Return what a trial takes, at most."""
-        recipe, kinds = trial.study.recipe, list(trial.kind_of.values())
+        kinds = list(trial.kind_of.values())
+        recipe = _limit(trial.study.recipe, len(kinds))
         rounds, step = recipe.refinement.rounds, self.step_seconds
         labelling = sum(self.label_seconds.get(kind, 0.0) for kind in kinds)
         # The classifier has the backbone of the semantic network; a round trains that again.
@@ -69,6 +70,17 @@ class Timing:
         """Return the bytes on disk that a trial has of its own before it is finished."""
         labels = len(trial.kind_of) * (1 + trial.study.recipe.refinement.rounds)
         return self.network_bytes + self.label_bytes * (labels + count_scored(trial.study))
+
+
+def _limit(recipe: Recipe, num_photos: int) -> Recipe:
+    """Return a recipe with the most steps that so many photos are worth."""
+    semantic = limited(recipe.semantic, num_photos, recipe).steps
+    detector = limited(recipe.detector, num_photos, recipe).steps
+    return replace(
+        recipe,
+        semantic=replace(recipe.semantic, steps=semantic),
+        detector=replace(recipe.detector, steps=detector),
+    )
 
 
 def count_scored(study: Study) -> int:

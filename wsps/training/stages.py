@@ -103,7 +103,7 @@ def train_semantic(
         view_batches(groups, recipe, seed, stage),
         loss_of,
         recipe.descent,
-        limited(replace(settings, learning_rate=slower), groups, recipe),
+        limited(replace(settings, learning_rate=slower), sum(map(len, groups)), recipe),
         "semantic" if round_number == 0 else f"semantic, round {round_number}",
         running=running,
     )
@@ -134,7 +134,7 @@ def train_detector(
         batches,
         loss_of,
         model.recipe.descent,
-        limited(model.recipe.detector, batches.groups, model.recipe),
+        limited(model.recipe.detector, sum(map(len, batches.groups)), model.recipe),
         "detector",
         running=running,
     )
@@ -207,7 +207,7 @@ def end_to_end(model: PanopticModel) -> nn.Module:
     return nn.ModuleDict({"semantic": model.semantic, "instance": model.instance})
 
 
-def limited(stage: StageSettings, groups: Groups, recipe: Recipe) -> StageSettings:
+def limited(stage: StageSettings, num_photos: int, recipe: Recipe) -> StageSettings:
     """Return a stage with no more steps than the views of its photos are worth.
 
     Whoever makes them all makes a number that is fixed, of which no loss has to tell the end: that
@@ -216,7 +216,7 @@ def limited(stage: StageSettings, groups: Groups, recipe: Recipe) -> StageSettin
     per_photo, steps = recipe.views.per_photo, stage.steps
     if per_photo is None:
         return stage
-    most = most_steps(per_photo * sum(map(len, groups)), recipe.descent.batch_size)
+    most = most_steps(per_photo * num_photos, recipe.descent.batch_size)
     if steps < most or stage.schedule != "flat":
         return replace(stage, steps=min(steps, most))
     return replace(stage, steps=most, schedule="cosine")

@@ -83,6 +83,17 @@ def test_hours_are_those_of_parts_where_nothing_is_finished(study: Study, tmp_pa
     assert estimate(kept, TIMING, workers=1).disk_bytes == 2 * 1100 + 2 * 1060 + 40 + 28
 
 
+def test_views_that_come_again_end_stages_in_hours_too(study: Study, tmp_path: Path) -> None:
+    trials, _ = plan(study, tmp_path / "run")
+    recipe = study.recipe
+    detector = replace(recipe.detector, steps=5000)
+    views = replace(recipe.views, per_photo=4)
+    kept = replace(study, recipe=replace(recipe, views=views, detector=detector))
+    # Eight views are worth a thousand steps of the detector; the other stages have one each.
+    training = 100 + 1000 * 1000 + 10000 + 100
+    assert TIMING.seconds(replace(trials[0], study=kept)) == 2 * 1 + training + (2 + 2) * 0.5
+
+
 def test_hours_are_those_of_finished_trials_that_are_like(study: Study, tmp_path: Path) -> None:
     longer = replace(study, budgets_hours=(3.0, 6.0))
     trials, _ = plan(longer, tmp_path / "run")

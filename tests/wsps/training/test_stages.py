@@ -254,6 +254,5 @@ def test_views_that_come_again_end_a_stage(
     recipe = Recipe(views=ViewSettings(per_photo=per_photo), descent=DescentSettings(batch_size=4))
     schedule, steps = asked
     stage = StageSettings(steps=steps, learning_rate=1e-3, schedule=schedule)
-    groups = [full_examples(1) * (photos // 2), full_examples(1) * (photos // 2)]
-    found = limited(stage, groups, recipe)
+    found = limited(stage, photos, recipe)
     assert (found.schedule, found.steps) == expected
