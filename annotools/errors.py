@@ -15,6 +15,9 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+ALLOW_MISSING = "(--allow-missing, in a study dataset.allow_missing)"
+"""The remedy of whoever goes on without what is missing or impossible."""
+
 
 class AnnotationError(ValueError):
     """Root of all errors that the user's input can cause."""

@@ -157,6 +157,11 @@ def refuse_other_work(
     return None
 
 
+def is_unfinished(out: Path, written_by: str) -> bool:
+    """Return whether a run of this command has begun to fill a folder and not finished it."""
+    return not (out / MANIFEST_FILE).is_file() and _read_setup(out, written_by) is not None
+
+
 def tell_finished(out: Path) -> None:
     """Say on stderr that an earlier run finished a folder; workers do not talk."""
     if multiprocessing.parent_process() is None:

@@ -83,8 +83,7 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
         beats = table["beats_trivial"].map(lambda verdict: verdict is not False)
         if not beats.all():
             found.append(f"No better than one class everywhere: {_name_points(table[~beats])}.")
-        # Undefined scores compare as false.
-        filled = table[beats & (table["pq_mean"] <= table["filled_pq_mean"])]
+        filled = table[beats & table["beats_filled"].map(lambda verdict: verdict is False)]
         if not filled.empty:
             found.append(
                 "Masks are worth no more than the predicted boxes filled, by PQ: "
@@ -106,7 +105,8 @@ def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> st
     semantic = table["miou_semantic_mean"][table["budget_hours"] == hours].max()
     # Semantics are learnt before things are found, and tell what to do.
     semantics = ""
-    if round(semantic - trivial[1], 9) >= LEAST_GAIN:
+    has_things = table["pq_things_mean"].notna().any()
+    if has_things and round(semantic - trivial[1], 9) >= LEAST_GAIN:
         semantics = (
             f"Semantics alone have learnt (mIoU {percent(semantic)} %): what is missing are "
             "things, so train the detector longer, or lower recipe.instance.score_threshold. "
@@ -117,8 +117,9 @@ def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> st
         f'being below it in mIoU (the best, "{best["mix"]}": PQ {percent(best["pq_mean"])} %, '
         f"mIoU {percent(best['miou_mean'])} %; one class everywhere: "
         f"{percent(trivial[0])} % and {percent(trivial[1])} %). {semantics}"
-        f"{remedy} longer (recipe.semantic.steps, recipe.detector.steps), or study fewer "
-        "categories (dataset.categories), with another --out."
+        f"{remedy} longer (recipe.semantic.steps, recipe.detector.steps; of few photos on a frozen "
+        "backbone recipe.views.per_photo too), or study fewer categories (dataset.categories), "
+        "with another --out."
     )
 
 

@@ -9,8 +9,15 @@ from annotools.errors import DatasetError, RecipeError
 from annotools.files import write_json
 from annotools.settings import as_table
 from annotools.work_folder import filling, refuse_other_work
-from studies.results import RESULT_FILE, TRIALS_FOLDER, TrialResult, read_results, trial_name
-from studies.study import Study, dataset_table
+from studies.results import (
+    RESULT_FILE,
+    TRIALS_FOLDER,
+    TrialResult,
+    read_result,
+    read_results,
+    trial_name,
+)
+from studies.study import Study, dataset_table, load_study
 
 STUDY_FILE = "study.json"
 WRITTEN_BY = "annotools study"
@@ -95,11 +102,24 @@ def results_of(study: Study, results: Sequence[TrialResult]) -> list[TrialResult
     return sorted(own, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
 
 
-def remove_features(study: Study, folder: Path) -> None:
-    """Remove what frozen backbones saw, once every trial of a study has its row: it is large."""
-    rows = (folder / TRIALS_FOLDER / trial_name(*point) / RESULT_FILE for point in study.points)
-    if all(row.is_file() for row in rows):
+def remove_features(folder: Path) -> None:
+    """Remove what frozen backbones saw, once every trial of the folder's study has its row.
+
+    It is large.
+    """
+    names = (trial_name(*point) for point in load_study(folder / STUDY_FILE).points)
+    if all(_has_row(folder / TRIALS_FOLDER / name / RESULT_FILE) for name in names):
         shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
+
+
+def _has_row(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        read_result(path)
+    except RecipeError:
+        return False
+    return True
 
 
 def _table(study: Study) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
         notes = (
             *notes,
             f"{count_of(len(images), 'image')} with {cheap} take {hours[cheap] * len(images):.2g} "
-            "h, which is less than the smallest budget: more hours buy no more of them",
+            "h, less than the smallest budget: all budgets buy the same ones",
         )
     if len(budgets) < LEAST_BUDGETS:
         notes = (

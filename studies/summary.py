@@ -24,7 +24,7 @@ TRIVIAL_SCORES = ("trivial_pq", "trivial_miou", "filled_pq")
 """The scores of predictions that need no learning."""
 
 LEAST_GAIN = 0.01
-"""How far PQ has to be above that of one class everywhere, or a mIoU to be said to be: a point."""
+"""How far a score has to be above that of one class everywhere: a point."""
 
 
 def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
@@ -35,8 +35,8 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     `SCORE_mean`; NaN where undefined. `beats_trivial` tells whether mean PQ is `LEAST_GAIN`
     above that of one class everywhere, and mean mIoU not below, of the best that a row has; where
     PQ is undefined mIoU has to be above, and where both are, as in rows of older versions, it is
-    None.
-    Mixes come in the order of the results, budgets rising.
+    None. `beats_filled` tells whether the mean PQ of rows that have both is above that of boxes
+    filled; None where none has. Mixes come in the order of the results, budgets rising.
     """
     scores = dict.fromkeys((*SCORES, *TRIVIAL_SCORES), float)
     frame = to_frame(list(results)).astype(scores)
@@ -55,6 +55,15 @@ def summary_table(results: Sequence[TrialResult]) -> pd.DataFrame:
         gains.append(table[f"{score}_mean"] - trivial.where(trivial.isna(), trivial.max()))
     verdicts = [_beats(of_mix) for of_mix in zip(gains[0], gains[1], strict=True)]
     table["beats_trivial"] = pd.Series(verdicts, dtype=object)
+    both = frame.dropna(subset=["pq", "filled_pq"])
+    gained = (both["pq"] - both["filled_pq"]).groupby(
+        [both["mix"], both["budget_hours"]], observed=True
+    )
+    gain_of = gained.mean().to_dict()
+    points = zip(table["mix"], table["budget_hours"], strict=True)
+    table["beats_filled"] = pd.Series(
+        [gain_of[point] > 0 if point in gain_of else None for point in points], dtype=object
+    )
     return table.astype({"mix": object})
 
 
@@ -86,13 +95,20 @@ def has_learnt_nothing(table: pd.DataFrame) -> bool:
 
 
 def never_learnt(table: pd.DataFrame) -> list[str]:
-    """Return the mixes that are no better than one class everywhere at each of their budgets.
+    """Return the mixes that are no better than one class everywhere at any budget.
+
+    A mix without a score at the deciding budget is none: with more hours it may learn.
 
     Args:
         table: what `summary_table` returns.
     """
+    decided = set(table["mix"][table["budget_hours"] == deciding_budget(table)])
     beats = table.groupby("mix", sort=False)["beats_trivial"]
-    return [str(mix) for mix, verdicts in beats if all(verdict is False for verdict in verdicts)]
+    return [
+        str(mix)
+        for mix, verdicts in beats
+        if mix in decided and all(verdict is False for verdict in verdicts)
+    ]
 
 
 def masks_have_learnt_nothing(table: pd.DataFrame) -> bool:
@@ -104,8 +120,7 @@ def masks_have_learnt_nothing(table: pd.DataFrame) -> bool:
         table: what `summary_table` returns.
     """
     rows = table[table["budget_hours"] == deciding_budget(table)]
-    # Undefined scores compare as false.
-    return len(rows) > 0 and bool((rows["pq_mean"] <= rows["filled_pq_mean"]).all())
+    return len(rows) > 0 and all(verdict is False for verdict in rows["beats_filled"])
 
 
 def _beats(gains: tuple[float, float]) -> bool | None:

@@ -83,6 +83,12 @@ class Trial:
         return self.study_folder / TRIALS_FOLDER / self.name
 
     @property
+    def images(self) -> dict[str, int]:
+        """How many images are bought, by label kind."""
+        kinds = list(self.kind_of.values())
+        return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+    @property
     def made_with(self) -> tuple[str, str]:
         """The digest and the weights that a row of the trial has.
 
@@ -171,7 +177,7 @@ def run_trial(trial: Trial) -> TrialResult:
         mix=trial.mix,
         budget_hours=trial.budget_hours,
         spent_hours=trial.spent_hours,
-        images=_count_images(trial),
+        images=trial.images,
         seed=trial.seed,
         **scores,
         seconds=time.perf_counter() - started,
@@ -200,7 +206,7 @@ def _repeat(trial: Trial) -> TrialResult | None:
     Where a kind has run out of images larger budgets buy no more, and one seed then trains one
     model. There is none where links are kept, or no such trial is finished.
     """
-    bought = _count_images(trial), trial.spent_hours, trial.actions
+    bought = trial.images, trial.spent_hours, trial.actions
     for hours in () if trial.study.keep_links else trial.study.budgets_hours:
         other = replace(trial, budget_hours=hours)
         row = read_row(other)
@@ -213,11 +219,6 @@ def _repeat(trial: Trial) -> TrialResult | None:
                 shutil.copytree(examples, trial.folder / EXAMPLES_FOLDER, dirs_exist_ok=True)
             return replace(row, budget_hours=trial.budget_hours)
     return None
-
-
-def _count_images(trial: Trial) -> dict[str, int]:
-    kinds = list(trial.kind_of.values())
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def read_row(trial: Trial) -> TrialResult | None:

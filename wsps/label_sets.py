@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -182,11 +182,7 @@ def read_examples(
     # All are checked now, because photos are read one by one in the middle of training.
     for image in labels.images:
         if image.image_id not in photos.image_of:
-            place = photos.source_files[0] if photos.source_files else photos.name
-            raise DatasetError(
-                f"{place}: has no photo of image {image.image_id!r}, which has a label "
-                f"({image.file_name}): restore it, or give the split that the labels were made from"
-            )
+            raise _lacking(photos, image)
         # Numbers alone would take any photo of another split for the one that was labelled.
         same_image(photos, image)
     groups: dict[str, list[Image]] = {}
@@ -198,6 +194,19 @@ def read_examples(
     return [
         keep_examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)
     ]
+
+
+def _lacking(photos: Dataset, image: Image) -> DatasetError:
+    """Return what to say of an image with a label that the dataset of photos does not have."""
+    stem = PurePosixPath(image.file_name).stem
+    # What the dataset left out has a place, and a reason that may be another than its photo.
+    drop = next((d for d in photos.drops if PurePosixPath(d.place).name.startswith(stem)), None)
+    place = photos.source_files[0] if photos.source_files else photos.name
+    lacks = f"{place}: has no photo of it" if drop is None else f"{drop.place}: {drop.reason}"
+    return DatasetError(
+        f"{lacks}, and image {image.image_id!r} ({image.file_name}) has a label: restore it, or give "
+        "the split that the labels were made from"
+    )
 
 
 def _refuse_folder(path: Path) -> None:

@@ -6,7 +6,7 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-from annotools.errors import DatasetError
+from annotools.errors import ALLOW_MISSING, DatasetError
 from annotools.formats.forms import Forms
 from annotools.formats.json_values import entries, take
 from annotools.formats.photo_places import (
@@ -295,7 +295,7 @@ def drop_without_photo(
         raise DatasetError(
             f"{drops[0].place}: {drops[0].reason} ({len(drops)} of {len(images)} are{has}): "
             "download it again, give --photos its folder, or leave such images out "
-            "(--allow-missing)"
+            f"{ALLOW_MISSING}"
         )
     return tuple(kept), tuple(drops)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.categories import Category, CategorySet, distinct_colour, free_id, is_background_name
-from annotools.errors import DatasetError
+from annotools.errors import ALLOW_MISSING, DatasetError
 from annotools.formats.coco_entries import (
     drop_without_photo,
     in_order,
@@ -220,9 +220,7 @@ def group_instances(
             )
         except DatasetError as error:
             if not allow_missing:
-                raise DatasetError(
-                    f"{error}, or leave such objects out (--allow-missing)"
-                ) from error
+                raise DatasetError(f"{error}, or leave such objects out {ALLOW_MISSING}") from error
             given = entry.get("image_id")
             if isinstance(given, int | str) and given in image_ids:
                 reason = str(error).removeprefix(f"{place}: ")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.categories import Category, CategorySet, distinct_colour
-from annotools.errors import DatasetError, name_place
+from annotools.errors import ALLOW_MISSING, DatasetError, name_place
 from annotools.formats.coco_entries import (
     drop_without_photo,
     in_order,
@@ -93,7 +93,7 @@ def read(
     if drops and not allow_missing:
         raise DatasetError(
             f"{drops[0].place}: {drops[0].reason} (images without label: {len(drops)}): "
-            "restore it, or leave such images out (--allow-missing)"
+            f"restore it, or leave such images out {ALLOW_MISSING}"
         )
     images, more_drops = drop_without_photo(images, found.folder, allow_missing=allow_missing)
     drops += more_drops

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from annotools.categories import CategorySet
-from annotools.errors import DatasetError, name_place
+from annotools.errors import ALLOW_MISSING, DatasetError, name_place
 from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
 from annotools.formats.coco_masks import (
     ColumnRuns,
@@ -256,7 +256,7 @@ def _drop_impossible(instances: Instances, instance: Instance, error: DatasetErr
     """Return an object with something impossible as a drop, or raise for it."""
     if not instances.allow_missing:
         raise DatasetError(
-            f"{instance.place}: {error}, or leave such objects out (--allow-missing)"
+            f"{instance.place}: {error}, or leave such objects out {ALLOW_MISSING}"
         ) from error
     return Drop(place=instance.place, reason=str(error), is_refused=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
-from annotools.errors import DatasetError
+from annotools.errors import ALLOW_MISSING, DatasetError
 from annotools.read_files import parse_json, read_long
 from annotools.records import Drop
 
@@ -76,7 +76,7 @@ def refuse_gaps(gaps: Sequence[Drop], allow_missing: bool) -> None:
         others = f" (and {len(gaps) - 1} more images lack a file)" if len(gaps) > 1 else ""
         raise DatasetError(
             f"{gaps[0].place}: {gaps[0].reason}{others}: download it again, or leave such images "
-            "out (--allow-missing)"
+            f"out {ALLOW_MISSING}"
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.errors import DatasetError
+from annotools.errors import ALLOW_MISSING, DatasetError
 from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.read_files import read_short
@@ -135,7 +135,7 @@ def take_objects(
         except DatasetError as error:
             if not allow_missing:
                 raise DatasetError(
-                    f"{thing.place}: {error}, or leave such objects out (--allow-missing)"
+                    f"{thing.place}: {error}, or leave such objects out {ALLOW_MISSING}"
                 ) from error
             drops.append(Drop(place=thing.place, reason=str(error), is_refused=True))
             continue

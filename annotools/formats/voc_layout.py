@@ -43,8 +43,11 @@ def find_year(root: Path) -> Path:
     if any((root / part).is_dir() for part in parts):
         return root
     # What is no year, though it has such a folder, does not stand beside one with lists.
-    places = [*root.glob("VOC*"), *root.glob("VOCdevkit/VOC*")]
-    found = ([place for place in places if (place / part).is_dir()] for part in parts)
+    found = (
+        [place for place in root.glob(pattern) if (place / part).is_dir()]
+        for pattern in ("VOC*", "VOCdevkit/VOC*")
+        for part in parts
+    )
     years = sorted(next(filter(None, found), []))
     if len(years) == 1:
         return years[0]

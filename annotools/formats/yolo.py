@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from annotools.errors import DatasetError
+from annotools.errors import ALLOW_MISSING, DatasetError
 from annotools.formats.coco_instances import read_instance_categories
 from annotools.formats.forms import as_whole
 from annotools.formats.instances import Instance, Instances, give_labels
@@ -139,7 +139,7 @@ def _read_lines(
             except DatasetError as error:
                 if not allow_missing:
                     raise DatasetError(
-                        f"{place}: {error}, or leave such objects out (--allow-missing)"
+                        f"{place}: {error}, or leave such objects out {ALLOW_MISSING}"
                     ) from error
                 drops.append(Drop(place=place, reason=str(error), is_refused=True))
 

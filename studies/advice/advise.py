@@ -19,7 +19,7 @@ from studies.advice.combinations import (
 )
 from studies.advice.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
 from studies.advice.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
-from studies.advice.doubts import contenders, disagreement, doubts, obstacles
+from studies.advice.doubts import contenders, different_weights, disagreement, doubts
 from studies.advice.flips import Flip, find_flips
 from studies.advice.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
@@ -32,7 +32,7 @@ from studies.advice.verdict import (
     regret_draws,
 )
 from studies.results import TrialResult
-from studies.summary import SCORES, has_learnt_nothing, summary_table
+from studies.summary import SCORES, has_learnt_nothing, never_learnt, summary_table
 
 LEAST_DIFFERENCE = 0.01
 """A point: nobody buys other labels for less."""
@@ -87,7 +87,8 @@ class _Basis:
     `results` are all rows and `rows` those of the main student, priced by `times`; `as_run` has the
     latter as the study priced them. `prices` are draws (D,) of what an hour of a mix takes. `times`
     are None where rows do not tell, and `uncounted` says why, and which rows are not counted.
-    `obstacles` say why mixes cannot be compared.
+    `unlearnt` are mixes that have learnt nothing, of which nothing is predicted; `weights` says
+    that networks started from different ones, so that no mixes can be compared.
     """
 
     results: Sequence[TrialResult]
@@ -99,7 +100,8 @@ class _Basis:
     tables: Mapping[str, Table]
     prices: Mapping[str, Floats]
     crossings: tuple[Crossing, ...]
-    obstacles: tuple[str, ...]
+    unlearnt: tuple[str, ...]
+    weights: tuple[str, ...]
     weak: tuple[str, ...]
     uncounted: tuple[str, ...]
     as_run: Sequence[TrialResult]
@@ -149,7 +151,8 @@ def advise_each(
     as_run = rows_of_main_student(results, metric)
     _check_have(have or {}, as_run)
     # Whether models learn has nothing to do with prices, and is told with the study's own budgets.
-    weak, nothing_learnt = doubts(as_run), has_learnt_nothing(summary_table(as_run))
+    summary = summary_table(as_run)
+    weak, nothing_learnt = doubts(as_run), has_learnt_nothing(summary)
     left_out = _left_out(results, as_run)
     table = times_of(results, times)
     priced = _price(results, table)
@@ -168,7 +171,8 @@ def advise_each(
         tables=tabulate(curves),
         prices={} if table is None else draw_prices(rows, table),
         crossings=find_crossings(curves),
-        obstacles=obstacles(as_run),
+        unlearnt=tuple(never_learnt(summary)),
+        weights=different_weights(as_run),
         weak=weak,
         uncounted=left_out
         if table is not None
@@ -234,11 +238,11 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     open_mixes = contenders(curves, predicted, hours)
     dissent = disagreement(basis.results, rows[0].student, predicted, hours, basis.metric, delta)
     # Doubts about times spread what is predicted, and must make no answer surer than it is.
-    if exact != priced or open_mixes or dissent or basis.obstacles:
+    if exact != priced or open_mixes or dissent or basis.weights:
         verdict, mix = CANNOT_TELL, None
     next_run = None
-    # More such trials would not help where mixes cannot be compared.
-    if verdict == CANNOT_TELL and not basis.obstacles:
+    # One more trial would not help where mixes cannot be compared.
+    if verdict == CANNOT_TELL and not basis.weights and (open_mixes or len(predicted) > 1):
         next_run = (
             run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
             if open_mixes
@@ -261,16 +265,17 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         crossings=basis.crossings,
         next_run=next_run,
         reasons=(
-            *basis.obstacles,
+            *basis.weights,
+            *map(_describe_unlearnt, basis.unlearnt),
             *reasons,
             *filter(None, [dissent]),
             *basis.weak,
             *basis.uncounted,
         ),
         have=basis.have,
-        flips=_find_flips(basis, compared, hours) if is_whole and not basis.obstacles else (),
+        flips=_find_flips(basis, compared, hours) if is_whole and not basis.weights else (),
         combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta)
-        if is_whole
+        if is_whole and not basis.weights
         else None,
     )
 
@@ -286,6 +291,8 @@ def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[
     """Return draws (D,) of the score once the hours are spent on a mix, of those that are known."""
     found = {}
     for mix in basis.curves.mixes:
+        if mix in basis.unlearnt:
+            continue
         own = hours + basis.have.get(mix, 0.0)
         if why_not(basis.curves, mix, own) is not None:
             continue
@@ -307,6 +314,13 @@ def _left_out(
     return (
         f"scores are those of the student {used[0].student}; rows of {', '.join(others)} are asked "
         "only whether they agree",
+    )
+
+
+def _describe_unlearnt(mix: str) -> str:
+    return (
+        f'"{mix}" is not predicted: it is no better than one class everywhere at any budget, which '
+        "says more of how it was trained than of what its labels are worth"
     )
 
 
@@ -399,7 +413,7 @@ def _refuse(
     return Advice(
         verdict=CANNOT_TELL,
         mix=None,
-        sure=SURE,
+        sure=SURE_IN_DOUBT if weak else SURE,
         hours=hours,
         metric=metric,
         delta=LEAST_DIFFERENCE,

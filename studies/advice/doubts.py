@@ -10,7 +10,7 @@ from studies.advice.verdict import regret_draws
 from studies.answers import answer, caveats
 from studies.convergence import unconverged
 from studies.results import TrialResult
-from studies.summary import has_learnt_nothing, never_learnt, summary_table
+from studies.summary import has_learnt_nothing, summary_table
 
 
 def doubts(rows: Sequence[TrialResult]) -> tuple[str, ...]:
@@ -20,25 +20,17 @@ def doubts(rows: Sequence[TrialResult]) -> tuple[str, ...]:
     return caveats(rows)
 
 
-def obstacles(rows: Sequence[TrialResult]) -> tuple[str, ...]:
-    """Return in clauses what makes mixes nothing that can be compared; none where all is well.
-
-    That is a mix which has learnt nothing at any budget, and weights that are not those of all.
-    """
-    found = [
-        f'"{mix}" is no better than one class everywhere at any budget, which says more of how it '
-        "was trained than of what its labels are worth"
-        for mix in never_learnt(summary_table(rows))
-    ]
+def different_weights(rows: Sequence[TrialResult]) -> tuple[str, ...]:
+    """Say in a clause that networks started from different weights; nothing where they did not."""
     mixes_of: dict[str, list[str]] = {}
     for row in rows:
         mixes = mixes_of.setdefault(row.weights, [])
         if f'"{row.mix}"' not in mixes:
             mixes.append(f'"{row.mix}"')
-    if len(mixes_of) > 1:
-        named = "; ".join(f"{', '.join(mixes)} from {name}" for name, mixes in mixes_of.items())
-        found.append(f"networks started from different weights: {named}")
-    return tuple(found)
+    if len(mixes_of) < 2:
+        return ()
+    named = "; ".join(f"{', '.join(mixes)} from {name}" for name, mixes in mixes_of.items())
+    return (f"networks started from different weights: {named}",)
 
 
 def contenders(curves: Curves, predicted: Mapping[str, Floats], hours: float) -> list[str]:

@@ -39,7 +39,6 @@ def break_even(
     from studies.advice.changes import SEARCHED_FACTOR
     from studies.answers import answer
     from studies.break_even import find_changes_of_study
-    from studies.failures import read_failures
     from studies.folder import STUDY_FILE, finished_results
     from studies.summary import has_learnt_nothing, summary_table
 
@@ -47,7 +46,7 @@ def break_even(
         check_hours(hours)
     study = open_study(folder / STUDY_FILE)
     results = finished_results(study, folder)
-    tell_missing(study, results, read_failures(study, folder))
+    tell_missing(folder, results)
     if has_learnt_nothing(summary_table(results)):
         tell([answer(results)])
     changes = find_changes_of_study(study, results, action, hours)

@@ -1,5 +1,6 @@
 """The commands that run trials share these arguments and options."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,6 @@ from annotools.commands.places import READS, Reads, Writes, keep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from studies.failures import TrialFailure
     from studies.results import TrialResult
     from studies.study import Study
 
@@ -101,13 +101,21 @@ def open_study(path: Path, changes: "Sequence[str]" = ()) -> "Study":
     return study
 
 
-def tell_missing(
-    study: "Study", results: "Sequence[TrialResult]", failures: "Sequence[TrialFailure]"
-) -> None:
-    """Say on stderr how many trials of a study are not finished, where some are."""
-    from studies.descriptions import progress
+def tell_missing(folder: Path, results: "Sequence[TrialResult]") -> None:
+    """Say on stderr how many trials of a folder's study are not finished, where some are.
 
-    tell(filter(None, [progress(study, results, failures)]))
+    Nothing is said where that cannot be known: rows that were made elsewhere have no study.
+    """
+    from annotools.errors import RecipeError
+    from studies.descriptions import progress
+    from studies.failures import read_failures
+    from studies.folder import STUDY_FILE, results_of
+    from studies.study import load_study
+
+    with suppress(RecipeError):
+        study = load_study(folder / STUDY_FILE)
+        own = results_of(study, results)
+        tell(filter(None, [progress(study, own, read_failures(study, folder))]))
 
 
 def check_hours(hours: float) -> None:

@@ -8,7 +8,7 @@ import typer
 from annotools.commands.options import JsonFile, write_answer
 from annotools.commands.places import READS, Commands, Reads
 from annotools.commands.tables import COMPACT, NOTHING, console, percent, table
-from studies.commands.options import check_hours, open_study, tell_missing
+from studies.commands.options import check_hours, tell_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,11 +64,9 @@ def recommend(
     annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
     from annotools.settings import as_table
-    from studies.advice.advise import advise, hours_to_reach
+    from studies.advice.advise import advise, hours_to_reach, rows_of_main_student
     from studies.advice.wording import notes, verdict_sentence
     from studies.answers import boxes_alone
-    from studies.failures import read_failures
-    from studies.folder import STUDY_FILE, results_of
     from studies.results import read_results
     from studies.summary import SCORES
 
@@ -79,12 +77,10 @@ def recommend(
     results = read_results(folder)
     advice = advise(results, hours, metric, spent, times)
     needed = {} if target is None else hours_to_reach(results, target, metric, times)
-    # Rows that were made elsewhere have no study beside them.
-    if (folder / STUDY_FILE).is_file():
-        study = open_study(folder / STUDY_FILE)
-        tell_missing(study, results_of(study, results), read_failures(study, folder))
+    tell_missing(folder, results)
+    rows = rows_of_main_student(results, metric)
     output = console()
-    output.print(f"{boxes_alone(results)}{verdict_sentence(advice)}")
+    output.print(f"{boxes_alone(rows)}{verdict_sentence(advice)}")
     output.print(_table(advice, needed if target is not None else None))
     for line in notes(advice):
         output.print(line)

@@ -117,7 +117,7 @@ def report(
     study = open_study(folder / STUDY_FILE)
     results = finished_results(study, folder)
     failures = read_failures(study, folder)
-    tell_missing(study, results, failures)
+    tell_missing(folder, results)
     _show(study, results, failures, folder)
     write_answer(json_file, _as_json(study, results, failures))
 

@@ -60,12 +60,11 @@ def plan(study: Study, folder: Path) -> tuple[tuple[Trial, ...], list[PlannedTri
     failed = {failure.name for failure in found.failures}
     planned = []
     for trial in trials:
-        kinds = list(trial.kind_of.values())
         state = LEFT if trial.name in found.left else FAILED if trial.name in failed else FINISHED
         planned.append(
             PlannedTrial(
                 name=trial.name,
-                images={kind: kinds.count(kind) for kind in sorted(set(kinds))},
+                images=trial.images,
                 spent_hours=trial.spent_hours,
                 state=state,
             )
@@ -83,11 +82,25 @@ def estimate(trials: Sequence[Trial], timing: Timing, workers: int) -> Estimate:
     """
     row_of = {trial.name: read_row(trial) for trial in trials}
     rows = [row for row in row_of.values() if row is not None]
-    missing = [trial for trial in trials if row_of[trial.name] is None]
+    finished = [trial for trial in trials if row_of[trial.name] is not None]
+    missing = _to_train([t for t in trials if row_of[t.name] is None], finished)
     seconds = sum(_from_rows(trial, rows) if rows else timing.seconds(trial) for trial in missing)
     return Estimate(
         seconds=seconds, from_rows=bool(rows), disk_bytes=_disk(missing, timing, workers)
     )
+
+
+def _to_train(missing: Sequence[Trial], finished: Sequence[Trial]) -> list[Trial]:
+    """Return the missing trials without those that buy what another one of their seed bought."""
+    known: set[tuple[str, int, frozenset[tuple[int | str, str]]]] = set()
+    found, asked = [], {trial.name for trial in missing}
+    for trial in (*finished, *missing):
+        bought = trial.mix, trial.seed, frozenset(trial.kind_of.items())
+        is_repeat = bought in known and not trial.study.keep_links
+        if trial.name in asked and not is_repeat:
+            found.append(trial)
+        known.add(bought)
+    return found
 
 
 def as_json(planned: Sequence[PlannedTrial], estimated: Estimate | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def run_one(study: Study, folder: Path, name: str) -> TrialResult:
     row = read_row(trial)
     if row is None:
         raise UnfinishedError(f"{name} failed: {read_failure(trial.failure_path).error}")
-    remove_features(study, folder)
+    remove_features(folder)
     return row
 
 

@@ -93,7 +93,7 @@ def run_study(
                 note_failure(trial, lost)
             show(trial)
     found = look(trials)
-    remove_features(study, folder)
+    remove_features(folder)
     note_damaged(damaged)
     tell_damaged(folder)
     return replace(found, was_finished=len(before.results) == len(trials))

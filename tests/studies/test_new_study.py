@@ -226,7 +226,7 @@ def test_a_dataset_with_gaps_is_refused_or_studied_without_them(tmp_path: Path) 
 def test_the_smallest_budget_buys_an_image_that_holds_something() -> None:
     images = [Image(image_id=i, file_name=f"{i}.png", width=8, height=8) for i in range(6)]
     assert first_seconds(images, lambda _: {"full": 0.0, "boxes": 0.0}) == 0
-    held = {4: 90.0, 5: 70.0}
+    held = {0: 900.0, 4: 90.0, 5: 70.0}
 
     def price(image: Image) -> dict[str, float]:
         seconds = held.get(int(image.image_id), 0.0)
@@ -234,6 +234,7 @@ def test_the_smallest_budget_buys_an_image_that_holds_something() -> None:
 
     orders = [random_order({i: i for i in range(6)}, seed) for seed in (0, 1, 2)]
     firsts = {next(i for i in order if i in held) for order in orders}
+    assert 0 not in firsts
     assert first_seconds(images, price) == max(held[int(i)] for i in firsts)
 
 

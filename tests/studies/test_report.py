@@ -192,8 +192,9 @@ def test_models_that_learnt_nothing_have_no_leader() -> None:
         "label kind can be recommended: at 6 h no mix is a point above it in PQ without being "
         'below it in mIoU (the best, "boxes": PQ 10.5 %, mIoU 20.5 %; one class everywhere: 10.0 % '
         'and 20.0 %). Start from pretrained weights (recipe.inherit = "frozen"), train longer '
-        "(recipe.semantic.steps, recipe.detector.steps), or study fewer categories "
-        "(dataset.categories), with another --out."
+        "(recipe.semantic.steps, recipe.detector.steps; of few photos on a frozen backbone "
+        "recipe.views.per_photo too), or study fewer categories (dataset.categories), with another "
+        "--out."
     )
     assert caveats(results) == ()
 
@@ -203,6 +204,7 @@ def test_semantics_that_learnt_where_no_thing_is_found_say_what_to_do() -> None:
     assert "Semantics alone have learnt (mIoU 21.0 %): what is missing are things" in told
     assert "train the detector longer, or lower recipe.instance.score_threshold" in told
     assert "Semantics" not in answer(against("full", 6, 0, 0, miou_semantic=0.209))
+    assert "Semantics" not in answer(against("full", 6, 0, 0, miou_semantic=0.21, pq_things=None))
 
 
 def test_a_single_mix_can_have_learnt_nothing_too() -> None:
@@ -245,6 +247,9 @@ def test_masks_of_no_mix_that_are_worth_more_than_boxes_come_first() -> None:
     assert 'At 2 h, "full" has the highest mean PQ' in answer(results)
     # One mix whose masks are worth it is enough.
     results += against("more", 2, 30, 4, **filled)
+    assert first not in answer(results)
+    # Of rows that have both scores the masks are worth it.
+    results = [*against("full", 2, 4, 4), make_result("full", 2, 3, 0.14, filled_pq=0.13)]
     assert first not in answer(results)
     # Rows of older versions do not tell.
     assert first not in answer(against("full", 2, 4, 4) + against("boxes", 2, 3, 4))

@@ -93,10 +93,14 @@ def test_what_another_budget_bought_too_is_not_trained_again(
     assert {path.name for path in larger.folder.iterdir()} == {"examples", "result.json"}
     assert read_examples(larger.folder / "examples") == read_examples(trial.folder / "examples")
     assert trained == []
-    # Another seed, another purchase or other settings are another model.
+    # Another seed, another purchase or other settings are another model, and links are kept of each.
     run_trial(replace(trial, seed=trial.seed + 1))
     run_trial(replace(trial, budget_hours=100, actions={**trial.actions, "box": 4}))
-    assert len(trained) == 2
+    other = replace(trial.study, ap_thresholds="cityscapes")
+    run_trial(replace(trial, study=other, budget_hours=100))
+    assert len(trained) == 3
+    run_trial(replace(keeping(trial), budget_hours=100))
+    assert len(trained) == 4
 
 
 def test_the_row_names_the_student_that_was_trained(trial: Trial) -> None:

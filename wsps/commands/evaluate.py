@@ -202,7 +202,7 @@ def evaluate(
         # Named from here on: without metrics the notes would say that things lack scores.
         settings = replace(settings, metrics=settings.metrics or possible[:1])
         results = [path for path, _ in predictions]
-        evaluation = _evaluate_results(truth, split or "val", results, settings)
+        evaluation = _evaluate_results(truth, "val" if split is None else split, results, settings)
     else:
         _refuse_folders((truth, *(path for path, _ in predictions)))
         tasks = [read_panoptic_task(truth, p, truth_folder, pngs) for p, pngs in predictions]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from annotools.formats.source import Source
     from annotools.records import Dataset
     from wsps.detections import GivenDetections
+    from wsps.recipe import Recipe
     from wsps.training.board import Board
 
 ROUNDS_ELSEWHERE = (
@@ -208,7 +209,7 @@ def train(
         _show_predictions(board, out, label_set.labels, photos_of, given)
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
-    _print_run(summary["stages"], out, are_given=detections is not None)
+    _print_run(summary["stages"], settings, out, are_given=detections is not None)
     write_answer(json_file, {"run": str(out), "device": device, **summary})
 
 
@@ -259,8 +260,11 @@ def _describe(images: "Mapping[str, int]", device: str) -> str:
     return f"Training on {count_of(sum(images.values()), 'image')} ({kinds}), on {where}."
 
 
-def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> None:
+def _print_run(
+    stages: "Mapping[str, Any]", recipe: "Recipe", out: Path, *, are_given: bool
+) -> None:
     """Print how each stage ended, where its checkpoint is, and how to predict."""
+    steps = {stage: getattr(recipe, stage).steps for stage in stages}
     rows = []
     for stage, end in stages.items():
         if end is not None:
@@ -285,6 +289,11 @@ def _print_run(stages: "Mapping[str, Any]", out: Path, *, are_given: bool) -> No
         f"{stage}: made no step, and is as it began: set {stage}.steps"
         for stage, end in stages.items()
         if end is not None and end["steps"] == 0
+    )
+    tell(
+        f"{stage}: ended after {end['steps']:,} steps, as its views are few: raise views.per_photo"
+        for stage, end in stages.items()
+        if end is not None and 0 < end["steps"] < steps[stage] and end["converged"] is None
     )
     tell(
         f"{stage}: its loss was not flat within {end['steps']:,} steps: raise {stage}.steps"

@@ -93,7 +93,7 @@ def check_segmenter(recipe: Recipe) -> None:
     Weights that torchvision or timm have to download are in their cache then.
 
     Raises:
-        RecipeError: as `build_model`.
+        RecipeError: as `build_segmenter`.
     """
     # Whether weights fit is known when they are in the network, and that is a matter of seconds.
     build_segmenter(recipe, num_classes=1)

@@ -51,7 +51,9 @@ def read_pretrained(
     path = Path(weights) if is_file(weights) else _find_named(backbone, weights)
     named = _read_state(path)
     _check_seen(path, named)
-    state = {file_key(str(key)): values for key, values in _unwrap(named, wanted, file_key).items()}
+    own = _unwrap(named, wanted, file_key)
+    _check_seen(path, own)
+    state = {file_key(str(key)): values for key, values in own.items()}
     found = {}
     for wanted_key, values in wanted.items():
         key = file_key(wanted_key)
@@ -157,6 +159,10 @@ def _read_state(path: Path) -> dict[str, Any]:
     for name in ("state_dict", "model"):
         if isinstance(state.get(name), dict):
             state = state[name]
+    return _without_module(state)
+
+
+def _without_module(state: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key).removeprefix("module."): values for key, values in state.items()}
 
 
@@ -177,8 +183,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             f"{path}: safetensors is not installed, which comes with timm: "
             "pip install 'annotools[timm]'"
         ) from error
-    state: dict[str, Any] = load_file(path)
-    return state
+    return _without_module(load_file(path))
 
 
 def _misfit(found: Any, wanted: Tensor) -> str | None:

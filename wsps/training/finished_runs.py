@@ -11,7 +11,7 @@ from annotools.files import digest
 from annotools.formats.coco_panoptic import read_categories
 from annotools.formats.json_values import read_json, take
 from annotools.settings import read_settings, without_nulls
-from annotools.work_folder import MANIFEST_FILE, STATE_FOLDER
+from annotools.work_folder import MANIFEST_FILE, is_unfinished
 from wsps.device import choose_device
 from wsps.networks.model import PanopticModel
 from wsps.recipe import DEFAULT_STUDENT, Recipe, without_weights
@@ -68,7 +68,8 @@ def read_summary(run: Path) -> dict[str, Any]:
     Returns:
         `images` by label kind, `began` (the run that it started from, or None), and for each stage
         its number of `steps`, its last `loss`, its `steps_without_loss`, which had nothing to
-        learn from, and whether it had `converged` (None where the recipe fixes the steps), or None
+        learn from, and whether it had `converged` (None where the recipe, or the number
+        of views, fixes the steps), or None
         where there was nothing at all.
     """
     content = read_json(run / MANIFEST_FILE, "*.json")
@@ -99,7 +100,7 @@ def _read_run(run: Path) -> _Run:
         DatasetError: when the folder has no manifest of a run that this version can use.
     """
     path = run / MANIFEST_FILE
-    if not path.is_file() and (run / STATE_FOLDER).is_dir():
+    if is_unfinished(run, WRITTEN_BY):
         raise DatasetError(
             f"{run}: its training is not finished: repeat the command that trains it"
         )

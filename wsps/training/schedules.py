@@ -43,7 +43,7 @@ little, because the gains of many windows add up."""
 
 
 MOST_VISITS = 10
-"""How often a view that is kept comes at most in a stage of more than `LEAST_STEPS` steps."""
+"""How often a view that is kept comes at most, in the mean, in more than `LEAST_STEPS` steps."""
 
 LEAST_STEPS = 1000
 """Steps to which no number of views shortens a stage."""
@@ -119,7 +119,7 @@ def converges_at(schedule: str, steps: int, losses: Sequence[float]) -> int | No
 
 
 def is_flat(losses: Sequence[float]) -> bool:
-    """Return whether the loss hardly falls any more, now and a window of steps ago.
+    """Return whether the loss hardly changes any more, now and a window of steps ago.
 
     It is looked at again and again, so that chance alone makes many a loss seem level once that
     falls by 5 % a window and scatters as a detector's does. To seem so twice, of steps that are

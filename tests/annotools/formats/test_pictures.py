@@ -255,7 +255,8 @@ def test_gaps_are_counted_in_one_line():
         refuse_gaps(gaps, allow_missing=False)
     assert str(caught.value) == (
         "a.png: it is missing (and 2 more images lack a file): "
-        "download it again, or leave such images out (--allow-missing)"
+        "download it again, or leave such images out (--allow-missing, in a study "
+        "dataset.allow_missing)"
     )
     with pytest.raises(DatasetError, match=r"^a\.png: it is missing: download"):
         refuse_gaps(gaps[:1], allow_missing=False)

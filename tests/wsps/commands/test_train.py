@@ -134,7 +134,9 @@ def test_of_a_dataset_only_the_photos_of_labels_have_to_be_there(tmp_path: Path)
     (tmp_path / "street/train/b.png").unlink()
     run_well("--labels", few, *photos, "--out", tmp_path / "run")
     lacking = str(error_of("--labels", tmp_path / "street", *photos, "--out", tmp_path / "other"))
-    assert "has no photo of image 'b', which has a label (b.png): restore it, or give" in lacking
+    missing = tmp_path / "street/train/b.png"
+    wanted = f"{missing}: the photo is missing, and image 'b' (b.png) has a label: restore it, or"
+    assert lacking.startswith(wanted)
     assert not (tmp_path / "other").exists()
 
 
