@@ -204,8 +204,8 @@ def _lacking(photos: Dataset, image: Image) -> DatasetError:
     place = photos.source_files[0] if photos.source_files else photos.name
     lacks = f"{place}: has no photo of it" if drop is None else f"{drop.place}: {drop.reason}"
     return DatasetError(
-        f"{lacks}, and image {image.image_id!r} ({image.file_name}) has a label: restore it, or give "
-        "the split that the labels were made from"
+        f"{lacks}, and image {image.image_id!r} ({image.file_name}) has a label: restore it, or "
+        "give the split that the labels were made from"
     )
 
 

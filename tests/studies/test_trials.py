@@ -93,7 +93,7 @@ def test_what_another_budget_bought_too_is_not_trained_again(
     assert {path.name for path in larger.folder.iterdir()} == {"examples", "result.json"}
     assert read_examples(larger.folder / "examples") == read_examples(trial.folder / "examples")
     assert trained == []
-    # Another seed, another purchase or other settings are another model, and links are kept of each.
+    # Another seed, another purchase or other settings are another model; links are of each trial.
     run_trial(replace(trial, seed=trial.seed + 1))
     run_trial(replace(trial, budget_hours=100, actions={**trial.actions, "box": 4}))
     other = replace(trial.study, ap_thresholds="cityscapes")

@@ -85,7 +85,7 @@ def test_a_manifest_tells_kinds_and_a_file_the_boxes_that_were_drawn(tmp_path: P
 def test_a_label_without_a_photo_is_named(tmp_path: Path):
     write_set(tmp_path, {"b.png": STREET, "a.png": EMPTY})
     fewer = make_dataset({"b.png": STREET}, CATEGORIES)
-    with pytest.raises(DatasetError, match="has no photo of it, and image 1 .* has a label"):
+    with pytest.raises(DatasetError, match=r"has no photo of it, and image 1 .* has a label"):
         read_examples(read_label_set(tmp_path), fewer, ImageSettings())
 
 
