@@ -163,7 +163,9 @@ def test_what_is_missing_or_impossible_can_be_left_out(tmp_path: Path) -> None:
     changes = {"images": [PHOTO_B, gone], "annotations": annotations}
     boxes, out = write_detection(tmp_path / "export.json", **changes), tmp_path / "out"
     given = ("--photos", tmp_path / "root/train", "--boxes", boxes, "--out", out)
-    assert "or leave such objects out (--allow-missing)" in str(run_command(*given).exception)
+    assert "or leave such objects out (--allow-missing, in a study" in str(
+        run_command(*given).exception
+    )
     run_well(*given, "--allow-missing")
     assert read_json(out / "manifest.json")["images"]["dropped"] == 1
     assert [a["bbox"] for a in read_json(out / "boxes.json")["annotations"]] == [[9, 10, 20, 20]]
