@@ -146,6 +146,19 @@ def test_commands_say_how_many_trials_are_missing(tmp_path: Path, command: str) 
     assert f"0 failed, {total - len(rows)} are left." in told
 
 
+@pytest.mark.parametrize("damaged", ["trials/full_3h_seed1/failure.json", "study.json"])
+def test_rows_alone_are_enough_to_recommend(tmp_path: Path, damaged: str) -> None:
+    folder, rows = tmp_path / "run", small_results()
+    start_study(make_study(tmp_path, budgets_hours=[3, 20, 200, 300], seeds=[0, 1]), folder)
+    for number, result in enumerate(rows):
+        write_result(result, folder / "trials" / f"{number}.json")
+    (folder / damaged).parent.mkdir(exist_ok=True)
+    (folder / damaged).write_text("{}")
+    done = CliRunner().invoke(app, ["study", "recommend", str(folder), "--hours", "20"])
+    assert done.exit_code == 0, done.output
+    assert "trials are finished" not in done.stderr
+
+
 def test_seconds_of_models_that_learnt_nothing_come_with_that(tmp_path: Path) -> None:
     trivial = {"trivial_pq": 1.0, "trivial_miou": 1.0}
     rows = [replace(row, **trivial) for row in small_results()]

@@ -369,3 +369,10 @@ def test_the_folder_above_the_years_holds_one_or_names_them(tmp_path):
             assert voc.read(tmp_path, "train").images[0].image_id == year
     with pytest.raises(DatasetError, match="give the folder of one, VOCdevkit/VOC2007 or VOCd"):
         voc.read(tmp_path, "train")
+
+
+def test_a_year_comes_before_those_of_an_archive_beside_it(tmp_path):
+    for place in ("VOC2012", "VOCdevkit/VOC2007"):
+        folder = tmp_path / place / "Annotations"
+        xml(folder / f"{place[-4:]}.xml", OBJECT.format(1, 1, 5, 5))
+    assert voc.read(tmp_path, "train").images[0].image_id == "2012"

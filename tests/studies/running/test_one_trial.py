@@ -38,6 +38,13 @@ def test_features_go_with_the_last_trial(tmp_path: Path) -> None:
     features.mkdir(parents=True)
     one_trial.run_one(study, folder, "full_3h_seed0")
     assert features.is_dir()
+    # A damaged row is none, and the study is the one that is stored, whatever is asked for now.
+    row = folder / "trials/full_3h_seed0/result.json"
+    whole = row.read_bytes()
+    row.write_bytes(whole[:-9])
+    one_trial.run_one(replace(study, seeds=(1,)), folder, "full_3h_seed1")
+    assert features.is_dir()
+    row.write_bytes(whole)
     one_trial.run_one(study, folder, "full_3h_seed1")
     assert not features.exists()
 

@@ -247,3 +247,14 @@ def test_the_encoder_that_moco_learns_is_taken(tmp_path: Path, prefix: str) -> N
         for key, values in read.layers.state_dict().items()
         if not key.endswith("num_batches_tracked")
     )
+
+
+def test_parts_that_have_seen_masks_are_found_below_a_prefix_too(tmp_path: Path) -> None:
+    own = build_backbone(BackboneSettings(name="resnet18")).layers.state_dict()
+    saved = {f"encoder_q.{key}": values for key, values in own.items()}
+    saved["encoder_q.rpn.head.weight"] = torch.zeros(2)
+    torch.save(saved, path := tmp_path / "moco.pth")
+    with pytest.raises(
+        RecipeError, match=r"has rpn\.head\.weight, a part of a network that has seen"
+    ):
+        build_backbone(BackboneSettings(name="resnet18", weights=str(path)))
