@@ -22,6 +22,7 @@ from wsps.networks.weights import describe_weights
 from wsps.recipe import Recipe, without_weights
 from wsps.training.checkpoints import (
     NETWORK_FILE,
+    TRAINING_VERSION,
     StoredNetwork,
     load_weights,
     store_weights,
@@ -127,7 +128,8 @@ def store_segmenter(
     labelled = {image.image_id for image in read_label_set(labels).labels.images}
     stamps = [photo_stamp(root, image) for image in dataset.images if image.image_id in labelled]
     key_before = None if before is None else before.key
-    key = digest(used, seed, round_number, key_before, hash_label_set(labels), stamps)
+    made_from = used, seed, round_number, key_before, hash_label_set(labels), stamps
+    key = digest(TRAINING_VERSION, *made_from)
     return store_weights(labels / NETWORK_FILE, key, train)
 
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 NETWORK_FILE = "network.pt"
 """The semantic network that the labels of a round trained, in the folder of the round."""
 
+TRAINING_VERSION = 2
+"""Raised whenever the same recipe, labels and seed would train another network: a stage that was
+stopped before does not go on then."""
+
 FEATURES_FOLDER = "features"
 """Where what a frozen backbone sees is kept while networks are trained, by `wsps.features`."""
 

@@ -25,7 +25,7 @@ GIVEN = "detections"
 
 SETUP_KEYS = (
     *("labels", "round", "recipe", "weights", "categories", "seed", "version of annotools"),
-    *("start", GIVEN, "student"),
+    *("version of training", "start", GIVEN, "student"),
 )
 """What of a manifest names the training: its digest is the key of the checkpoints."""
 

@@ -45,6 +45,7 @@ from wsps.training.board import Board
 from wsps.training.checkpoints import (
     FEATURES_FOLDER,
     NETWORK_FILE,
+    TRAINING_VERSION,
     StoredNetwork,
     load_weights,
     store_weights,
@@ -231,6 +232,7 @@ def name_run(
         "categories": category_entries(label_set.categories),
         "seed": seed,
         "version of annotools": version("annotools"),
+        "version of training": TRAINING_VERSION,
         "student": student,
     }
     if start is not None:

@@ -22,6 +22,7 @@ from wsps.recipe import (
     ViewSettings,
 )
 from wsps.training import stages
+from wsps.training import train as train_module
 from wsps.training.checkpoints import store_weights
 from wsps.training.finished_runs import load_model
 from wsps.training.train import train
@@ -135,6 +136,18 @@ def test_other_labels_or_settings_are_refused(photos: Source, tmp_path: Path) ->
     write_labels(labels, photos, {1: "tags"})
     with pytest.raises(DatasetError, match="annotools train with different labels"):
         train([labels], photos, RECIPE, 0, out)
+
+
+def test_no_stage_goes_on_where_training_has_changed(
+    photos: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, out = write_labels(tmp_path / "labels", photos, {0: "tags"}), tmp_path / "run"
+    train([labels], photos, RECIPE, 0, out)
+    monkeypatch.setattr(train_module, "TRAINING_VERSION", 10**6)
+    with pytest.raises(DatasetError, match="annotools train with different version of training"):
+        train([labels], photos, RECIPE, 0, out)
+    # A finished run of before is read all the same.
+    assert load_model(out).student == "li2018"
 
 
 def test_nothing_to_train_on_and_unknown_names_are_errors(photos: Source, tmp_path: Path) -> None:
