@@ -13,8 +13,8 @@ from studies.results import (
     RESULT_FILE,
     TRIALS_FOLDER,
     TrialResult,
-    read_result,
     read_results,
+    read_whole_result,
     trial_name,
 )
 from studies.study import Study, dataset_table, load_study
@@ -108,18 +108,9 @@ def remove_features(folder: Path) -> None:
     It is large.
     """
     names = (trial_name(*point) for point in load_study(folder / STUDY_FILE).points)
-    if all(_has_row(folder / TRIALS_FOLDER / name / RESULT_FILE) for name in names):
+    rows = (read_whole_result(folder / TRIALS_FOLDER / name / RESULT_FILE) for name in names)
+    if all(row is not None for row in rows):
         shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
-
-
-def _has_row(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        read_result(path)
-    except RecipeError:
-        return False
-    return True
 
 
 def _table(study: Study) -> dict[str, Any]:

@@ -110,6 +110,16 @@ def read_result(path: Path) -> TrialResult:
     return read_record(TrialResult, path, "a trial's result", _check_values)
 
 
+def read_whole_result(path: Path) -> TrialResult | None:
+    """Return the result of a file; None without one, and for a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        return read_result(path)
+    except RecipeError:
+        return None
+
+
 def read_record(
     record_type: type[Record],
     path: Path,

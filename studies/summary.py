@@ -90,8 +90,7 @@ def has_learnt_nothing(table: pd.DataFrame) -> bool:
     Args:
         table: what `summary_table` returns.
     """
-    rows = table[table["budget_hours"] == deciding_budget(table)]
-    return len(rows) > 0 and all(verdict is False for verdict in rows["beats_trivial"])
+    return _none_passes(table, "beats_trivial")
 
 
 def never_learnt(table: pd.DataFrame) -> list[str]:
@@ -119,8 +118,13 @@ def masks_have_learnt_nothing(table: pd.DataFrame) -> bool:
     Args:
         table: what `summary_table` returns.
     """
+    return _none_passes(table, "beats_filled")
+
+
+def _none_passes(table: pd.DataFrame, verdict: str) -> bool:
+    """Return whether a verdict is false of all mixes at the deciding budget."""
     rows = table[table["budget_hours"] == deciding_budget(table)]
-    return len(rows) > 0 and all(verdict is False for verdict in rows["beats_filled"])
+    return len(rows) > 0 and all(passed is False for passed in rows[verdict])
 
 
 def _beats(gains: tuple[float, float]) -> bool | None:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import DatasetError
 from annotools.formats.source import Source, open_source
 from annotools.parallel import available_processors
 from annotools.records import NO_LABEL
@@ -26,7 +26,7 @@ from studies.results import (
     RESULT_FILE,
     TRIALS_FOLDER,
     TrialResult,
-    read_result,
+    read_whole_result,
     trial_name,
     write_result,
 )
@@ -223,14 +223,10 @@ def _repeat(trial: Trial) -> TrialResult | None:
 
 def read_row(trial: Trial) -> TrialResult | None:
     """Return the row of a trial; None without one, and for a damaged one, or another trial's."""
-    if not trial.result_path.is_file():
-        return None
-    try:
-        row = read_result(trial.result_path)
-    except RecipeError:
-        return None
+    row = read_whole_result(trial.result_path)
     point = trial.mix, trial.budget_hours, trial.seed
-    return row if (row.mix, row.budget_hours, row.seed) == point else None
+    is_own = row is not None and (row.mix, row.budget_hours, row.seed) == point
+    return row if is_own else None
 
 
 def _score_test(trial: Trial, source: Source) -> dict[str, float | None]:
