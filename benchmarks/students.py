@@ -12,6 +12,9 @@ and the interval is Student's over the seeds. DIR keeps labels and finished runs
 
 With `--vary` the runs predict other nuclei, which are neither learnt from nor scored, with each
 value of a setting; the study of nuclei has the best for them.
+
+With `--swap` each run of `li2018` predicts the photos that are scored with the detections of the
+run of `mask-rcnn`, too: what is left of their difference is not the detector's.
 """
 
 import time
@@ -41,12 +44,14 @@ from annotools.records import Dataset, FullLabel, Image, Photo
 from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.overlaps import to_runs
 from wsps.inference import predict_images
+from wsps.prediction import see
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import Recipe
 from wsps.recipe_files import read_recipe
 from wsps.scoring.evaluate import score_prediction
 from wsps.students import STUDENTS
+from wsps.training.finished_runs import load_model
 from wsps.training.train import train
 
 INSTANCE_SHARE = 8
@@ -104,6 +109,7 @@ def main(
         str | None,
         typer.Option(metavar="NAME=A,B", help="Compare values of a setting on other nuclei."),
     ] = None,
+    swap: Annotated[bool, typer.Option("--swap", help="Detections of the other, too.")] = False,
 ) -> None:
     """Train, score and print Markdown rows."""
     name, changes = RECIPES[data]
@@ -143,6 +149,14 @@ def main(
         )
     if vary is not None:
         print_values(arms, replace(learnt, split=CHOSEN_ON, max_images=None), vary, workers)
+    if swap:
+        typer.echo(
+            "\n| steps | seed | li2018 with the detections of | pq |\n| --- | --- | --- | --- |"
+        )
+        pairs = [(arm, other) for arm in arms for other in arms if is_pair(arm, other)]
+        for arm, scores in run_parallel(partial(swap_detections, source=scored), pairs, workers):
+            pq = number(100 * scores["pq"])
+            typer.echo(f"| {arm.steps} | {arm.seed} | mask-rcnn | {pq} |")
 
 
 def share_steps(recipe: Recipe, length: int) -> Recipe:
@@ -176,10 +190,14 @@ def score(
 
 
 def score_photos(
-    folder: Path, source: Source, changes: tuple[str, ...], name: str
+    folder: Path,
+    source: Source,
+    changes: tuple[str, ...],
+    name: str,
+    detections: Path | None = None,
 ) -> dict[str, Any]:
     """Return the scores of a run in a folder, whose predictions get a name there."""
-    predict_images(folder / "run", source, folder / name, changes=changes)
+    predict_images(folder / "run", source, folder / name, detections=detections, changes=changes)
     dataset = open_source(source)
     images = dataset.images[: source.max_images]
     truth = [to_runs(dataset.read_label(image)) for image in images]
@@ -202,6 +220,41 @@ def try_value(item: tuple[Arm, str], source: Source) -> tuple[Arm, str, dict[str
     """Return what was tried, and the scores of a run that predicts with a changed setting."""
     arm, change = item
     return arm, change, score_photos(arm.folder, source, (change,), f"with_{change}")
+
+
+def is_pair(arm: Arm, other: Arm) -> bool:
+    """Return whether the arms are of `li2018` and of `mask-rcnn`, with the same steps and seed."""
+    students = arm.student, other.student
+    same = (arm.steps, arm.seed) == (other.steps, other.seed)
+    return same and students == ("li2018", "mask-rcnn")
+
+
+def swap_detections(pair: tuple[Arm, Arm], source: Source) -> tuple[Arm, dict[str, Any]]:
+    """Return an arm, and its scores with the detections of another one in the photos."""
+    arm, other = pair
+    path = arm.folder / "detections_of_the_other.json"
+    model, dataset, entries = load_model(other.folder / "run"), open_source(source), []
+    for image in dataset.images[: source.max_images]:
+        sight = see(model, [dataset.read_photo(image)])
+        found = sight.detections[0]
+        height, width = sight.images.shape[2:]
+        scale = torch.tensor([image.width / width, image.height / height] * 2)
+        for box, index, sure in zip(
+            (found.boxes_xyxy.cpu() * scale).tolist(),
+            found.class_indices.tolist(),
+            found.scores.tolist(),
+            strict=True,
+        ):
+            entries.append(
+                {
+                    "image_id": image.image_id,
+                    "category_id": model.categories.categories[index].category_id,
+                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                    "score": sure,
+                }
+            )
+    write_json(path, entries)
+    return arm, score_photos(arm.folder, source, (), "with_detections_of_the_other", path)
 
 
 def print_row(arm: Arm, scores: dict[str, float]) -> None:
