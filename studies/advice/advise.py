@@ -8,7 +8,7 @@ import numpy as np
 
 from annotools.errors import RecipeError
 from annotools.prices.times import AnnotationTimes
-from studies.advice.cells import HIGH, LOW, Floats, read_scores
+from studies.advice.cells import HIGH, LOW, Floats, read_scores, summarise
 from studies.advice.combinations import (
     Combination,
     Table,
@@ -19,7 +19,13 @@ from studies.advice.combinations import (
 )
 from studies.advice.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
 from studies.advice.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
-from studies.advice.doubts import contenders, different_weights, disagreement, doubts
+from studies.advice.doubts import (
+    contenders,
+    different_weights,
+    disagreement,
+    doubts,
+    uneven_scatter,
+)
 from studies.advice.flips import Flip, find_flips
 from studies.advice.next_run import NextRun, choose_next_run, run_where_nothing_is_known
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
@@ -157,7 +163,8 @@ def advise_each(
     table = times_of(results, times)
     priced = _price(results, table)
     rows = rows_of_main_student(priced, metric)
-    curves = fit_curves(read_scores(rows, metric))
+    scores = read_scores(rows, metric)
+    curves = fit_curves(scores)
     if curves is None or nothing_learnt:
         refuse = partial(_refuse, rows, metric=metric, have=have or {}, weak=(*weak, *left_out))
         return tuple(refuse(own, has_learnt=not nothing_learnt) for own in hours)
@@ -173,7 +180,7 @@ def advise_each(
         crossings=find_crossings(curves),
         unlearnt=tuple(never_learnt(summary)),
         weights=different_weights(as_run),
-        weak=weak,
+        weak=(*weak, *uneven_scatter(summarise(scores))),
         uncounted=left_out
         if table is not None
         else (*left_out, f"how long annotators may take is not counted: {why_no_times(results)}"),

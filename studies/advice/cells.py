@@ -41,12 +41,19 @@ class MixCells:
     """The budgets of one mix: hours (J,) rising, mean scores (J,) and the number of trials (J,).
 
     Means are free of the seeds' effects, so that a missing trial does not shift its cell.
+    `residual_squares` is the sum of the squares of what neither cell nor seed explains.
     """
 
     hours: Floats
     mean: Floats
     count: Floats
     num_seeds: int
+    residual_squares: float
+
+    @property
+    def num_repeats(self) -> float:
+        """How many trials are not the first of their cell."""
+        return float((self.count - 1).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +128,7 @@ def summarise(scores: Scores) -> Cells:
                 mean=mean[own],
                 count=count[own].astype(float),
                 num_seeds=len(set(scores.seed[scores.mix == name])),
+                residual_squares=float((residual[scores.mix == name] ** 2).sum()),
             )
             for number, name in enumerate(np.unique(scores.mix))
             for own in [cells[:, 0] == number]

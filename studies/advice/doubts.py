@@ -3,14 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.stats import f as f_distribution
 
-from studies.advice.cells import LOW, Floats, read_scores
+from annotools.commands.tables import percent
+from studies.advice.cells import LOW, Cells, Floats, read_scores
 from studies.advice.curves import Curves, draws, fit_curves
+from studies.advice.power_law import LEAST_NOISE
 from studies.advice.verdict import regret_draws
 from studies.answers import answer, caveats
 from studies.convergence import unconverged
 from studies.results import TrialResult
 from studies.summary import has_learnt_nothing, summary_table
+
+UNEVEN = 0.05
+"""Probability with which a study whose scores scatter alike is said to have a mix that does not."""
 
 
 def doubts(rows: Sequence[TrialResult]) -> tuple[str, ...]:
@@ -31,6 +37,34 @@ def different_weights(rows: Sequence[TrialResult]) -> tuple[str, ...]:
         return ()
     named = "; ".join(f"{', '.join(mixes)} from {name}" for name, mixes in mixes_of.items())
     return (f"networks started from different weights: {named}",)
+
+
+def uneven_scatter(cells: Cells) -> tuple[str, ...]:
+    """Say in clauses which mixes scatter more than the others, beyond chance; mostly of none.
+
+    Curves take one scatter for all mixes, which is then too little for such a one. It is the F test
+    of its residuals against the others', at `UNEVEN` over the number of mixes.
+
+    Args:
+        cells: of a study.
+    """
+    repeats = sum(mix.num_repeats for mix in cells.mixes.values())
+    told = []
+    for name, mix in cells.mixes.items():
+        # Each mix pays for the effects of seeds by its trials.
+        own = cells.degrees * mix.num_repeats / max(1, repeats)
+        rest = cells.degrees - own
+        if not 0 < own < cells.degrees:
+            continue
+        variance = mix.residual_squares / own
+        of_rest = max(LEAST_NOISE**2, (cells.residual_squares - mix.residual_squares) / rest)
+        if f_distribution.sf(variance / of_rest, own, rest) < UNEVEN / len(cells.mixes):
+            told.append(
+                f'scores of "{name}" scatter more than those of the others (by '
+                f"{percent(variance**0.5)} and {percent(of_rest**0.5)} points); intervals take one "
+                "scatter for all, so that its own are too narrow: run more seeds"
+            )
+    return tuple(told)
 
 
 def contenders(curves: Curves, predicted: Mapping[str, Floats], hours: float) -> list[str]:
