@@ -10,7 +10,7 @@ from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
 from studies.advice.advise import rows_of_main_student
-from studies.advice.cells import read_scores
+from studies.advice.cells import read_curve_scores
 from studies.advice.checks import describe_checks
 from studies.advice.curves import fit_curves
 from studies.answers import answer, caveats
@@ -146,7 +146,7 @@ def _describe_checks(results: Sequence[TrialResult]) -> str:
     """Return what the curves of PQ come to when they are held against the study's own rows."""
     if all(result.pq is None for result in results):
         return ""
-    scores = read_scores(rows_of_main_student(results, "pq"), "pq")
+    scores = read_curve_scores(rows_of_main_student(results, "pq"), "pq")
     curves = fit_curves(scores)
     told = () if curves is None else describe_checks(scores, curves)
     if not told:

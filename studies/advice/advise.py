@@ -8,7 +8,7 @@ import numpy as np
 
 from annotools.errors import RecipeError
 from annotools.prices.times import AnnotationTimes
-from studies.advice.cells import HIGH, LOW, Floats, read_scores, summarise
+from studies.advice.cells import HIGH, LOW, Floats, read_curve_scores, summarise
 from studies.advice.combinations import (
     Combination,
     Table,
@@ -93,7 +93,7 @@ class _Basis:
     `results` are all rows and `rows` those of the main student, priced by `times`; `as_run` has the
     latter as the study priced them. `prices` are draws (D,) of what an hour of a mix takes. `times`
     are None where rows do not tell, and `uncounted` says why, and which rows are not counted.
-    `unlearnt` are mixes that have learnt nothing, of which nothing is predicted; `weights` says
+    `unlearnt` are mixes that have learnt nothing, which have no curve; `weights` says
     that networks started from different ones, so that no mixes can be compared.
     """
 
@@ -163,9 +163,9 @@ def advise_each(
     table = times_of(results, times)
     priced = _price(results, table)
     rows = rows_of_main_student(priced, metric)
-    scores = read_scores(rows, metric)
-    curves = fit_curves(scores)
-    if curves is None or nothing_learnt:
+    scores = read_curve_scores(rows, metric)
+    curves = None if nothing_learnt else fit_curves(scores)
+    if curves is None:
         refuse = partial(_refuse, rows, metric=metric, have=have or {}, weak=(*weak, *left_out))
         return tuple(refuse(own, has_learnt=not nothing_learnt) for own in hours)
     basis = _Basis(
@@ -207,9 +207,12 @@ def hours_to_reach(
         RecipeError: for another metric, or one that no row has.
     """
     rows = rows_of_main_student(_price(results, times_of(results, times)), metric)
-    curves = fit_curves(read_scores(rows, metric))
-    mixes = sorted({row.mix for row in rows})
-    return {m: None if curves is None else hours_for_target(curves, m, target) for m in mixes}
+    curves = fit_curves(read_curve_scores(rows, metric))
+    known = {} if curves is None else curves.mixes
+    return {
+        mix: hours_for_target(curves, mix, target) if curves and mix in known else None
+        for mix in sorted({row.mix for row in rows})
+    }
 
 
 def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[TrialResult]:
@@ -268,7 +271,7 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         hours=hours,
         metric=basis.metric,
         delta=delta,
-        mixes=_describe(curves, predicted, hours),
+        mixes=_describe(curves, predicted, hours) | {mix: _unknown() for mix in basis.unlearnt},
         crossings=basis.crossings,
         next_run=next_run,
         reasons=(
@@ -298,8 +301,6 @@ def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[
     """Return draws (D,) of the score once the hours are spent on a mix, of those that are known."""
     found = {}
     for mix in basis.curves.mixes:
-        if mix in basis.unlearnt:
-            continue
         own = hours + basis.have.get(mix, 0.0)
         if why_not(basis.curves, mix, own) is not None:
             continue
@@ -362,7 +363,7 @@ def _reasons(
         f'"{mix}" is not predicted at {hours:g} h: {why}' for mix, why in unknown.items() if why
     ]
     if len(curves.mixes) == 1:
-        reasons.append("there is one mix, so that nothing can be compared")
+        reasons.append(f'"{next(iter(curves.mixes))}" has no other mix to be compared with')
     elif None in unknown.values():
         reasons += [f'"{mix}" may be better all the same' for mix in open_mixes]
     return reasons + [

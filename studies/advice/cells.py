@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.results import TrialResult
+from studies.summary import has_learnt_nothing, never_learnt, summary_table
 
 Floats = NDArray[np.float64]
 
@@ -96,6 +97,20 @@ def read_scores(results: Sequence[TrialResult], metric: str) -> Scores:
         seed=np.array([row.seed for row in rows], dtype=np.int64),
         score=np.array([getattr(row, metric) for row in rows], dtype=float),
     )
+
+
+def read_curve_scores(rows: Sequence[TrialResult], metric: str) -> Scores:
+    """Return the scores that curves are fitted to: of mixes that have learnt, or all if none has.
+
+    Those of a model that learnt nothing hardly scatter, and would make the others seem sure.
+
+    Args:
+        rows: of one student.
+        metric: the name of a field of rows, such as `pq`.
+    """
+    summary = summary_table(rows)
+    left_out = () if has_learnt_nothing(summary) else never_learnt(summary)
+    return read_scores([row for row in rows if row.mix not in left_out], metric)
 
 
 def summarise(scores: Scores) -> Cells:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import f as f_distribution
 
 from annotools.commands.tables import percent
-from studies.advice.cells import LOW, Cells, Floats, read_scores
+from studies.advice.cells import LOW, Cells, Floats, read_curve_scores
 from studies.advice.curves import Curves, draws, fit_curves
 from studies.advice.power_law import LEAST_NOISE
 from studies.advice.verdict import regret_draws
@@ -107,7 +107,7 @@ def disagreement(
     leader = max(predicted, key=lambda mix: float(predicted[mix].mean()))
     others = []
     for other in sorted({row.student for row in results} - {student}):
-        own = read_scores([row for row in results if row.student == other], metric)
+        own = read_curve_scores([row for row in results if row.student == other], metric)
         curves = fit_curves(own) if len(own.score) else None
         mixes = [] if curves is None else list(curves.mixes)
         found = {m: d for m in mixes if curves and (d := draws(curves, m, hours)) is not None}

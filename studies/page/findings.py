@@ -9,7 +9,7 @@ import pandas as pd
 
 from annotools.prices.times import read_times
 from studies.advice.advise import Advice, advise_each, rows_of_main_student
-from studies.advice.cells import HIGH, LOW, Floats, Scores, read_scores
+from studies.advice.cells import HIGH, LOW, Floats, Scores, read_curve_scores
 from studies.advice.crossings import Crossing
 from studies.advice.curves import REACH, Curves, draws_over, fit_curves
 from studies.advice.doubts import doubts
@@ -112,7 +112,7 @@ def find(results: Sequence[TrialResult], times: str) -> Findings:
     rows = rows_of_main_student(results, METRIC) if is_scored else list(results)
     table = summary_table(rows)
     hours = deciding_budget(table)
-    scores = read_scores(rows, METRIC) if is_scored else None
+    scores = read_curve_scores(rows, METRIC) if is_scored else None
     curves = None if scores is None else fit_curves(scores)
     mixes = tuple(dict.fromkeys(row.mix for row in rows))
     learnt_nothing = has_learnt_nothing(table)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 import studies.cli
 from annotools.errors import RecipeError
 from benchmarks.worlds import BOXES, FULL, WORLDS, draw_rows
-from studies.advice.advise import Advice, advise
+from studies.advice.advise import Advice, advise, hours_to_reach
 from studies.advice.next_run import NextRun, regret_saved
 from studies.advice.verdict import BUY, CANNOT_TELL, SURE, TIE, decide, regret_draws
 from studies.results import TrialResult, write_result
@@ -137,8 +137,13 @@ def test_a_mix_that_never_learnt_is_nothing_to_compare_with() -> None:
     assert found.mixes[BOXES].score is None
     reason = f'"{BOXES}" is not predicted: it is no better than one class everywhere at any budget'
     assert found.reasons[0].startswith(reason)
+    # Its scores say nothing of how far those of the others scatter.
+    alone = advise([row for row in rows if row.mix != BOXES], 16)
+    assert found.mixes[FULL] == alone.mixes[FULL]
+    assert hours_to_reach(rows, 0.5)[BOXES] is None
     two = advise([row for row in rows if row.mix in (BOXES, FULL)], 16)
     assert (two.verdict, two.mix, two.next_run) == (CANNOT_TELL, None, None)
+    assert f'"{FULL}" has no other mix to be compared with' in two.reasons
     # Where its larger budgets are missing it may learn yet.
     begun = [row for row in rows if row.mix != BOXES or row.budget_hours < 16]
     assert not any(
