@@ -28,6 +28,13 @@ from studies.advice.doubts import (
 )
 from studies.advice.flips import Flip, find_flips
 from studies.advice.next_run import NextRun, choose_next_run, run_where_nothing_is_known
+from studies.advice.reasons import (
+    crossings_of_the_best,
+    describe_exact,
+    describe_unlearnt,
+    list_reasons,
+    rows_not_counted,
+)
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
 from studies.advice.verdict import (
     CANNOT_TELL,
@@ -159,7 +166,7 @@ def advise_each(
     # Whether models learn has nothing to do with prices, and is told with the study's own budgets.
     summary = summary_table(as_run)
     weak, nothing_learnt = doubts(as_run), has_learnt_nothing(summary)
-    left_out = _left_out(results, as_run)
+    left_out = rows_not_counted(results, as_run)
     table = times_of(results, times)
     priced = _price(results, table)
     rows = rows_of_main_student(priced, metric)
@@ -260,9 +267,11 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         )
     if next_run is not None:
         next_run = next_run.priced_as(rows, basis.as_run)
-    reasons = _reasons(curves, hours, _of_the_best(basis.crossings, predicted), open_mixes)
+    reasons = list_reasons(
+        curves, hours, crossings_of_the_best(basis.crossings, predicted), open_mixes
+    )
     if not open_mixes and exact != priced and exact[0] != CANNOT_TELL:
-        reasons.append(_describe_exact(*exact))
+        reasons.append(describe_exact(*exact))
     compared = {name: basis.tables[name] for name in predicted if name in basis.tables}
     return Advice(
         verdict=verdict,
@@ -276,7 +285,7 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         next_run=next_run,
         reasons=(
             *basis.weights,
-            *map(_describe_unlearnt, basis.unlearnt),
+            *map(describe_unlearnt, basis.unlearnt),
             *reasons,
             *filter(None, [dissent]),
             *basis.weak,
@@ -312,66 +321,11 @@ def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[
     return found
 
 
-def _left_out(
-    results: Sequence[TrialResult], used: Sequence[TrialResult]
-) -> tuple[()] | tuple[str]:
-    """Say of which students rows are not counted; nothing where there is one student."""
-    others = sorted({row.student for row in results} - {row.student for row in used})
-    if not others:
-        return ()
-    return (
-        f"scores are those of the student {used[0].student}; rows of {', '.join(others)} are asked "
-        "only whether they agree",
-    )
-
-
-def _describe_unlearnt(mix: str) -> str:
-    return (
-        f'"{mix}" is not predicted: it is no better than one class everywhere at any budget, which '
-        "says more of how it was trained than of what its labels are worth"
-    )
-
-
-def _describe_exact(verdict: str, mix: str | None) -> str:
-    """Say what the verdict hangs on, given what it would be were the times known."""
-    would = f'to buy "{mix}"' if mix is not None else f'"{verdict}"'
-    return (
-        f"it hangs on how long annotators take: were the times exact, the answer would be {would}; "
-        "time your own annotators and give `--times`"
-    )
-
-
 def _check_have(have: Mapping[str, float], rows: Sequence[TrialResult]) -> None:
     mixes = sorted({row.mix for row in rows})
     for mix in have:
         if mix not in mixes:
             raise RecipeError(f"there is no mix {mix!r} in these rows: use {', '.join(mixes)}")
-
-
-def _of_the_best(crossings: Sequence[Crossing], predicted: Mapping[str, Floats]) -> list[Crossing]:
-    """Return the crossings that change the answer: those of the mix that leads."""
-    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()), default=None)
-    return [c for c in crossings if leader in (c.before, c.after)]
-
-
-def _reasons(
-    curves: Curves, hours: float, crossings: Sequence[Crossing], open_mixes: Sequence[str]
-) -> list[str]:
-    """Return in clauses what the curves cannot say, and what changes near the hours."""
-    unknown = {mix: why_not(curves, mix, hours) for mix in curves.mixes}
-    reasons = [
-        f'"{mix}" is not predicted at {hours:g} h: {why}' for mix, why in unknown.items() if why
-    ]
-    if len(curves.mixes) == 1:
-        reasons.append(f'"{next(iter(curves.mixes))}" has no other mix to be compared with')
-    elif None in unknown.values():
-        reasons += [f'"{mix}" may be better all the same' for mix in open_mixes]
-    return reasons + [
-        f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
-        f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
-        for c in crossings
-        if c.low <= hours <= c.high
-    ]
 
 
 def _describe(

@@ -1,0 +1,66 @@
+"""Why a verdict is what it is, in clauses: what curves cannot say, and on what it hangs."""
+
+from collections.abc import Mapping, Sequence
+
+from studies.advice.cells import Floats
+from studies.advice.crossings import Crossing
+from studies.advice.curves import Curves, why_not
+from studies.results import TrialResult
+
+
+def rows_not_counted(
+    results: Sequence[TrialResult], used: Sequence[TrialResult]
+) -> tuple[()] | tuple[str]:
+    """Say of which students rows are not counted; nothing where there is one student."""
+    others = sorted({row.student for row in results} - {row.student for row in used})
+    if not others:
+        return ()
+    return (
+        f"scores are those of the student {used[0].student}; rows of {', '.join(others)} are asked "
+        "only whether they agree",
+    )
+
+
+def describe_unlearnt(mix: str) -> str:
+    """Say of a mix that learnt nothing that it is not predicted."""
+    return (
+        f'"{mix}" is not predicted: it is no better than one class everywhere at any budget, which '
+        "says more of how it was trained than of what its labels are worth"
+    )
+
+
+def describe_exact(verdict: str, mix: str | None) -> str:
+    """Say what the verdict hangs on, given what it would be were the times known."""
+    would = f'to buy "{mix}"' if mix is not None else f'"{verdict}"'
+    return (
+        f"it hangs on how long annotators take: were the times exact, the answer would be {would}; "
+        "time your own annotators and give `--times`"
+    )
+
+
+def list_reasons(
+    curves: Curves, hours: float, crossings: Sequence[Crossing], open_mixes: Sequence[str]
+) -> list[str]:
+    """Return in clauses what the curves cannot say, and what changes near the hours."""
+    unknown = {mix: why_not(curves, mix, hours) for mix in curves.mixes}
+    reasons = [
+        f'"{mix}" is not predicted at {hours:g} h: {why}' for mix, why in unknown.items() if why
+    ]
+    if len(curves.mixes) == 1:
+        reasons.append(f'"{next(iter(curves.mixes))}" has no other mix to be compared with')
+    elif None in unknown.values():
+        reasons += [f'"{mix}" may be better all the same' for mix in open_mixes]
+    return reasons + [
+        f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
+        f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
+        for c in crossings
+        if c.low <= hours <= c.high
+    ]
+
+
+def crossings_of_the_best(
+    crossings: Sequence[Crossing], predicted: Mapping[str, Floats]
+) -> list[Crossing]:
+    """Return the crossings that change the answer: those of the mix that leads."""
+    leader = max(predicted, key=lambda mix: float(predicted[mix].mean()), default=None)
+    return [c for c in crossings if leader in (c.before, c.after)]
