@@ -68,7 +68,8 @@ def main(
         both = table[(table > 0.5).all(axis=1)]
         for side, path in enumerate((one, other)):
             cells = [path.parent.parent.name, "touching" if is_touching else "alone", len(table)]
-            cells += [int((table[:, side] > 0.5).sum()), f"{100 * both[:, side].mean():.1f}"]
+            mean = f"{100 * both[:, side].mean():.1f}" if len(both) else "-"
+            cells += [int((table[:, side] > 0.5).sum()), mean]
             typer.echo(f"| {' | '.join(map(str, cells))} |")
 
 

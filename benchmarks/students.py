@@ -150,13 +150,12 @@ def main(
     if vary is not None:
         print_values(arms, replace(learnt, split=CHOSEN_ON, max_images=None), vary, workers)
     if swap:
-        typer.echo(
-            "\n| steps | seed | li2018 with the detections of | pq |\n| --- | --- | --- | --- |"
-        )
+        typer.echo("\nli2018 with the detections of mask-rcnn\n\n| steps | seed | pq |")
+        typer.echo("| --- | --- | --- |")
         pairs = [(arm, other) for arm in arms for other in arms if is_pair(arm, other)]
         for arm, scores in run_parallel(partial(swap_detections, source=scored), pairs, workers):
-            pq = number(100 * scores["pq"])
-            typer.echo(f"| {arm.steps} | {arm.seed} | mask-rcnn | {pq} |")
+            pq = np.nan if scores["pq"] is None else 100 * scores["pq"]
+            typer.echo(f"| {arm.steps} | {arm.seed} | {number(pq)} |")
 
 
 def share_steps(recipe: Recipe, length: int) -> Recipe:

@@ -10,7 +10,7 @@ from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
 from studies.advice.advise import rows_of_main_student
-from studies.advice.cells import read_curve_scores
+from studies.advice.cells import read_scores
 from studies.advice.checks import describe_checks
 from studies.advice.curves import fit_curves
 from studies.answers import answer, caveats
@@ -30,7 +30,7 @@ from studies.on_test import HEADINGS, score_rows
 from studies.plots import draw_quality_vs_cost
 from studies.results import TrialResult, to_frame
 from studies.study import Study
-from studies.summary import SCORES, has_learnt_nothing, summary_table
+from studies.summary import SCORES, has_learnt_nothing, never_learnt, summary_table
 
 
 def readable_table(results: Sequence[TrialResult]) -> pd.DataFrame:
@@ -146,7 +146,8 @@ def _describe_checks(results: Sequence[TrialResult]) -> str:
     """Return what the curves of PQ come to when they are held against the study's own rows."""
     if all(result.pq is None for result in results):
         return ""
-    scores = read_curve_scores(rows_of_main_student(results, "pq"), "pq")
+    rows = rows_of_main_student(results, "pq")
+    scores = read_scores(rows, "pq", never_learnt(summary_table(rows)))
     curves = fit_curves(scores)
     told = () if curves is None else describe_checks(scores, curves)
     if not told:

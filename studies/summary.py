@@ -94,13 +94,16 @@ def has_learnt_nothing(table: pd.DataFrame) -> bool:
 
 
 def never_learnt(table: pd.DataFrame) -> list[str]:
-    """Return the mixes that are no better than one class everywhere at any budget.
+    """Return the mixes that are no better than one class everywhere at any budget, where any is.
 
-    A mix without a score at the deciding budget is none: with more hours it may learn.
+    A mix without a score at the deciding budget is none: with more hours it may learn. Budgets are
+    those of the study: with other prices others would decide.
 
     Args:
         table: what `summary_table` returns.
     """
+    if has_learnt_nothing(table):
+        return []
     decided = set(table["mix"][table["budget_hours"] == deciding_budget(table)])
     beats = table.groupby("mix", sort=False)["beats_trivial"]
     return [

@@ -8,7 +8,7 @@ import numpy as np
 
 from annotools.errors import RecipeError
 from annotools.prices.times import AnnotationTimes
-from studies.advice.cells import HIGH, LOW, Floats, read_curve_scores, summarise
+from studies.advice.cells import HIGH, LOW, Floats, read_scores, summarise
 from studies.advice.combinations import (
     Combination,
     Table,
@@ -32,6 +32,7 @@ from studies.advice.reasons import (
     crossings_of_the_best,
     describe_exact,
     describe_unlearnt,
+    describe_unrepeated,
     list_reasons,
     rows_not_counted,
 )
@@ -170,11 +171,12 @@ def advise_each(
     table = times_of(results, times)
     priced = _price(results, table)
     rows = rows_of_main_student(priced, metric)
-    scores = read_curve_scores(rows, metric)
+    unlearnt = tuple(never_learnt(summary))
+    scores = read_scores(rows, metric, unlearnt)
     curves = None if nothing_learnt else fit_curves(scores)
     if curves is None:
         refuse = partial(_refuse, rows, metric=metric, have=have or {}, weak=(*weak, *left_out))
-        return tuple(refuse(own, has_learnt=not nothing_learnt) for own in hours)
+        return tuple(refuse(own, has_learnt=not nothing_learnt, unlearnt=unlearnt) for own in hours)
     basis = _Basis(
         results=priced,
         rows=rows,
@@ -185,7 +187,7 @@ def advise_each(
         tables=tabulate(curves),
         prices={} if table is None else draw_prices(rows, table),
         crossings=find_crossings(curves),
-        unlearnt=tuple(never_learnt(summary)),
+        unlearnt=unlearnt,
         weights=different_weights(as_run),
         weak=(*weak, *uneven_scatter(summarise(scores))),
         uncounted=left_out
@@ -213,8 +215,9 @@ def hours_to_reach(
     Raises:
         RecipeError: for another metric, or one that no row has.
     """
+    unlearnt = never_learnt(summary_table(rows_of_main_student(results, metric)))
     rows = rows_of_main_student(_price(results, times_of(results, times)), metric)
-    curves = fit_curves(read_curve_scores(rows, metric))
+    curves = fit_curves(read_scores(rows, metric, unlearnt))
     known = {} if curves is None else curves.mixes
     return {
         mix: hours_for_target(curves, mix, target) if curves and mix in known else None
@@ -285,7 +288,7 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         next_run=next_run,
         reasons=(
             *basis.weights,
-            *map(describe_unlearnt, basis.unlearnt),
+            *(describe_unlearnt(mix, basis.have) for mix in basis.unlearnt),
             *reasons,
             *filter(None, [dissent]),
             *basis.weak,
@@ -362,15 +365,16 @@ def _refuse(
     have: Mapping[str, float],
     weak: Sequence[str],
     has_learnt: bool,
+    unlearnt: Sequence[str],
 ) -> Advice:
     """Return advice that predicts nothing: chance cannot be told, or no model has learnt."""
-    last, reasons = rows[-1], list(weak)
-    next_run = None
+    reasons, next_run = list(weak), None
     # More trials of models that learn nothing would not help.
     if has_learnt:
-        reasons.insert(
-            0, "no mix has two seeds at one budget, so that chance cannot be told from truth"
-        )
+        learnt = [row for row in rows if row.mix not in unlearnt]
+        left_out = [describe_unlearnt(mix, have) for mix in unlearnt]
+        reasons = [describe_unrepeated(unlearnt), *left_out, *weak]
+        last = learnt[-1]
         next_run = NextRun.of(last.mix, last.budget_hours, rows, is_new_seed=True)
     return Advice(
         verdict=CANNOT_TELL,

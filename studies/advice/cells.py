@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.results import TrialResult
-from studies.summary import has_learnt_nothing, never_learnt, summary_table
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +41,8 @@ class MixCells:
     """The budgets of one mix: hours (J,) rising, mean scores (J,) and the number of trials (J,).
 
     Means are free of the seeds' effects, so that a missing trial does not shift its cell.
-    `residual_squares` is the sum of the squares of what neither cell nor seed explains.
+    `residual_squares` is the sum of the squares of what neither cell nor seed explains, and
+    `degrees` how many of these are free: those of all mixes add up to the study's.
     """
 
     hours: Floats
@@ -50,11 +50,7 @@ class MixCells:
     count: Floats
     num_seeds: int
     residual_squares: float
-
-    @property
-    def num_repeats(self) -> float:
-        """How many trials are not the first of their cell."""
-        return float((self.count - 1).sum())
+    degrees: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,34 +79,24 @@ class Cells:
         return None if self.degrees == 0 else float(np.sqrt(self.residual_squares / self.degrees))
 
 
-def read_scores(results: Sequence[TrialResult], metric: str) -> Scores:
+def read_scores(
+    results: Sequence[TrialResult], metric: str, unlearnt: Sequence[str] = ()
+) -> Scores:
     """Return the scores of rows; those that lack the metric are left out.
 
     Args:
         results: rows of one student.
         metric: the name of a field of rows, such as `pq`.
+        unlearnt: mixes to leave out because they have learnt nothing, as `never_learnt` names them.
+            Their scores hardly scatter, and would make the others seem sure.
     """
-    rows = [row for row in results if getattr(row, metric) is not None]
+    rows = [row for row in results if row.mix not in unlearnt and getattr(row, metric) is not None]
     return Scores(
         mix=np.array([row.mix for row in rows], dtype=np.str_),
         hours=np.array([row.budget_hours for row in rows], dtype=float),
         seed=np.array([row.seed for row in rows], dtype=np.int64),
         score=np.array([getattr(row, metric) for row in rows], dtype=float),
     )
-
-
-def read_curve_scores(rows: Sequence[TrialResult], metric: str) -> Scores:
-    """Return the scores that curves are fitted to: of mixes that have learnt, or all if none has.
-
-    Those of a model that learnt nothing hardly scatter, and would make the others seem sure.
-
-    Args:
-        rows: of one student.
-        metric: the name of a field of rows, such as `pq`.
-    """
-    summary = summary_table(rows)
-    left_out = () if has_learnt_nothing(summary) else never_learnt(summary)
-    return read_scores([row for row in rows if row.mix not in left_out], metric)
 
 
 def summarise(scores: Scores) -> Cells:
@@ -136,6 +122,9 @@ def summarise(scores: Scores) -> Cells:
     mean = average(scores.score - effects[seed_of])
     residual = scores.score - mean[cell_of] - effects[seed_of]
     repeated = len(within) - len(cells)
+    # What its cell and its seed leave of each trial: 1 less its leverage.
+    free = 1 - 1 / count[cell_of]
+    free = free - np.einsum("ns,sn->n", centred, np.linalg.pinv(centred, rcond=1e-9))
     return Cells(
         mixes={
             str(name): MixCells(
@@ -144,6 +133,7 @@ def summarise(scores: Scores) -> Cells:
                 count=count[own].astype(float),
                 num_seeds=len(set(scores.seed[scores.mix == name])),
                 residual_squares=float((residual[scores.mix == name] ** 2).sum()),
+                degrees=float(free[scores.mix == name].sum()),
             )
             for number, name in enumerate(np.unique(scores.mix))
             for own in [cells[:, 0] == number]

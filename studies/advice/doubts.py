@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import f as f_distribution
 
 from annotools.commands.tables import percent
-from studies.advice.cells import LOW, Cells, Floats, read_curve_scores
+from studies.advice.cells import LOW, Cells, Floats, read_scores
 from studies.advice.curves import Curves, draws, fit_curves
 from studies.advice.power_law import LEAST_NOISE
 from studies.advice.verdict import regret_draws
@@ -17,6 +17,10 @@ from studies.summary import has_learnt_nothing, summary_table
 
 UNEVEN = 0.05
 """Probability with which a study whose scores scatter alike is said to have a mix that does not."""
+
+
+_NO_DEGREE = 1e-6
+"""Fewer degrees are none but for rounding."""
 
 
 def doubts(rows: Sequence[TrialResult]) -> tuple[str, ...]:
@@ -43,18 +47,16 @@ def uneven_scatter(cells: Cells) -> tuple[str, ...]:
     """Say in clauses which mixes scatter more than the others, beyond chance; mostly of none.
 
     Curves take one scatter for all mixes, which is then too little for such a one. It is the F test
-    of its residuals against the others', at `UNEVEN` over the number of mixes.
+    of its residuals against the others', at `UNEVEN` over the number of mixes. Each mix pays for
+    what it tells of seeds, so that one with seeds of its own may have nothing left to test.
 
     Args:
         cells: of a study.
     """
-    repeats = sum(mix.num_repeats for mix in cells.mixes.values())
     told = []
     for name, mix in cells.mixes.items():
-        # Each mix pays for the effects of seeds by its trials.
-        own = cells.degrees * mix.num_repeats / max(1, repeats)
-        rest = cells.degrees - own
-        if not 0 < own < cells.degrees:
+        own, rest = mix.degrees, cells.degrees - mix.degrees
+        if min(own, rest) < _NO_DEGREE:
             continue
         variance = mix.residual_squares / own
         of_rest = max(LEAST_NOISE**2, (cells.residual_squares - mix.residual_squares) / rest)
@@ -62,7 +64,7 @@ def uneven_scatter(cells: Cells) -> tuple[str, ...]:
             told.append(
                 f'scores of "{name}" scatter more than those of the others (by '
                 f"{percent(variance**0.5)} and {percent(of_rest**0.5)} points); intervals take one "
-                "scatter for all, so that its own are too narrow: run more seeds"
+                "scatter for all, so that its own are too narrow, and those of the others too wide"
             )
     return tuple(told)
 
@@ -107,7 +109,7 @@ def disagreement(
     leader = max(predicted, key=lambda mix: float(predicted[mix].mean()))
     others = []
     for other in sorted({row.student for row in results} - {student}):
-        own = read_curve_scores([row for row in results if row.student == other], metric)
+        own = read_scores([row for row in results if row.student == other], metric)
         curves = fit_curves(own) if len(own.score) else None
         mixes = [] if curves is None else list(curves.mixes)
         found = {m: d for m in mixes if curves and (d := draws(curves, m, hours)) is not None}

@@ -21,12 +21,19 @@ def rows_not_counted(
     )
 
 
-def describe_unlearnt(mix: str) -> str:
-    """Say of a mix that learnt nothing that it is not predicted."""
+def describe_unlearnt(mix: str, have: Mapping[str, float]) -> str:
+    """Say of a mix that learnt nothing that it is not predicted, nor what was spent on it."""
+    spent = f"; the {have[mix]:g} h spent on it are not counted" if mix in have else ""
     return (
         f'"{mix}" is not predicted: it is no better than one class everywhere at any budget, which '
-        "says more of how it was trained than of what its labels are worth"
+        f"says more of how it was trained than of what its labels are worth{spent}"
     )
+
+
+def describe_unrepeated(unlearnt: Sequence[str]) -> str:
+    """Say why nothing is predicted where no curve can be fitted, but for mixes left out."""
+    who = "no mix that has learnt something" if unlearnt else "no mix"
+    return f"{who} has two seeds at one budget, so that chance cannot be told from truth"
 
 
 def describe_exact(verdict: str, mix: str | None) -> str:

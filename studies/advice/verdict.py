@@ -10,7 +10,7 @@ SURE = 0.9
 """The probability with which a verdict must hold."""
 
 SURE_IN_DOUBT = 0.95
-"""The same where trainings had not converged or a score is no better than one class everywhere."""
+"""The same where a caveat weakens the scores, such as trainings that had not converged."""
 
 BUY, TIE, CANNOT_TELL = "buy", "tie", "cannot tell"
 

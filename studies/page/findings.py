@@ -9,16 +9,16 @@ import pandas as pd
 
 from annotools.prices.times import read_times
 from studies.advice.advise import Advice, advise_each, rows_of_main_student
-from studies.advice.cells import HIGH, LOW, Floats, Scores, read_curve_scores
+from studies.advice.cells import HIGH, LOW, Floats, Scores, read_scores, summarise
 from studies.advice.crossings import Crossing
 from studies.advice.curves import REACH, Curves, draws_over, fit_curves
-from studies.advice.doubts import doubts
+from studies.advice.doubts import doubts, uneven_scatter
 from studies.advice.pareto import FrontPoint, pareto_front
 from studies.advice.purchases import images_for
 from studies.advice.repricing import draw_prices
 from studies.advice.wording import ranked
 from studies.results import TrialResult
-from studies.summary import deciding_budget, has_learnt_nothing, summary_table
+from studies.summary import deciding_budget, has_learnt_nothing, never_learnt, summary_table
 
 METRIC = "pq"
 
@@ -112,7 +112,7 @@ def find(results: Sequence[TrialResult], times: str) -> Findings:
     rows = rows_of_main_student(results, METRIC) if is_scored else list(results)
     table = summary_table(rows)
     hours = deciding_budget(table)
-    scores = read_curve_scores(rows, METRIC) if is_scored else None
+    scores = read_scores(rows, METRIC, never_learnt(table)) if is_scored else None
     curves = None if scores is None else fit_curves(scores)
     mixes = tuple(dict.fromkeys(row.mix for row in rows))
     learnt_nothing = has_learnt_nothing(table)
@@ -133,7 +133,7 @@ def find(results: Sequence[TrialResult], times: str) -> Findings:
         mixes=mixes,
         hours=hours,
         learnt_nothing=learnt_nothing,
-        doubts=doubts(rows),
+        doubts=(*doubts(rows), *(() if scores is None else uneven_scatter(summarise(scores)))),
         advice=advise_for([hours])[0] if hours is not None else None,
         scores=scores,
         curves=curves,

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotools.commands.tables import NOTHING, percent
 from studies.advice.curves import LEAST_BUDGETS, LEAST_SEEDS
+from studies.advice.reasons import describe_unrepeated
 from studies.advice.verdict import CANNOT_TELL
 from studies.advice.wording import (
     describe_combination,
@@ -27,6 +28,7 @@ from studies.page.frame import Frame, place_bars
 from studies.page.html import Html, items, join, paragraph, tag
 from studies.page.plot_svg import colour_class
 from studies.study import Study
+from studies.summary import never_learnt
 
 
 def draw_opening(study: Study, found: Findings, failures: Sequence[TrialFailure] = ()) -> Html:
@@ -49,7 +51,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
         why = (
             "the models have learnt nothing"
             if found.learnt_nothing
-            else "no mix has two seeds at one budget, so that chance cannot be told from truth"
+            else describe_unrepeated(never_learnt(found.table))
         )
         return paragraph(
             f"Nothing is predicted here: {why}. The picture and the tables show what was measured.",
@@ -198,7 +200,9 @@ def _align(found: Findings, frames: Sequence[Frame]) -> str:
 
 def _tell_limits(found: Findings) -> Html:
     """Say what was too little to predict from."""
-    points = [mix for mix in found.mixes if mix not in found.lines]
+    # Of what has learnt nothing, the reasons say why it has no line.
+    left_out = never_learnt(found.table)
+    points = [mix for mix in found.mixes if mix not in (*found.lines, *left_out)]
     if not points:
         return Html()
     named = join_words([f'"{mix}"' for mix in points])

@@ -151,6 +151,28 @@ def test_a_mix_that_never_learnt_is_nothing_to_compare_with() -> None:
     )
 
 
+def test_one_seed_of_what_has_learnt_cannot_tell() -> None:
+    rows = [row for row in rows_of("masks win") if row.mix == BOXES or row.seed == 0]
+    trivial = max(row.pq for row in rows if row.mix == BOXES and row.pq is not None)
+    found = advise([replace(row, trivial_pq=trivial) for row in reversed(rows)], 16)
+    assert found.reasons[0].startswith("no mix that has learnt something has two seeds")
+    # Another trial of what learns nothing would not help.
+    assert found.next_run is not None
+    assert found.next_run.mix != BOXES
+
+
+def test_a_student_that_learns_nothing_from_the_best_mix_disagrees() -> None:
+    rows = rows_of("boxes win", 3)
+    other = [
+        replace(row, student="mask-rcnn", trivial_pq=0.5, pq=0.3 if row.mix == BOXES else row.pq)
+        for row in rows
+    ]
+    assert advise(rows, 16).verdict == BUY
+    found = advise([*rows, *other[:-1]], 16)
+    assert found.verdict == CANNOT_TELL
+    assert any("students disagree" in reason for reason in found.reasons)
+
+
 def test_weights_that_differ_leave_no_verdict() -> None:
     rows = rows_of("boxes win")
     other = [replace(row, weights="other") if row.mix == BOXES else row for row in rows]

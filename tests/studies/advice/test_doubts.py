@@ -1,3 +1,5 @@
+import pytest
+
 from studies.advice.advise import advise
 from studies.advice.cells import read_scores, summarise
 from studies.advice.doubts import uneven_scatter
@@ -40,6 +42,22 @@ def test_what_chance_explains_is_not_told() -> None:
 def test_one_seed_has_no_scatter() -> None:
     rows = [row for row in rows_of({"boxes": 0.05, "full": 0.01}) if row.seed == 0]
     assert uneven_scatter(summarise(read_scores(rows, "pq"))) == ()
+
+
+def test_a_mix_with_seeds_of_its_own_has_nothing_to_test() -> None:
+    # Its one budget tells of its three seeds, and nothing more; of 8 repeats 6 are free.
+    apart = [make_result("full", 1.0, seed, 0.5 + 0.1 * seed) for seed in (3, 4, 5)]
+    cells = summarise(read_scores([*rows_of({"boxes": 0.01}), *apart], "pq"))
+    assert cells.mixes["full"].degrees == pytest.approx(0)
+    assert cells.mixes["boxes"].degrees == pytest.approx(cells.degrees) == 6
+    assert uneven_scatter(cells) == ()
+
+
+def test_degrees_of_mixes_add_up_where_trials_are_missing() -> None:
+    cells = summarise(read_scores(rows_of({"boxes": 0.01, "full": 0.02})[:-2], "pq"))
+    # 22 trials, 8 points, 2 effects of seeds.
+    assert cells.degrees == 12
+    assert sum(mix.degrees for mix in cells.mixes.values()) == pytest.approx(12)
 
 
 def test_uneven_scatter_asks_for_more_certainty() -> None:

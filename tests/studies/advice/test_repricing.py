@@ -187,3 +187,16 @@ def test_targets_are_reached_later_at_dearer_times(tmp_path: Path) -> None:
     assert now is not None
     assert then is not None
     assert then.hours == pytest.approx(2 * now.hours)
+
+
+def test_what_has_learnt_does_not_hang_on_prices(tmp_path: Path) -> None:
+    """Other prices move the budgets of mixes apart, of which the largest shared one decides."""
+    own = tmp_path / "own.toml"
+    own.write_text('inherit = "li2018"\n[actions.box]\nseconds = 10\n')
+    trivial = max(row.pq or 0 for row in priced_rows() if row.mix == FULL)
+    rows = [replace(row, trivial_pq=trivial) for row in priced_rows()]
+    found = advise(rows, 16, have={FULL: 4}, times=str(own))
+    assert (found.mix, found.mixes[FULL].score) == (None, None)
+    assert found.reasons[0].endswith("the 4 h spent on it are not counted")
+    assert (found.flips, found.combination) == ((), None)
+    assert hours_to_reach(rows, 0.5, times=str(own))[FULL] is None

@@ -258,6 +258,14 @@ def test_models_that_learnt_nothing_say_so_first(tmp_path: Path) -> None:
     assert "beyond the study" not in read.texts("text")
 
 
+def test_a_mix_that_learnt_nothing_is_told_once(tmp_path: Path) -> None:
+    curves = {"a": (0.1, 0.1, 0.1), "b": (0.3, 0.4, 0.45), "c": (0.3, 0.5, 0.6)}
+    read = Reader(page_of(rows_of(curves, trivial_pq=0.2, trivial_miou=0.2), tmp_path))
+    told = [text for text in read.texts("li") if text.startswith("“a” is not predicted")]
+    assert len(told) == 1
+    assert not [text for text in read.texts("p") if "only the measured points" in text]
+
+
 def test_models_that_learnt_nothing_may_have_been_cut_off(tmp_path: Path) -> None:
     trivial = {"trivial_pq": 0.2, "trivial_miou": 0.2}
     rows = [make_result("a", 2, seed, 0.1, converged=False, **trivial) for seed in (0, 1)]
