@@ -94,10 +94,11 @@ def has_learnt_nothing(table: pd.DataFrame) -> bool:
 
 
 def never_learnt(table: pd.DataFrame) -> list[str]:
-    """Return the mixes that are no better than one class everywhere at any budget, where any is.
+    """Return the mixes that are no better than one class everywhere at any budget.
 
-    A mix without a score at the deciding budget is none: with more hours it may learn. Budgets are
-    those of the study: with other prices others would decide.
+    There is none where no mix has learnt, as `has_learnt_nothing` says. A mix without a score at
+    the deciding budget is none: with more hours it may learn. Budgets are those of the study: with
+    other prices others would decide.
 
     Args:
         table: what `summary_table` returns.

@@ -18,7 +18,6 @@ from studies.summary import has_learnt_nothing, summary_table
 UNEVEN = 0.05
 """Probability with which a study whose scores scatter alike is said to have a mix that does not."""
 
-
 _NO_DEGREE = 1e-6
 """Fewer degrees are none but for rounding."""
 
