@@ -54,7 +54,8 @@ class Step:
 class Findings:
     """Rows of one student, and what follows from them.
 
-    `doubts` are of all scores. `hours` is the largest budget that can be compared, None where
+    `doubts` are of all scores, `unlearnt` the mixes that have no curve because they learnt nothing
+    where others did. `hours` is the largest budget that can be compared, None where
     nothing has a PQ. `lines` has the mixes that are more than points. `steps` is empty where
     nothing can be predicted, and `start` is the place of `hours` among them. `is_priced` tells
     whether advice counts how long annotators may take; lines are at the times of the study.
@@ -65,6 +66,7 @@ class Findings:
     mixes: tuple[str, ...]
     hours: float | None
     learnt_nothing: bool
+    unlearnt: tuple[str, ...]
     doubts: tuple[str, ...]
     advice: Advice | None
     scores: Scores | None
@@ -112,7 +114,8 @@ def find(results: Sequence[TrialResult], times: str) -> Findings:
     rows = rows_of_main_student(results, METRIC) if is_scored else list(results)
     table = summary_table(rows)
     hours = deciding_budget(table)
-    scores = read_scores(rows, METRIC, never_learnt(table)) if is_scored else None
+    unlearnt = tuple(never_learnt(table))
+    scores = read_scores(rows, METRIC, unlearnt) if is_scored else None
     curves = None if scores is None else fit_curves(scores)
     mixes = tuple(dict.fromkeys(row.mix for row in rows))
     learnt_nothing = has_learnt_nothing(table)
@@ -133,6 +136,7 @@ def find(results: Sequence[TrialResult], times: str) -> Findings:
         mixes=mixes,
         hours=hours,
         learnt_nothing=learnt_nothing,
+        unlearnt=unlearnt,
         doubts=(*doubts(rows), *(() if scores is None else uneven_scatter(summarise(scores)))),
         advice=advise_for([hours])[0] if hours is not None else None,
         scores=scores,

@@ -28,7 +28,6 @@ from studies.page.frame import Frame, place_bars
 from studies.page.html import Html, items, join, paragraph, tag
 from studies.page.plot_svg import colour_class
 from studies.study import Study
-from studies.summary import never_learnt
 
 
 def draw_opening(study: Study, found: Findings, failures: Sequence[TrialFailure] = ()) -> Html:
@@ -51,7 +50,7 @@ def draw_panel(found: Findings, frames: Sequence[Frame]) -> Html:
         why = (
             "the models have learnt nothing"
             if found.learnt_nothing
-            else describe_unrepeated(never_learnt(found.table))
+            else describe_unrepeated(found.unlearnt)
         )
         return paragraph(
             f"Nothing is predicted here: {why}. The picture and the tables show what was measured.",
@@ -201,8 +200,7 @@ def _align(found: Findings, frames: Sequence[Frame]) -> str:
 def _tell_limits(found: Findings) -> Html:
     """Say what was too little to predict from."""
     # Of what has learnt nothing, the reasons say why it has no line.
-    left_out = never_learnt(found.table)
-    points = [mix for mix in found.mixes if mix not in (*found.lines, *left_out)]
+    points = [mix for mix in found.mixes if mix not in (*found.lines, *found.unlearnt)]
     if not points:
         return Html()
     named = join_words([f'"{mix}"' for mix in points])
