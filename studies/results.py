@@ -186,8 +186,10 @@ def read_results(folder: Path) -> list[TrialResult]:
     """Read all results of a study's folder, ordered by mix, budget and seed.
 
     Raises:
-        RecipeError: when there is none, the folder is a file, or a file is not a result.
+        RecipeError: when there is none, the folder is missing or a file, or a file is not a result.
     """
+    if not folder.exists():
+        raise RecipeError(f"{folder}: no such folder: give the folder of a study, its --out")
     if folder.is_file():
         raise RecipeError(f"{folder}: is a file: give the folder of a study, its --out")
     paths = row_paths(folder)

@@ -27,6 +27,8 @@ def test_results_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
 def test_folder_without_results_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no finished trial"):
         read_results(tmp_path)
+    with pytest.raises(RecipeError, match="typo: no such folder: give the folder of a study"):
+        read_results(tmp_path / "typo")
     (tmp_path / "study.toml").touch()
     with pytest.raises(RecipeError, match=r"study\.toml: is a file: give the folder"):
         read_results(tmp_path / "study.toml")
