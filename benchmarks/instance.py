@@ -6,6 +6,8 @@ For each seed one semantic network and one detector are trained on what the hour
 in the study. From there every row goes on with other settings of the subnetwork, or with other
 training, and the photos of the study are scored. Differences from the first row are paired: each
 is of one seed, and the interval is Student's over the seeds. It prints Markdown rows.
+
+With `--lengths` the rows are the study's own settings, trained end to end for so many steps each.
 """
 
 import copy
@@ -146,6 +148,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Keeps the networks for the next run.")],
     seeds: Annotated[int, typer.Option(help="How many.")] = 5,
     ladder: Annotated[bool, typer.Option(help="All variants of the settings.")] = False,
+    lengths: Annotated[str | None, typer.Option(help="Steps end to end, as 30,300.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE.")] = None,
 ) -> None:
     """Train once, go on in several ways, and compare."""
@@ -153,7 +156,10 @@ def main(
     asked = replace(asked, mixes={mix: asked.mixes[mix]}, budgets_hours=(hours,))
     asked = replace(asked, seeds=tuple(range(seeds)))
     given = asked.recipe.instance
-    rows = list_ladder(given) if ladder else list_rows(given)
+    if lengths is not None:
+        rows = list_lengths(given, [int(text) for text in lengths.split(",")])
+    else:
+        rows = list_ladder(given) if ladder else list_rows(given)
     # Networks alone: the instance stage is what the rows differ in.
     start = replace(asked.recipe, instance=replace(given, steps=0))
     trials = plan_trials(replace(asked, recipe=start), out)
@@ -161,8 +167,10 @@ def main(
     scores = np.array([[[of[name] for name in SCORES] for of in one] for one in measured])
     typer.echo(f"{describe_machine()}; {mix}, {hours:g} h, {len(trials)} seeds; percent")
     print_table(rows, 100 * scores)
-    for more, less in () if ladder else PAIRS:
-        names = [row.name for row in rows]
+    names = [row.name for row in rows]
+    for more, less in PAIRS:
+        if not {more, less} <= set(names):
+            continue
         paired = 100 * (scores[:, names.index(more)] - scores[:, names.index(less)])
         told = [f"{n} {describe_difference(d)}" for n, d in zip(SCORES, paired.T, strict=True)]
         typer.echo(f"{more} less {less}: {', '.join(told)}")
@@ -222,6 +230,14 @@ def list_ladder(given: InstanceSettings) -> list[Row]:
     ]
 
 
+def list_lengths(given: InstanceSettings, lengths: Sequence[int]) -> list[Row]:
+    """Return a row for each number of steps end to end, in the study's own settings."""
+    return [
+        Row(name=f"{steps} steps", settings=replace(given, steps=steps), training="all")
+        for steps in lengths
+    ]
+
+
 def score_row(row: Row, trial: Trial, given: InstanceSettings) -> dict[str, float]:
     """Return the scores of a row in one seed, as `score_model` gives them."""
     model = change_model(start_model(trial), row)
@@ -232,7 +248,10 @@ def score_row(row: Row, trial: Trial, given: InstanceSettings) -> dict[str, floa
         if row.predicting is not None:
             prediction = replace(recipe.prediction, iterations=row.predicting)
             recipe = replace(recipe, prediction=prediction)
-        return score_model(replace(model, recipe=recipe), trial)
+        scores = score_model(replace(model, recipe=recipe), trial)
+    told = ", ".join(f"{name} {100 * scores[name]:.1f}" for name in SCORES)
+    typer.echo(f"seed {trial.seed}, {row.name}: {told}")
+    return scores
 
 
 def start_model(trial: Trial) -> PanopticModel:

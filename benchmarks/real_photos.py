@@ -3,14 +3,15 @@
     python benchmarks/real_photos.py --weights thin_resnet50.pt --coco COCO --cityscapes CITYSCAPES
 
 Photos that train and photos that are scored are other ones, of other cities where there are cities.
-Every row of a trial is printed, then for each mix what the larger budget gains over the smaller
-one, paired by seed, and what every budget gains over the trivial prediction.
+Every row of a trial is printed, then for each mix what each budget gains over the next smaller
+one, paired by seed, and over the trivial prediction.
 """
 
 import json
 import tempfile
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,12 +41,14 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(metavar="STUDY", help="A study to run; repeat it.")
     ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Of the studies.")] = None,
 ) -> None:
     """Run the studies that are asked for, and print their tables."""
     typer.echo(describe_machine())
     folder = out or Path(tempfile.mkdtemp())
     for name, root, split in (
-        ("coco-full", coco, partial(split_coco, kind="full", hours=[0.5, 2])),
+        # Two to four photos, some thirty, and most.
+        ("coco-full", coco, partial(split_coco, kind="full", hours=[0.5, 2, 10])),
         # Boxes are cheap: in half an hour most photos have theirs.
         ("coco-boxes", coco, partial(split_coco, kind="boxes", hours=[0.1, 0.5])),
         ("cityscapes", cityscapes, split_cityscapes),
@@ -58,7 +61,7 @@ def main(
         recipe |= settings.pop("recipe")
         settings |= {"name": name, "seeds": list(range(seeds)), "recipe": recipe}
         write_toml(place / "study.toml", settings)
-        run = run_study(load_study(place / "study.toml"), place / "study", workers)
+        run = run_study(load_study(place / "study.toml", changes or ()), place / "study", workers)
         report(run.results)
 
 
@@ -145,14 +148,16 @@ def report(results: Sequence[TrialResult]) -> None:
     mixes = list(dict.fromkeys(row.mix for row in results))
     for mix in mixes:
         hours = sorted({row.budget_hours for row in results if row.mix == mix})
-        by_hours = [[r for r in results if (r.mix, r.budget_hours) == (mix, h)] for h in hours]
+        by_hours = {h: [r for r in results if (r.mix, r.budget_hours) == (mix, h)] for h in hours}
         for score in ("pq", "miou"):
-            few, many = ([getattr(row, score) for row in rows] for rows in by_hours)
-            trivial = [getattr(row, f"trivial_{score}") for row in by_hours[0]]
-            typer.echo(
-                f"{mix}: {score} of {hours[1]:g} h less that of {hours[0]:g} h: "
-                f"{interval(many, few)}; of {hours[0]:g} h less trivial: {interval(few, trivial)}"
-            )
+            values = {h: [getattr(row, score) for row in by_hours[h]] for h in hours}
+            for few, many in pairwise(hours):
+                gain = interval(values[many], values[few])
+                typer.echo(f"{mix}: {score} of {many:g} h less that of {few:g} h: {gain}")
+            for hour in hours:
+                trivial = [getattr(row, f"trivial_{score}") for row in by_hours[hour]]
+                gain = interval(values[hour], trivial)
+                typer.echo(f"{mix}: {score} of {hour:g} h less trivial: {gain}")
 
 
 def percent(score: float | None) -> str:
