@@ -6,7 +6,7 @@
 
 At each length of training every student begins anew, with a schedule of its own. Of a length of N
 steps `mask-rcnn` spends N on the semantic network and N on the detector; of `li2018` the instance
-stage has an eighth of the former, in which the semantic network learns as well. It prints a
+stage has half of the former, in which the semantic network learns as well. It prints a
 Markdown row as soon as a student is scored, and at the end their differences: each is of one seed,
 and the interval is Student's over the seeds. DIR keeps labels and finished runs for the next time.
 
@@ -54,7 +54,7 @@ from wsps.students import STUDENTS
 from wsps.training.finished_runs import load_model
 from wsps.training.train import train
 
-INSTANCE_SHARE = 8
+INSTANCE_SHARE = 2
 """One of so many steps of the semantic network of `li2018` is one end to end."""
 
 SCORES = ("pq", "pq_things", "pq_stuff", "miou", "ap_vol")

@@ -427,7 +427,7 @@ class Recipe:
     classifier: StageSettings = StageSettings(steps=120, learning_rate=3e-3)
     semantic: SemanticSettings = SemanticSettings(steps=1200, learning_rate=3e-3, schedule="flat")
     detector: StageSettings = StageSettings(steps=5000, learning_rate=3e-3, schedule="flat")
-    instance: InstanceSettings = InstanceSettings(steps=30, learning_rate=5e-4)
+    instance: InstanceSettings = InstanceSettings(steps=300, learning_rate=5e-4)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
 
