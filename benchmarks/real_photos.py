@@ -3,7 +3,7 @@
     python benchmarks/real_photos.py --weights thin_resnet50.pt --coco COCO --cityscapes CITYSCAPES
 
 Photos that train and photos that are scored are other ones, of other cities where there are cities.
-Every row of a trial is printed, then for each mix what each budget gains over the next smaller
+Every row of a trial is printed, then for each mix what each budget gains over each smaller
 one, paired by seed, and over the trivial prediction.
 """
 
@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,7 +151,7 @@ def report(results: Sequence[TrialResult]) -> None:
         by_hours = {h: [r for r in results if (r.mix, r.budget_hours) == (mix, h)] for h in hours}
         for score in ("pq", "miou"):
             values = {h: [getattr(row, score) for row in by_hours[h]] for h in hours}
-            for few, many in pairwise(hours):
+            for few, many in combinations(hours, 2):
                 gain = interval(values[many], values[few])
                 typer.echo(f"{mix}: {score} of {many:g} h less that of {few:g} h: {gain}")
             for hour in hours:
