@@ -7,7 +7,8 @@ in the study. From there every row goes on with other settings of the subnetwork
 training, and the photos of the study are scored. Differences from the first row are paired: each
 is of one seed, and the interval is Student's over the seeds. It prints Markdown rows.
 
-With `--lengths` the rows are the study's own settings, trained end to end for so many steps each.
+With `--vary steps=30,300` the rows are the study's own settings of the subnetwork but this one, and
+all are trained end to end.
 """
 
 import copy
@@ -29,6 +30,7 @@ from torch.nn import functional
 from annotools.categories import CategorySet
 from annotools.formats.source import open_source
 from annotools.records import FullLabel
+from annotools.settings import as_table, read_settings, set_by_path
 from studies.running.planning import plan_trials
 from studies.study import load_study
 from studies.trials import Trial, read_truth
@@ -148,7 +150,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Keeps the networks for the next run.")],
     seeds: Annotated[int, typer.Option(help="How many.")] = 5,
     ladder: Annotated[bool, typer.Option(help="All variants of the settings.")] = False,
-    lengths: Annotated[str | None, typer.Option(help="Steps end to end, as 30,300.")] = None,
+    vary: Annotated[
+        str | None, typer.Option(metavar="NAME=A,B", help="Values of a setting, end to end.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE.")] = None,
 ) -> None:
     """Train once, go on in several ways, and compare."""
@@ -156,8 +160,8 @@ def main(
     asked = replace(asked, mixes={mix: asked.mixes[mix]}, budgets_hours=(hours,))
     asked = replace(asked, seeds=tuple(range(seeds)))
     given = asked.recipe.instance
-    if lengths is not None:
-        rows = list_lengths(given, [int(text) for text in lengths.split(",")])
+    if vary is not None:
+        rows = list_values(given, vary)
     else:
         rows = list_ladder(given) if ladder else list_rows(given)
     # Networks alone: the instance stage is what the rows differ in.
@@ -230,11 +234,19 @@ def list_ladder(given: InstanceSettings) -> list[Row]:
     ]
 
 
-def list_lengths(given: InstanceSettings, lengths: Sequence[int]) -> list[Row]:
-    """Return a row for each number of steps end to end, in the study's own settings."""
+def list_values(given: InstanceSettings, vary: str) -> list[Row]:
+    """Return a row for each value in `NAME=A,B` of a setting, trained end to end."""
+    name, _, values = vary.partition("=")
+    changes = [f"{name}={value}" for value in values.split(",")]
     return [
-        Row(name=f"{steps} steps", settings=replace(given, steps=steps), training="all")
-        for steps in lengths
+        Row(
+            name=change,
+            settings=read_settings(
+                InstanceSettings, set_by_path(as_table(given), change), where="--vary"
+            ),
+            training="all",
+        )
+        for change in changes
     ]
 
 

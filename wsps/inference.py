@@ -237,7 +237,7 @@ def _read_detections(
                 "--detections a file of detections in these photos"
             )
         return None
-    check_given(model.student)
+    check_given(model.student, model.recipe.instance)
     # Those of all images count here, so that a limit does not make a good file one of others.
     threshold = model.recipe.instance.score_threshold
     return read_detections(path, dataset.images, model.categories, threshold)

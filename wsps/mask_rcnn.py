@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from annotools.categories import CategorySet
 from annotools.random_streams import stream_seed
@@ -21,6 +20,7 @@ from annotools.records import Photo
 from wsps.detections import Detections
 from wsps.memory import name_memory_remedy
 from wsps.networks.instance import list_labels
+from wsps.networks.masks import enlarge_masks
 from wsps.networks.model import PanopticModel, build_detector, build_segmenter
 from wsps.prediction import Prediction, make_predictions, reduce_photos, see
 from wsps.recipe import Recipe
@@ -98,12 +98,12 @@ def merge_masks(semantic: Tensor, detections: Detections, stuff: Tensor) -> Tens
         detections: with masks, best first.
         stuff: (S,) class indices; S may be 0.
     """
-    size_hw = semantic.shape[1:]
+    size_hw, device = semantic.shape[1:], semantic.device
     merged = semantic.new_full(size_hw, -1, dtype=torch.int64)
     if len(stuff):
         merged = len(detections) + semantic[stuff].argmax(dim=0)
     assert detections.masks is not None
-    is_free = torch.ones(size_hw, dtype=torch.bool, device=semantic.device)
+    is_free = torch.ones(size_hw, dtype=torch.bool, device=device)
     # One by one: a hundred masks of a large photo are a hundred photos in memory.
     for label, box in enumerate(detections.boxes_xyxy.tolist()):
         rows = pixels_between(box[1], box[3], size_hw[0])
@@ -111,7 +111,11 @@ def merge_masks(semantic: Tensor, detections: Detections, stuff: Tensor) -> Tens
         if not rows or not columns:
             continue
         place = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
-        is_mask = enlarge_mask(detections.masks[label], box, rows, columns) >= MASK_THRESHOLD
+        places = (
+            torch.arange(pixels.start, pixels.stop, device=device) for pixels in (rows, columns)
+        )
+        mask = enlarge_masks(detections.masks[label], detections.boxes_xyxy[label], *places)
+        is_mask = mask >= MASK_THRESHOLD
         is_own = is_mask & is_free[place]
         if is_own.sum() >= (1 - MOST_TAKEN) * is_mask.sum():
             merged[place][is_own] = label
@@ -122,20 +126,3 @@ def merge_masks(semantic: Tensor, detections: Detections, stuff: Tensor) -> Tens
 def pixels_between(start: float, stop: float, side: int) -> range:
     """Return the pixels of a row or column of an image whose centre is between two places."""
     return range(max(0, math.ceil(start - 0.5)), max(0, min(side, math.ceil(stop - 0.5))))
-
-
-def enlarge_mask(mask: Tensor, box_xyxy: Sequence[float], rows: range, columns: range) -> Tensor:
-    """Return the probabilities of an (M, M) mask over a box at some pixels, bilinearly.
-
-    It undoes how torchvision cuts a target out of an image, where a pixel lies at its whole number.
-    Deviation from torchvision: it rounds boxes to whole pixels here, and so enlarges small objects.
-    """
-    x0, y0, x1, y1 = box_xyxy
-    down, across = (
-        (torch.arange(pixels.start, pixels.stop, device=mask.device) - start) / (stop - start)
-        for pixels, start, stop in ((rows, y0, y1), (columns, x0, x1))
-    )
-    grid = torch.stack([across.expand(len(down), -1), down[:, None].expand(-1, len(across))], dim=2)
-    return functional.grid_sample(
-        mask[None, None], 2 * grid[None] - 1, padding_mode="border", align_corners=False
-    )[0, 0]

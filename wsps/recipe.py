@@ -267,6 +267,10 @@ class InstanceSettings(StageSettings):
     """What the box term of eq. 2 counts when training begins, w1."""
     global_weight: float = 1.0
     """What its global term counts when training begins, w2."""
+    mask_weight: float = 0.0
+    """What the mask of a detection counts in its box when training begins, which parts things of
+    one class that touch. Above 0 the detector is a Mask R-CNN; with 0, as in the paper, no mask
+    counts."""
     reach: float = 0.5
     """How far beyond its box the global term of a detection goes, in widths and heights of the box;
     a thousand covers any photo, as in the paper. Where many detections have one class, those far
@@ -277,7 +281,7 @@ class InstanceSettings(StageSettings):
     end_to_end: bool = True
     """Whether the semantic network learns as well, as in the paper, or the subnetwork alone."""
     weights_rate: float = 10.0
-    """Learning rate of the subnetwork's own four weights, as a multiple of the stage's; they have
+    """Learning rate of the subnetwork's own weights, as a multiple of the stage's; they have
     no weight decay."""
     score_threshold: float = 0.4
     """Detections below this score are not offered as instances."""
@@ -292,7 +296,7 @@ class InstanceSettings(StageSettings):
         _check_iterations(self.iterations)
         if self.max_detections < 1:
             raise RecipeError("max_detections must be at least 1")
-        for name in ("box_weight", "global_weight"):
+        for name in ("box_weight", "global_weight", "mask_weight"):
             _check_weight(name, getattr(self, name))
         if not self.box_weight + self.global_weight > 0:
             raise RecipeError("box_weight and global_weight must not both be 0")

@@ -13,6 +13,7 @@ from wsps import mask_rcnn, prediction
 from wsps.detections import Detections
 from wsps.networks.model import PanopticModel, build_model
 from wsps.prediction import Prediction
+from wsps.recipe import InstanceSettings
 from wsps.training.stages import DETECTOR, INSTANCE, SEMANTIC, Stage
 
 
@@ -61,8 +62,8 @@ def find_student(name: str, where: str = "student") -> Student:
     return STUDENTS[name]
 
 
-def check_given(name: str) -> None:
-    """Make sure that a student takes detections of a file.
+def check_given(name: str, instance: InstanceSettings) -> None:
+    """Make sure that a student with these settings takes detections of a file.
 
     Raises:
         RecipeError: when it does not.
@@ -71,6 +72,11 @@ def check_given(name: str) -> None:
         raise RecipeError(
             f"--detections: the student {name!r} needs masks with its detections and makes both "
             "itself: leave the option out"
+        )
+    if instance.mask_weight > 0:
+        raise RecipeError(
+            "--detections: instance.mask_weight is above 0, and detections of a file have no "
+            "masks: leave the option out, or train with instance.mask_weight = 0"
         )
 
 

@@ -175,6 +175,9 @@ def test_an_unknown_student_and_detections_that_do_not_fit_are_told_in_one_line(
     assert list(STUDENTS) == ["li2018", "mask-rcnn"]
     with pytest.raises(RecipeError, match=r"unknown student 'fcn': use li2018 or mask-rcnn$"):
         find_student("fcn")
-    check_given("li2018")
+    plain = Recipe().instance
+    check_given("li2018", plain)
     with pytest.raises(RecipeError, match="--detections: the student 'mask-rcnn' needs masks"):
-        check_given("mask-rcnn")
+        check_given("mask-rcnn", plain)
+    with pytest.raises(RecipeError, match=r"--detections: instance\.mask_weight is above 0"):
+        check_given("li2018", replace(plain, mask_weight=1.0))

@@ -69,6 +69,10 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
             "^file: instance: box_weight must be between 0 and 10000",
         ),
         (
+            {"instance": {"mask_weight": math.nan}},
+            "^file: instance: mask_weight must be between 0 and 10000",
+        ),
+        (
             {"instance": {"weights_rate": math.inf}},
             "^file: instance: weights_rate must be at least 0, and finite",
         ),

@@ -167,11 +167,11 @@ def train(
     from wsps.training.train import train as train_run
 
     find_student(student)
-    if detections is not None:
-        check_given(student)
     join_processes()
     source = _name_source(photos, format_name, split)
     settings = read_recipe_kept(recipe or default_recipe(format_name), changes or ())
+    if detections is not None:
+        check_given(student, settings.instance)
     check_segmenter(settings)
     if settings.refinement.rounds > 0 and is_main():
         tell([ROUNDS_ELSEWHERE])

@@ -20,6 +20,7 @@ from annotools.categories import CategorySet
 from annotools.errors import name_place
 from wsps.crf.mean_field import build_kernels, infer_labels
 from wsps.detections import Detections
+from wsps.networks.masks import enlarge_masks
 from wsps.recipe import PHOTO_SIDE, InstanceSettings
 
 EPSILON = 1e-6
@@ -36,6 +37,7 @@ class InstanceLabels:
 
     `class_indices` and `scores` are (B, L); `boxes_xyxy` (B, L, 4) are in pixels, infinite for
     stuff; `is_thing` and `is_label` (B, L) say what is a detection, and what is a label at all.
+    `masks` (B, L, M, M) are those of the detections, 0 for other labels; None without any.
     """
 
     class_indices: Tensor
@@ -43,6 +45,7 @@ class InstanceLabels:
     boxes_xyxy: Tensor
     is_thing: Tensor
     is_label: Tensor
+    masks: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +59,9 @@ class InstanceMarginals:
 class InstanceSubnetwork(nn.Module):
     """Unary terms from boxes and semantics, Potts pairwise term with two kernels.
 
-    The box weight, global weight and kernel weights are learnt, kept positive by a softplus and
-    shared by all labels, because labels have no fixed identity.
+    The weights of terms and kernels are learnt, kept positive by a softplus and shared by all
+    labels, because labels have no fixed identity. Where the mask weight begins with 0 there is no
+    mask term; where not, the detections need masks.
 
     Args:
         categories: of the dataset. The background that Pascal VOC has has the global term alone.
@@ -74,6 +78,8 @@ class InstanceSubnetwork(nn.Module):
         self.global_weight = _positive(settings.global_weight)
         self.gaussian_weight = _positive(settings.kernels.gaussian_weight)
         self.bilateral_weight = _positive(settings.kernels.bilateral_weight)
+        if settings.mask_weight:
+            self.mask_weight = _positive(settings.mask_weight)
 
     def forward(
         self,
@@ -131,7 +137,7 @@ class InstanceSubnetwork(nn.Module):
         return log_q.transpose(1, 2).view(*labels.is_label.shape, *semantic.shape[2:])
 
     def _support(self, semantic: Tensor, labels: InstanceLabels) -> Tensor:
-        """Return the weighted box and global terms of eq. 2: (B, L, H, W)."""
+        """Return the weighted terms of eq. 2, and that of masks: (B, L, H, W)."""
         images, num_labels = labels.class_indices.shape
         first_row = torch.arange(images, device=semantic.device)[:, None] * semantic.shape[1]
         # Whole rows are picked: their gradient is added up in a fixed order, on a GPU as well.
@@ -147,7 +153,11 @@ class InstanceSubnetwork(nn.Module):
         # Deviation from the paper: its global term knows no distance.
         near = boxes_to_masks(grow_boxes(labels, self.settings.reach), semantic.shape[2:])
         by_box = functional.softplus(self.box_weight) * box_term
-        return by_box + functional.softplus(self.global_weight) * class_probability * near
+        support = by_box + functional.softplus(self.global_weight) * class_probability * near
+        if not self.settings.mask_weight:
+            return support
+        # Deviation from the paper, in the place of the shapes of Arnab and Torr 2017.
+        return support + functional.softplus(self.mask_weight) * box_term * _cover(labels, inside)
 
 
 def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> InstanceLabels:
@@ -173,13 +183,37 @@ def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> Inst
     classes, scores, boxes, is_thing, is_label = (
         torch.stack(column) for column in zip(*columns, strict=True)
     )
+    masks = [found.masks for found in detections if found.masks is not None]
     return InstanceLabels(
         class_indices=classes,
         scores=scores,
         boxes_xyxy=boxes,
         is_thing=is_thing,
         is_label=is_label,
+        masks=_pad(masks, longest) if masks else None,
     )
+
+
+def _pad(masks: Sequence[Tensor], longest: int) -> Tensor:
+    """Return (D, M, M) masks of images as (B, longest, M, M), 0 beyond the last of each."""
+    return torch.stack(
+        [functional.pad(ones.detach(), (0, 0, 0, 0, 0, longest - len(ones))) for ones in masks]
+    )
+
+
+def _cover(labels: InstanceLabels, inside: Tensor) -> Tensor:
+    """Return the probability that a detection's mask has at each pixel: (B, L, H, W).
+
+    Args:
+        labels: whose detections have masks.
+        inside: (B, L, H, W) masks of the boxes, for the device and size.
+    """
+    assert labels.masks is not None
+    height, width = inside.shape[2:]
+    # Stuff has no finite box, and no mask that would need one.
+    boxes = labels.boxes_xyxy.masked_fill(~labels.is_thing[..., None], 0.0)
+    rows, columns = (torch.arange(side, device=inside.device) for side in (height, width))
+    return enlarge_masks(labels.masks, boxes, rows, columns)
 
 
 def grow_boxes(labels: InstanceLabels, reach: float) -> Tensor:

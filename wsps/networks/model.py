@@ -61,7 +61,8 @@ def build_model(
     semantic = build_segmenter(recipe, len(categories)).to(device)
     detector = None
     if has_detector:
-        detector = build_detector(recipe, categories).to(device)
+        masks = recipe.instance.mask_weight > 0
+        detector = build_detector(recipe, categories, masks=masks).to(device)
     return PanopticModel(
         recipe=recipe,
         categories=categories,

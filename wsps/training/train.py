@@ -111,7 +111,7 @@ def train(
     """
     pupil = find_student(student)
     if detections is not None:
-        check_given(student)
+        check_given(student, recipe.instance)
     join_processes()
     folders = () if isinstance(photos, Source) else photos
     check_outside("--out", out, [*labels, *folders, *([] if start is None else [start])])

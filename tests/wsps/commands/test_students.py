@@ -99,6 +99,11 @@ def test_what_does_not_fit_a_student_is_refused_in_one_line(
     annotools("train", *world, *QUICK, *masks, "--out", theirs)
     photos = (tmp_path / "world.toml", "--format", "scenes", "--split", "val")
     assert refused in error_of("predict", theirs, *photos, *detections, "--out", tmp_path / "a")
+    weighed = ("--set", "instance.mask_weight=1")
+    refused = (
+        "--detections: instance.mask_weight is above 0, and detections of a file have no masks"
+    )
+    assert refused in error_of("train", *world, *weighed, *detections, "--out", tmp_path / "a")
     assert "is a run of the student 'mask-rcnn', and 'li2018' is to be trained" in error_of(
         "train", *world, *QUICK, "--start-from", theirs, "--out", tmp_path / "a"
     )
@@ -109,6 +114,22 @@ def test_what_does_not_fit_a_student_is_refused_in_one_line(
     (theirs / "manifest.json").write_text(json.dumps(manifest | {"student": "fcn"}))
     assert f"{theirs / 'manifest.json'}: unknown student 'fcn'" in error_of(
         "predict", theirs, *photos, "--out", tmp_path / "a"
+    )
+
+
+def test_a_run_whose_detector_gives_masks_to_the_subnetwork_predicts_with_them(
+    tmp_path: Path, world: tuple[object, ...]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "predictions"
+    annotools("train", *world, *QUICK, "--set", "instance.mask_weight=1", "--out", run)
+    photos = (tmp_path / "world.toml", "--format", "scenes", "--split", "val")
+    annotools("predict", run, *photos, "--out", out)
+    assert len(read_json(out / "panoptic.json")["annotations"]) == 2
+    assert (run / "instance.csv").read_text().splitlines()[0].endswith("weight,mask_weight")
+    given = tmp_path / "detections.json"
+    given.write_text("[]")
+    assert "detections of a file have no masks" in error_of(
+        "predict", run, *photos, "--detections", given, "--out", tmp_path / "a"
     )
 
 

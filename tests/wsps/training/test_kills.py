@@ -17,6 +17,7 @@ STEPS = {"semantic": 5, "detector": 5, "instance": 4}
 
 SETTINGS = (
     *("--set", "descent.batch_size=2", "--set", "views.crop_size_wh=[32,32]"),
+    *("--set", "instance.mask_weight=1"),
     *(part for stage, steps in STEPS.items() for part in ("--set", f"{stage}.steps={steps}")),
 )
 

@@ -256,3 +256,16 @@ def test_views_that_come_again_end_a_stage(
     stage = StageSettings(steps=steps, learning_rate=1e-3, schedule=schedule)
     found = limited(stage, photos, recipe)
     assert (found.schedule, found.steps) == expected
+
+
+def test_the_instance_stage_learns_what_the_masks_of_the_detector_count():
+    # Of a detector that has learnt nothing: all that it finds counts.
+    greedy = replace(RECIPE.instance, mask_weight=1.0, score_threshold=0.0, max_detections=5)
+    recipe = replace(RECIPE, instance=greedy)
+    model = build_model(recipe, SCENE_CATEGORIES, 0, CPU)
+    groups = [full_examples(2)]
+    train_detector(model, view_batches(groups, recipe, 0, "detector"))
+    course = train_instance(model, view_batches(groups, recipe, 0, "instance"))
+    counts = course.watched[:, course.names.index("mask_weight")]
+    assert counts[0] == pytest.approx(1.0)
+    assert len(counts.unique()) == len(counts)
