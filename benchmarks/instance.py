@@ -73,7 +73,7 @@ class Row:
     name: str
     settings: InstanceSettings
     training: str = "none"
-    """`none`, `semantic` (by its own loss), `weights` (the four alone), or `all`."""
+    """`none`, `semantic` (by its own loss), `weights` (its own alone), or `all`."""
     predicting: int | None = None
     """Iterations when it predicts; those of the study when absent."""
     has_window: bool = False
@@ -165,7 +165,9 @@ def main(
     else:
         rows = list_ladder(given) if ladder else list_rows(given)
     # Networks alone: the instance stage is what the rows differ in.
-    start = replace(asked.recipe, instance=replace(given, steps=0))
+    # The detector of all rows has masks where one of them wants some.
+    wanted = max(row.settings.mask_weight for row in rows)
+    start = replace(asked.recipe, instance=replace(given, steps=0, mask_weight=wanted))
     trials = plan_trials(replace(asked, recipe=start), out)
     measured = [[score_row(row, trial, given) for row in rows] for trial in trials]
     scores = np.array([[[of[name] for name in SCORES] for of in one] for one in measured])
@@ -284,7 +286,7 @@ def change_model(model: PanopticModel, row: Row) -> PanopticModel:
 
 
 def go_on(model: PanopticModel, row: Row, trial: Trial, stage: InstanceSettings) -> None:
-    """Train what the row says, all rows on the same batches and for the same steps."""
+    """Train what the row says, all rows on the same batches."""
     if row.training == "none":
         return
     label_set = read_label_set(trial.folder / "labels")

@@ -145,8 +145,8 @@ def predict_images(
         DatasetError: when the run, the detections or a photo cannot be read, the run has other
             categories than the source or no detector where no detections are given, or the folder
             may not be written to.
-        RecipeError: for an impossible change, where the run's student takes no detections, or where
-            memory is not enough.
+        RecipeError: for an impossible change, where the run's student takes no detections or wants
+            masks with them, or where memory is not enough.
         OSError: when a file cannot be written.
     """
     model, dataset = load_model(run), open_source(source)

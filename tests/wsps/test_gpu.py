@@ -88,7 +88,10 @@ def test_the_lattice_filters_on_the_gpu_as_on_the_cpu() -> None:
     torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-3)
 
 
-def test_the_subnetwork_has_the_same_loss_and_gradient_on_the_gpu_as_on_the_cpu() -> None:
+@pytest.mark.parametrize("mask_weight", [0.0, 2.0])
+def test_the_subnetwork_has_the_same_loss_and_gradient_on_the_gpu_as_on_the_cpu(
+    mask_weight: float,
+) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 9, 40, 60, generator=generator)
     images = 120 + 58 * torch.randn(2, 3, 40, 60, generator=generator)
@@ -97,13 +100,17 @@ def test_the_subnetwork_has_the_same_loss_and_gradient_on_the_gpu_as_on_the_cpu(
     thing, stuff = SCENE_CATEGORIES.thing_indices[0], SCENE_CATEGORIES.stuff_indices[0]
     classes = torch.where(instances > 0, thing, stuff)
     boxes = torch.tensor([[4.0, 4.0, 31.0, 21.0], [19.0, 14.0, 52.0, 36.0]])
+    masks = torch.rand(2, 28, 28, generator=generator)
     losses, gradients = [], []
     for name in ("cpu", "cuda"):
-        network = InstanceSubnetwork(SCENE_CATEGORIES, RECIPE.instance).to(name)
+        network = InstanceSubnetwork(
+            SCENE_CATEGORIES, replace(RECIPE.instance, mask_weight=mask_weight)
+        ).to(name)
         detections = Detections(
             boxes_xyxy=boxes.to(name),
             class_indices=torch.tensor([thing, thing], device=name),
             scores=torch.tensor([0.9, 0.6], device=name),
+            masks=masks.to(name),
         )
         given = logits.detach().to(name).requires_grad_()
         sides = torch.tensor([500, 250], device=name)

@@ -168,7 +168,15 @@ def test_students_begin_with_the_same_semantic_network_and_detector():
         weights, others = (getattr(model, name).state_dict() for model in (ours, theirs))
         assert all(torch.equal(values, others[key]) for key, values in weights.items())
     masks = {key for key in others if key not in weights}
+    assert masks
     assert all(key.startswith("network.roi_heads.mask") for key in masks)
+    # The paper's detector has no masks, unless the subnetwork counts them.
+    counting = Recipe(instance=replace(Recipe().instance, mask_weight=1.0))
+    detector = li2018.build_model(counting, CATEGORIES, 5, CPU).detector
+    assert detector is not None
+    found = detector.state_dict()
+    assert set(found) == set(others)
+    assert all(torch.equal(values, others[key]) for key, values in found.items())
 
 
 def test_an_unknown_student_and_detections_that_do_not_fit_are_told_in_one_line():

@@ -91,6 +91,7 @@ OTHER_VALUES = {
     "boxes.method": "grabcut",
     "semantic.auxiliary_weight": 0.4,
     "descent.precision": "bfloat16",
+    "instance.mask_weight": 1.0,
     **{
         f"{stage}.schedule": "constant"
         for stage in ("classifier", "semantic", "detector", "instance")

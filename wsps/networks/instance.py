@@ -37,7 +37,8 @@ class InstanceLabels:
 
     `class_indices` and `scores` are (B, L); `boxes_xyxy` (B, L, 4) are in pixels, infinite for
     stuff; `is_thing` and `is_label` (B, L) say what is a detection, and what is a label at all.
-    `masks` (B, L, M, M) are those of the detections, 0 for other labels; None without any.
+    `masks` (B, L, M, M) are those of the detections, 0 for other labels; None where the detector
+    gives none.
     """
 
     class_indices: Tensor
@@ -60,7 +61,7 @@ class InstanceSubnetwork(nn.Module):
     """Unary terms from boxes and semantics, Potts pairwise term with two kernels.
 
     The weights of terms and kernels are learnt, kept positive by a softplus and shared by all
-    labels, because labels have no fixed identity. Where the mask weight begins with 0 there is no
+    labels, because labels have no fixed identity. Where the mask weight begins at 0 there is no
     mask term; where not, the detections need masks.
 
     Args:
@@ -95,7 +96,8 @@ class InstanceSubnetwork(nn.Module):
             semantic: (B, K, H, W) class probabilities; the gradient flows into them.
             images: (B, 3, H, W) RGB of 0 to 255; no gradient flows into them.
             photo_sides: (B,) longer side, in pixels, of the photo that each image is a part of.
-            detections: of each image; no gradient flows into them. May be empty.
+            detections: of each image; no gradient flows into them. May be empty. They have masks
+                where the mask weight began above 0.
             iterations: of mean field.
 
         Raises:
@@ -152,12 +154,13 @@ class InstanceSubnetwork(nn.Module):
         box_term = scores[:, :, None, None] * class_probability * inside
         # Deviation from the paper: its global term knows no distance.
         near = boxes_to_masks(grow_boxes(labels, self.settings.reach), semantic.shape[2:])
-        by_box = functional.softplus(self.box_weight) * box_term
-        support = by_box + functional.softplus(self.global_weight) * class_probability * near
-        if not self.settings.mask_weight:
-            return support
-        # Deviation from the paper, in the place of the shapes of Arnab and Torr 2017.
-        return support + functional.softplus(self.mask_weight) * box_term * _cover(labels, inside)
+        weight = functional.softplus(self.box_weight)
+        if self.settings.mask_weight:
+            # Deviation from the paper, in the place of the shapes of Arnab and Torr 2017.
+            masks = spread_masks(labels, semantic.shape[2:])
+            weight = weight + functional.softplus(self.mask_weight) * masks
+        by_box = weight * box_term
+        return by_box + functional.softplus(self.global_weight) * class_probability * near
 
 
 def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> InstanceLabels:
@@ -184,36 +187,39 @@ def list_labels(detections: Sequence[Detections], stuff_indices: Tensor) -> Inst
         torch.stack(column) for column in zip(*columns, strict=True)
     )
     masks = [found.masks for found in detections if found.masks is not None]
+    assert len(masks) in (0, len(detections))
     return InstanceLabels(
         class_indices=classes,
         scores=scores,
         boxes_xyxy=boxes,
         is_thing=is_thing,
         is_label=is_label,
-        masks=_pad(masks, longest) if masks else None,
+        masks=pad_masks(masks, longest) if masks else None,
     )
 
 
-def _pad(masks: Sequence[Tensor], longest: int) -> Tensor:
-    """Return (D, M, M) masks of images as (B, longest, M, M), 0 beyond the last of each."""
+def pad_masks(masks: Sequence[Tensor], longest: int) -> Tensor:
+    """Return the (D, M, M) masks of each image as (B, longest, M, M), 0 beyond the last."""
     return torch.stack(
-        [functional.pad(ones.detach(), (0, 0, 0, 0, 0, longest - len(ones))) for ones in masks]
+        [
+            functional.pad(of_image.detach(), (0, 0) * 2 + (0, longest - len(of_image)))
+            for of_image in masks
+        ]
     )
 
 
-def _cover(labels: InstanceLabels, inside: Tensor) -> Tensor:
-    """Return the probability that a detection's mask has at each pixel: (B, L, H, W).
+def spread_masks(labels: InstanceLabels, size_hw: Sequence[int]) -> Tensor:
+    """Return what the mask of each label is at each pixel: (B, L, H, W), 1 for stuff.
 
-    Args:
-        labels: whose detections have masks.
-        inside: (B, L, H, W) masks of the boxes, for the device and size.
+    Beyond its box a mask goes on as at its border.
     """
-    assert labels.masks is not None
-    height, width = inside.shape[2:]
+    masks, is_thing = labels.masks, labels.is_thing[..., None]
+    assert masks is not None
     # Stuff has no finite box, and no mask that would need one.
-    boxes = labels.boxes_xyxy.masked_fill(~labels.is_thing[..., None], 0.0)
-    rows, columns = (torch.arange(side, device=inside.device) for side in (height, width))
-    return enlarge_masks(labels.masks, boxes, rows, columns)
+    boxes = labels.boxes_xyxy.masked_fill(~is_thing, 0.0)
+    rows, columns = (torch.arange(side, device=masks.device) for side in size_hw)
+    spread = enlarge_masks(masks, boxes, rows, columns)
+    return spread.masked_fill(~is_thing[..., None], 1.0)
 
 
 def grow_boxes(labels: InstanceLabels, reach: float) -> Tensor:

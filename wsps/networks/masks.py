@@ -25,18 +25,25 @@ def enlarge_masks(masks: Tensor, boxes_xyxy: Tensor, rows: Tensor, columns: Tens
     """
     start = boxes_xyxy[..., :2]
     cells = masks.shape[-1] / (boxes_xyxy[..., 2:] - start).clamp(min=LEAST_SIDE)
-    across = _weights((columns - start[..., :1]) * cells[..., :1], masks.shape[-1])
-    down = _weights((rows - start[..., 1:]) * cells[..., 1:], masks.shape[-1])
-    return down @ masks @ across.mT
+    x = (columns - start[..., :1]) * cells[..., :1]
+    y = (rows - start[..., 1:]) * cells[..., 1:]
+    # No product of matrices, which a GPU would round: masks are compared with a threshold.
+    return _interpolate(_interpolate(masks, y).mT, x).mT
 
 
-def _weights(places: Tensor, count: int) -> Tensor:
-    """Return what linear interpolation takes of each of `count` cells: (..., N, count).
+def _interpolate(values: Tensor, places: Tensor) -> Tensor:
+    """Return what lies at some places between rows of values: (..., N, K).
 
     Args:
-        places: (..., N), in cells, of which the first one goes from 0 to 1.
-        count: of cells.
+        values: (..., M, K).
+        places: (..., N), in rows, of which the first one goes from 0 to 1. Beyond the middle of the
+            first and of the last one there is nothing else.
     """
-    middles = torch.arange(count, device=places.device) + 0.5
-    inside = places.clamp(0.5, count - 0.5)
-    return (1 - (inside[..., None] - middles).abs()).clamp(min=0)
+    last = values.shape[-2] - 1
+    # From the middle of the first row on.
+    place = (places - 0.5).clamp(0, last)[..., None]
+    before = place.long()
+    of_each = (*before.shape[:-1], values.shape[-1])
+    first = values.gather(-2, before.expand(of_each))
+    second = values.gather(-2, (before + 1).clamp(max=last).expand(of_each))
+    return torch.lerp(first, second, place - before)

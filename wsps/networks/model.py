@@ -22,7 +22,7 @@ class PanopticModel:
     """A student's networks, on one device, with the recipe and categories that they belong to.
 
     Without a detector, detections are given with the photos. The instance subnetwork is that of
-    `li2018`; None for a student whose detector gives masks.
+    `li2018`; None for `mask-rcnn`.
     """
 
     recipe: Recipe
@@ -49,7 +49,8 @@ def build_model(
         categories: that they tell apart.
         seed: of the weights.
         device: where the networks shall be.
-        has_detector: false where detections are given.
+        has_detector: false where detections are given, which have no masks: `instance.mask_weight`
+            is 0 then.
 
     Raises:
         RecipeError: for a backbone that does not exist, or has no place for what the recipe asks

@@ -104,9 +104,9 @@ def train(
     Raises:
         DatasetError: when a label, a photo or the run to start from cannot be read, there is no
             label at all, or the folder may not be written to.
-        RecipeError: when there is no such student or it takes no detections, when the recipe's
-            backbone does not exist, backbone or student are not those of the run to start from, or
-            training diverges.
+        RecipeError: when there is no such student, when it takes no detections or the recipe wants
+            masks with them, when the recipe's backbone does not exist, backbone or student are not
+            those of the run to start from, or training diverges.
         OSError: when a file cannot be written.
     """
     pupil = find_student(student)

@@ -117,7 +117,7 @@ def test_what_does_not_fit_a_student_is_refused_in_one_line(
     )
 
 
-def test_a_run_whose_detector_gives_masks_to_the_subnetwork_predicts_with_them(
+def test_a_run_whose_subnetwork_counts_masks_is_trained_and_predicted_with(
     tmp_path: Path, world: tuple[object, ...]
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "predictions"
