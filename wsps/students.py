@@ -76,7 +76,7 @@ def check_given(name: str, instance: InstanceSettings) -> None:
     if instance.mask_weight > 0:
         raise RecipeError(
             "--detections: instance.mask_weight is above 0, and detections of a file have no "
-            "masks: leave the option out, or train with instance.mask_weight = 0"
+            "masks: leave the option out, or take a model trained with instance.mask_weight = 0"
         )
 
 

@@ -209,7 +209,7 @@ def train(
         _show_predictions(board, out, label_set.labels, photos_of, given)
     # Taken from the file of the run, so that the two cannot tell different things.
     summary = read_summary(out)
-    _print_run(summary["stages"], settings, out, are_given=detections is not None)
+    _print_run(summary, settings, out, are_given=detections is not None)
     write_answer(json_file, {"run": str(out), "device": device, **summary})
 
 
@@ -260,10 +260,20 @@ def _describe(images: "Mapping[str, int]", device: str) -> str:
     return f"Training on {count_of(sum(images.values()), 'image')} ({kinds}), on {where}."
 
 
+def _lacking(stage: str, began: "Mapping[str, Any] | None") -> str:
+    """Return what is told of a network of which the run that it starts from has not all."""
+    parts = {} if began is None else began["taken"].get(stage, {})
+    if not parts or parts["taken"] == parts["tensors"]:
+        return ""
+    missing = parts["tensors"] - parts["taken"]
+    return f", {missing:,} of its {parts['tensors']:,} tensors without the run it starts from"
+
+
 def _print_run(
-    stages: "Mapping[str, Any]", recipe: "Recipe", out: Path, *, are_given: bool
+    summary: "Mapping[str, Any]", recipe: "Recipe", out: Path, *, are_given: bool
 ) -> None:
     """Print how each stage ended, where its checkpoint is, and how to predict."""
+    stages, began = summary["stages"], summary["began"]
     steps = {stage: getattr(recipe, stage).steps for stage in stages}
     rows = []
     for stage, end in stages.items():
@@ -286,7 +296,7 @@ def _print_run(
         if end is not None and end["steps_without_loss"]
     )
     tell(
-        f"{stage}: made no step, and is as it began: set {stage}.steps"
+        f"{stage}: made no step, and is as it began{_lacking(stage, began)}: set {stage}.steps"
         for stage, end in stages.items()
         if end is not None and end["steps"] == 0
     )

@@ -133,6 +133,24 @@ def test_a_run_whose_subnetwork_counts_masks_is_trained_and_predicted_with(
     )
 
 
+def test_a_mask_head_that_no_run_has_taught_is_told(
+    tmp_path: Path, world: tuple[object, ...]
+) -> None:
+    weighed = ("--set", "instance.mask_weight=1")
+    still = ("--set", "semantic.steps=0", "--set", "detector.steps=0")
+    notes = {}
+    for name, changes in (("plain", ()), ("masks", weighed)):
+        annotools("train", *world, *QUICK, *changes, "--out", tmp_path / name)
+        start = ("--start-from", tmp_path / name, "--out", tmp_path / f"from_{name}")
+        command = ["train", *world, *QUICK, *still, *weighed, *start]
+        done = CliRunner().invoke(app, list(map(str, command)))
+        assert done.exit_code == 0, done.output
+        (notes[name],) = (n for n in done.stderr.split("note: ") if n.startswith("detector: made"))
+    told = " ".join(notes["plain"].split())
+    assert ", 8 of its 58 tensors without the run it starts from: set detector.steps" in told
+    assert "without the run" not in notes["masks"]
+
+
 def test_a_run_of_mask_rcnn_goes_on_from_another_with_its_masks(
     tmp_path: Path, world: tuple[object, ...]
 ) -> None:
