@@ -6,88 +6,32 @@ import pytest
 import torch
 from torch import Tensor
 
-from annotools.categories import Category, CategorySet
+from annotools.categories import CategorySet
+from tests.wsps.networks.subnetworks import (
+    BUS,
+    CAR,
+    CATEGORIES,
+    NO_KERNELS,
+    PLAIN,
+    ROAD,
+    SKY,
+    SMALL_KERNELS,
+    detections,
+    noise_image,
+    painted,
+    run,
+    subnetwork,
+    uniform_semantic,
+)
 from wsps.detections import Detections
 from wsps.networks.instance import (
     NO_LABEL,
     InstanceMarginals,
-    InstanceSubnetwork,
     boxes_to_masks,
     list_labels,
 )
 from wsps.recipe import PHOTO_SIDE, InstanceKernelSettings, InstanceSettings
 from wsps.training.losses import instance_loss
-
-ROAD, SKY, CAR, BUS = 0, 1, 2, 3
-
-CATEGORIES = CategorySet(
-    categories=tuple(
-        Category(category_id=i, name=name, is_thing=is_thing, colour=(i, i, i))
-        for i, (name, is_thing) in enumerate(
-            [("road", False), ("sky", False), ("car", True), ("bus", True)]
-        )
-    )
-)
-
-NO_KERNELS = InstanceKernelSettings(gaussian_weight=0.0, bilateral_weight=0.0)
-PLAIN = InstanceSettings(
-    steps=1,
-    learning_rate=1e-3,
-    box_weight=0.7,
-    global_weight=0.3,
-    soften_scores=False,
-    reach=1000.0,
-    kernels=NO_KERNELS,
-)
-"""Unary terms alone, with weights that differ."""
-
-SMALL_KERNELS = InstanceKernelSettings(
-    gaussian_weight=1.0, gaussian_sigma_xy=1.0, bilateral_weight=4.0, bilateral_sigma_xy=6.0
-)
-"""Of images of a dozen pixels, at the side that they are given for."""
-
-
-def subnetwork(
-    settings: InstanceSettings = PLAIN, categories: CategorySet = CATEGORIES
-) -> InstanceSubnetwork:
-    return InstanceSubnetwork(categories, settings)
-
-
-def detections(*found: tuple[list[float], float], class_index: int = CAR) -> Detections:
-    """Boxes and scores."""
-    return Detections(
-        boxes_xyxy=torch.tensor([box for box, _ in found]).reshape(-1, 4),
-        class_indices=torch.full((len(found),), class_index),
-        scores=torch.tensor([score for _, score in found]),
-    )
-
-
-def uniform_semantic(height: int = 12, width: int = 16) -> Tensor:
-    """Road 0.3, sky 0.1, car 0.6 everywhere."""
-    probabilities = torch.tensor([0.3, 0.1, 0.6, 0.0])[:, None, None]
-    return probabilities.expand(4, height, width).contiguous()
-
-
-def noise_image(height: int = 12, width: int = 16, seed: int = 0) -> Tensor:
-    return 120 + 58 * torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
-
-
-def painted(grey: Tensor) -> Tensor:
-    """The image of (H, W) grey levels of 0 to 255."""
-    return grey.expand(3, *grey.shape)
-
-
-def run(
-    network: InstanceSubnetwork,
-    semantic: Tensor,
-    image: Tensor,
-    found: Detections,
-    iterations: int = 0,
-    side: int = PHOTO_SIDE,
-) -> Tensor:
-    """Logarithms of the beliefs in one image: (L, H, W)."""
-    sides = torch.tensor([side])
-    return network(semantic[None], image[None], sides, [found], iterations).log_q[0]
 
 
 def test_the_unary_term_by_hand():
@@ -427,49 +371,3 @@ def test_a_mask_holds_the_pixels_whose_centre_is_in_the_half_open_box(
     box: list[float], expected: Sequence[Sequence[int]]
 ):
     assert boxes_to_masks(torch.tensor(box), (2, 4)).tolist() == expected
-
-
-def test_the_mask_term_by_hand():
-    network = subnetwork(replace(PLAIN, mask_weight=0.4))
-    # Four cells of three pixels: the mask is 1 in the left half of the box and 0.25 in the right.
-    mask = torch.tensor([1.0, 1.0, 0.25, 0.25]).expand(1, 4, 4)
-    one_car = replace(detections(([2.0, 0.0, 14.0, 12.0], 0.5)), masks=mask)
-    q = run(network, uniform_semantic(), noise_image(), one_car).exp()
-    # On the left (0.7 + 0.4) * 0.5 * 0.6 + 0.3 * 0.6 supports the car, on the right
-    # (0.7 + 0.25 * 0.4) * 0.5 * 0.6 + 0.3 * 0.6, outside the box 0.3 * 0.6. Stuff is a detection
-    # that fills the image: (0.7 + 0.4 + 0.3) * 0.3 for road, 0.1 for sky.
-    for x, car in {4: 0.51, 12: 0.42, 15: 0.18}.items():
-        shares = [v / (car + 0.56) for v in (car, 0.42, 0.14)]
-        assert q[:, 6, x].tolist() == pytest.approx(shares, rel=1e-4)
-
-
-def test_masks_part_two_things_of_one_class_whose_boxes_overlap():
-    semantic = torch.zeros(4, 12, 20)
-    semantic[CAR] = 1.0
-    # The left one is surer, and half of the other one lies in its box.
-    found = detections(([0.0, 0.0, 16.0, 12.0], 0.9), ([8.0, 0.0, 20.0, 12.0], 0.6))
-    left, right = torch.zeros(8, 8), torch.ones(8, 8)
-    left[:, :4] = 1.0
-    truth = torch.where(torch.arange(20) < 8, 0, 1)
-    for weight, lost in ((0.0, 8), (2.0, 0)):
-        network = subnetwork(replace(PLAIN, mask_weight=weight))
-        with_masks = replace(found, masks=torch.stack([left, right]))
-        labels = run(network, semantic, noise_image(12, 20), with_masks).argmax(dim=0)
-        assert (labels[5] != truth).sum() == lost
-
-
-def test_without_a_mask_weight_the_subnetwork_holds_what_it_held_before_there_was_one():
-    # So checkpoints of then are still read.
-    names = {"box_weight", "global_weight", "gaussian_weight", "bilateral_weight"}
-    assert set(subnetwork().state_dict()) == names | {"stuff_indices"}
-
-
-def test_images_with_and_without_detections_have_masks_together():
-    network = subnetwork(replace(PLAIN, mask_weight=0.4))
-    found = replace(detections(([2.0, 0.0, 14.0, 12.0], 0.5)), masks=torch.ones(1, 4, 4))
-    none = replace(detections(), masks=torch.zeros(0, 4, 4))
-    semantic, images = (torch.stack([one] * 2) for one in (uniform_semantic(), noise_image()))
-    q = network(semantic, images, torch.tensor([16, 16]), [found, none], 0).log_q.exp()
-    expected = [v / 1.07 for v in (0.51, 0.42, 0.14)]
-    assert q[0, :, 6, 6].tolist() == pytest.approx(expected, rel=1e-4)
-    assert q[1, :, 6, 6].tolist() == pytest.approx([0.75, 0.25, 0], rel=1e-4)
