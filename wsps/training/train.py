@@ -124,11 +124,12 @@ def train(
     )
     networks = (model.semantic, model.detector)
     share_statistics(*(network for network in networks if network is not None))
-    began = None if start is None else _start_from(model, start)
-    setup = name_run(labels, label_set, recipe, seed, start, detections, student)
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
     given = _read_detections(detections, label_set, recipe)
     groups = read_examples(label_set, photo_set, recipe.images, given)
+    has_boxes = any(group[0].has_boxes for group in groups)
+    began = None if start is None else _start_from(model, start, has_boxes)
+    setup = name_run(labels, label_set, recipe, seed, start, detections, student)
     files = [f"{stage}.{suffix}" for stage in pupil.stages for suffix in ("pt", "csv")]
     # By table, so that the one that differs is named where the folder has another recipe.
     tables = {f"recipe.{name}": table for name, table in setup["recipe"].items()}
@@ -243,18 +244,23 @@ def name_run(
     return named
 
 
-def _start_from(model: PanopticModel, start: Path) -> dict[str, Any]:
-    """Give a model the weights of a finished run; return what the manifest says of that."""
+def _start_from(model: PanopticModel, start: Path, has_boxes: bool) -> dict[str, Any]:
+    """Give a model the weights of a finished run; return what the manifest says of that.
+
+    Networks that need boxes are taken where the labels have some, as no others are trained.
+    """
     other = load_model(start)
     if other.student != model.student:
         raise RecipeError(
             f"{start}: is a run of the student {other.student!r}, and {model.student!r} is to be "
             f"trained: start from a run of it, or train with --student {other.student}"
         )
+    stages = STUDENTS[model.student].stages
     networks = [
         name
         for name in trained_stages(start, other.student)
-        if name != "detector" or (model.detector is not None and other.detector is not None)
+        if (has_boxes or not stages[name].needs_boxes)
+        and (name != "detector" or (model.detector is not None and other.detector is not None))
     ]
     taken = take_over(model, other, networks, start)
     return {"run": str(start), "manifest": digest_run(start), "taken": taken}

@@ -24,7 +24,7 @@ from wsps.recipe import (
 from wsps.training import stages
 from wsps.training import train as train_module
 from wsps.training.checkpoints import store_weights
-from wsps.training.finished_runs import load_model
+from wsps.training.finished_runs import load_model, read_summary, trained_stages
 from wsps.training.train import train
 
 ONE_STEP = StageSettings(steps=1, learning_rate=1e-3)
@@ -208,6 +208,17 @@ def test_a_run_without_a_detector_gives_its_backbone_to_the_new_one(
     detector = load_model(tmp_path / "out").detector
     backbone = load_model(tmp_path / "start").semantic.trunk.backbone
     assert torch.equal(weights_of(detector.network.backbone[0]), weights_of(backbone.layers))
+
+
+def test_without_boxes_the_semantic_network_of_a_run_alone_is_taken(
+    photos: Source, tmp_path: Path
+) -> None:
+    boxes = write_labels(tmp_path / "boxes", photos, {0: "boxes"})
+    tags = write_labels(tmp_path / "tags", photos, {1: "tags"})
+    train([boxes], photos, RECIPE, 0, tmp_path / "start")
+    train([tags], photos, RECIPE, 0, tmp_path / "out", start=tmp_path / "start")
+    assert list(read_summary(tmp_path / "out")["began"]["taken"]) == ["semantic"]
+    assert trained_stages(tmp_path / "out", "li2018") == ["semantic"]
 
 
 def test_several_label_sets_are_trained_on_together(photos: Source, tmp_path: Path) -> None:
