@@ -255,8 +255,10 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     priced = verdict, mix = decide(predicted, delta, sure)
     # The same without the ranges of the times tells whether it hangs on them.
     exact = decide(_predict(basis, hours, {}), delta, sure) if basis.prices else priced
-    open_mixes = contenders(curves, predicted, hours)
-    dissent = disagreement(basis.results, rows[0].student, predicted, hours, basis.metric, delta)
+    # What a mix has had counts wherever its curve is asked.
+    hours_of = {name: hours + basis.have.get(name, 0.0) for name in curves.mixes}
+    open_mixes = contenders(curves, predicted, hours_of)
+    dissent = disagreement(basis.results, rows[0].student, predicted, hours_of, basis.metric, delta)
     # Doubts about times spread what is predicted, and must make no answer surer than it is.
     if exact != priced or open_mixes or dissent or basis.weights:
         verdict, mix = CANNOT_TELL, None
@@ -264,14 +266,14 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     # One more trial would not help where mixes cannot be compared.
     if verdict == CANNOT_TELL and not basis.weights and (open_mixes or len(predicted) > 1):
         next_run = (
-            run_where_nothing_is_known(open_mixes[0], curves, rows, hours)
+            run_where_nothing_is_known(open_mixes[0], curves, rows, hours_of[open_mixes[0]])
             if open_mixes
-            else choose_next_run(curves, predicted, rows, hours)
+            else choose_next_run(curves, predicted, rows, hours_of)
         )
     if next_run is not None:
         next_run = next_run.priced_as(rows, basis.as_run)
     reasons = list_reasons(
-        curves, hours, crossings_of_the_best(basis.crossings, predicted), open_mixes
+        curves, hours_of, crossings_of_the_best(basis.crossings, predicted), open_mixes
     )
     if not open_mixes and exact != priced and exact[0] != CANNOT_TELL:
         reasons.append(describe_exact(*exact))
@@ -283,7 +285,7 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         hours=hours,
         metric=basis.metric,
         delta=delta,
-        mixes=_describe(curves, predicted, hours) | {mix: _unknown() for mix in basis.unlearnt},
+        mixes=_describe(curves, predicted, hours_of) | {mix: _unknown() for mix in basis.unlearnt},
         crossings=basis.crossings,
         next_run=next_run,
         reasons=(
@@ -332,7 +334,7 @@ def _check_have(have: Mapping[str, float], rows: Sequence[TrialResult]) -> None:
 
 
 def _describe(
-    curves: Curves, predicted: Mapping[str, Floats], hours: float
+    curves: Curves, predicted: Mapping[str, Floats], hours_of: Mapping[str, float]
 ) -> dict[str, MixAdvice]:
     regrets = regret_draws(predicted)
     chances = chances_of_best(regrets)
@@ -348,7 +350,7 @@ def _describe(
             high=float(high),
             p_best=chances[mix],
             regret=float(regrets[mix].mean()),
-            gain_per_hour=gain_of_next_hour(curves, mix, hours),
+            gain_per_hour=gain_of_next_hour(curves, mix, hours_of[mix]),
         )
     return found
 

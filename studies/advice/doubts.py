@@ -68,15 +68,22 @@ def uneven_scatter(cells: Cells) -> tuple[str, ...]:
     return tuple(told)
 
 
-def contenders(curves: Curves, predicted: Mapping[str, Floats], hours: float) -> list[str]:
+def contenders(
+    curves: Curves, predicted: Mapping[str, Floats], hours_of: Mapping[str, float]
+) -> list[str]:
     """Return the mixes that are not predicted and could still be best, the best measured first.
 
     A mix that has never scored what the leading mix is sure to reach is none; with fewer hours than
     its smallest budget it would score less than there.
+
+    Args:
+        curves: of the study.
+        predicted: draws (D,) of the mixes that are compared.
+        hours_of: those that each mix will have had.
     """
     sure = max((float(np.quantile(found, LOW)) for found in predicted.values()), default=0.0)
     best = {
-        mix: float(curve.measured[0] if hours < curve.hours[0] else curve.measured.max())
+        mix: float(curve.measured[0] if hours_of[mix] < curve.hours[0] else curve.measured.max())
         for mix, curve in curves.mixes.items()
         if mix not in predicted
     }
@@ -87,7 +94,7 @@ def disagreement(
     results: Sequence[TrialResult],
     student: str,
     predicted: Mapping[str, Floats],
-    hours: float,
+    hours_of: Mapping[str, float],
     metric: str,
     delta: float,
 ) -> str:
@@ -99,7 +106,7 @@ def disagreement(
         results: rows of all students.
         student: the one that the advice is of.
         predicted: its draws (D,) of each mix.
-        hours: asked for.
+        hours_of: those that each mix will have had.
         metric: of the scores.
         delta: a difference that matters.
     """
@@ -110,8 +117,8 @@ def disagreement(
     for other in sorted({row.student for row in results} - {student}):
         own = read_scores([row for row in results if row.student == other], metric)
         curves = fit_curves(own) if len(own.score) else None
-        mixes = [] if curves is None else list(curves.mixes)
-        found = {m: d for m in mixes if curves and (d := draws(curves, m, hours)) is not None}
+        both = [] if curves is None else [mix for mix in hours_of if mix in curves.mixes]
+        found = {m: d for m in both if curves and (d := draws(curves, m, hours_of[m])) is not None}
         if leader in found and np.mean(regret_draws(found)[leader] < delta) < 0.5:
             best = max(found, key=lambda mix: float(found[mix].mean()))
             others.append(f'{other} prefers "{best}"')

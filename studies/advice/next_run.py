@@ -69,7 +69,10 @@ class NextRun:
 
 
 def choose_next_run(
-    curves: Curves, predicted: Mapping[str, Floats], rows: Sequence[TrialResult], hours: float
+    curves: Curves,
+    predicted: Mapping[str, Floats],
+    rows: Sequence[TrialResult],
+    hours_of: Mapping[str, float],
 ) -> NextRun | None:
     """Return the trial of one mix, at a studied budget or the hours asked for, that helps most.
 
@@ -77,7 +80,7 @@ def choose_next_run(
         curves: of the study.
         predicted: draws (D,) of the mixes that are compared.
         rows: of the study.
-        hours: asked for.
+        hours_of: those that each mix will have had.
 
     Returns:
         The trial; None where fewer than two mixes are compared.
@@ -89,7 +92,7 @@ def choose_next_run(
     scatter = curves.noise * rng.standard_normal(len(curves.noise))
     best = (-1.0, "", 0.0)
     for mix in predicted:
-        for budget in sorted({*map(float, curves.mixes[mix].hours), hours}):
+        for budget in sorted({*map(float, curves.mixes[mix].hours), hours_of[mix]}):
             found = draws(curves, mix, budget)
             if found is not None:
                 # Seeds shift all mixes alike, so that they do not count in a comparison.

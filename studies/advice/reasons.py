@@ -46,12 +46,24 @@ def describe_exact(verdict: str, mix: str | None) -> str:
 
 
 def list_reasons(
-    curves: Curves, hours: float, crossings: Sequence[Crossing], open_mixes: Sequence[str]
+    curves: Curves,
+    hours_of: Mapping[str, float],
+    crossings: Sequence[Crossing],
+    open_mixes: Sequence[str],
 ) -> list[str]:
-    """Return in clauses what the curves cannot say, and what changes near the hours."""
-    unknown = {mix: why_not(curves, mix, hours) for mix in curves.mixes}
+    """Return in clauses what the curves cannot say, and what changes near the hours.
+
+    Args:
+        curves: of the study.
+        hours_of: those that each mix will have had.
+        crossings: that change the answer.
+        open_mixes: that are not predicted and could still be best.
+    """
+    unknown = {mix: why_not(curves, mix, hours_of[mix]) for mix in curves.mixes}
     reasons = [
-        f'"{mix}" is not predicted at {hours:g} h: {why}' for mix, why in unknown.items() if why
+        f'"{mix}" is not predicted at {hours_of[mix]:g} h: {why}'
+        for mix, why in unknown.items()
+        if why
     ]
     if len(curves.mixes) == 1:
         reasons.append(f'"{next(iter(curves.mixes))}" has no other mix to be compared with')
@@ -61,7 +73,8 @@ def list_reasons(
         f'near these hours the better mix changes: "{c.before}" below, "{c.after}" above '
         f"{c.hours:.3g} h (90 %: {c.low:.3g} to {c.high:.3g} h)"
         for c in crossings
-        if c.low <= hours <= c.high
+        # At one number of hours of both: where one has had more, that is past or to come.
+        if c.low <= hours_of[c.before] <= c.high and c.low <= hours_of[c.after] <= c.high
     ]
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,33 @@ def test_labels_that_are_there_already_count() -> None:
     assert before is not None
     assert full > before
     assert more.have == {BOXES: 8.0}
+
+
+def test_hours_spent_before_count_in_reasons_and_in_the_next_hour() -> None:
+    rng = np.random.default_rng(1)
+    rows = draw_rows(WORLDS["boxes win"](rng), rng)
+    first = min(row.budget_hours for row in rows)
+    mixes = {row.mix for row in rows}
+    new = advise(rows, first / 2)
+    assert sum("is not predicted" in reason for reason in new.reasons) == len(mixes)
+    had = advise(rows, first / 2, have=dict.fromkeys(mixes, 8.0))
+    assert not [reason for reason in had.reasons if "is not predicted" in reason]
+    as_one = advise(rows, 8 + first / 2)
+    for mix in mixes:
+        assert had.mixes[mix].score is not None
+        assert had.mixes[mix].gain_per_hour == as_one.mixes[mix].gain_per_hour is not None
+
+
+def test_other_students_are_asked_at_the_hours_that_each_mix_will_have_had() -> None:
+    rng = np.random.default_rng(1)
+    rows = draw_rows(WORLDS["crossing"](rng), rng)
+    first, last = (end(row.budget_hours for row in rows) for end in (min, max))
+    # Another mix leads at the smallest budget, by both students, who have the same scores.
+    others = [replace(row, student="other") for row in rows[:-1]]
+    have = dict.fromkeys({row.mix for row in rows}, last - first)
+    asked = advise([*rows, *others], first, have=have)
+    assert advise(rows, first).mixes[BOXES].p_best != asked.mixes[BOXES].p_best
+    assert not any("students disagree" in reason for reason in asked.reasons)
 
 
 def test_many_hours_are_told_as_one_by_one() -> None:
