@@ -59,7 +59,8 @@ class TrialResult:
     miou_semantic: float | None = None
     """Of the semantic network's own output."""
     seconds: float
-    """Wall-clock time of the trial; of the one that was trained, where another bought the same."""
+    """Wall-clock time of the process that finished the trial, which may have gone on with one that
+    was stopped; of the one that was trained, where another bought the same."""
     digest: str
     """Names dataset, recipe and prices."""
     code_version: str

@@ -42,8 +42,15 @@ def autocast(device: "torch.device", precision: str) -> "torch.autocast":
     """
     import torch
 
-    is_half = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
+    is_half = resolve_precision(device, precision) == "bfloat16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)
+
+
+def resolve_precision(device: "torch.device", precision: str) -> str:
+    """Return what a precision of `PRECISIONS` is on a device: `float32` or `bfloat16`."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _has_bfloat16(device) else "float32"
 
 
 @lru_cache

@@ -17,6 +17,7 @@ from torch import Tensor
 from annotools.files import digest
 from annotools.records import Photo
 from annotools.seals import read_sealed, write_sealed
+from wsps.device import choose_device, resolve_precision
 from wsps.networks.backbone import Backbone
 from wsps.training.checkpoints import digest_tensors
 
@@ -96,8 +97,11 @@ def keep_features(backbone: Backbone, folder: Path, precision: str) -> KeptFeatu
         folder: made where it does not exist.
         precision: in which the backbone computes.
     """
+    device = choose_device()
+    # Machines that share a folder may see otherwise: `auto` is not the same precision on each.
+    seen_as = device.type, resolve_precision(device, precision)
     # Of the layers themselves their text: it has the strides and dilations.
-    key = digest(_FORM, digest_tensors(backbone.state_dict()), str(backbone), precision)
+    key = digest(_FORM, digest_tensors(backbone.state_dict()), str(backbone), *seen_as)
     return KeptFeatures(backbone=backbone, folder=folder, key=key)
 
 

@@ -161,6 +161,21 @@ def hash_label_set(folder: Path) -> dict[str, Any]:
     return {**hash_files(folder, [*files, *pngs]), "kinds": digest(list(label_set.kind_of.items()))}
 
 
+def hash_photos(label_set: LabelSet, photos: Dataset, root: Path) -> dict[str, Any]:
+    """Return a SHA-256 over the files that the photos of a label set are read or drawn from.
+
+    Args:
+        label_set: the labels.
+        photos: a dataset that has the photo of each label.
+        root: of the photos.
+
+    Raises:
+        DatasetError: when a file cannot be read.
+    """
+    images = [same_image(photos, image) for image in label_set.labels.images]
+    return hash_files(root, [root if image.path is None else image.path for image in images])
+
+
 def read_examples(
     label_set: LabelSet,
     photos: Dataset,

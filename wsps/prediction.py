@@ -201,9 +201,11 @@ def _detect(model: PanopticModel, images: Tensor, features: Tensor | None) -> li
     assert model.detector is not None
     recipe, remedy = model.recipe, reduce_photos(max(images.shape[2:]))
     limits = recipe.instance
+    # A detector of one class as the seed made it gives each box a half. No score is above 1.
+    least = limits.score_threshold if model.has_learnt_boxes else 1.0
     with name_memory_remedy(remedy), autocast(model.device, recipe.descent.precision):
         return model.detector.detect(
-            images, limits.score_threshold, limits.max_detections, features, limits.nms_threshold
+            images, least, limits.max_detections, features, limits.nms_threshold
         )
 
 

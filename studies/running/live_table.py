@@ -11,7 +11,7 @@ from annotools.locks import holder
 from annotools.stderr import open_terminal
 from annotools.terminal import one_line, say
 from studies.failures import read_failure
-from studies.running.trial_process import lock_of
+from studies.running.trial_process import has_failed, lock_of
 from studies.trials import Trial, read_row
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class _Progress:
             self.num_done += 1
             pq = "" if row.pq is None else f", PQ {100 * row.pq:.1f}"
             outcome = f"finished in {duration(row.seconds)}{pq}"
-        elif trial.failure_path.is_file():
+        # One of other settings, or damaged, tells nothing of this trial.
+        elif has_failed(trial):
             error = read_failure(trial.failure_path).error
             self.num_failed += 1
             self.errors.append((trial.name, error))

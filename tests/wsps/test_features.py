@@ -10,6 +10,7 @@ from torch import Tensor
 
 from annotools.scenes.world import SCENE_CATEGORIES
 from tests.wsps.lessons import RECIPE, full_examples
+from wsps import device
 from wsps.features import keep_features, name_pixels, see_frozen
 from wsps.networks.backbone import Backbone, build_backbone
 from wsps.networks.detector import Detector
@@ -43,6 +44,20 @@ def count_passes(backbone: Backbone) -> list[int]:
     passes: list[int] = []
     backbone.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
     return passes
+
+
+def test_what_another_precision_saw_is_not_taken(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    keys = {}
+    for has_units in (False, True):
+        monkeypatch.setattr(device, "_has_bfloat16", lambda _, has=has_units: has)
+        for precision in ("auto", "float32", "bfloat16"):
+            keys[has_units, precision] = keep_features(backbone, tmp_path, precision).key
+    # What `auto` is hangs on the machine.
+    assert keys[False, "auto"] == keys[False, "float32"] == keys[True, "float32"]
+    assert keys[True, "auto"] == keys[True, "bfloat16"] == keys[False, "bfloat16"]
+    assert keys[False, "auto"] != keys[True, "auto"]
 
 
 def test_equal_pictures_are_seen_once(backbone: Backbone, tmp_path: Path):

@@ -23,14 +23,14 @@ class SharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(images)
         features = images.float()
-        moments = torch.stack([features.mean(dim=(0, 2, 3)), features.square().mean(dim=(0, 2, 3))])
-        shared: Tensor = _Mean.apply(moments)
-        mean, square = shared
-        variance = square - mean.square()
+        mean: Tensor = _Mean.apply(features.mean(dim=(0, 2, 3)))
+        centred = features - mean[:, None, None]
+        # Of a channel that is nearly constant the mean square less the squared mean is rounding,
+        # which may be below zero.
+        variance: Tensor = _Mean.apply(centred.square().mean(dim=(0, 2, 3)))
         self._count(mean.detach(), variance.detach(), count_processes() * features[:, 0].numel())
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        normalised = (features - mean[:, None, None]) * scale[:, None, None]
-        shifted: Tensor = normalised + self.bias[:, None, None]
+        shifted: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
         return shifted.to(images.dtype)
 
     def _count(self, mean: Tensor, variance: Tensor, values: int) -> None:

@@ -21,8 +21,9 @@ from wsps.recipe import DEFAULT_STUDENT, Recipe
 class PanopticModel:
     """A student's networks, on one device, with the recipe and categories that they belong to.
 
-    Without a detector, detections are given with the photos. The instance subnetwork is that of
-    `li2018`; None for `mask-rcnn`.
+    Without a detector, detections are given with the photos. One that `has_learnt_boxes` not, since
+    no label had any, finds nothing. The instance subnetwork is that of `li2018`; None for
+    `mask-rcnn`.
     """
 
     recipe: Recipe
@@ -32,6 +33,7 @@ class PanopticModel:
     instance: InstanceSubnetwork | None
     device: torch.device
     student: str = DEFAULT_STUDENT
+    has_learnt_boxes: bool = True
 
 
 def build_model(

@@ -77,7 +77,8 @@ def store_classifier(
     used.append(describe_weights(recipe.backbone))
     # Photos and tags are part of the key: once one has changed, an older network is not taken.
     known = [(photo_stamp(root, image), weak) for image, weak in tagged]
-    return store_weights(path, digest(used, seed, known, dataset.categories), train)
+    key = digest(TRAINING_VERSION, used, seed, known, dataset.categories)
+    return store_weights(path, key, train)
 
 
 def store_segmenter(

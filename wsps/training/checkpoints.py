@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from annotools.errors import DatasetError
 from annotools.seals import read_sealed, write_sealed
 from wsps.device import choose_device
-from wsps.processes import is_main, wait_for_all
+from wsps.processes import agree, is_main, wait_for_all
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,7 +78,10 @@ def store_weights(
     """
     stored = StoredNetwork(path=path, key=key)
     found = _read(path)
-    if is_noted and found is not None and found["key"] == key and found["progress"] is None:
+    is_there = found is not None and found["key"] == key and found["progress"] is None
+    # All do the same: one that looks later may see what the first one has just written.
+    (is_missing,) = agree([not (is_noted and is_there)])
+    if not is_missing:
         return stored
     state = train(stored).state_dict()
     if is_main():

@@ -1,6 +1,6 @@
 """Read a finished run again: its model, and what its manifest says of the training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,12 @@ def load_model(run: Path) -> PanopticModel:
         choose_device(),
         has_detector=stored.has_detector,
     )
-    for name in trained_stages(run, stored.student):
+    trained = trained_stages(run, stored.student)
+    for name in trained:
         network = student.stages[name].network(model)
         if network is not None:
             load_weights(run / f"{name}.pt", network, stored.key)
-    return model
+    return replace(model, has_learnt_boxes="detector" in trained)
 
 
 def trained_stages(run: Path, student: str) -> list[str]:

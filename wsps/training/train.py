@@ -22,6 +22,7 @@ from annotools.formats.coco_panoptic import category_entries
 from annotools.formats.json_values import read_json
 from annotools.formats.source import Source, open_source
 from annotools.settings import as_table
+from annotools.terminal import tell
 from annotools.work_folder import (
     MANIFEST_FILE,
     STATE_FOLDER,
@@ -34,7 +35,13 @@ from annotools.work_folder import (
 )
 from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.device import choose_device
-from wsps.label_sets import LabelSet, hash_label_set, read_examples, read_label_sets
+from wsps.label_sets import (
+    LabelSet,
+    hash_label_set,
+    hash_photos,
+    read_examples,
+    read_label_sets,
+)
 from wsps.networks.batch_norm import share_statistics
 from wsps.networks.model import PanopticModel
 from wsps.networks.weights import describe_weights
@@ -62,6 +69,9 @@ from wsps.training.finished_runs import (
 from wsps.training.loop import Running
 from wsps.training.stages import Lessons, Stage
 from wsps.training.start import take_over
+
+PHOTOS = "photos"
+"""The name of the mark that tells which photos a run began with."""
 
 
 def train(
@@ -137,6 +147,9 @@ def train(
     filled = partial(filling, out, WRITTEN_BY, noted, files, overwrite=overwrite)
     with filled() if is_main() else nullcontext():
         wait_for_all()
+        if is_main():
+            root = photos.root if isinstance(photos, Source) else photos[0]
+            _compare_photos(out, digest(setup), hash_photos(label_set, photo_set, root))
         number, network = _round_of(labels)
         lessons = Lessons(
             groups=groups,
@@ -264,6 +277,18 @@ def _start_from(model: PanopticModel, start: Path, has_boxes: bool) -> dict[str,
     ]
     taken = take_over(model, other, networks, start)
     return {"run": str(start), "manifest": digest_run(start), "taken": taken}
+
+
+def _compare_photos(out: Path, key: str, seen: dict[str, Any]) -> None:
+    """Tell where photos are not those that the run began with: what it has learnt stays.
+
+    They do not name the run, so that it goes on once a damaged photo has been restored.
+    """
+    before = read_done(out, PHOTOS, key)
+    if before is None:
+        mark_done(out, PHOTOS, key, seen)
+    elif before != seen:
+        tell(f"{out}: began with other photos: with --overwrite it is trained anew")
 
 
 def _read_detections(

@@ -72,6 +72,16 @@ def test_a_terminal_shows_what_runs_and_what_failed(
     assert "full_3h_seed0 " not in shown
 
 
+def test_a_damaged_failure_ends_no_run(
+    trials: tuple[Trial, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_failure(trials[0], "bad")
+    trials[0].failure_path.write_text(trials[0].failure_path.read_text().replace("bad", "good"))
+    with show_trials(trials[:1], num_done=0, num_failed=0) as show:
+        show(trials[0])
+    assert "_3h_seed0 left (0 done, 0 failed, 0 left" in capsys.readouterr().err
+
+
 def test_many_failures_leave_room(trials: tuple[Trial, ...]) -> None:
     progress = live_table._Progress(asked=trials, num_done=0, num_failed=0, began=0)
     progress.errors = [(f"t{number}", "x") for number in range(9)]

@@ -12,6 +12,7 @@ from annotools.files import digest
 from annotools.formats.source import Source, open_source
 from tests.wsps.lessons import write_labels
 from wsps.networks.model import build_model
+from wsps.prediction import see
 from wsps.recipe import (
     BackboneSettings,
     DescentSettings,
@@ -21,6 +22,7 @@ from wsps.recipe import (
     StageSettings,
     ViewSettings,
 )
+from wsps.students import STUDENTS, predict
 from wsps.training import stages
 from wsps.training import train as train_module
 from wsps.training.checkpoints import store_weights
@@ -219,6 +221,41 @@ def test_without_boxes_the_semantic_network_of_a_run_alone_is_taken(
     train([tags], photos, RECIPE, 0, tmp_path / "out", start=tmp_path / "start")
     assert list(read_summary(tmp_path / "out")["began"]["taken"]) == ["semantic"]
     assert trained_stages(tmp_path / "out", "li2018") == ["semantic"]
+
+
+@pytest.mark.parametrize("student", list(STUDENTS))
+def test_a_detector_that_nobody_taught_finds_nothing(
+    photos: Source, tmp_path: Path, student: str
+) -> None:
+    # Of one class: each box of a network as the seed made it has a score of one half.
+    cars = replace(photos, categories="car")
+    tags = write_labels(tmp_path / "tags", cars, {0: "tags", 1: "tags"})
+    train([tags], cars, RECIPE, 0, tmp_path / "run", student=student)
+    model = load_model(tmp_path / "run")
+    dataset = open_source(cars)
+    photo = dataset.read_photo(dataset.images[0])
+    assert len(see(replace(model, has_learnt_boxes=True), [photo]).detections[0]) > 0
+    assert len(see(model, [photo]).detections[0]) == 0
+    (car,) = [c.category_id for c in model.categories.categories if c.is_thing]
+    assert car not in {s.category_id for s in predict(model, photo, 0).label.segments}
+
+
+def test_other_photos_than_those_that_a_run_began_with_are_told(
+    photos: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = write_labels(tmp_path / "labels", photos, {0: "full"})
+    train([labels], photos, RECIPE, 0, tmp_path / "run")
+    train([labels], photos, RECIPE, 0, tmp_path / "run")
+    assert "other photos" not in capsys.readouterr().err
+    # The labels are the same, the photos are not.
+    photos.root.write_text(photos.root.read_text() + "noise = 9\n")
+    train([labels], photos, RECIPE, 0, tmp_path / "run")
+    assert (
+        f"{tmp_path / 'run'}: began with other photos: with --overwrite" in capsys.readouterr().err
+    )
+    train([labels], photos, RECIPE, 0, tmp_path / "run", overwrite=True)
+    train([labels], photos, RECIPE, 0, tmp_path / "run")
+    assert "other photos" not in capsys.readouterr().err
 
 
 def test_several_label_sets_are_trained_on_together(photos: Source, tmp_path: Path) -> None:
