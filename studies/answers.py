@@ -74,8 +74,8 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
     """Return what has to be known with the answer, a text each; none where all is well.
 
     Mixes and budgets that do not beat one class everywhere are named, those whose PQ is not above
-    that of their own boxes filled, and trainings that had not converged. What rows of older
-    versions do not tell is passed over.
+    that of their own boxes filled, mixes whose labels taught no detector, and trainings that had
+    not converged. What rows of older versions do not tell is passed over.
     """
     table = summary_table(results)
     found = []
@@ -89,8 +89,24 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
                 "Masks are worth no more than the predicted boxes filled, by PQ: "
                 f"{_name_points(filled)}."
             )
+        untaught = [mix for mix, is_taught in _taught_detectors(results).items() if not is_taught]
+        if untaught:
+            named = ", ".join(f'"{mix}"' for mix in untaught)
+            found.append(f"No label says what boxes there are, so that no thing is found: {named}.")
     found.append(unconverged(results))
     return tuple(filter(None, found))
+
+
+def _taught_detectors(results: Sequence[TrialResult]) -> dict[str, bool]:
+    """Return for each mix whether its labels taught a detector in any trial.
+
+    Mixes of data without things, and of rows that do not tell, are left out.
+    """
+    found: dict[str, bool] = {}
+    for row in results:
+        if row.steps and row.pq_things is not None:
+            found[row.mix] = found.get(row.mix, False) or "detector" in row.steps
+    return found
 
 
 def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> str:
@@ -107,9 +123,13 @@ def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> st
     semantics = ""
     has_things = table["pq_things_mean"].notna().any()
     if has_things and round(semantic - trivial[1], 9) >= LEAST_GAIN:
+        taught = _taught_detectors(results).values()
+        do = "train the detector longer, or lower recipe.instance.score_threshold"
+        if taught and not any(taught):
+            do = "buy boxes or full labels too, as no label says what boxes there are"
         semantics = (
             f"Semantics alone have learnt (mIoU {percent(semantic)} %): what is missing are "
-            "things, so train the detector longer, or lower recipe.instance.score_threshold. "
+            f"things, so {do}. "
         )
     return (
         "These models have learnt nothing that can be told from one class everywhere, so that no "

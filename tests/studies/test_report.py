@@ -207,6 +207,18 @@ def test_semantics_that_learnt_where_no_thing_is_found_say_what_to_do() -> None:
     assert "Semantics" not in answer(against("full", 6, 0, 0, miou_semantic=0.21, pq_things=None))
 
 
+def test_mixes_that_taught_no_detector_are_named() -> None:
+    points = against("points", 6, 5, 5, steps={"semantic": 9}, miou_semantic=0.4)
+    full = against("full", 6, 9, 9, steps={"semantic": 9, "detector": 9})
+    assert caveats(points + full) == (
+        'No label says what boxes there are, so that no thing is found: "points".',
+    )
+    # Where there are no things there is nothing to find.
+    assert caveats(against("points", 6, 5, 5, steps={"semantic": 9}, pq_things=None)) == ()
+    nothing = against("points", 6, 0, 0, steps={"semantic": 9}, miou_semantic=0.4)
+    assert "so buy boxes or full labels too, as no label says" in answer(nothing)
+
+
 def test_a_single_mix_can_have_learnt_nothing_too() -> None:
     assert answer(against("full", 6, 0, 0)).startswith("These models have learnt nothing")
 
