@@ -240,7 +240,9 @@ def _whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
         name = None if error.filename == str(partial) else error.filename
         raise OSError(error.errno, error.strerror, name or str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        # What goes wrong here, as a name that is too long, has been told above.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

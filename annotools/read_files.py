@@ -78,7 +78,8 @@ def read_text(path: Path, most: int = MAX_OWN_BYTES) -> str:
         DatasetError: when it is longer, is not UTF-8, or cannot be read.
     """
     try:
-        return read_short(path, most).decode("utf-8")
+        # Some editors begin a file with a mark of the byte order.
+        return read_short(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: is not UTF-8: save it as such") from error
 

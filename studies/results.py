@@ -187,7 +187,8 @@ def read_results(folder: Path) -> list[TrialResult]:
     """Read all results of a study's folder, ordered by mix, budget and seed.
 
     Raises:
-        RecipeError: when there is none, the folder is missing or a file, or a file is not a result.
+        RecipeError: when there is none, the folder is missing or a file, a file is not a result, or
+            two rows of one trial differ.
     """
     if not folder.exists():
         raise RecipeError(f"{folder}: no such folder: give the folder of a study, its --out")
@@ -196,7 +197,17 @@ def read_results(folder: Path) -> list[TrialResult]:
     paths = row_paths(folder)
     if not paths:
         raise RecipeError(f"{folder}: no finished trial; run `annotools study run` first")
-    results = [read_result(path) for path in paths]
+    # A row that is there twice, as a folder's and as a file's, would make advice too sure.
+    found: dict[tuple[str, str, str, float, int], tuple[Path, TrialResult]] = {}
+    for path in paths:
+        row = read_result(path)
+        key = row.study, row.student, row.mix, row.budget_hours, row.seed
+        other, known = found.setdefault(key, (path, row))
+        if known != row:
+            raise RecipeError(
+                f"{path}: is of the same trial as {other}, with another result: delete one of them"
+            )
+    results = [row for _, row in found.values()]
     return sorted(results, key=lambda r: (r.mix, r.budget_hours, r.seed))
 
 

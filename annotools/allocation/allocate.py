@@ -72,7 +72,8 @@ def allocate(
         kind_of[image_id], seconds_of[image_id] = kind, price
         spent_seconds += price
     if NO_LABEL in mix and share_by == "hours":
-        rest = random_order(prices.keys() - kind_of.keys(), seed)
+        # An order of one's own lists all images that may be used.
+        rest = random_order(set(queues[NO_LABEL]) - kind_of.keys(), seed)
         kind_of |= dict.fromkeys(rest, NO_LABEL)
         seconds_of |= dict.fromkeys(rest, 0.0)
     return Allocation(

@@ -22,6 +22,7 @@ from annotools.formats.coco_instances import holds_boxes_alone
 from annotools.formats.coco_masks import find_all_column_runs, tight_boxes
 from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
+from annotools.formats.photo_places import plain_name
 from annotools.formats.pictures import decode_map
 from annotools.label_maps import measure_segments
 from annotools.progress import track
@@ -99,7 +100,7 @@ def check_segments(coco: CocoFile) -> Iterator[Problem]:
             yield problem_of(error, place)
             continue
         image_id = value_of(entry, "image_id", *ID_TYPES)
-        path = folder / file_name
+        path = folder / plain_name(file_name)
         of_segment, problems = _measure_png(path, coco.size_of.get(image_id))
         yield from problems
         if of_segment is None:

@@ -18,7 +18,8 @@ def read_names(path: Path) -> tuple[str, ...]:
         present = ", ".join(sorted(p.name for p in path.parent.glob("*.txt"))) or "none"
         raise DatasetError(f"{path}: no such file: check the path; the folder has {present}")
     # What is not UTF-8 becomes U+FFFD, which `_is_plain_path` refuses, so the line can be named.
-    lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    # A mark of the byte order, which some editors write, is no part of the first name.
+    lines = read_bytes(path).decode("utf-8-sig", errors="replace").splitlines()
     names: dict[str, None] = {}
     for number, name in enumerate(map(str.strip, lines), start=1):
         if not name:

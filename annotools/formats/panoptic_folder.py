@@ -79,8 +79,7 @@ def join_maps(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> Segme
     Raises:
         DatasetError: for more instances than the ids of a panoptic PNG can number.
     """
-    if instances.max(initial=0) > _MAX_INSTANCES:
-        raise DatasetError(f"more than {_MAX_INSTANCES} instances in an image: they do not fit")
+    _check_count(instances)
     # Ids are one more than the pair's number, because 0 is void; the largest is below 2**24.
     segment_map: SegmentMap = instances.astype(np.int32) * _NUM_CODES + classes + 1
     segment_map[classes == IGNORE_INDEX] = VOID
@@ -153,11 +152,19 @@ def write_maps(folder: Path, name: str, label: FullLabel, categories: CategorySe
     The class is `IGNORE_INDEX` where unknown; instances count from 1, 0 where there is none.
 
     Raises:
+        DatasetError: for more instances than 16 bits can number.
         OSError: when a file cannot be written.
     """
+    numbers = instance_map(label, categories)
+    _check_count(numbers)
     _, classes, instances = label_files(name, with_maps=True)
     write_map(folder / classes, class_map(label, categories))
-    write_map(folder / instances, instance_map(label, categories).astype(np.uint16))
+    write_map(folder / instances, numbers.astype(np.uint16))
+
+
+def _check_count(instances: NDArray[np.integer]) -> None:
+    if instances.max(initial=0) > _MAX_INSTANCES:
+        raise DatasetError(f"more than {_MAX_INSTANCES} instances in an image: they do not fit")
 
 
 def write_map(path: Path, numbers: NDArray[np.integer]) -> None:

@@ -26,7 +26,7 @@ def take_part(dataset: Dataset, text: str) -> Dataset:
     """Return the images of a part, as they are listed, as a split of the part's name.
 
     Ends are percentages of the number of images, rounded down, so that neighbouring parts have each
-    image once.
+    image once. What was left out of the split is told by the part that begins it.
 
     Args:
         dataset: of the whole split.
@@ -39,7 +39,9 @@ def take_part(dataset: Dataset, text: str) -> Dataset:
     if name == text:
         return dataset
     first, last = (len(dataset.images) * percent // 100 for percent in (start, stop))
-    return replace(dataset, split=text, images=dataset.images[first:last])
+    part = replace(dataset, split=text, images=dataset.images[first:last])
+    # What is left out of the whole split is of no part more than of another, and counts once.
+    return part if start == 0 else replace(part, drops=(), gaps=())
 
 
 def _parse(text: str) -> tuple[str, int, int]:

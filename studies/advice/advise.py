@@ -1,6 +1,6 @@
 """What to buy with some hours, by a study's rows: a verdict, its grounds, and what would help."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -277,7 +277,6 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     )
     if not open_mixes and exact != priced and exact[0] != CANNOT_TELL:
         reasons.append(describe_exact(*exact))
-    compared = {name: basis.tables[name] for name in predicted if name in basis.tables}
     return Advice(
         verdict=verdict,
         mix=mix,
@@ -297,18 +296,20 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
             *basis.uncounted,
         ),
         have=basis.have,
-        flips=_find_flips(basis, compared, hours) if is_whole and not basis.weights else (),
-        combination=best_combination(compared, predicted, hours, basis.have, basis.prices, delta)
+        flips=_find_flips(basis, predicted, hours) if is_whole and not basis.weights else (),
+        combination=best_combination(
+            basis.tables, predicted, hours, basis.have, basis.prices, delta
+        )
         if is_whole and not basis.weights
         else None,
     )
 
 
-def _find_flips(basis: _Basis, compared: Mapping[str, Table], hours: float) -> tuple[Flip, ...]:
+def _find_flips(basis: _Basis, compared: Iterable[str], hours: float) -> tuple[Flip, ...]:
     if basis.times is None:
         return ()
-    shares = shares_of(basis.rows, basis.times)
-    return find_flips(compared, shares, basis.times, hours, basis.have)
+    shares = {mix: of for mix, of in shares_of(basis.rows, basis.times).items() if mix in compared}
+    return find_flips(basis.tables, shares, basis.times, hours, basis.have)
 
 
 def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[str, Floats]:

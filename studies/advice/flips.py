@@ -39,8 +39,8 @@ def find_flips(
     """Return a flip for each action whose time, alone, makes another mix lead.
 
     Args:
-        tables: of the mixes that are compared.
-        shares: for each of them the part of its hours that goes into each action.
+        tables: of all mixes that hours of `have` may be of.
+        shares: for each mix that is compared the part of its hours that goes into each action.
         times: the present ones.
         hours: to spend.
         have: hours by mix that are bought already, whatever they took.
@@ -54,7 +54,7 @@ def find_flips(
     found = []
     for action in (name for name in times.actions if name in used):
         now = times.actions[action].seconds
-        parts = {mix: shares[mix].get(action, 0.0) for mix in some}
+        parts = {mix: of_mix.get(action, 0.0) for mix, of_mix in shares.items() if mix in some}
         flip = _find_flip(action, now, partial(_scores, some, parts, hours, have, now))
         if flip is not None:
             found.append(flip)
@@ -74,8 +74,9 @@ def _scores(
     Mixes whose curves do not reach so far are left out.
     """
     found = {}
-    for mix, table in tables.items():
-        price = np.full(len(table.scores), 1 + parts[mix] * (seconds / now - 1))
+    for mix, part in parts.items():
+        table = tables[mix]
+        price = np.full(len(table.scores), 1 + part * (seconds / now - 1))
         bought = drawn_hours({mix: hours}, have, {mix: price}, tables)
         if table.hours[0] * (1 - 1e-9) <= bought[mix][0] <= table.hours[-1] * (1 + 1e-9):
             found[mix] = float(score_together(tables, bought).mean())

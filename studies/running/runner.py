@@ -160,7 +160,10 @@ def is_finished(trial: Trial) -> bool:
     if read_row(trial) is None:
         return False
     refuse_other_settings(trial)
-    remove_links(trial)  # A run may have been stopped just before it did.
+    # A run that was stopped just before it did has left the trial's file; one that keeps its links
+    # has not, and they stay, whatever the study says now.
+    if trial.stored_path.is_file():
+        remove_links(trial)
     return True
 
 

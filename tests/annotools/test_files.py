@@ -32,6 +32,13 @@ def test_failure_names_the_file_and_keeps_the_old_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_that_is_too_long_is_named_as_it_was_given(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250)
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_whole(path, b"one")
+    assert caught.value.filename == str(path)
+
+
 @pytest.fixture
 def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What is brought to disk, in order."""

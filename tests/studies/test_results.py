@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,19 @@ def test_results_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
         write_result(make_result(*key, pq=0.1), tmp_path / "trials" / f"{number}.json")
     found = read_results(tmp_path)
     assert [(r.mix, r.budget_hours, r.seed) for r in found] == sorted(keys)
+
+
+def test_a_row_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    row = make_result("a", 2.0, 0, 0.1)
+    write_result(row, tmp_path / "trials/a_2h_seed0/result.json")
+    write_result(row, tmp_path / "trials/brought.json")
+    # Of another student it is another row.
+    write_result(replace(row, student="mask-rcnn"), tmp_path / "trials/mask-rcnn.json")
+    assert [found.student for found in read_results(tmp_path)] == ["li2018", "mask-rcnn"]
+    write_result(replace(row, pq=0.2), tmp_path / "trials/other.json")
+    told = r"other\.json: is of the same trial as .*result\.json, with another result: delete one"
+    with pytest.raises(RecipeError, match=told):
+        read_results(tmp_path)
 
 
 def test_folder_without_results_is_named(tmp_path: Path) -> None:

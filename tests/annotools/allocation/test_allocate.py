@@ -141,6 +141,15 @@ def test_by_hours_images_without_a_label_are_what_nothing_else_bought(share):
     assert allocation.spent_by_kind == {"full": 300, "none": 0}
 
 
+def test_an_order_of_one_s_own_lists_the_images_without_a_label_too():
+    prices = same_prices(6, full=100.0)
+    queues = dict.fromkeys(("full", "none"), (4, 1, 2))
+    allocation = buy({"full": 1, "none": 1}, 150 * SECOND, prices, 0, queues)
+
+    assert allocation.kind_of[4] == "full"
+    assert set(allocation.kind_of) == {4, 1, 2}
+
+
 def test_by_images_those_without_a_label_have_their_share():
     prices = same_prices(9, full=100.0)
     allocation = buy({"none": 2, "full": 1}, 250 * SECOND, prices, 0, share_by="images")

@@ -45,6 +45,14 @@ def test_wrong_segments(tmp_path: Path, segments: Any, message: str) -> None:
     assert any(message in problem for problem in find("coco-panoptic", tmp_path))
 
 
+def test_names_with_backslashes_are_found_as_readers_find_them(tmp_path: Path) -> None:
+    write_panoptic(tmp_path, segments_info=[SKY_SEGMENT, segment()], file_name="here\\a.png")
+    (png,) = tmp_path.rglob("a.png")
+    (png.parent / "here").mkdir()
+    png.rename(png.parent / "here/a.png")
+    assert find("coco-panoptic", tmp_path) == []
+
+
 def test_segments_with_the_area_of_their_box(tmp_path: Path) -> None:
     # The sky has 42 pixels in a box of the whole image.
     write_panoptic(tmp_path, segments_info=[SKY_SEGMENT | {"area": 48}, segment(area=6)])

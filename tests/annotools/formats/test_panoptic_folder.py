@@ -23,7 +23,7 @@ from annotools.formats.panoptic_folder import (
     write_label_set,
     write_maps,
 )
-from annotools.label_maps import class_map
+from annotools.label_maps import build_label, class_map
 from annotools.records import Image
 from tests.builders import make_categories
 
@@ -88,6 +88,14 @@ def test_maps_for_other_trainers_have_classes_and_numbered_instances(tmp_path: P
     np.testing.assert_array_equal(stored("semantic"), CLASSES)
     assert stored("instances").dtype == np.uint16
     np.testing.assert_array_equal(stored("instances"), [[0, 0, 1, 2], [0, 0, 1, 0]])
+
+
+def test_more_instances_than_a_map_can_number_are_refused(tmp_path: Path) -> None:
+    numbers = np.arange(1, 2**16 + 1, dtype=np.int32).reshape(256, 256)
+    label = build_label(7, numbers, dict.fromkeys(range(1, 2**16 + 1), 30))
+    with pytest.raises(DatasetError, match="more than 65535 instances in an image"):
+        write_maps(tmp_path, NAME, label, CATEGORIES)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_prediction_has_scores(tmp_path: Path) -> None:

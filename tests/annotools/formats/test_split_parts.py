@@ -1,10 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from annotools.errors import DatasetError
 from annotools.formats.source import Source, open_source
-from annotools.records import Dataset
+from annotools.formats.split_parts import take_part
+from annotools.records import Dataset, Drop
 
 
 def read(folder: Path, split: str) -> Dataset:
@@ -31,6 +33,13 @@ def test_a_part_has_the_images_between_its_ends(
     assert [image.image_id for image in dataset.images] == expected
     assert sorted(dataset.image_of) == expected
     assert dataset.split == split
+
+
+def test_what_was_left_out_is_told_by_one_part(tmp_path: Path) -> None:
+    drops = (Drop(place="a.png", reason="is missing"),)
+    whole = replace(read(tmp_path, "train"), drops=drops, gaps=drops)
+    parts = [take_part(whole, name) for name in ("train[:50%]", "train[50%:]")]
+    assert [part.drops for part in parts] == [part.gaps for part in parts] == [drops, ()]
 
 
 @pytest.mark.parametrize("split", ["train[80:]", "train[80%:20%]", "train[:101%]", "[:80%]", "a]"])

@@ -112,6 +112,20 @@ def test_other_students_are_asked_at_the_hours_that_each_mix_will_have_had() -> 
     assert not any("students disagree" in reason for reason in asked.reasons)
 
 
+def test_labels_of_a_mix_out_of_reach_count_in_combinations_too() -> None:
+    rng = np.random.default_rng(1)
+    rows = draw_rows(WORLDS["crossing"](rng), rng)
+    last = max(row.budget_hours for row in rows)
+    # With a little more the mix itself is beyond four times its largest budget.
+    near, far = (advise(rows, 4, have={BOXES: 4 * last - 4 + more}) for more in (-0.1, 0.1))
+    assert near.mixes[BOXES].score is not None
+    assert far.mixes[BOXES].score is None
+    assert far.mixes[FULL].score == pytest.approx(near.mixes[FULL].score, abs=0.01)
+    assert near.combination is not None
+    assert far.combination is not None
+    assert far.combination.score == pytest.approx(near.combination.score, abs=0.02)
+
+
 def test_many_hours_are_told_as_one_by_one() -> None:
     rng = np.random.default_rng(1)
     rows = draw_rows(WORLDS["crossing"](rng), rng)

@@ -60,6 +60,23 @@ def test_what_is_added_runs_and_what_is_done_does_not(tmp_path: Path, ran: list[
     assert len(results) == 6
 
 
+def test_links_that_were_kept_stay_whatever_the_study_says_later(
+    tmp_path: Path, ran: list[Trial]
+) -> None:
+    kept, folder = make_study(tmp_path, mixes=FULL, keep_links=True), tmp_path / "run"
+    runner.run_study(kept, folder, workers=1)
+    (trial,) = ran
+    model = trial.folder / "run/semantic.pt"
+    model.parent.mkdir(parents=True)
+    model.touch()
+    runner.run_study(replace(kept, keep_links=False), folder, workers=1)
+    assert model.exists()
+    # Those of a trial that was stopped just before it removed them go.
+    trial_process.store_trial(replace(trial, study=replace(kept, keep_links=False)))
+    runner.run_study(replace(kept, keep_links=False), folder, workers=1)
+    assert not model.parent.exists()
+
+
 @pytest.mark.parametrize("change", ["bit", "cut", "empty", "swap"])
 def test_a_damaged_row_is_made_again_and_told(
     tmp_path: Path, ran: list[Trial], change: str, capsys: pytest.CaptureFixture[str]
