@@ -89,10 +89,13 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
                 "Masks are worth no more than the predicted boxes filled, by PQ: "
                 f"{_name_points(filled)}."
             )
-        untaught = [mix for mix, is_taught in _taught_detectors(results).items() if not is_taught]
-        if untaught:
-            named = ", ".join(f'"{mix}"' for mix in untaught)
-            found.append(f"No label says what boxes there are, so that no thing is found: {named}.")
+    taught = _taught_detectors(results)
+    untaught = [f'"{mix}"' for mix in taught if not taught[mix]]
+    # Where it is so of all that learnt nothing, the answer says it.
+    if untaught and (any(taught.values()) or not has_learnt_nothing(table)):
+        found.append(
+            f"No label says what boxes there are, so that no thing is found: {', '.join(untaught)}."
+        )
     found.append(unconverged(results))
     return tuple(filter(None, found))
 
@@ -123,13 +126,15 @@ def _describe_nothing(table: pd.DataFrame, results: Sequence[TrialResult]) -> st
     semantics = ""
     has_things = table["pq_things_mean"].notna().any()
     if has_things and round(semantic - trivial[1], 9) >= LEAST_GAIN:
-        taught = _taught_detectors(results).values()
-        do = "train the detector longer, or lower recipe.instance.score_threshold"
-        if taught and not any(taught):
-            do = "buy boxes or full labels too, as no label says what boxes there are"
         semantics = (
             f"Semantics alone have learnt (mIoU {percent(semantic)} %): what is missing are "
-            f"things, so {do}. "
+            "things, so train the detector longer, or lower recipe.instance.score_threshold. "
+        )
+    taught = _taught_detectors(results).values()
+    if taught and not any(taught):
+        semantics = (
+            "No label says what boxes there are, so that no thing is found: buy boxes or full "
+            "labels too. "
         )
     return (
         "These models have learnt nothing that can be told from one class everywhere, so that no "

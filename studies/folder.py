@@ -89,7 +89,8 @@ def finished_results(study: Study, folder: Path) -> list[TrialResult]:
 def results_of(study: Study, results: Sequence[TrialResult]) -> list[TrialResult]:
     """Return the results of the study's own trials, in its order of mixes, by budget and seed.
 
-    A folder may have others, of mixes, budgets or seeds that the study no longer names.
+    A folder may have others, of mixes, budgets or seeds that the study no longer names, and of
+    another student, which were brought so that advice compares the two.
     """
     order = list(study.mixes)
     own = [
@@ -98,6 +99,7 @@ def results_of(study: Study, results: Sequence[TrialResult]) -> list[TrialResult
         if result.mix in study.mixes
         and result.budget_hours in study.budgets_hours
         and result.seed in study.seeds
+        and result.student == study.student
     ]
     return sorted(own, key=lambda r: (order.index(r.mix), r.budget_hours, r.seed))
 

@@ -9,6 +9,7 @@ from annotools.commands.tables import count_of
 from annotools.prices.actions import actions_for
 from annotools.prices.times import explain_images, read_times
 from annotools.terminal import one_line
+from studies.new_splits import BOUGHT_PART
 from studies.new_study import SEEDS, KindPrice, NewStudy
 from studies.splits import LEFT_SHARE
 from wsps.recipe import BackboneSettings
@@ -120,7 +121,7 @@ def _dataset(new: NewStudy) -> str:
         f"format = {_quoted(settings.format)}",
         f"root = {_quoted(str(settings.root))}",
     ]
-    if new.notes:
+    if settings.train_split.endswith(BOUGHT_PART):
         lines.append("# One split has labels that serve: its last fifth is scored, not bought.")
     lines += [
         "# Labels are bought here ...",

@@ -239,7 +239,7 @@ def _refuse_folder(path: Path) -> None:
     else:
         remedy = (
             f"; it has {describe_folder(path)}: `annotools convert {path} --format F --to full "
-            "--out DIR` makes one of a dataset"
+            "--out DIR` makes one of a dataset, `annotools pseudo-label` one of cheaper labels"
         )
     raise DatasetError(f"{path}: has no {LABELS_FILE}, so is no label set{remedy}")
 

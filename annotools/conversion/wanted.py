@@ -49,7 +49,10 @@ class Wanted:
     def __post_init__(self) -> None:
         for kind in self.kinds:
             if kind not in LABEL_KINDS:
-                raise RecipeError(f"unknown label kind {kind!r}: use {', '.join(LABEL_KINDS)}")
+                known = ", ".join(LABEL_KINDS)
+                raise RecipeError(
+                    f"unknown label kind {kind!r}: use {known}; of several repeat --to"
+                )
         if len(set(self.kinds)) != len(self.kinds) or not self.kinds:
             raise RecipeError(f"label kinds {self.kinds}: give one or more, each once")
         if self.box_format not in BOX_FORMATS:

@@ -11,7 +11,6 @@ from studies.advice.curves import Curves, draws, fit_curves
 from studies.advice.power_law import LEAST_NOISE
 from studies.advice.verdict import regret_draws
 from studies.answers import answer, caveats
-from studies.convergence import unconverged
 from studies.results import TrialResult
 from studies.summary import has_learnt_nothing, summary_table
 
@@ -25,7 +24,7 @@ _NO_DEGREE = 1e-6
 def doubts(rows: Sequence[TrialResult]) -> tuple[str, ...]:
     """Return in sentences what makes all scores doubtful; none where all is well."""
     if has_learnt_nothing(summary_table(rows)):
-        return tuple(filter(None, [answer(rows), unconverged(rows)]))
+        return (answer(rows), *caveats(rows))
     return caveats(rows)
 
 

@@ -13,6 +13,8 @@ from studies.results import trial_name
 from studies.splits import check_splits
 from studies.study import Study, take_allocation
 from studies.trials import Trial
+from wsps.pseudo_labels.boxes import unknown_method
+from wsps.pseudo_labels.methods import METHODS
 from wsps.students import find_student
 
 
@@ -27,13 +29,15 @@ def plan_trials(
         names: of the trials that are wanted, None for all.
 
     Raises:
-        RecipeError: when there is no such student, a budget buys no image, or the list of images or
-            the allocation does not fit the dataset.
+        RecipeError: when there is no such student or method of boxes, a budget buys no image, or
+            the list of images or the allocation does not fit the dataset.
         DatasetError: when the dataset cannot be read, or splits are empty or share an image.
         TimesError: when the times cannot be read, or lack an action.
     """
     settings = study.dataset
     find_student(study.student)
+    if study.recipe.boxes.method not in METHODS:
+        raise unknown_method(study.recipe.boxes.method)
     check_splits(settings)
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]

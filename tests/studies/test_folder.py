@@ -98,6 +98,9 @@ def test_finished_results_are_the_study_s_own_in_its_order(study: Study, tmp_pat
     ]
     for number, key in enumerate(keys):
         write_result(make_result(*key, pq=0.1), tmp_path / "trials" / f"{number}" / "result.json")
+    # Another student's row was brought so that advice compares the two.
+    other = make_result("b", 3.0, 0, pq=0.1, student="mask-rcnn")
+    write_result(other, tmp_path / "trials/mask-rcnn.json")
     found = finished_results(asked, tmp_path)
     assert [(r.mix, r.seed) for r in found] == [("b", 0), ("b", 2), ("a", 0)]
     with pytest.raises(RecipeError, match="no trial of this study"):

@@ -215,8 +215,18 @@ def test_mixes_that_taught_no_detector_are_named() -> None:
     )
     # Where there are no things there is nothing to find.
     assert caveats(against("points", 6, 5, 5, steps={"semantic": 9}, pq_things=None)) == ()
-    nothing = against("points", 6, 0, 0, steps={"semantic": 9}, miou_semantic=0.4)
-    assert "so buy boxes or full labels too, as no label says" in answer(nothing)
+
+
+def test_where_nobody_was_taught_boxes_that_is_what_to_do_about_nothing_learnt() -> None:
+    for semantic in (0.2, 0.4):
+        points = against("points", 6, 0, 0, steps={"semantic": 9}, miou_semantic=semantic)
+        assert "so that no thing is found: buy boxes or full labels too. " in answer(points)
+        assert caveats(points) == ()
+        both = points + against("full", 6, 0, 0, steps={"semantic": 9, "detector": 9})
+        assert "buy boxes" not in answer(both)
+        assert caveats(both) == (
+            'No label says what boxes there are, so that no thing is found: "points".',
+        )
 
 
 def test_a_single_mix_can_have_learnt_nothing_too() -> None:

@@ -127,7 +127,8 @@ def _find_named(backbone: str, weights: str) -> Path:
             reason = " ".join(str(error).split())
             raise RecipeError(
                 f"backbone.weights = {weights!r}: cannot be downloaded ({reason}): "
-                f"put {entry.url} at {path}, {OTHER_RECIPE}"
+                f"put {entry.url} at {path}, give backbone.weights the path of a file that you "
+                f"have, {OTHER_RECIPE}"
             ) from error
     return path
 

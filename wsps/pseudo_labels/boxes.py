@@ -197,7 +197,7 @@ def subtract_rivals(
 
 def unknown_method(name: str) -> RecipeError:
     """Return the error that says which methods there are."""
-    return RecipeError(f"unknown box_method {name!r}: use {', '.join(METHODS)}")
+    return RecipeError(f"unknown boxes.method {name!r}: use {', '.join(METHODS)}")
 
 
 def _choose_mask(

@@ -6,7 +6,7 @@ Paper: Li, Arnab, Torr 2018, sec. 3.4, 3.5 and B.1.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -149,7 +149,8 @@ def train(
         wait_for_all()
         if is_main():
             root = photos.root if isinstance(photos, Source) else photos[0]
-            _compare_photos(out, digest(setup), hash_photos(label_set, photo_set, root))
+            seen = hash_photos(label_set, photo_set, root)
+            _compare_photos(out, digest(setup), seen, pupil.stages, overwrite)
         number, network = _round_of(labels)
         lessons = Lessons(
             groups=groups,
@@ -279,16 +280,29 @@ def _start_from(model: PanopticModel, start: Path, has_boxes: bool) -> dict[str,
     return {"run": str(start), "manifest": digest_run(start), "taken": taken}
 
 
-def _compare_photos(out: Path, key: str, seen: dict[str, Any]) -> None:
-    """Tell where photos are not those that the run began with: what it has learnt stays.
+def _compare_photos(
+    out: Path, key: str, seen: dict[str, Any], stages: Iterable[str], overwrite: bool | None
+) -> None:
+    """Make sure that a run goes on with the photos that it began with; of a finished one tell.
 
-    They do not name the run, so that it goes on once a damaged photo has been restored.
+    Where nobody can ask for `overwrite`, as in a study's trial whose photo was restored, it begins
+    anew.
     """
     before = read_done(out, PHOTOS, key)
-    if before is None:
-        mark_done(out, PHOTOS, key, seen)
-    elif before != seen:
-        tell(f"{out}: began with other photos: with --overwrite it is trained anew")
+    if before == seen:
+        return
+    if before is not None:
+        if (out / MANIFEST_FILE).is_file():
+            tell(f"{out}: was trained on other photos: with --overwrite it is trained anew")
+            return
+        if overwrite is not None:
+            raise DatasetError(
+                f"{out}: began with other photos: repeat it with those to go on, or give another "
+                "folder, or --overwrite"
+            )
+        for stage in stages:
+            (out / f"{stage}.pt").unlink(missing_ok=True)
+    mark_done(out, PHOTOS, key, seen)
 
 
 def _read_detections(

@@ -8,8 +8,10 @@ from annotools.formats import read_dataset
 from annotools.prices.actions import price_seconds
 from annotools.prices.times import read_times
 from studies.running import runner
+from studies.running.planning import plan_trials
 from tests.studies.in_process import key_of
 from tests.studies.study_builders import make_study
+from wsps.recipe import BoxSettings
 
 
 def test_trials_come_by_mix_budget_and_seed(tmp_path: Path) -> None:
@@ -31,6 +33,13 @@ def test_a_trial_knows_what_its_annotators_do(tmp_path: Path, kind: str) -> None
     (trial,) = runner.plan_trials(make_study(tmp_path, {kind: {kind: 1}}), tmp_path)
     seconds = price_seconds(trial.actions, read_times(trial.study.times))
     assert seconds / 3600 == pytest.approx(trial.spent_hours)
+
+
+def test_an_unknown_method_of_boxes_is_told_before_anything_is_planned(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    recipe = replace(study.recipe, boxes=BoxSettings(method="foo"))
+    with pytest.raises(RecipeError, match=r"unknown boxes\.method 'foo': use agreed, grabcut"):
+        plan_trials(replace(study, recipe=recipe), tmp_path / "run")
 
 
 def test_only_the_first_images_can_be_bought(tmp_path: Path) -> None:

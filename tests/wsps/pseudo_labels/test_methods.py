@@ -75,7 +75,7 @@ def test_a_method_of_ones_own_is_a_function_in_the_dict(monkeypatch: pytest.Monk
     label = label_from_boxes(photo, boxes, categories, method="left")
     assert (label.instances[10:30, 10:30] == 1).all()
     assert label.instances.sum() == 400
-    with pytest.raises(RecipeError, match="unknown box_method 'right': use agreed, grabcut"):
+    with pytest.raises(RecipeError, match=r"unknown boxes\.method 'right': use agreed, grabcut"):
         masks_from_boxes(photo, boxes, method="right")
 
 

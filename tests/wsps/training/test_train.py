@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from annotools.errors import DatasetError, RecipeError
+from annotools.errors import DatasetError, RecipeError, StoppedError
 from annotools.files import digest
 from annotools.formats.source import Source, open_source
 from tests.wsps.lessons import write_labels
@@ -250,12 +250,33 @@ def test_other_photos_than_those_that_a_run_began_with_are_told(
     # The labels are the same, the photos are not.
     photos.root.write_text(photos.root.read_text() + "noise = 9\n")
     train([labels], photos, RECIPE, 0, tmp_path / "run")
-    assert (
-        f"{tmp_path / 'run'}: began with other photos: with --overwrite" in capsys.readouterr().err
-    )
+    told = f"{tmp_path / 'run'}: was trained on other photos: with --overwrite"
+    assert told in capsys.readouterr().err
     train([labels], photos, RECIPE, 0, tmp_path / "run", overwrite=True)
     train([labels], photos, RECIPE, 0, tmp_path / "run")
     assert "other photos" not in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_photos_alone(
+    photos: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise StoppedError("stopped")
+
+    labels, out = write_labels(tmp_path / "labels", photos, {0: "full"}), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module, "write_manifest", stop)
+        with pytest.raises(StoppedError):
+            train([labels], photos, RECIPE, 0, out)
+    first = (out / "semantic.pt").read_bytes()
+    photos.root.write_text(photos.root.read_text() + "noise = 9\n")
+    open_source.cache_clear()
+    with pytest.raises(DatasetError, match="run: began with other photos: repeat it with those"):
+        train([labels], photos, RECIPE, 0, out, overwrite=False)
+    assert (out / "semantic.pt").read_bytes() == first
+    # A trial of a study, whose photo was restored, begins anew.
+    train([labels], photos, RECIPE, 0, out)
+    assert (out / "semantic.pt").read_bytes() != first
 
 
 def test_several_label_sets_are_trained_on_together(photos: Source, tmp_path: Path) -> None:
