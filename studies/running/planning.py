@@ -100,9 +100,13 @@ def _plan_trial(
     budget_hours = bought.settings.budget_hours
     if not bought.labelled:
         buy = "buys" if budget_hours == 1 else "buy"
+        first = ""
+        if bought.next_purchase is not None:
+            kind, seconds = bought.next_purchase
+            first = f", whose first takes {seconds / 3600:.2g} h ({kind})"
         raise RecipeError(
             f"study {study.name!r}: budgets_hours: {budget_hours:g} h {buy} no image under mix "
-            f"{mix!r} with seed {seed}: raise the budget or leave the mix out"
+            f"{mix!r} with seed {seed}{first}: raise the budget or leave the mix out"
         )
     return Trial(
         study=study,

@@ -64,7 +64,8 @@ def read_pretrained(
         problem = _misfit(state.get(key), values)
         if problem:
             raise RecipeError(
-                f"{path}: does not fit {backbone}, {key} {problem}: use other weights"
+                f"{path}: does not fit {backbone}, {key} {problem}: use other weights, or the "
+                "backbone.name that these are of"
             )
         found[wanted_key] = state[key].to(values.dtype)
     return found

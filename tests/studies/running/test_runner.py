@@ -26,7 +26,9 @@ def test_budget_that_buys_nothing_stops_all_before_anything_runs(
 ) -> None:
     study = make_study(tmp_path, budgets_hours=[1, 3])
     with pytest.raises(
-        RecipeError, match="budgets_hours: 1 h buys no image under mix 'full' with seed 0"
+        RecipeError,
+        match=r"budgets_hours: 1 h buys no image under mix 'full' with seed 0, whose first takes "
+        r"1\.5 h \(full\): raise the budget",
     ):
         runner.run_study(study, tmp_path / "run", workers=1)
     assert ran == []

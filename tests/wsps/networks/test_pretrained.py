@@ -64,7 +64,10 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any
     torch.save({k: v for k, v in (state() | change).items() if v is not None}, path)
     with pytest.raises(RecipeError) as refused:
         small(path)
-    expected = f"{path}: does not fit small, {KEY} {message}: use other weights"
+    expected = (
+        f"{path}: does not fit small, {KEY} {message}: use other weights, or the backbone.name "
+        "that these are of"
+    )
     assert str(refused.value) == expected
 
 
@@ -192,6 +195,7 @@ def test_a_failed_download_says_which_file_goes_where_and_nothing_else(
     assert message.endswith(
         "): put https://download.pytorch.org/models/resnet18-f37072fd.pth at "
         f"{tmp_path}/checkpoints/resnet18-f37072fd.pth, "
+        "give backbone.weights the path of a file that you have, "
         "or choose a recipe that needs no weights: small, in a study recipe.inherit=small"
     )
     assert "\n" not in message

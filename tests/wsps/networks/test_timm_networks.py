@@ -77,7 +77,7 @@ def test_a_state_dict_of_timm_fits_and_gives_its_features(tmp_path: Path, name: 
     torch.save({k: values for k, values in state.items() if k != key}, path)
     message = refusal(name, weights=str(path))
     assert message.startswith(f"{path}: does not fit timm:{name}, ")
-    assert message.endswith("is missing: use other weights")
+    assert message.endswith("is missing: use other weights, or the backbone.name that these are of")
 
 
 def test_safetensors_are_read(tmp_path: Path):
