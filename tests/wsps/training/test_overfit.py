@@ -31,7 +31,8 @@ def test_one_scene_is_learnt_by_heart(tmp_path: Path, student: str) -> None:
     assert len(truth.segments) == 9
     labels, categories = tmp_path / "labels", dataset.categories
     write_label_set(labels, categories, [(image, write_label(labels, "a", image, truth))])
-    steps = ("semantic.steps=200", "detector.steps=260", "instance.steps=30")
+    # With fewer steps it hangs on how a processor rounds whether a thing is found twice.
+    steps = ("semantic.steps=200", "detector.steps=400", "instance.steps=60")
     descent = ("descent.batch_size=1", "descent.precision=float32")
     recipe = read_recipe("small", (*FIXED_VIEW, *steps, *descent))
     train([labels], photos, recipe, 0, tmp_path / "run", student=student)
