@@ -21,8 +21,8 @@ from wsps.recipe import DEFAULT_STUDENT, Recipe
 class PanopticModel:
     """A student's networks, on one device, with the recipe and categories that they belong to.
 
-    Without a detector, detections are given with the photos. One that `has_learnt_boxes` not, since
-    no label had any, finds nothing. The instance subnetwork is that of `li2018`; None for
+    Without a detector, detections are given with the photos. Unless it `has_learnt_boxes`, which
+    takes labels with boxes, it finds nothing. The instance subnetwork is that of `li2018`; None for
     `mask-rcnn`.
     """
 
