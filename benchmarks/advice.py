@@ -24,7 +24,8 @@ import typer
 from worlds import BOXES, BUDGETS_HOURS, FULL, HALF, WORLDS, Truth, draw_rows
 
 from annotools.commands.tables import console, table
-from studies.advice.advise import Advice, advise
+from studies.advice.advise import advise
+from studies.advice.records import Advice
 from studies.advice.verdict import BUY, TIE
 from studies.results import TrialResult
 

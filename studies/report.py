@@ -9,8 +9,7 @@ import pandas as pd
 from annotools.commands.tables import NOTHING, percent
 from annotools.files import write_whole
 from annotools.prices.times import AnnotationTimes, read_times
-from studies.advice.advise import rows_of_main_student
-from studies.advice.cells import read_scores
+from studies.advice.cells import read_scores, rows_of_main_student
 from studies.advice.checks import describe_checks
 from studies.advice.curves import fit_curves
 from studies.answers import answer, caveats

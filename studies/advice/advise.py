@@ -8,9 +8,15 @@ import numpy as np
 
 from annotools.errors import RecipeError
 from annotools.prices.times import AnnotationTimes
-from studies.advice.cells import HIGH, LOW, Floats, read_scores, summarise
+from studies.advice.cells import (
+    HIGH,
+    LOW,
+    Floats,
+    read_scores,
+    rows_of_main_student,
+    summarise,
+)
 from studies.advice.combinations import (
-    Combination,
     Table,
     best_combination,
     drawn_hours,
@@ -36,6 +42,7 @@ from studies.advice.reasons import (
     list_reasons,
     rows_not_counted,
 )
+from studies.advice.records import UNKNOWN, Advice, MixAdvice
 from studies.advice.repricing import draw_prices, reprice, shares_of, times_of, why_no_times
 from studies.advice.verdict import (
     CANNOT_TELL,
@@ -46,52 +53,10 @@ from studies.advice.verdict import (
     regret_draws,
 )
 from studies.results import TrialResult
-from studies.summary import SCORES, has_learnt_nothing, never_learnt, summary_table
+from studies.summary import has_learnt_nothing, never_learnt, summary_table
 
 LEAST_DIFFERENCE = 0.01
 """A point: nobody buys other labels for less."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MixAdvice:
-    """A mix at the hours asked for; scores in [0, 1], None where the study cannot say.
-
-    `score` is the mean with its 90 % interval, `p_best` the probability that no other mix is
-    better, `regret` how much less it is expected to score than the best, `gain_per_hour` what the
-    next hour is expected to add.
-    """
-
-    score: float | None
-    low: float | None
-    high: float | None
-    p_best: float | None
-    regret: float | None
-    gain_per_hour: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Advice:
-    """The verdict and its grounds; field names are the keys of the JSON file.
-
-    `mix` is the one to buy, None with another verdict; `sure` is the probability with which it must
-    hold. Differences below `delta` do not matter.
-    `have` are hours by mix that were spent before. `combination` is the best split of the hours
-    between two mixes, which nobody has trained on; None where it cannot be said.
-    """
-
-    verdict: str
-    mix: str | None
-    sure: float
-    hours: float
-    metric: str
-    delta: float
-    mixes: Mapping[str, MixAdvice]
-    crossings: tuple[Crossing, ...]
-    next_run: NextRun | None
-    reasons: tuple[str, ...]
-    have: Mapping[str, float]
-    flips: tuple[Flip, ...]
-    combination: Combination | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,23 +190,6 @@ def hours_to_reach(
     }
 
 
-def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[TrialResult]:
-    """Return the rows that have a metric, of the student that has most of them.
-
-    Raises:
-        RecipeError: for a metric that is unknown, or that no row has.
-    """
-    if metric not in SCORES:
-        raise RecipeError(f"unknown metric {metric!r}; known are {', '.join(SCORES)}")
-    rows = [row for row in results if getattr(row, metric) is not None]
-    if not rows:
-        raise RecipeError(f"no row has a {metric}: ask for another of {', '.join(SCORES)}")
-    students = [row.student for row in rows]
-    # Stable: of students with equally many rows the first by name.
-    main = max(sorted(set(students)), key=students.count)
-    return [row for row in rows if row.student == main]
-
-
 def _price(results: Sequence[TrialResult], times: AnnotationTimes | None) -> Sequence[TrialResult]:
     return results if times is None else reprice(results, times)
 
@@ -284,7 +232,7 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         hours=hours,
         metric=basis.metric,
         delta=delta,
-        mixes=_describe(curves, predicted, hours_of) | {mix: _unknown() for mix in basis.unlearnt},
+        mixes=_describe(curves, predicted, hours_of) | dict.fromkeys(basis.unlearnt, UNKNOWN),
         crossings=basis.crossings,
         next_run=next_run,
         reasons=(
@@ -342,7 +290,7 @@ def _describe(
     found = {}
     for mix in curves.mixes:
         if mix not in predicted:
-            found[mix] = _unknown()
+            found[mix] = UNKNOWN
             continue
         low, high = np.quantile(predicted[mix], [LOW, HIGH])
         found[mix] = MixAdvice(
@@ -354,10 +302,6 @@ def _describe(
             gain_per_hour=gain_of_next_hour(curves, mix, hours_of[mix]),
         )
     return found
-
-
-def _unknown() -> MixAdvice:
-    return MixAdvice(score=None, low=None, high=None, p_best=None, regret=None, gain_per_hour=None)
 
 
 def _refuse(
@@ -386,7 +330,7 @@ def _refuse(
         hours=hours,
         metric=metric,
         delta=LEAST_DIFFERENCE,
-        mixes={mix: _unknown() for mix in sorted({row.mix for row in rows})},
+        mixes=dict.fromkeys(sorted({row.mix for row in rows}), UNKNOWN),
         crossings=(),
         next_run=next_run,
         reasons=tuple(reasons),

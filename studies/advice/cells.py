@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotools.errors import RecipeError
 from studies.results import TrialResult
+from studies.summary import SCORES
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +79,23 @@ class Cells:
     def noise(self) -> float | None:
         """Standard deviation of a score whose cell and seed are known; None where unknown."""
         return None if self.degrees == 0 else float(np.sqrt(self.residual_squares / self.degrees))
+
+
+def rows_of_main_student(results: Sequence[TrialResult], metric: str) -> list[TrialResult]:
+    """Return the rows that have a metric, of the student that has most of them.
+
+    Raises:
+        RecipeError: for a metric that is unknown, or that no row has.
+    """
+    if metric not in SCORES:
+        raise RecipeError(f"unknown metric {metric!r}; known are {', '.join(SCORES)}")
+    rows = [row for row in results if getattr(row, metric) is not None]
+    if not rows:
+        raise RecipeError(f"no row has a {metric}: ask for another of {', '.join(SCORES)}")
+    students = [row.student for row in rows]
+    # Stable: of students with equally many rows the first by name.
+    main = max(sorted(set(students)), key=students.count)
+    return [row for row in rows if row.student == main]
 
 
 def read_scores(

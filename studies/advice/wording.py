@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from annotools.commands.tables import percent
 from annotools.records import NO_LABEL
-from studies.advice.advise import Advice, MixAdvice
 from studies.advice.crossings import LIKELY, Crossing
 from studies.advice.flips import Flip
 from studies.advice.next_run import NextRun
+from studies.advice.records import Advice, MixAdvice
 from studies.advice.verdict import BUY, TIE
 from studies.summary import SCORES
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from studies.advice.advise import Advice
     from studies.advice.crossings import HoursNeeded
+    from studies.advice.records import Advice
 
 app = Commands()
 
@@ -64,7 +64,8 @@ def recommend(
     annotools study recommend runs/street --hours 10 --have boxes=4 --times own_times.toml
     """  # noqa: D301
     from annotools.settings import as_table
-    from studies.advice.advise import advise, hours_to_reach, rows_of_main_student
+    from studies.advice.advise import advise, hours_to_reach
+    from studies.advice.cells import rows_of_main_student
     from studies.advice.wording import notes, verdict_sentence
     from studies.answers import boxes_alone
     from studies.results import read_results

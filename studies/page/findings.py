@@ -8,13 +8,22 @@ import numpy as np
 import pandas as pd
 
 from annotools.prices.times import read_times
-from studies.advice.advise import Advice, advise_each, rows_of_main_student
-from studies.advice.cells import HIGH, LOW, Floats, Scores, read_scores, summarise
+from studies.advice.advise import advise_each
+from studies.advice.cells import (
+    HIGH,
+    LOW,
+    Floats,
+    Scores,
+    read_scores,
+    rows_of_main_student,
+    summarise,
+)
 from studies.advice.crossings import Crossing
 from studies.advice.curves import REACH, Curves, draws_over, fit_curves
 from studies.advice.doubts import doubts, uneven_scatter
 from studies.advice.pareto import FrontPoint, pareto_front
 from studies.advice.purchases import images_for
+from studies.advice.records import Advice
 from studies.advice.repricing import draw_prices
 from studies.advice.wording import ranked
 from studies.results import TrialResult

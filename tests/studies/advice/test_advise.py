@@ -9,8 +9,9 @@ from typer.testing import CliRunner, Result
 import studies.cli
 from annotools.errors import RecipeError
 from benchmarks.worlds import BOXES, FULL, WORLDS, draw_rows
-from studies.advice.advise import Advice, advise, hours_to_reach
+from studies.advice.advise import advise, hours_to_reach
 from studies.advice.next_run import NextRun, regret_saved
+from studies.advice.records import Advice
 from studies.advice.verdict import BUY, CANNOT_TELL, SURE, TIE, decide, regret_draws
 from studies.results import TrialResult, write_result
 from tests.studies.study_builders import make_result

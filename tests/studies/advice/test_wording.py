@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.worlds import BOXES, WORLDS, draw_rows
-from studies.advice.advise import Advice, MixAdvice, advise, advise_each
+from studies.advice.advise import advise, advise_each
+from studies.advice.records import Advice, MixAdvice
 from studies.advice.verdict import BUY, CANNOT_TELL, TIE
 from studies.advice.wording import grounds, headline, join_words, notes, ranked, verdict_sentence
 
