@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from annotools.commands.tables import percent
+from annotools.commands.tables import join_words, percent
 from studies.convergence import unconverged
 from studies.results import TrialResult
 from studies.summary import (
@@ -153,8 +153,7 @@ def _name_points(table: pd.DataFrame) -> str:
     named = []
     for mix in table["mix"].unique():
         hours = [f"{h:g} h" for h in table["budget_hours"][table["mix"] == mix]]
-        ends = " and ".join([", ".join(hours[:-1]), hours[-1]] if len(hours) > 1 else hours)
-        named.append(f'"{mix}" at {ends}')
+        named.append(f'"{mix}" at {join_words(hours)}')
     return "; ".join(named)
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from annotools.prices.times import AnnotationTimes
 from studies.failures import TrialFailure
 from studies.results import TrialResult
+from studies.splits import LEFT_SHARE
 from studies.study import Study
 from studies.summary import summary_table
 
@@ -59,7 +60,7 @@ def explain_trivial(results: Sequence[TrialResult]) -> str:
 def unspent(results: Sequence[TrialResult]) -> str:
     """Name the budgets that were not used up: images ran out, or the next one was too dear."""
     table = summary_table(results)
-    left = table[table["spent_hours"] < 0.9 * table["budget_hours"]]
+    left = table[table["spent_hours"] < (1 - LEFT_SHARE) * table["budget_hours"]]
     if left.empty:
         return ""
     cases = ", ".join(

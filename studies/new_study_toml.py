@@ -5,7 +5,7 @@ import math
 import textwrap
 from pathlib import Path
 
-from annotools.commands.tables import count_of
+from annotools.commands.tables import count_of, join_words
 from annotools.prices.actions import actions_for
 from annotools.prices.times import explain_images, read_times
 from annotools.terminal import one_line
@@ -49,9 +49,10 @@ def _opening(new: NewStudy, name: str, path: Path) -> str:
     if content.has_stuff:
         counted += f" and {content.stuff_classes_present:.1f} kinds of stuff"
     budgets = count_of(len(new.budgets_hours), "budget")
+    compared = join_words([_quoted(kind) for kind in kinds])
     text = (
         f"Which labels give the best model of {new.dataset.root.name} for the same hours of "
-        f"annotation? {_listed(kinds)} are compared at {budgets} with {len(SEEDS)} "
+        f"annotation? {compared} are compared at {budgets} with {len(SEEDS)} "
         f"seeds: {trials} trainings. `annotools study new` wrote this file; change what you like. "
         "Labels can be bought for "
         f"{count_of(new.num_images, 'image')}, mostly of {new.size_wh[0]} x {new.size_wh[1]} "
@@ -218,11 +219,6 @@ def _duration(hours: float) -> str:
 def _mix(name: str, shares: dict[str, int]) -> str:
     inside = ", ".join(f"{_quoted(kind)} = {share}" for kind, share in shares.items())
     return f"{_quoted(name)} = {{ {inside} }}"
-
-
-def _listed(words: list[str]) -> str:
-    quoted = [f'"{word}"' for word in words]
-    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
 def _quoted(text: str) -> str:

@@ -72,33 +72,29 @@ class Batch:
 
     def on_device(self, device: torch.device) -> "Batch":
         """Return the batch on a device, ready for networks."""
-
-        def move(values: Tensor) -> Tensor:
-            return values.to(device, non_blocking=True)
-
-        return Batch(
-            names=self.names,
-            images=move(self.images).float(),
-            photo_sides=move(self.photo_sides),
-            classes=move(self.classes).long(),
-            instances=move(self.instances),
-            boxes=[move(boxes) for boxes in self.boxes],
-            box_classes=[move(classes) for classes in self.box_classes],
-            detections=[found.to(device) for found in self.detections],
-            pixels=self.pixels,
+        moved = self._each(
+            lambda values: values.to(device, non_blocking=True), lambda found: found.to(device)
         )
+        return replace(moved, images=moved.images.float(), classes=moved.classes.long())
 
     def pin_memory(self) -> "Batch":
         """Return the batch in memory from which a GPU copies by itself; a loader calls this."""
+        return self._each(Tensor.pin_memory, Detections.pin_memory)
+
+    def _each(
+        self,
+        change: Callable[[Tensor], Tensor],
+        change_detections: Callable[[Detections], Detections],
+    ) -> "Batch":
         return replace(
             self,
-            images=self.images.pin_memory(),
-            photo_sides=self.photo_sides.pin_memory(),
-            classes=self.classes.pin_memory(),
-            instances=self.instances.pin_memory(),
-            boxes=[boxes.pin_memory() for boxes in self.boxes],
-            box_classes=[classes.pin_memory() for classes in self.box_classes],
-            detections=[found.pin_memory() for found in self.detections],
+            images=change(self.images),
+            photo_sides=change(self.photo_sides),
+            classes=change(self.classes),
+            instances=change(self.instances),
+            boxes=[change(boxes) for boxes in self.boxes],
+            box_classes=[change(classes) for classes in self.box_classes],
+            detections=[change_detections(found) for found in self.detections],
         )
 
 

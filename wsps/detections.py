@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,29 +41,22 @@ class Detections:
 
     def pick(self, which: Tensor | slice) -> "Detections":
         """Return some of the detections: those at which (D,) truths are true, or a slice."""
-        return Detections(
-            boxes_xyxy=self.boxes_xyxy[which],
-            class_indices=self.class_indices[which],
-            scores=self.scores[which],
-            masks=None if self.masks is None else self.masks[which],
-        )
+        return self._each(lambda values: values[which])
 
     def to(self, device: torch.device) -> "Detections":
         """Return the detections on a device."""
-        return Detections(
-            boxes_xyxy=self.boxes_xyxy.to(device, non_blocking=True),
-            class_indices=self.class_indices.to(device, non_blocking=True),
-            scores=self.scores.to(device, non_blocking=True),
-            masks=None if self.masks is None else self.masks.to(device, non_blocking=True),
-        )
+        return self._each(lambda values: values.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Detections":
         """Return the detections in memory from which a GPU copies by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Detections":
         return Detections(
-            boxes_xyxy=self.boxes_xyxy.pin_memory(),
-            class_indices=self.class_indices.pin_memory(),
-            scores=self.scores.pin_memory(),
-            masks=None if self.masks is None else self.masks.pin_memory(),
+            boxes_xyxy=change(self.boxes_xyxy),
+            class_indices=change(self.class_indices),
+            scores=change(self.scores),
+            masks=None if self.masks is None else change(self.masks),
         )
 
 

@@ -52,7 +52,7 @@ class KeptFeatures:
             features = _read(path, self.backbone.out_channels)
             if features is None:
                 # Alone: what it sees in a picture must not depend on those beside it.
-                features = see_frozen(self.backbone, image[None])[0].half().cpu().numpy()
+                features = _shrink(see_frozen(self.backbone, image[None])[0]).cpu().numpy()
                 # Made again in less time than a disk takes to be sure of it.
                 write_sealed(path, _encode(features), flush=False)
             found.append(torch.from_numpy(features).float())
@@ -110,17 +110,23 @@ def name_pixels(photo: Photo) -> str:
     return f"{photo.shape} {hashlib.sha256(photo.tobytes()).hexdigest()}"
 
 
-def _encode(features: NDArray[np.float16]) -> bytes:
+def _shrink(features: Tensor) -> Tensor:
+    """Return float32 features in half of the space, unless some are too large for it."""
+    halved = features.half()
+    return halved if bool(halved.isfinite().all()) else features
+
+
+def _encode(features: NDArray[np.floating]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, features)
     return buffer.getvalue()
 
 
-def _read(path: Path, channels: int) -> NDArray[np.float16] | None:
+def _read(path: Path, channels: int) -> NDArray[np.floating] | None:
     """Return the features of a file, None for a missing or damaged one."""
     content = read_sealed(path)
     if content is None:
         return None
-    features: NDArray[np.float16] = np.load(io.BytesIO(content), allow_pickle=False)
-    is_known = features.dtype == np.float16 and features.shape[:1] == (channels,)
+    features: NDArray[np.floating] = np.load(io.BytesIO(content), allow_pickle=False)
+    is_known = features.dtype in (np.float16, np.float32) and features.shape[:1] == (channels,)
     return features if is_known else None

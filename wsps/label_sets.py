@@ -191,7 +191,8 @@ def read_examples(
         detections: that were given; None for none.
 
     Raises:
-        DatasetError: when a label has no photo, or one of another name or size.
+        DatasetError: when a label has no photo, or one of another name or size, or a kind has
+            images with and without boxes.
     """
     labels = label_set.labels
     # All are checked now, because photos are read one by one in the middle of training.
@@ -204,11 +205,26 @@ def read_examples(
     for image in photos.images:
         if image.image_id in labels.image_of:
             groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
+    for kind, images in groups.items():
+        _check_boxes(label_set, kind, images)
     make = partial(_read_example, label_set, photos, settings, detections)
     # Sorted, because a random number picks a group by its place.
     return [
         keep_examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)
     ]
+
+
+def _check_boxes(label_set: LabelSet, kind: str, images: Sequence[Image]) -> None:
+    """Make sure that the annotators of all images of a kind, or of none, were asked for boxes.
+
+    A detector learns from whole kinds: an image without boxes would teach it that nothing is there.
+    """
+    unasked = [image for image in images if label_set.boxes_of.get(image.image_id, ()) is None]
+    if 0 < len(unasked) < len(images):
+        raise DatasetError(
+            f"{BOXES_FILE}: has other images of kind {kind!r}, and not {unasked[0].file_name}: "
+            f"list it, also where nothing is in it, or give it another kind in {MANIFEST_FILE}"
+        )
 
 
 def _lacking(photos: Dataset, image: Image) -> DatasetError:

@@ -18,6 +18,7 @@ from annotools.settings import (
     read_toml,
     set_by_path,
 )
+from wsps.networks.weight_names import has_form_of_file
 from wsps.recipe import Recipe
 
 RECIPES_FOLDER = Path(__file__).absolute().with_name("recipes")
@@ -95,12 +96,15 @@ def complete_recipe(table: Any, path: Path) -> Any:
 def place_weights(table: Any, folder: Path) -> Any:
     """Return the table of a recipe whose file of weights, if it names one, starts at a folder.
 
-    Weights without a suffix, such as `IMAGENET1K_V2`, are a name and no file.
+    Weights that neither look like a file nor lie there, such as `IMAGENET1K_V2`, are a name.
     """
     if not isinstance(table, Mapping) or not isinstance(table.get("backbone"), Mapping):
         return table
     weights = table["backbone"].get("weights")
-    if not isinstance(weights, str) or not Path(weights).suffix:
+    if not isinstance(weights, str):
+        return table
+    has_form = has_form_of_file(weights) or Path(weights).suffix != ""
+    if not has_form and not (folder / weights).is_file():
         return table
     placed = str(folder.absolute() / weights)
     return {**table, "backbone": {**table["backbone"], "weights": placed}}

@@ -23,7 +23,7 @@ class Student:
 
     `build` is called as `wsps.networks.model.build_model` and `predict_batch` as that of
     `wsps.prediction`; `stages` are in order, by the name of their checkpoint. One that does not
-    `take_given` detections finds its own in any case.
+    `takes_given` detections finds its own in any case.
     """
 
     build: Callable[..., PanopticModel]

@@ -82,6 +82,11 @@ def count_of(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def join_words(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def percent(rate: float | None, digits: int = 1) -> str:
     """Return a rate in [0, 1] in percent, `NOTHING` where it is None or not a number."""
     return NOTHING if rate is None or rate != rate else f"{100 * rate:.{digits}f}"

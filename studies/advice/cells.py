@@ -1,6 +1,6 @@
 """A study's scores as cells, one for each mix and budget, apart from what belongs to a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from annotools.errors import RecipeError
 from studies.results import TrialResult
+from studies.splits import LEFT_SHARE
 from studies.summary import SCORES
 
 Floats = NDArray[np.float64]
@@ -20,13 +21,15 @@ LOW, HIGH = 0.05, 0.95
 class Scores:
     """What was measured, an entry for each of N trials; scores are in [0, 1].
 
-    `seed` says which trials bought the same images first.
+    `seed` says which trials bought the same images first. Mixes that are `exhausted` have bought
+    all their images with their largest hours: more would change nothing.
     """
 
     mix: NDArray[np.str_]
     hours: Floats
     seed: NDArray[np.int64]
     score: Floats
+    exhausted: frozenset[str] = frozenset()
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Scores":
         """Return some of the trials: (N,) true for those, or their places."""
@@ -103,6 +106,9 @@ def read_scores(
 ) -> Scores:
     """Return the scores of rows; those that lack the metric are left out.
 
+    Where a larger budget bought no more than a smaller one, with the same seed, the smaller one
+    counts alone: both are one training, whose score scatters once.
+
     Args:
         results: rows of one student.
         metric: the name of a field of rows, such as `pq`.
@@ -110,12 +116,39 @@ def read_scores(
             Their scores hardly scatter, and would make the others seem sure.
     """
     rows = [row for row in results if row.mix not in unlearnt and getattr(row, metric) is not None]
+    exhausted = frozenset(mix for mix in {row.mix for row in rows} if _is_exhausted(rows, mix))
+    rows = _without_repeats(rows)
     return Scores(
         mix=np.array([row.mix for row in rows], dtype=np.str_),
         hours=np.array([row.budget_hours for row in rows], dtype=float),
         seed=np.array([row.seed for row in rows], dtype=np.int64),
         score=np.array([getattr(row, metric) for row in rows], dtype=float),
+        exhausted=exhausted,
     )
+
+
+def _without_repeats(rows: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return the rows, in their order, without those that bought what a smaller budget bought."""
+    least: dict[Hashable, float] = {}
+    for row in rows:
+        least[_purchase(row)] = min(row.budget_hours, least.get(_purchase(row), np.inf))
+    return [row for row in rows if row.budget_hours == least[_purchase(row)]]
+
+
+def _purchase(row: TrialResult) -> Hashable:
+    """Return what tells apart what rows bought: a larger budget keeps what a smaller one has."""
+    # Prices of other times move hours by a factor, which leaves rounding.
+    return row.mix, row.seed, frozenset(row.images.items()), f"{row.spent_hours:.9g}"
+
+
+def _is_exhausted(rows: Sequence[TrialResult], mix: str) -> bool:
+    """Return whether the largest budget of a mix bought nothing more, with hours to spare."""
+    own = [row for row in rows if row.mix == mix]
+    last = max(row.budget_hours for row in own)
+    at_last = [row for row in own if row.budget_hours == last]
+    kept = _without_repeats(own)
+    is_left = all(row.spent_hours < (1 - LEFT_SHARE) * last for row in at_last)
+    return is_left and not any(row.budget_hours == last for row in kept)
 
 
 def summarise(scores: Scores) -> Cells:

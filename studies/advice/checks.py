@@ -1,11 +1,12 @@
 """Checks of a study's curves against its own rows: a budget left out, and seeds drawn again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from annotools.commands.tables import percent
+from annotools.random_streams import stream
 from studies.advice.cells import HIGH, LOW, Floats, Scores, summarise
 from studies.advice.curves import LEAST_BUDGETS, LEAST_SEEDS, REACH, Curves, draws, fit_curves
 
@@ -43,7 +44,7 @@ def hold_out_largest(scores: Scores) -> tuple[HeldOut, ...]:
         if predicted is None:
             continue
         # The trials held out have the seeds of the others, and noise of their own.
-        scatter = np.random.default_rng(0).standard_normal(len(predicted))
+        scatter = stream(0, "hold out").standard_normal(len(predicted))
         scatter *= curves.noise / np.sqrt(cells.mixes[mix].count[-1])
         low, high = np.quantile(predicted - curves.shift + scatter, [LOW, HIGH])
         measured = float(cells.mixes[mix].mean[-1])
@@ -78,7 +79,7 @@ def bootstrap_seeds(
         # A seed that was drawn twice counts as two.
         numbers = np.repeat(np.arange(len(seeds)), [len(p) for p in places])
         curves = fit_curves(
-            Scores(mix=resample.mix, hours=resample.hours, seed=numbers, score=resample.score),
+            replace(resample, seed=numbers, exhausted=scores.exhausted),
             num_draws=200,
         )
         for mix in hours.keys() & (curves.mixes.keys() if curves is not None else set()):

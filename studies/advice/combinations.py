@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from studies.advice.cells import HIGH, LOW, Floats
-from studies.advice.curves import REACH, Curves, draws_over
+from studies.advice.curves import Curves, draws_over
 
 _HOURS = 120
 """Hours at which a curve is tabulated, evenly spaced on a logarithmic axis."""
@@ -50,8 +50,7 @@ def tabulate(curves: Curves) -> dict[str, Table]:
     tables = {}
     for name, curve in curves.mixes.items():
         if curve.is_joined:
-            last = curve.hours[-1] * (1 if curve.law is None else REACH)
-            hours = np.geomspace(curve.hours[0], last, _HOURS)
+            hours = np.geomspace(curve.hours[0], curve.end_hours, _HOURS)
             tables[name] = Table(hours=hours, scores=draws_over(curves, name, hours))
     return tables
 

@@ -6,7 +6,8 @@ from itertools import combinations
 import numpy as np
 
 from studies.advice.cells import HIGH, LOW, Floats
-from studies.advice.curves import REACH, Curves, draws_over
+from studies.advice.combinations import Table, hours_at
+from studies.advice.curves import Curves, draws_over
 
 _HOURS = 60
 """Hours looked at, evenly spaced on a logarithmic axis."""
@@ -60,13 +61,17 @@ def hours_for_target(curves: Curves, mix: str, target: float) -> HoursNeeded | N
     None where more than one draw in twenty does not reach it within the hours that can be said.
     """
     curve = curves.mixes[mix]
-    last = curve.hours[-1] * (1 if curve.law is None else REACH)
-    hours = np.geomspace(curve.hours[0], last, _HOURS)
-    scores = draws_over(curves, mix, hours)
-    known = ~np.isnan(scores[0])
-    reached = scores[:, known] >= target
+    # Between budgets that no curve joins nothing is known.
+    grid = np.geomspace(curve.hours[0], curve.end_hours, _HOURS) if curve.is_joined else curve.hours
+    scores = draws_over(curves, mix, grid)
+    reached = (scores >= target).any(axis=1)
+    if curve.is_joined:
+        found = hours_at(Table(hours=grid, scores=scores), np.full(len(scores), target))
+        at = np.maximum(found, grid[0])
+    else:
+        at = grid[(scores >= target).argmax(axis=1)]
     # A draw that never reaches the target takes longer than any.
-    needed = np.where(reached.any(axis=1), hours[known][reached.argmax(axis=1)], np.inf)
+    needed = np.where(reached, at, np.inf)
     low, middle, high = np.quantile(needed, [LOW, 0.5, HIGH], method="higher")
     if not np.isfinite(high):
         return None
@@ -76,7 +81,7 @@ def hours_for_target(curves: Curves, mix: str, target: float) -> HoursNeeded | N
 def _shared_hours(curves: Curves, first: str, second: str) -> Floats | None:
     both = [curves.mixes[mix] for mix in (first, second)]
     low = max(curve.hours[0] for curve in both)
-    high = min(curve.hours[-1] * (1 if curve.law is None else REACH) for curve in both)
+    high = min(curve.end_hours for curve in both)
     return np.geomspace(low, high, _HOURS) if low < high else None
 
 

@@ -11,6 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
+from annotools.random_streams import stream
 from studies.advice.cells import Floats
 from studies.advice.curves import Curves, draws
 from studies.results import TrialResult
@@ -88,11 +89,13 @@ def choose_next_run(
     if len(predicted) < 2:
         return None
     scores = np.stack(list(predicted.values()), axis=1)  # (D, M)
-    rng = np.random.default_rng(0)
+    rng = stream(0, "next run")
     scatter = curves.noise * rng.standard_normal(len(curves.noise))
     best = (-1.0, "", 0.0)
     for mix in predicted:
-        for budget in sorted({*map(float, curves.mixes[mix].hours), hours_of[mix]}):
+        curve = curves.mixes[mix]
+        asked = float(curve.used(np.array(hours_of[mix])))
+        for budget in sorted({*map(float, curve.hours), asked}):
             found = draws(curves, mix, budget)
             if found is not None:
                 # Seeds shift all mixes alike, so that they do not count in a comparison.

@@ -65,6 +65,11 @@ def list_reasons(
         for mix, why in unknown.items()
         if why
     ]
+    reasons += [
+        f'"{mix}" buys all its images with {curve.hours[-1]:g} h: more hours change nothing'
+        for mix, curve in curves.mixes.items()
+        if curve.is_exhausted and hours_of[mix] > curve.hours[-1]
+    ]
     if len(curves.mixes) == 1:
         reasons.append(f'"{next(iter(curves.mixes))}" has no other mix to be compared with')
     elif None in unknown.values():

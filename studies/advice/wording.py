@@ -1,8 +1,6 @@
 """Advice in plain sentences, for the terminal and for the page."""
 
-from collections.abc import Sequence
-
-from annotools.commands.tables import percent
+from annotools.commands.tables import join_words, percent
 from annotools.records import NO_LABEL
 from studies.advice.crossings import LIKELY, Crossing
 from studies.advice.flips import Flip
@@ -151,11 +149,6 @@ def describe_run(run: NextRun) -> str:
         f'"{run.mix}" at {run.budget_hours:g} h with seed {run.seed}, about '
         f"{run.seconds / 60:.0f} min of computing{worth}"
     )
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Return words as a list in a sentence: a, b and c."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _seconds(seconds: float) -> str:

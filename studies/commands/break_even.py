@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from annotools.commands.options import JsonFile, tell
+from annotools.commands.options import JsonFile, tell, write_answer
 from annotools.commands.places import Commands
 from annotools.commands.tables import COMPACT, NOTHING, console, table
 from studies.commands.options import ReadFolder, check_hours, open_study, tell_missing
@@ -34,8 +34,6 @@ def break_even(
     annotools study break-even runs/street --action box
     annotools study break-even runs/street --action full_image --hours 18
     """  # noqa: D301
-    from annotools.files import write_json
-    from annotools.settings import as_table
     from studies.advice.changes import SEARCHED_FACTOR
     from studies.answers import answer
     from studies.break_even import find_changes_of_study
@@ -64,5 +62,4 @@ def break_even(
         f"of {action}, as far as the trials' hours reach. Means over seeds decide; how sure they "
         "are is in the report."
     )
-    if json_file is not None:
-        write_json(json_file, as_table(changes))
+    write_answer(json_file, changes)

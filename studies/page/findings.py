@@ -187,7 +187,7 @@ def _draw_lines(curves: Curves | None, *, is_extrapolated: bool) -> dict[str, Li
         if not curve.is_joined:
             continue
         first, last = float(curve.hours[0]), float(curve.hours[-1])
-        end = REACH * last if is_extrapolated and curve.law is not None else last
+        end = curve.end_hours if is_extrapolated else last
         # A budget comes twice where it is on the grid too.
         hours = np.unique([*np.geomspace(first, end, _LINE_POINTS), *curve.hours])
         known = draws_over(curves, mix, hours)

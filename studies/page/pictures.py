@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from studies.advice.wording import join_words
+from annotools.commands.tables import join_words
 from studies.examples import EXAMPLES_FOLDER, Example, read_examples
 from studies.page.findings import Findings
 from studies.page.html import Html, join, paragraph, section, tag

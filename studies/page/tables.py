@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from annotools.commands.tables import NOTHING, percent
+from annotools.commands.tables import NOTHING, join_words, percent
 from annotools.prices.times import AnnotationTimes
 from annotools.settings import as_table
 from studies.advice.checks import describe_checks
 from studies.advice.crossings import HoursNeeded, hours_for_target
 from studies.advice.purchases import minutes_per_image
-from studies.advice.wording import describe_kind, join_words
+from studies.advice.wording import describe_kind
 from studies.descriptions import explain_times, explain_trivial
 from studies.on_test import HEADINGS, score_rows
 from studies.page.findings import Findings

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotools.commands.tables import NOTHING, percent
+from annotools.commands.tables import NOTHING, join_words, percent
 from studies.advice.curves import LEAST_BUDGETS, LEAST_SEEDS
 from studies.advice.reasons import describe_unrepeated
 from studies.advice.verdict import CANNOT_TELL
@@ -18,7 +18,6 @@ from studies.advice.wording import (
     grounds,
     headline,
     is_likely_better,
-    join_words,
 )
 from studies.answers import answer, boxes_alone, caveats
 from studies.descriptions import mix_shares, progress, question, unspent

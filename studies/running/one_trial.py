@@ -72,7 +72,8 @@ def _stored_trial(study: Study, folder: Path, name: str) -> Trial | None:
     if not path.is_file():
         return None
     try:
-        trial = replace(read_trial(path), study=study)
-        return trial if trial.made_with == read_trial(path).made_with else None
+        stored = read_trial(path)
     except RecipeError:
         return None
+    trial = replace(stored, study=study)
+    return trial if trial.made_with == stored.made_with else None

@@ -13,8 +13,7 @@ from studies.results import trial_name
 from studies.splits import check_splits
 from studies.study import Study, take_allocation
 from studies.trials import Trial
-from wsps.pseudo_labels.boxes import unknown_method
-from wsps.pseudo_labels.methods import METHODS
+from wsps.pseudo_labels.methods import find_method
 from wsps.students import find_student
 
 
@@ -36,8 +35,7 @@ def plan_trials(
     """
     settings = study.dataset
     find_student(study.student)
-    if study.recipe.boxes.method not in METHODS:
-        raise unknown_method(study.recipe.boxes.method)
+    find_method(study.recipe.boxes.method)
     check_splits(settings)
     train = open_source(settings.train_source)
     images = train.images[: settings.max_train_images]

@@ -25,7 +25,7 @@ from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import Recipe, decide_completeness
 from wsps.students import STUDENTS, predict
 from wsps.training.loop import Running
-from wsps.training.stages import Lessons, limited
+from wsps.training.stages import Lessons, lessons_of, limited
 
 TIMED_STEPS = 4
 """Of each stage, after one that is not timed."""
@@ -141,15 +141,10 @@ def _time_parts(trials: Sequence[Trial], folder: Path) -> Timing:
 
 def _miniature(recipe: Recipe) -> Recipe:
     """Return a recipe of few steps and no rounds."""
-    stages = {
-        name: replace(getattr(recipe, name), steps=TIMED_STEPS, schedule="constant")
-        for name in ("semantic", "detector", "instance")
-    }
     return replace(
-        recipe,
+        _with_steps(recipe, TIMED_STEPS),
         classifier=replace(recipe.classifier, steps=1),
         refinement=replace(recipe.refinement, rounds=0),
-        **stages,
     )
 
 
@@ -176,15 +171,14 @@ def _time_steps(
     student, label_set = STUDENTS[study.student], read_label_sets([labels])
     photos = open_source(study.dataset.train_source)
     groups = read_examples(label_set, photos, recipe.images)
-    boxed = [group for group in groups if group[0].has_boxes]
     model = student.build(recipe, label_set.categories, 0, choose_device())
     warm_up = replace(model, recipe=_with_steps(recipe, 1))
     running, seconds = Running(features=folder / "features"), {}
     for name, stage in student.stages.items():
         seconds[name] = 0.0
-        if stage.network(model) is None or (stage.needs_boxes and not boxed):
+        lessons = lessons_of(stage, model, Lessons(groups=groups, seed=0))
+        if lessons is None:
             continue
-        lessons = Lessons(groups=boxed if stage.needs_boxes else groups, seed=0)
         stage.train(warm_up, lessons, running)
         seconds[name] = stage.train(model, lessons, running).seconds / TIMED_STEPS
     return model, seconds
@@ -192,7 +186,7 @@ def _time_steps(
 
 def _with_steps(recipe: Recipe, steps: int) -> Recipe:
     stages = {
-        name: replace(getattr(recipe, name), steps=steps)
+        name: replace(getattr(recipe, name), steps=steps, schedule="constant")
         for name in ("semantic", "detector", "instance")
     }
     return replace(recipe, **stages)

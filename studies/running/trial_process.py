@@ -78,16 +78,8 @@ def read_trial(path: Path) -> Trial:
     except ValueError as error:
         reason = as_line(error).removeprefix(f"{path}: ")
         raise RecipeError(f"{path}: not a trial ({reason}): run the study again") from error
-    trial = Trial(
-        study=stored.study,
-        mix=stored.mix,
-        budget_hours=stored.budget_hours,
-        seed=stored.seed,
-        spent_hours=stored.spent_hours,
-        actions=stored.actions,
-        kind_of=kind_of,
-        study_folder=path.parents[2],
-    )
+    own = {name: value for name, value in vars(stored).items() if name != "made_with"}
+    trial = Trial(**own, kind_of=kind_of, study_folder=path.parents[2])
     if stored.made_with != trial.made_with:
         raise RecipeError(f"{path}: a file that its study names has changed: run the study again")
     return trial

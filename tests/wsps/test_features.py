@@ -202,3 +202,18 @@ def test_a_detector_with_its_own_backbone_and_one_map_pads_to_whole_cells_of_all
     detector.start_from(backbone)
     for name, values in backbone.layers.state_dict().items():
         assert torch.equal(body.state_dict()[name], values)
+
+
+def test_features_beyond_half_precision_are_kept_as_they_are(tmp_path: Path):
+    class Loud(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.repeat(1, 22, 1, 1)[:, :64] * 1000
+
+    loud = Loud()
+    loud.out_channels = 64
+    kept = keep_features(loud, tmp_path, "float32")
+    image = torch.tensor([10.0, 255.0]).expand(1, 3, 4, 2)
+    for _ in range(2):
+        features = kept.see(image, ["name"])
+        assert features.isfinite().all()
+        assert features.max() == 255_000

@@ -206,3 +206,10 @@ def test_ids_that_two_lists_share_are_told_apart_where_folders_have_the_photos(t
     assert joined.images_by_kind == {"full": 2}
     with pytest.raises(DatasetError, match="give each image an id of its own"):
         read_label_sets(folders)
+
+
+def test_a_kind_of_which_only_some_images_have_boxes_is_refused(tmp_path: Path):
+    photos = write_set(tmp_path, {"b.png": STREET, "a.png": EMPTY})
+    write_boxes(tmp_path, photos, [(photos.images[0], BOXES)])
+    with pytest.raises(DatasetError, match=r"boxes\.json: .*'full', and not a\.png: list it"):
+        read_examples(read_label_set(tmp_path), photos, ImageSettings())

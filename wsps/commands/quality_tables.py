@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotools.commands.tables import console, percent, table
+from annotools.commands.tables import console, count_of, percent, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def _notes(result: "LabelledSplit") -> list[str]:
     counts = dict(result.images)
     total = counts.pop("in")
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
-    notes = [f"{total:,} image{'' if total == 1 else 's'}: {', '.join(parts)}."]
+    notes = [f"{count_of(total, 'image')}: {', '.join(parts)}."]
     if result.num_resumed:
         # An image has a label in each round, so that the number may be above that of images.
         what = " labels of all rounds" if result.rounds and len(result.rounds) > 1 else ""

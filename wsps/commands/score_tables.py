@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from annotools.commands.tables import console, percent, table
+from annotools.commands.tables import console, count_of, percent, table
 from annotools.files import write_json, write_whole
 from wsps.evaluation.average_precision import rate_name
 from wsps.evaluation.coco_matching import AREAS, area_name
@@ -32,7 +32,7 @@ def print_evaluation(evaluation: Evaluation, settings: ScoringSettings) -> None:
     """Print a table of the scores, one of differences, and notes on how to read them."""
     output = console()
     headings = _headings(settings)
-    title = f"{_count(evaluation.num_images, 'image')}, in percent"
+    title = f"{count_of(evaluation.num_images, 'image')}, in percent"
     output.print(_score_table(evaluation.rows, title, headings))
     if evaluation.differences:
         title = "Second prediction minus first, in points"
@@ -118,11 +118,11 @@ def _notes(evaluation: Evaluation, settings: ScoringSettings) -> list[str]:
     notes = []
     if "pq" in evaluation.metrics:
         notes.append(
-            f"Crowds: {rule}. The two rules differ in {_count(effect.num_scores, 'score')} (PQ, "
+            f"Crowds: {rule}. The two rules differ in {count_of(effect.num_scores, 'score')} (PQ, "
             f"SQ, DQ of classes and means{both}), by at most {100 * effect.most:.2f} points."
         )
     if settings.num_resamples:
-        resamples = _count(settings.num_resamples, "resample")
+        resamples = count_of(settings.num_resamples, "resample")
         notes.append(f"Intervals: 95% over {resamples} of the images.")
     # With no metric named AP is left out without an error, so the reader is told here.
     if not settings.metrics and "ap" not in evaluation.metrics:
@@ -149,7 +149,3 @@ def _of_each(counts: Sequence[int]) -> str:
         f"{count:,} of the {name} prediction"
         for count, name in zip(counts, ("first", "second"), strict=True)
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -155,7 +155,6 @@ def train(
       --photos voc/JPEGImages --recipe resnet50 --out voc-run
     """  # noqa: D301
     from annotools.formats.source import open_source
-    from wsps.detections import read_detections
     from wsps.device import choose_device, count_loaders
     from wsps.label_sets import read_label_sets
     from wsps.networks.model import check_segmenter
@@ -164,6 +163,7 @@ def train(
     from wsps.students import check_given, find_student
     from wsps.training.board import Board
     from wsps.training.finished_runs import read_summary
+    from wsps.training.train import read_given
     from wsps.training.train import train as train_run
 
     find_student(student)
@@ -180,10 +180,7 @@ def train(
     # Read before training as well as by it, because one wants to know before the first hour.
     label_set = read_label_sets(labels, photos if source is None else ())
     keep_dataset(label_set.labels)
-    given = None
-    if detections is not None:
-        images, threshold = label_set.labels.images, settings.instance.score_threshold
-        given = read_detections(detections, images, label_set.categories, threshold)
+    given = read_given(detections, label_set, settings)
     device = choose_device().type
     if is_main():
         tell(() if given is None else given.remarks)

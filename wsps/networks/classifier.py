@@ -28,8 +28,9 @@ class CropClassifier(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Return (B, K) float32 logits of the trunk's (B, C, h, w) features."""
-        logits: Tensor = self.classify(features.mean(dim=(2, 3)))
-        return logits.float()
+        with torch.autocast(features.device.type, enabled=False):
+            logits: Tensor = self.classify(features.float().mean(dim=(2, 3)))
+        return logits
 
 
 def build_classifier(settings: BackboneSettings, num_classes: int) -> CropClassifier:

@@ -124,4 +124,5 @@ class PSPNet(nn.Module):
 
     def _logits(self, classify: nn.Module, features: Tensor, images: Tensor) -> Tensor:
         # In float32 whatever autocast says: the losses and probabilities are computed from them.
-        return resize(classify(features).float(), images.shape[-2:])
+        with torch.autocast(features.device.type, enabled=False):
+            return resize(classify(features.float()), images.shape[-2:])

@@ -25,5 +25,9 @@ def is_file(weights: str) -> bool:
 
     A path has a slash, ends in `.pt`, `.pth` or `.safetensors`, or exists.
     """
-    has_form = os.sep in weights or "/" in weights or weights.endswith(_ENDINGS)
-    return has_form or (weights != "" and Path(weights).exists())
+    return has_form_of_file(weights) or (weights != "" and Path(weights).exists())
+
+
+def has_form_of_file(weights: str) -> bool:
+    """Tell whether weights have a slash or the ending of a file, wherever it may lie."""
+    return os.sep in weights or "/" in weights or weights.endswith(_ENDINGS)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from annotools.categories import IGNORE_INDEX, CategorySet
 from annotools.errors import RecipeError
 from annotools.records import Box, BoxXYXY, Photo
-from wsps.pseudo_labels.methods import METHODS
+from wsps.pseudo_labels.methods import find_method
 from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.pseudo_labels.windows import area_of, ellipse_in
 from wsps.recipe import DEFAULT_BOX_METHOD
@@ -71,8 +71,7 @@ def masks_from_boxes(
 
     Paper: Li, Arnab, Torr 2018, sec. 3.2.
     """
-    if method not in METHODS:
-        raise unknown_method(method)
+    find_method(method)
     instances = [box for box in dict.fromkeys(boxes) if not box.is_group]
     clipped = [(box, _clip(box.box_xyxy, photo)) for box in instances]
     present = [(box, place) for box, place in clipped if not _is_empty(place)]
@@ -107,7 +106,7 @@ def score_box(
     place, others = places[number], [*places[:number], *places[number + 1 :]]
     if _is_small(place):
         return ellipse_in(_whole(place), 1.0).astype(np.float32)
-    scores = np.asarray(METHODS[method](photo, place, others), dtype=np.float32)
+    scores = np.asarray(find_method(method)(photo, place, others), dtype=np.float32)
     shape = _whole(place).shape
     # A library's rounding may exceed 1 by a little.
     if scores.shape != shape or not (scores.min() >= 0 and scores.max() <= 1 + 1e-3):
@@ -193,11 +192,6 @@ def subtract_rivals(
             np.maximum(here, share * claim, out=here)
         certain.append(scores[i] - strongest)
     return certain
-
-
-def unknown_method(name: str) -> RecipeError:
-    """Return the error that says which methods there are."""
-    return RecipeError(f"unknown boxes.method {name!r}: use {', '.join(METHODS)}")
 
 
 def _choose_mask(

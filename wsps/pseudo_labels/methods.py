@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from annotools.errors import RecipeError
 from annotools.records import BoxXYXY, Photo
 from wsps.crf.reference import sharpen_by_reference
 from wsps.pseudo_labels.grabcut import grabcut_from_votes, grabcut_mask
@@ -139,3 +140,14 @@ METHODS: dict[str, BoxMethod] = {
     "grouping": group_regions,
     "box": fill_box,
 }
+
+
+def find_method(name: str) -> BoxMethod:
+    """Return the method of a name.
+
+    Raises:
+        RecipeError: for a name that is not in `METHODS`.
+    """
+    if name not in METHODS:
+        raise RecipeError(f"unknown boxes.method {name!r}: use {', '.join(METHODS)}")
+    return METHODS[name]

@@ -67,7 +67,11 @@ def refine_label(
     if not weak.has_boxes:
         return PseudoLabel(classes=classes.copy(), instances=np.zeros(classes.shape, np.int32))
     if from_boxes is not None and round_number <= settings.merge_rounds:
-        classes = merge_with_boxes(classes, from_boxes.classes, categories)
+        said = from_boxes.classes
+        # What lies outside all boxes may be a thing without one, which a network may have seen.
+        if scores is not None and not is_complete and categories.outside_index is not None:
+            said = np.where(said == categories.outside_index, np.uint8(IGNORE_INDEX), said)
+        classes = merge_with_boxes(classes, said, categories)
     if settings.keep_in_boxes and is_complete:
         classes = keep_in_boxes(classes, weak.boxes, categories)
         classes = fill_background(classes, weak.boxes, categories)

@@ -19,8 +19,7 @@ from annotools.records import (
     Image,
 )
 from annotools.weak_labels.annotators import Annotator
-from wsps.pseudo_labels.boxes import unknown_method
-from wsps.pseudo_labels.methods import METHODS
+from wsps.pseudo_labels.methods import find_method
 from wsps.recipe import Recipe
 
 
@@ -186,14 +185,8 @@ def check_request(
             )
     _check_held_out(request, dataset, tasks)
     _check_truth(request, dataset)
-    if request.recipe.boxes.method not in METHODS:
-        raise unknown_method(request.recipe.boxes.method)
+    find_method(request.recipe.boxes.method)
     _check_box_labels(request.box_labels, out)
-    if request.num_rounds > 0:
-        # Built now, because the first network of a round may be hours away.
-        from wsps.networks.model import build_segmenter
-
-        build_segmenter(request.recipe, len(dataset.categories))
 
 
 def _choose_kinds(request: LabelRequest, dataset: Dataset) -> dict[int | str, str]:

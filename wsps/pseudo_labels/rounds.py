@@ -65,7 +65,7 @@ from wsps.pseudo_labels.stored_networks import (
     store_classifier,
     store_segmenter,
 )
-from wsps.training.checkpoints import FEATURES_FOLDER, NETWORK_FILE, StoredNetwork
+from wsps.training.checkpoints import NETWORK_FILE, StoredNetwork, features_folder
 
 WRITTEN_BY = "annotools pseudo-label"
 QUALITY_FILE = "quality.json"
@@ -122,6 +122,7 @@ def pseudo_label(
     tasks = make_tasks(request, dataset, out)
     check_request(request, dataset, tasks, out)
     if _needs_backbone(request, tasks):
+        # Built now, because the first network of a round may be hours away.
         from wsps.networks.model import check_segmenter
 
         check_segmenter(request.recipe)
@@ -149,11 +150,11 @@ def pseudo_label(
                 labeller.round_number,
                 # In round 0 the network is the classifier of tags: no segmenter can go on with it.
                 before=None if number == 1 else labeller.network,
-                features=_features_folder(request, out),
+                features=request.features or features_folder(out),
             )
             labeller = replace(labeller, round_number=number, network=network)
             made.append(_label_all(labeller, dataset, tasks, workers))
-        shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
+        shutil.rmtree(features_folder(out), ignore_errors=True)
         truth = None if request.truth is None else open_source(request.truth)
         result = LabelledSplit(
             images=count_images(request, dataset, tasks),
@@ -280,12 +281,8 @@ def _learn_tags(
     if not pairs:
         return None
     path, root = labeller.out / _CLASSIFIER, request.source.root
-    features = _features_folder(request, labeller.out)
+    features = request.features or features_folder(labeller.out)
     return store_classifier(path, root, dataset, pairs, request.recipe, request.seed, features)
-
-
-def _features_folder(request: LabelRequest, out: Path) -> Path:
-    return request.features or out / STATE_FOLDER / FEATURES_FOLDER
 
 
 def _measure(made: Sequence[LabelledImage], truth: Dataset) -> tuple[KindQuality, ...]:

@@ -3,8 +3,8 @@
 Paper: Li, Arnab, Torr 2018, sec. 3.3 and B.2.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -64,30 +64,18 @@ class TaggedBatch:
 
     def on_device(self, device: torch.device) -> "TaggedBatch":
         """Return the batch on a device."""
-
-        def move(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(part.to(device, non_blocking=True) for part in parts)
-
-        return TaggedBatch(
-            names=self.names,
-            crops=move(self.crops),
-            present=move(self.present),
-            asked=move(self.asked),
-            pixels=self.pixels,
-        )
+        return self._each(lambda part: part.to(device, non_blocking=True))
 
     def pin_memory(self) -> "TaggedBatch":
         """Return the batch in memory from which a GPU copies by itself; a loader calls this."""
+        return self._each(Tensor.pin_memory)
 
-        def pin(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(part.pin_memory() for part in parts)
-
-        return TaggedBatch(
-            names=self.names,
-            crops=pin(self.crops),
-            present=pin(self.present),
-            asked=pin(self.asked),
-            pixels=self.pixels,
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "TaggedBatch":
+        return replace(
+            self,
+            crops=tuple(map(change, self.crops)),
+            present=tuple(map(change, self.present)),
+            asked=tuple(map(change, self.asked)),
         )
 
 
@@ -166,19 +154,14 @@ def train_classifier(
     torch.manual_seed(stream_seed(seed, "weights", "classifier"))
     classifier = build_classifier(recipe.backbone, len(categories)).to(device)
 
-    see = feature_reader(
-        classifier.trunk.backbone,
-        recipe.descent.precision,
-        None if running is None else running.features,
-    )
+    running = running or Running()
+    see = feature_reader(classifier.trunk.backbone, recipe.descent.precision, running.features)
 
     def loss_of(batch: TaggedBatch) -> Tensor:
-        parts = zip(batch.crops, batch.pixels, batch.present, batch.asked, strict=True)
-        losses = [
-            tag_loss(classifier(crops, see(crops, pixels)), present, asked)
-            for crops, pixels, present, asked in parts
-        ]
-        return torch.stack(losses).mean()
+        parts = zip(batch.crops, batch.pixels, strict=True)
+        logits = [classifier(crops, see(crops, pixels)) for crops, pixels in parts]
+        # Every question counts alike, whatever the size of its crop.
+        return tag_loss(torch.cat(logits), torch.cat(batch.present), torch.cat(batch.asked))
 
     batches = TaggedBatches(
         photos=photos,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from annotools.errors import DatasetError
 from annotools.seals import read_sealed, write_sealed
+from annotools.work_folder import STATE_FOLDER
 from wsps.device import choose_device
 from wsps.processes import agree, is_main, wait_for_all
 
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 NETWORK_FILE = "network.pt"
 """The semantic network that the labels of a round trained, in the folder of the round."""
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised whenever the same recipe, labels and seed would train another network: a stage that was
 stopped before does not go on then."""
 
 FEATURES_FOLDER = "features"
 """Where what a frozen backbone sees is kept while networks are trained, by `wsps.features`."""
+
+
+def features_folder(out: Path) -> Path:
+    """Return the folder of that name of a run, or of labels, which have one of their own."""
+    return out / STATE_FOLDER / FEATURES_FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,10 @@ class StoredNetwork:
     key: str
 
     def read_progress(self) -> dict[str, Any] | None:
-        """Return what the file of an unfinished stage has besides its network, None without one."""
+        """Return key, state and progress of the file, None without one or of another training.
+
+        The progress of a finished stage is None.
+        """
         content = _read(self.path)
         return content if content is not None and content["key"] == self.key else None
 

@@ -36,6 +36,8 @@ ParameterGroup = dict[str, Any]
 `weight_decay`."""
 
 GRADIENT_NORM_LIMIT = 10.0
+"""A longer gradient is cut to this, so that one odd batch undoes nothing; the paper has no such
+limit."""
 
 CHECK_STEPS = 20
 """Steps after which losses are looked at: a GPU need not wait for the processor in between."""

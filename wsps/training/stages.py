@@ -57,6 +57,16 @@ class Stage:
     needs_boxes: bool = True
 
 
+def lessons_of(stage: Stage, model: PanopticModel, lessons: Lessons) -> Lessons | None:
+    """Return what a stage learns from; None without its network, or labels that teach it."""
+    groups = lessons.groups
+    if stage.needs_boxes:
+        groups = [group for group in groups if group[0].has_boxes]
+    if stage.network(model) is None or not groups:
+        return None
+    return replace(lessons, groups=groups)
+
+
 def train_semantic(
     network: PSPNet,
     groups: Groups,
@@ -85,11 +95,8 @@ def train_semantic(
     settings = recipe.semantic
     slower = settings.learning_rate * settings.round_rate**round_number
 
-    see = feature_reader(
-        network.trunk.backbone,
-        recipe.descent.precision,
-        None if running is None else running.features,
-    )
+    running = running or Running()
+    see = feature_reader(network.trunk.backbone, recipe.descent.precision, running.features)
 
     def loss_of(batch: Batch) -> Tensor:
         logits, auxiliary = network.both_logits(batch.images, see(batch.images, batch.pixels))
@@ -118,11 +125,8 @@ def train_detector(
     detector = model.detector
     assert detector is not None
     detector.train()
-    see = feature_reader(
-        model.semantic.trunk.backbone,
-        model.recipe.descent.precision,
-        None if running is None else running.features,
-    )
+    running, backbone = running or Running(), model.semantic.trunk.backbone
+    see = feature_reader(backbone, model.recipe.descent.precision, running.features)
 
     def loss_of(batch: Batch) -> Tensor:
         masks = batch_masks(batch) if detector.has_masks else None
@@ -154,11 +158,8 @@ def train_instance(
     settings, instance = model.recipe.instance, model.instance
     assert instance is not None
     model.semantic.eval()  # Gradients still flow; only the statistics are fixed.
-    see = feature_reader(
-        model.semantic.trunk.backbone,
-        model.recipe.descent.precision,
-        None if running is None else running.features,
-    )
+    running, backbone = running or Running(), model.semantic.trunk.backbone
+    see = feature_reader(backbone, model.recipe.descent.precision, running.features)
 
     def loss_of(batch: Batch) -> Tensor:
         features = see(batch.images, batch.pixels)

@@ -25,7 +25,6 @@ from annotools.settings import as_table
 from annotools.terminal import tell
 from annotools.work_folder import (
     MANIFEST_FILE,
-    STATE_FOLDER,
     check_outside,
     filling,
     finish_folder,
@@ -50,10 +49,10 @@ from wsps.recipe import DEFAULT_STUDENT, Recipe
 from wsps.students import STUDENTS, check_given, find_student
 from wsps.training.board import Board
 from wsps.training.checkpoints import (
-    FEATURES_FOLDER,
     NETWORK_FILE,
     TRAINING_VERSION,
     StoredNetwork,
+    features_folder,
     load_weights,
     store_weights,
 )
@@ -67,7 +66,7 @@ from wsps.training.finished_runs import (
     trained_stages,
 )
 from wsps.training.loop import Running
-from wsps.training.stages import Lessons, Stage
+from wsps.training.stages import Lessons, Stage, lessons_of
 from wsps.training.start import take_over
 
 PHOTOS = "photos"
@@ -135,7 +134,7 @@ def train(
     networks = (model.semantic, model.detector)
     share_statistics(*(network for network in networks if network is not None))
     photo_set = open_source(photos) if isinstance(photos, Source) else label_set.labels
-    given = _read_detections(detections, label_set, recipe)
+    given = read_given(detections, label_set, recipe)
     groups = read_examples(label_set, photo_set, recipe.images, given)
     has_boxes = any(group[0].has_boxes for group in groups)
     began = None if start is None else _start_from(model, start, has_boxes)
@@ -163,13 +162,13 @@ def train(
             model=model,
             out=out,
             key=digest(setup),
-            loaders=loaders,
-            board=board,
-            features=out / STATE_FOLDER / FEATURES_FOLDER if features is None else features,
+            running=Running(
+                loaders=loaders, board=board, features=features or features_folder(out)
+            ),
         )
         _train_stages(training, lessons)
         if is_main():
-            shutil.rmtree(out / STATE_FOLDER / FEATURES_FOLDER, ignore_errors=True)
+            shutil.rmtree(features_folder(out), ignore_errors=True)
             # How the model predicts is no part of what it learnt: it may change afterwards.
             found = {
                 "prediction": as_table(recipe.prediction),
@@ -189,40 +188,36 @@ class _Training:
     model: PanopticModel
     out: Path
     key: str
-    loaders: int
-    board: Board | None
-    features: Path
-
-    def running(self, stored: StoredNetwork) -> Running:
-        """Return how a stage with this file runs."""
-        return Running(
-            stored=stored, loaders=self.loaders, board=self.board, features=self.features
-        )
+    running: Running
 
 
 def _train_stages(training: _Training, lessons: Lessons) -> None:
     """Train what the folder does not have yet, one stage after the other."""
     model, key = training.model, training.key
-    boxed = [group for group in lessons.groups if group[0].has_boxes]
     for name, stage in STUDENTS[model.student].stages.items():
-        network = stage.network(model)
-        learnt_from = boxed if stage.needs_boxes else lessons.groups
-        if network is None or not learnt_from:
+        own = lessons_of(stage, model, lessons)
+        if own is None:
             continue
-        path, own = training.out / f"{name}.pt", replace(lessons, groups=learnt_from)
+        path = training.out / f"{name}.pt"
         is_noted = read_done(training.out, name, key) is not None
         train_it = partial(_train_stage, training, name, stage, own)
         store_weights(path, key, train_it, is_noted=is_noted)
         # Loaded even where it was just trained, so that the next stage begins alike in a run that
         # was stopped and in one that was not.
-        load_weights(path, network, key)
+        load_weights(path, _network(stage, model), key)
 
 
 def _train_stage(
     training: _Training, name: str, stage: Stage, lessons: Lessons, stored: StoredNetwork
 ) -> nn.Module:
     model = training.model
-    _note_course(training, name, stage.train(model, lessons, training.running(stored)))
+    running = replace(training.running, stored=stored)
+    _note_course(training, name, stage.train(model, lessons, running))
+    return _network(stage, model)
+
+
+def _network(stage: Stage, model: PanopticModel) -> nn.Module:
+    """Return what a stage that is trained changes, which the model therefore has."""
     network = stage.network(model)
     assert network is not None
     return network
@@ -305,9 +300,7 @@ def _compare_photos(
     mark_done(out, PHOTOS, key, seen)
 
 
-def _read_detections(
-    path: Path | None, label_set: LabelSet, recipe: Recipe
-) -> GivenDetections | None:
+def read_given(path: Path | None, label_set: LabelSet, recipe: Recipe) -> GivenDetections | None:
     """Return the detections of a file in the labelled images, None without a file."""
     if path is None:
         return None

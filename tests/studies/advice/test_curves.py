@@ -1,4 +1,5 @@
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from studies.advice.cells import Scores, read_scores, summarise
 from studies.advice.checks import bootstrap_seeds, describe_checks, hold_out_largest
 from studies.advice.crossings import find_crossings, hours_for_target
 from studies.advice.curves import draws, draws_over, fit_curves, gain_of_next_hour, why_not
+from studies.results import TrialResult
 from tests.studies.study_builders import make_result
 
 Truth = Mapping[str, Callable[[float], float]]
@@ -275,9 +277,63 @@ def test_no_crossing_where_one_leads_everywhere() -> None:
 def test_hours_for_a_target() -> None:
     curves = fit_curves(study({"a": rising}, noise=0.002))
     assert curves is not None
-    # 0.7 - 0.3 h^-0.5 = 0.6 where h = 9; hours are looked at in steps of 7 %.
+    # 0.7 - 0.3 h^-0.5 = 0.6 where h = 9.
     needed = hours_for_target(curves, "a", 0.6)
     assert needed is not None
-    assert needed.low <= needed.hours <= needed.high
-    assert needed.hours == pytest.approx(9, rel=0.1)
+    assert needed.low < needed.hours < needed.high
+    assert needed.hours == pytest.approx(9, rel=0.05)
     assert hours_for_target(curves, "a", 0.69) is None
+
+
+def exhausted_rows(spent: float = 3.0) -> list[TrialResult]:
+    """Rows of a mix that has bought its six images with 4 h, of which it spends some."""
+    rng = np.random.default_rng(3)
+    rows = [
+        make_result("a", hours, seed, 0.5 + 0.1 * np.log2(hours) + 0.01 * rng.standard_normal())
+        for hours in (1.0, 2.0, 4.0)
+        for seed in (0, 1)
+    ]
+    bought = {1.0: (2, 1.0), 2.0: (4, 2.0), 4.0: (6, spent)}
+    rows = [
+        replace(row, images={"full": count}, spent_hours=hours)
+        for row in rows
+        for count, hours in [bought[row.budget_hours]]
+    ]
+    copies = [replace(row, budget_hours=h) for row in rows[-2:] for h in (8.0, 16.0)]
+    return [*rows, *copies]
+
+
+def test_a_larger_budget_that_buys_nothing_more_is_no_new_trial() -> None:
+    rows = exhausted_rows()
+    scores = read_scores(rows, "pq")
+    assert scores.exhausted == {"a"}
+    assert sorted(set(scores.hours)) == [1, 2, 4]
+    # Six trials at three budgets, and one effect of the two seeds.
+    assert summarise(scores).degrees == summarise(read_scores(rows[:6], "pq")).degrees == 2
+    # Other times move hours and leave rounding.
+    moved = [
+        replace(row, spent_hours=row.spent_hours * (1 + 1e-15 * i)) for i, row in enumerate(rows)
+    ]
+    assert read_scores(moved, "pq").exhausted == {"a"}
+
+
+def test_a_mix_that_has_bought_all_its_images_gains_nothing_more() -> None:
+    curves = fit_curves(read_scores(exhausted_rows(), "pq"))
+    assert curves is not None
+    at_last = draws(curves, "a", 4)
+    assert at_last is not None
+    for hours in (5, 16, 1000):
+        assert why_not(curves, "a", hours) is None
+        assert draws(curves, "a", hours) == pytest.approx(at_last)
+        assert gain_of_next_hour(curves, "a", hours) == 0
+    gains = [gain_of_next_hour(curves, "a", hours) for hours in (2.0, 3.5, 4.0)]
+    assert gains[0] > gains[1] > gains[2] == 0
+    assert hours_for_target(curves, "a", 0.9) is None
+
+
+def test_a_budget_too_small_for_one_more_image_leaves_the_curve_open() -> None:
+    rows = exhausted_rows(spent=4.0)
+    near = [replace(row, budget_hours=4.2) for row in rows[4:6]]
+    scores = read_scores([*rows[:6], *near], "pq")
+    assert scores.exhausted == frozenset()
+    assert sorted(set(scores.hours)) == [1, 2, 4]

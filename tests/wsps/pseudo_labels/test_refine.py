@@ -351,3 +351,30 @@ def test_the_map_given_is_never_the_map_returned(has_boxes: bool):
     label = refine(classes, weak_label(() if has_boxes else None), refinement=untouched)
     label.classes[:] = NO
     assert classes.tolist() == [[ROAD, SKY]]
+
+
+def test_where_things_may_lack_boxes_a_prediction_stands_against_the_background_around_them():
+    predicted = as_map([[2, 2, 0, 1]])  # dog, dog, background, car; in a box is the car
+    from_boxes = PseudoLabel(
+        classes=as_map([[0, 0, 0, 1]]), instances=np.array([[0, 0, 0, 1]], np.int32)
+    )
+    box = Box(category_id=20, box_xyxy=(3, 0, 4, 1))
+    weak = WeakLabel(image_id=1, boxes=(box,), has_boxes=True)
+
+    def label(complete: str, scores: NDArray[np.float32] | None) -> list[list[int]]:
+        found = refine_label(
+            predicted if scores is not None else np.full_like(predicted, NO),
+            scores=scores,
+            from_boxes=from_boxes,
+            weak=weak,
+            categories=VOC,
+            settings=replace(SETTINGS, complete=complete),
+            round_number=0 if scores is None else 1,
+        )
+        return found.classes.tolist()
+
+    sure = np.ones(predicted.shape, np.float32)
+    assert label("always", sure) == [[0, 0, 0, 1]]
+    assert label("never", sure) == [[NO, NO, 0, 1]]
+    # Before the first training nothing else says where the background is.
+    assert label("never", None) == [[0, 0, 0, 1]]

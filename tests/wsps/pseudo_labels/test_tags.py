@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from annotools.categories import IGNORE_INDEX
@@ -220,3 +221,26 @@ def test_crops_are_scored_with_probabilities():
     scores = score_crops(Fixed(), tagged, ImageSettings(), "float32", CPU)
     assert scores.shape == (3, 3)
     np.testing.assert_allclose(scores[2], [0.5, 1.0, 0.0], atol=2e-4)
+
+
+def test_crops_count_alike_whatever_their_size(monkeypatch: pytest.MonkeyPatch):
+    """Three wide photos and a tall one are a batch of two sizes, and of four crops."""
+    asked = []
+    real = tags.tag_loss
+
+    def seen(logits: torch.Tensor, present: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(logits.shape))
+        return real(logits, present, of)
+
+    monkeypatch.setattr(tags, "tag_loss", seen)
+    photos = []
+    for number, (width, height) in enumerate([(40, 32)] * 3 + [(32, 40)]):
+        crop = TaggedCrop(box_xyxy=(0, 0, width, height), category_ids=(10,))
+        weak = WeakLabel(image_id=number, crops=(crop,), tagged_category_ids=(10, 20))
+        photos.append(TaggedPhoto(photo=np.zeros((height, width, 3), np.uint8), weak=weak))
+    recipe = Recipe(
+        descent=DescentSettings(batch_size=4),
+        classifier=StageSettings(steps=1, learning_rate=1e-3),
+    )
+    train_classifier(photos, CATEGORIES, recipe, 0, CPU)
+    assert asked == [(4, 3)]
