@@ -1,10 +1,13 @@
 """Collect what a result lacks, and say it in a few lines: nothing is left out in silence."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from annotools.records import Dataset, Drop, FullLabel, Image, WeakLabel
+
+Label = TypeVar("Label", FullLabel, WeakLabel)
 
 LISTED_PLACES = 20
 """Places of a drop that are named; a conversion with more has them all in `drops.jsonl`."""
@@ -99,21 +102,16 @@ def follow_labels(dataset: Dataset) -> tuple[Dataset, DropList]:
         for doubt in label.doubts:
             found.add(DOUBTS, doubt.reason, doubt.place)
 
-    def read_label(image: Image) -> FullLabel:
-        label = dataset.read_label(image)
-        note(image, label)
-        return label
+    def noting(read: Callable[[Image], Label]) -> Callable[[Image], Label]:
+        def read_and_note(image: Image) -> Label:
+            label = read(image)
+            note(image, label)
+            return label
 
-    def read_weak(image: Image) -> WeakLabel:
-        assert dataset.read_weak is not None
-        label = dataset.read_weak(image)
-        note(image, label)
-        return label
+        return read_and_note
 
-    followed = replace(
-        dataset, read_label=read_label, read_weak=read_weak if dataset.read_weak else None
-    )
-    return followed, found
+    read_weak = None if dataset.read_weak is None else noting(dataset.read_weak)
+    return replace(dataset, read_label=noting(dataset.read_label), read_weak=read_weak), found
 
 
 def drop_lines(groups: Iterable[DropGroup]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import IGNORE_INDEX, CategorySet
-from annotools.records import VOID, BoxXYXY, Drop, FullLabel, Runs, Segment, SegmentMap, draw_runs
+from annotools.records import VOID, BoxXYXY, FullLabel, Runs, Segment, SegmentMap, draw_runs
 
 
 def find_runs(segment_map: NDArray[np.integer]) -> Runs:
@@ -95,7 +95,6 @@ def build_label(
     segment_map: SegmentMap,
     category_of: Mapping[int, int],
     groups: Sequence[int] = (),
-    drops: tuple[Drop, ...] = (),
 ) -> FullLabel:
     """Return the full label of a segment map.
 
@@ -104,10 +103,19 @@ def build_label(
         segment_map: (H, W) segment ids, `VOID` where unlabelled.
         category_of: category id by segment id; ids with no pixel in the map are left out.
         groups: segment ids that are groups.
-        drops: objects of the source that have no pixel in the map.
     """
-    label = label_of_runs(image_id, find_runs(segment_map), category_of, groups, drops)
+    label = label_of_runs(image_id, find_runs(segment_map), category_of, groups)
     return replace(label, drawn=segment_map)
+
+
+def with_map(label: FullLabel, segment_map: SegmentMap) -> FullLabel:
+    """Return the segments of a label as another map of its image, or of a part of it, has them.
+
+    What the label says of more than its map, such as boxes of whole objects, is left out.
+    """
+    category_of = {segment.segment_id: segment.category_id for segment in label.segments}
+    groups = [segment.segment_id for segment in label.segments if segment.is_group]
+    return build_label(label.image_id, segment_map, category_of, groups)
 
 
 def label_of_runs(
@@ -115,7 +123,6 @@ def label_of_runs(
     runs: Runs,
     category_of: Mapping[int, int],
     groups: Sequence[int] = (),
-    drops: tuple[Drop, ...] = (),
 ) -> FullLabel:
     """Return the full label of the map that has these runs, which is not drawn before it is asked.
 
@@ -124,7 +131,6 @@ def label_of_runs(
         runs: of the map.
         category_of: as `build_label` has it.
         groups: as `build_label` has it.
-        drops: as `build_label` has it.
     """
     segments = tuple(
         Segment(
@@ -137,7 +143,7 @@ def label_of_runs(
         )
         for segment_id, (area, box) in measure_runs(runs).items()
     )
-    return FullLabel(image_id=image_id, runs=runs, segments=segments, drops=drops)
+    return FullLabel(image_id=image_id, runs=runs, segments=segments)
 
 
 def class_map(label: FullLabel, categories: CategorySet) -> NDArray[np.uint8]:

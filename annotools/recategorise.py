@@ -202,10 +202,10 @@ def _read_label(
         replace_ids(label.runs, new_id, default=VOID),
         category_of=category_of,
         groups=[s.segment_id for s in kept if s.is_group],
-        drops=label.drops + drops + hidden,
     )
     return replace(
         recategorised,
+        drops=label.drops + drops + hidden,
         own_boxes={
             number: replace(box, category_id=new_category[box.category_id])
             for number, box in kept_boxes.items()

@@ -38,7 +38,7 @@ from annotools.files import write_json
 from annotools.formats.json_values import read_json
 from annotools.formats.panoptic_folder import write_label, write_label_set
 from annotools.formats.source import Source, open_source
-from annotools.label_maps import build_label
+from annotools.label_maps import with_map
 from annotools.parallel import run_parallel
 from annotools.records import Dataset, FullLabel, Image, Photo
 from wsps.evaluation.average_precision import THRESHOLDS
@@ -309,14 +309,12 @@ def crops_of(dataset: Dataset, cities: tuple[str, ...]) -> Iterator[tuple[Image,
         if not Path(image.file_name).name.startswith(cities):
             continue
         photo, label = dataset.read_photo(image), dataset.read_label(image)
-        category_of = {segment.segment_id: segment.category_id for segment in label.segments}
-        groups = [segment.segment_id for segment in label.segments if segment.is_group]
         for top in np.linspace(0, image.height - height, CROPS_XY[1]).astype(int).tolist():
             for left in np.linspace(0, image.width - width, CROPS_XY[0]).astype(int).tolist():
                 place = slice(top, top + height), slice(left, left + width)
                 crop = np.ascontiguousarray(label.segment_map[place])
                 name = Image(image_id=number, file_name=f"{number}.png", width=width, height=height)
-                yield name, photo[place], build_label(number, crop, category_of, groups)
+                yield name, photo[place], replace(with_map(label, crop), image_id=number)
                 number += 1
 
 

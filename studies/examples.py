@@ -17,7 +17,7 @@ from annotools.drawing.labels import draw_label, encode_jpeg, enlarge
 from annotools.files import write_json, write_whole
 from annotools.formats import read_dataset
 from annotools.formats.source import Source, open_source, same_image
-from annotools.label_maps import build_label
+from annotools.label_maps import with_map
 from annotools.read_files import read_own_json
 from annotools.records import FullLabel, Photo
 from wsps.evaluation.overlaps import RunLabel
@@ -138,10 +138,7 @@ def _shrink_photo(photo: Photo) -> Photo:
 
 def _shrink_label(label: FullLabel) -> FullLabel:
     rows, columns = _kept(label.segment_map)
-    category_of = {s.segment_id: s.category_id for s in label.segments}
-    groups = [s.segment_id for s in label.segments if s.is_group]
-    small = label.segment_map[np.ix_(rows, columns)]
-    return build_label(label.image_id, small, category_of, groups)
+    return with_map(label, label.segment_map[np.ix_(rows, columns)])
 
 
 def _kept(pixels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -405,8 +405,8 @@ class RefinementSettings:
     complete: str | None = None
     """Which weak labels name all that is in their image: `always`, `without groups`, or `never`,
     as if from coarse outlines. With the others tags and boxes remove nothing from a prediction, and
-    no pixel has an instance. When absent `always`, but `without groups` for COCO, whose crowds hold things that
-    have no box."""
+    no pixel has an instance. When absent `always`, but `without groups` for COCO, whose crowds hold
+    things that have no box."""
     crf: CrfSettings = field(default_factory=CrfSettings)
 
     def __post_init__(self) -> None:

@@ -112,12 +112,19 @@ def _note_drop(file: IO[str], drops: DropList, entry: Mapping[str, str]) -> None
     drops.add(**entry)
 
 
+UNCOUNTED = "the labels do not tell how much there is to label"
+"""Why a kind has no price, though its actions may have times."""
+
+
 def _summarise(
     kind: str, counts: Counts, drops: DropList, wanted: Wanted, times: AnnotationTimes
 ) -> KindSummary:
     files = [name for part in PARTS_OF[kind] for name in wanted.files_of(part)]
     actions = {key[-1]: count for key, count in counts.items() if key[:2] == ("actions", kind)}
     hours, hours_missing = price_hours(actions, times)
+    # Each kind has actions, and their counts are 0 where there is nothing to label.
+    if counts["images", kind] and not actions:
+        hours, hours_missing = None, UNCOUNTED
     return KindSummary(
         kind=kind,
         files=tuple(sorted(files, key=lambda name: "*" in name)),

@@ -6,7 +6,7 @@ Each part of a conversion returns what it has of the image; the label kinds are 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from annotools.categories import CategorySet
 from annotools.conversion.wanted import PARTS_OF, ImageTask, Wanted
@@ -276,13 +276,8 @@ def _make_tags(task: _Task) -> Part:
     )
 
 
-def _make_points(task: _Task) -> Part:
-    weak = mark(task.full, task.categories, "points", task.annotator, task.wanted.seed)
-    return _mark(task, weak.marks or ())
-
-
-def _make_scribbles(task: _Task) -> Part:
-    weak = mark(task.full, task.categories, "scribbles", task.annotator, task.wanted.seed)
+def _make_marks(kind: str, task: _Task) -> Part:
+    weak = mark(task.full, task.categories, kind, task.annotator, task.wanted.seed)
     return _mark(task, weak.marks or ())
 
 
@@ -321,8 +316,8 @@ _MAKERS: dict[str, Callable[[_Task], Part]] = {
     "full": _make_panoptic,
     "boxes": _make_boxes,
     "tags": _make_tags,
-    "points": _make_points,
-    "scribbles": _make_scribbles,
+    "points": partial(_make_marks, "points"),
+    "scribbles": partial(_make_marks, "scribbles"),
     "coarse": _make_coarse,
 }
 """The function that makes each part."""

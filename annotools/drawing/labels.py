@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annotools.categories import CategorySet
 from annotools.drawing.lettering import Name, write_block, write_names
 from annotools.errors import DatasetError
-from annotools.label_maps import build_label, class_map
+from annotools.label_maps import class_map, with_map
 from annotools.records import Box, FullLabel, Photo, Segment, SegmentMap, TaggedCrop, WeakLabel
 from annotools.weak_labels.buy import take_kind
 from annotools.weak_labels.coarse import outlines_of
@@ -161,9 +161,7 @@ def enlarge(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
 
 def enlarge_label(label: FullLabel, factor: int) -> FullLabel:
     """Return the label of the enlarged picture."""
-    category_of = {s.segment_id: s.category_id for s in label.segments}
-    groups = [s.segment_id for s in label.segments if s.is_group]
-    return build_label(label.image_id, enlarge(label.segment_map, factor), category_of, groups)
+    return with_map(label, enlarge(label.segment_map, factor))
 
 
 def contact_sheet(pictures: Sequence[Photo], columns: int) -> Photo:

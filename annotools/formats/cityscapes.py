@@ -267,8 +267,12 @@ def _find_doubts(path: Path, label_of: Mapping[int, int]) -> Iterator[Drop]:
 
 def _read_polygons(image: Image) -> tuple[DrawnObject, ...]:
     """Return the polygons of an image, none where it has no file of them."""
-    paths = [path for path in image.label_paths if path.suffix == ".json"]
-    return tuple(drawn for path in paths for drawn in number_objects(image, path))
+    path = _polygons_path(image)
+    return () if path is None else tuple(number_objects(image, path))
+
+
+def _polygons_path(image: Image) -> Path | None:
+    return next((path for path in image.label_paths if path.suffix == ".json"), None)
 
 
 def _draw_polygons(image: Image, drawn: Sequence[DrawnObject]) -> FullLabel:
@@ -337,7 +341,7 @@ def _count_vertices(image: Image) -> int | None:
 
     None for an image without a file of polygons.
     """
-    path = next((path for path in image.label_paths if path.suffix == ".json"), None)
+    path = _polygons_path(image)
     if path is None:
         return None
     return sum(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotools.categories import Category, CategorySet, distinct_colour, free_id, is_background_name
-from annotools.errors import ALLOW_MISSING, DatasetError
+from annotools.errors import DatasetError
 from annotools.formats.coco_entries import (
     drop_without_photo,
     in_order,
@@ -26,7 +26,7 @@ from annotools.formats.coco_layout import find_instances
 from annotools.formats.coco_reach import refuse_fractions, turn_sizes
 from annotools.formats.forms import Forms, form_remarks, read_coco
 from annotools.formats.instances import Instance, Instances, give_labels
-from annotools.formats.json_values import entries, take
+from annotools.formats.json_values import drop_impossible, entries, take
 from annotools.formats.other_formats import refuse_other_format
 from annotools.formats.photos import read_photo
 from annotools.formats.without_masks import no_label
@@ -216,12 +216,10 @@ def group_instances(
                 place, entry, categories, image_ids, may_lack_mask=may_lack_mask
             )
         except DatasetError as error:
-            if not allow_missing:
-                raise DatasetError(f"{error}, or leave such objects out {ALLOW_MISSING}") from error
+            drop = drop_impossible(place, error, allow_missing=allow_missing)
             given = entry.get("image_id")
             if isinstance(given, int | str) and given in image_ids:
-                reason = str(error).removeprefix(f"{place}: ")
-                drops_of[given].append(Drop(place=place, reason=reason, is_refused=True))
+                drops_of[given].append(drop)
             else:
                 orphans.append(place)
             continue

@@ -190,18 +190,13 @@ def pixels_of(runs: ColumnRuns) -> NDArray[np.int64]:
     return np.repeat(runs.starts - first, runs.lengths) + np.arange(runs.area)
 
 
-def tight_box(runs: ColumnRuns, height: int) -> BoxXYXY:
-    """Return the half-open box of a mask with a pixel or more, as pycocotools' `toBbox` has it.
+def tight_boxes(masks: Sequence[ColumnRuns], height: int) -> list[BoxXYXY]:
+    """Return the half-open box of each mask of an image, as pycocotools' `toBbox` has it.
 
     Args:
-        runs: of the mask.
+        masks: with a pixel or more each.
         height: of the image in pixels.
     """
-    return tight_boxes([runs], height)[0]
-
-
-def tight_boxes(masks: Sequence[ColumnRuns], height: int) -> list[BoxXYXY]:
-    """Return what `tight_box` returns for each mask of an image."""
     if not masks:
         return []
     starts = np.concatenate([runs.starts for runs in masks])

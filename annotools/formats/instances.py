@@ -4,13 +4,13 @@ COCO detection files and YOLO's have these in common. Where objects overlap, a f
 it by one rule; boxes are those of whole objects.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from annotools.categories import CategorySet
-from annotools.errors import ALLOW_MISSING, DatasetError, name_place
+from annotools.errors import DatasetError, name_place
 from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
 from annotools.formats.coco_masks import (
     ColumnRuns,
@@ -18,11 +18,12 @@ from annotools.formats.coco_masks import (
     find_all_column_runs,
     tight_boxes,
 )
+from annotools.formats.json_values import drop_impossible
 from annotools.formats.polygons import count_corners
 from annotools.formats.stacked_masks import stack_masks
 from annotools.formats.without_masks import give_weak
 from annotools.label_maps import label_of_runs
-from annotools.records import VOID, Box, Dataset, Drop, FullLabel, Image, WeakLabel
+from annotools.records import VOID, Box, BoxXYXY, Dataset, Drop, FullLabel, Image, WeakLabel
 
 COVERED = "other objects cover it"
 """Why an object of a source has no segment."""
@@ -41,6 +42,10 @@ class Instance:
     segmentation: Any
     bbox: Any
     is_crowd: bool
+
+    def box(self, box_xyxy: BoxXYXY) -> Box:
+        """Return the object as a box with these corners."""
+        return Box(category_id=self.category_id, box_xyxy=box_xyxy, is_group=self.is_crowd)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +141,7 @@ def make_label(instances: Instances, image: Image) -> FullLabel:
     return replace(
         label,
         own_boxes={**label.own_boxes, **boxed},
+        doubts=(*label.doubts, *(d for n in boxed for d in _doubts_of(listed[n], image))),
         unseen=dict(sorted({**label.unseen, **without_mask}.items())),
     )
 
@@ -148,23 +154,19 @@ def find_boxes(instances: Instances, images: Iterable[Image]) -> dict[int | str,
     """
     weak_label_of = {}
     for image in images:
-        boxes, doubts = [], []
+        boxes: list[Box] = []
+        doubts: list[Drop] = []
         drops = [*instances.drops_of.get(image.image_id, ())]
         for instance in instances.of_image.get(image.image_id, ()):
             if not instances.categories.by_id(instance.category_id).is_thing:
                 drops.append(Drop(place=instance.place, reason="stuff has no box"))
                 continue
             try:
-                box_xyxy = find_box(instance.bbox, image.size_wh)
+                boxes.append(instance.box(find_box(instance.bbox, image.size_wh)))
             except DatasetError as error:
                 drops.append(_drop_impossible(instances, instance, error))
                 continue
-            if reaches_out(instance.bbox, image.size_wh):
-                doubts.append(Drop(place=instance.place, reason=OUTSIDE))
-            box = Box(
-                category_id=instance.category_id, box_xyxy=box_xyxy, is_group=instance.is_crowd
-            )
-            boxes.append(box)
+            doubts += _doubts_of(instance, image)
         weak_label_of[image.image_id] = WeakLabel(
             image_id=image.image_id,
             boxes=tuple(boxes),
@@ -190,12 +192,7 @@ def _add_whole_objects(
     partly = [n for n in masks if n not in stuff and visible.get(n) != masks[n].area]
     boxes = tight_boxes([masks[n] for n in partly], height)
     own_boxes = {
-        number: Box(
-            category_id=listed[number].category_id,
-            box_xyxy=box_xyxy,
-            is_group=listed[number].is_crowd,
-        )
-        for number, box_xyxy in zip(partly, boxes, strict=True)
+        number: listed[number].box(box_xyxy) for number, box_xyxy in zip(partly, boxes, strict=True)
     }
     covered = {
         number: Drop(place=listed[number].place, reason=COVERED)
@@ -245,20 +242,17 @@ def _box_without_mask(instances: Instances, instance: Instance, image: Image) ->
     if not instances.allow_missing or instance.bbox is None or not is_thing:
         box = "" if instance.bbox is None else ", or take its box alone"
         raise DatasetError(f"it has no mask: draw it{box}")
-    return Box(
-        category_id=instance.category_id,
-        box_xyxy=find_box(instance.bbox, image.size_wh),
-        is_group=instance.is_crowd,
-    )
+    return instance.box(find_box(instance.bbox, image.size_wh))
+
+
+def _doubts_of(instance: Instance, image: Image) -> Iterator[Drop]:
+    """Yield what is odd about a box that is taken all the same."""
+    if reaches_out(instance.bbox, image.size_wh):
+        yield Drop(place=instance.place, reason=OUTSIDE)
 
 
 def _drop_impossible(instances: Instances, instance: Instance, error: DatasetError) -> Drop:
-    """Return an object with something impossible as a drop, or raise for it."""
-    if not instances.allow_missing:
-        raise DatasetError(
-            f"{instance.place}: {error}, or leave such objects out {ALLOW_MISSING}"
-        ) from error
-    return Drop(place=instance.place, reason=str(error), is_refused=True)
+    return drop_impossible(instance.place, error, allow_missing=instances.allow_missing)
 
 
 def _count_vertices(instances: Instances, image: Image) -> int | None:

@@ -80,6 +80,25 @@ def refuse_gaps(gaps: Sequence[Drop], allow_missing: bool) -> None:
         )
 
 
+def drop_impossible(place: str, error: DatasetError, *, allow_missing: bool) -> Drop:
+    """Return an object with something impossible as a drop, or raise for it, unless allowed.
+
+    Args:
+        place: of the object.
+        error: what is wrong, which may begin with the place.
+        allow_missing: whether such objects are left out.
+
+    Raises:
+        DatasetError: unless allowed.
+    """
+    reason = str(error).removeprefix(f"{place}: ")
+    if not allow_missing:
+        raise DatasetError(
+            f"{place}: {reason}, or leave such objects out {ALLOW_MISSING}"
+        ) from error
+    return Drop(place=place, reason=reason, is_refused=True)
+
+
 def check_inside(place: str, file_name: str, folder: Path) -> None:
     """Make sure that a file name that a file gives stays in its folder.
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.errors import ALLOW_MISSING, DatasetError
+from annotools.errors import DatasetError
 from annotools.formats.coco_entries import OUTSIDE, find_box, reaches_out
+from annotools.formats.json_values import drop_impossible
 from annotools.formats.pictures import MAX_PIXELS
 from annotools.read_files import read_short
 from annotools.records import Box, BoxXYXY, Drop, Segment
@@ -41,7 +42,6 @@ class XmlObject:
     name: str
     corners: Mapping[str, str]
     is_difficult: bool
-    is_truncated: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,6 @@ class VocObject:
     category_id: int
     box_xyxy: BoxXYXY
     is_difficult: bool
-    is_truncated: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +132,7 @@ def take_objects(
                 raise DatasetError(f"{thing.name!r} is no class of the dataset: correct it")
             box_xyxy, reasons = _take_box(thing, size_wh, first=0 if xml.counts_from_zero else 1)
         except DatasetError as error:
-            if not allow_missing:
-                raise DatasetError(
-                    f"{thing.place}: {error}, or leave such objects out {ALLOW_MISSING}"
-                ) from error
-            drops.append(Drop(place=thing.place, reason=str(error), is_refused=True))
+            drops.append(drop_impossible(thing.place, error, allow_missing=allow_missing))
             continue
         doubts += [Drop(place=thing.place, reason=reason) for reason in reasons]
         objects.append(
@@ -146,7 +141,6 @@ def take_objects(
                 category_id=id_of[thing.name],
                 box_xyxy=box_xyxy,
                 is_difficult=thing.is_difficult,
-                is_truncated=thing.is_truncated,
             )
         )
     return VocObjects(objects=tuple(objects), drops=tuple(drops), doubts=tuple(doubts))
@@ -230,7 +224,6 @@ def _describe(place: str, element: ElementTree.Element) -> XmlObject:
         name=element.findtext("name", "").strip(),
         corners={k: element.findtext(f"bndbox/{k}", "") for k in ("xmin", "ymin", "xmax", "ymax")},
         is_difficult=element.findtext("difficult", "0").strip() == "1",
-        is_truncated=element.findtext("truncated", "0").strip() == "1",
     )
 
 

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from annotools.errors import ALLOW_MISSING, DatasetError
+from annotools.errors import DatasetError
 from annotools.formats.coco_instances import read_instance_categories
 from annotools.formats.forms import as_whole
 from annotools.formats.instances import Instance, Instances, give_labels
-from annotools.formats.json_values import refuse_gaps
+from annotools.formats.json_values import drop_impossible, refuse_gaps
 from annotools.formats.photos import read_photo, read_photo_head
 from annotools.formats.without_masks import no_label
 from annotools.formats.yolo_layout import (
@@ -137,11 +137,7 @@ def _read_lines(
                 if line.strip():
                     yield _read_line(place, line, image, layout)
             except DatasetError as error:
-                if not allow_missing:
-                    raise DatasetError(
-                        f"{place}: {error}, or leave such objects out {ALLOW_MISSING}"
-                    ) from error
-                drops.append(Drop(place=place, reason=str(error), is_refused=True))
+                drops.append(drop_impossible(place, error, allow_missing=allow_missing))
 
 
 def _read_line(place: str, line: str, image: Image, layout: YoloLayout) -> Instance:

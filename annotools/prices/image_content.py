@@ -197,7 +197,7 @@ def measure_image(
     tags = vertices = None
     if with_tags:
         tags = take_kind(source, dataset.categories, "tags", crop_size_wh, image.size_wh)
-    if with_vertices and dataset.count_vertices is not None and dataset.read_weak is None:
+    if with_vertices and dataset.count_vertices is not None:
         vertices = dataset.count_vertices(image)
     return measure_source(source, dataset.categories, tags, vertices)
 

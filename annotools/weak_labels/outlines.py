@@ -1,11 +1,13 @@
 """Redraw full labels as hurried annotators do: with fewer vertices, and borders that are off."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.categories import CategorySet
-from annotools.label_maps import build_label
+from annotools.label_maps import with_map
 from annotools.random_streams import stream
 from annotools.records import VOID, Drop, FullLabel, Segment, SegmentMap
 from annotools.weak_labels.annotators import Annotator, PolygonHabits
@@ -24,7 +26,7 @@ def annotate_full(
     `boundary_shift`, kept inside the image. Larger segments are drawn first, so that overlaps go
     to the smaller. Pixels that no polygon holds become void; where the background is all that is
     left over, it is not drawn, and takes these, except pixels that were void before. Segments
-    with no pixel left are in the drops, the background aside.
+    with no pixel left are in the drops, the background aside. Boxes of whole objects stay.
 
     Args:
         label: the perfect label.
@@ -34,7 +36,6 @@ def annotate_full(
     """
     if annotator.polygons == PolygonHabits():
         return label
-    category_of = {segment.segment_id: segment.category_id for segment in label.segments}
     background = [s for s in label.segments if s.category_id == categories.background_id]
     drawn = [s for s in label.segments if s.category_id != categories.background_id]
     segment_map = np.full(label.segment_map.shape, VOID, dtype=np.int32)
@@ -48,8 +49,15 @@ def annotate_full(
         for segment in drawn
         if segment.segment_id not in left
     )
-    groups = [segment.segment_id for segment in label.segments if segment.is_group]
-    return build_label(label.image_id, segment_map, category_of, groups, label.drops + missed)
+    # Whoever draws what is visible of an object still knows how far it goes behind others.
+    known = left | label.unseen.keys()
+    return replace(
+        with_map(label, segment_map),
+        own_boxes={number: box for number, box in label.own_boxes.items() if number in known},
+        unseen=label.unseen,
+        drops=label.drops + missed,
+        doubts=label.doubts,
+    )
 
 
 def _redraw(

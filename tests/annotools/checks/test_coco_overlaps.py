@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from annotools.checks.coco_file import CocoObject
 from annotools.checks.coco_overlaps import SAME_OBJECT, Mask, check_overlap
-from annotools.formats.coco_masks import ColumnRuns, pixels_of, tight_box
+from annotools.formats.coco_masks import ColumnRuns, pixels_of, tight_boxes
 
 HEIGHT, WIDTH = 7, 9
 
@@ -24,7 +24,7 @@ def make_mask(number: int, pixels: NDArray[np.bool_], category: int) -> Mask:
     runs = ColumnRuns(starts=starts, lengths=ends - starts)
     entry = {"category_id": category}
     described = CocoObject(place=f"n{number}", image_id=1, entry=entry, has_mask=True)
-    return Mask(described=described, runs=runs, box_xyxy=tight_box(runs, HEIGHT))
+    return Mask(described=described, runs=runs, box_xyxy=tight_boxes([runs], HEIGHT)[0])
 
 
 def expected(masks: Sequence[Mask]) -> list[str]:

@@ -2,6 +2,7 @@ import contextlib
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,8 @@ def test_every_kind_has_the_hours_of_its_actions(in_memory: Memory, tmp_path: Pa
 
 
 def test_the_manifest_accounts_for_everything(in_memory: Memory, tmp_path: Path):
-    label = build_label(
-        0,
-        STREET.segment_map,
-        {1: 20, 2: 10, 3: 30, 4: 40},
-        groups=[4],
-        drops=(Drop(place="instance 9", reason="covered"),),
-    )
+    label = build_label(0, STREET.segment_map, {1: 20, 2: 10, 3: 30, 4: 40}, groups=[4])
+    label = replace(label, drops=(Drop(place="instance 9", reason="covered"),))
     source = in_memory([("a.png", label), ("b.png", EMPTY), ("d.png", EMPTY)], max_images=2)
     run(source, tmp_path / "out", seed=5)
     manifest = read(tmp_path / "out" / "manifest.json")

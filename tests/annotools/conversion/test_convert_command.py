@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -59,3 +60,24 @@ def test_real_cityscapes_has_the_crops_of_the_paper(tmp_path: Path):
     for image in dataset.images:
         original = next(i for i in truth.images if i.image_id == image.image_id)
         assert dataset.read_label(image).segments == truth.read_label(original).segments
+
+
+def test_a_kind_whose_work_is_unknown_has_no_price(tmp_path: Path):
+    """Boxes say nothing of stuff, so that nobody knows how many tags of it there would be."""
+    content = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 10, "height": 8}],
+        "categories": [{"id": 3, "name": "car"}, {"id": 5, "name": "sky", "isthing": 0}],
+        "annotations": [{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}],
+    }
+    path = tmp_path / "data" / "annotations" / "instances_val.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    out = tmp_path / "out"
+    arguments = ["convert", str(tmp_path / "data"), "--format", "coco-instances", "--split", "val"]
+    arguments += ["--to", "boxes", "--to", "tags", "--out", str(out)]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    why = "the labels do not tell how much there is to label"
+    assert f"– tags: no price, because {why}\n" in done.stdout
+    kinds = read(out / "manifest.json")["kinds"]
+    assert (kinds["tags"]["hours"], kinds["tags"]["hours_missing"]) == (None, why)
+    assert kinds["boxes"]["hours"] > 0

@@ -5,6 +5,7 @@ import pytest
 
 from annotools.errors import DatasetError
 from annotools.formats import coco_instances
+from annotools.formats.coco_entries import OUTSIDE
 from annotools.label_maps import measure_segments
 from annotools.records import VOID, Drop, Image
 from tests.coco_files import (
@@ -153,6 +154,15 @@ def test_annotations_without_mask_are_left_out_only_when_that_is_allowed(tmp_pat
         )
         for i in (0, 2)
     )
+
+
+def test_a_box_without_a_mask_that_reaches_out_is_doubted_as_in_a_file_of_boxes(tmp_path):
+    out = annotation([]) | {"bbox": [WIDTH - 2, 1, 5, 2]}
+    path = write_dataset(tmp_path, [annotation([SQUARE]), out])
+    dataset = coco_instances.read(tmp_path, "val", allow_missing=True)
+    label = dataset.read_label(dataset.images[0])
+    assert label.own_boxes[2].box_xyxy == (WIDTH - 2, 1, WIDTH, 3)
+    assert label.doubts == (Drop(place=f"{path}: annotations[1]", reason=OUTSIDE),)
 
 
 def test_image_ids_may_be_text_and_come_after_numbers(tmp_path):

@@ -37,14 +37,12 @@ def test_boxes_are_turned_half_open(tmp_path):
             category_id=PERSON,
             box_xyxy=(0, 1, 3, 4),
             is_difficult=False,
-            is_truncated=True,
         ),
         VocObject(
             place=f"{path}: object 2",
             category_id=BICYCLE,
             box_xyxy=(44, 45, 50, 60),
             is_difficult=True,
-            is_truncated=False,
         ),
     )
     assert (found.drops, found.doubts) == ((), ())

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from annotools.label_maps import build_label
-from annotools.records import Drop, FullLabel
+from annotools.records import Box, Drop, FullLabel
 from annotools.weak_labels.annotators import Annotator, PolygonHabits
 from annotools.weak_labels.outlines import MISSED, annotate_full
+from annotools.weak_labels.weaken import weaken
 from tests.builders import make_categories, make_label
 
 CATEGORIES = make_categories()  # road 10, sky 20, car 30
@@ -125,8 +128,8 @@ def test_what_is_covered_is_missed_and_earlier_drops_stay() -> None:
         1,
         np.array([[0, 0, 0, 0], [3, 3, 4, 4], [0, 0, 0, 0]], dtype=np.int32),
         {3: 30, 4: 30},
-        drops=(Drop(place="there", reason="before"),),
     )
+    label = replace(label, drops=(Drop(place="there", reason="before"),))
     for seed in range(50):
         drawn = annotate_full(label, CATEGORIES, hurried(3), seed)
         assert drawn.drops[0] == label.drops[0]
@@ -147,3 +150,39 @@ def test_mistakes_depend_on_seed_and_image() -> None:
         annotate_full(other, CATEGORIES, hurried(3), 1),
     ):
         assert not np.array_equal(first, changed.segment_map)
+
+
+def test_objects_keep_the_boxes_that_they_have_behind_others() -> None:
+    whole, hidden = (
+        Box(category_id=30, box_xyxy=(20, 20, 95, 80)),
+        Box(category_id=30, box_xyxy=(1, 1, 9, 9)),
+    )
+    label = replace(
+        square(),
+        own_boxes={3: whole, 9: hidden},
+        unseen={9: Drop(place="car 9", reason="covered")},
+        doubts=(Drop(place="car 3", reason="odd"),),
+    )
+    drawn = annotate_full(label, CATEGORIES, hurried(tolerance=2), 0)
+    assert (drawn.own_boxes, drawn.unseen, drawn.doubts) == (
+        label.own_boxes,
+        label.unseen,
+        label.doubts,
+    )
+    boxes = weaken(drawn, CATEGORIES, "boxes", None).boxes
+    assert boxes == weaken(label, CATEGORIES, "boxes", None).boxes
+    assert set(boxes) == {whole, hidden}
+    # What the annotator misses has no box either.
+    tiny = build_label(
+        1, np.array([[0] * 4, [3, 3, 4, 4], [0] * 4], dtype=np.int32), {3: 30, 4: 30}
+    )
+    tiny = replace(tiny, own_boxes={n: replace(whole, box_xyxy=(0, 0, n, 2)) for n in (3, 4)})
+    lost = [
+        found
+        for seed in range(50)
+        for found in [annotate_full(tiny, CATEGORIES, hurried(3), seed)]
+        if len(found.segments) == 1
+    ]
+    assert lost
+    for found in lost:
+        assert found.own_boxes.keys() == {segment.segment_id for segment in found.segments}
