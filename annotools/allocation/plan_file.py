@@ -10,7 +10,7 @@ from annotools.errors import AnnotationError, DatasetError, RecipeError
 from annotools.files import write_whole
 from annotools.prices.times import MAX_HOURS, MAX_SECONDS
 from annotools.read_files import parse_own_json, read_long, shown
-from annotools.records import NO_LABEL
+from annotools.records import NO_LABEL, TAGGED_KINDS
 from annotools.settings import as_table, read_settings
 
 WRITTEN_BY = "annotools plan"
@@ -122,13 +122,14 @@ class Allocation:
             )
 
     def check_crops(self, crop_size_wh: tuple[int, int] | None) -> None:
-        """Make sure that the tags to be made are those that were priced.
+        """Make sure that the tags to be made, where any were bought, are those that were priced.
 
         Raises:
             RecipeError: when their crops are others.
         """
         planned = self.settings.crop_size_wh
-        if planned != crop_size_wh:
+        has_tags = not set(TAGGED_KINDS).isdisjoint(self.bought_kinds)
+        if has_tags and planned != crop_size_wh:
             raise RecipeError(
                 f"{self.path}: its prices are for {_describe_crops(planned)}, not for "
                 f"{_describe_crops(crop_size_wh)}: use the former, or plan again"

@@ -85,8 +85,7 @@ def _allocated_trials(
     stored.check_images(image.image_id for image in images)
     crop_size_wh = study.recipe.tags.crop_size_wh
     with_tags = not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds)
-    if with_tags:
-        stored.check_crops(crop_size_wh)
+    stored.check_crops(crop_size_wh)
     bought = [image for image in images if image.image_id in stored.kind_of]
     contents = measure_images(train, bought, crop_size_wh, with_tags=with_tags)
     return tuple(_plan_trial(study, folder, mix, seed, stored, contents) for mix, _, seed in points)

@@ -99,8 +99,7 @@ def kinds_of_allocation(
             f"{stored.path}: every image has a full label, and a round changes none: leave out "
             "--rounds"
         )
-    if not set(TAGGED_KINDS).isdisjoint(stored.bought_kinds):
-        stored.check_crops(recipe.tags.crop_size_wh)
+    stored.check_crops(recipe.tags.crop_size_wh)
     return stored.kind_of
 
 

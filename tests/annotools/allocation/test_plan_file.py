@@ -61,6 +61,19 @@ def test_kinds_bought_come_in_the_order_of_the_mix(tmp_path: Path) -> None:
     assert replace(stored, kind_of={}).bought_kinds == ()
 
 
+def test_crops_matter_where_tags_were_bought(tmp_path: Path) -> None:
+    stored = store(tmp_path / "plan.json")
+    stored.check_crops((9, 8))
+    tagged = replace(
+        stored,
+        settings=replace(stored.settings, mix={"tags": 1.0}),
+        kind_of={1: "tags"},
+    )
+    tagged.check_crops((5, 4))
+    with pytest.raises(RecipeError, match="its prices are for crops of 5x4, not for crops of 9x8"):
+        tagged.check_crops((9, 8))
+
+
 def test_images_that_a_dataset_lacks_are_named(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     stored = store(path)
