@@ -1,8 +1,9 @@
 """Draw power laws that fit the cells of several mixes, all at once.
 
 The mean score of mix m at h hours is A_m - b_m h^(-c_m). Given the exponent c_m and the noise this
-is linear: both go over a grid, and the rest is a normal distribution that is cut off where A_m is
-below the best score seen or above 1, or b_m is negative.
+is linear: both go over a grid, and the rest is a normal distribution. A_m is cut off below the best
+score seen and above 1, and b_m, given A_m, below 0. How likely a negative b_m would have been does
+not weigh A_m: a simplification, that counts where a mix's scores fall.
 """
 
 from collections.abc import Sequence

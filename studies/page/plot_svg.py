@@ -66,9 +66,9 @@ def colour_class(place: int) -> str:
     return f"c{place % NUM_COLOURS}"
 
 
-def draw_marker(place: int, x: float, y: float, size: float, class_: str, title: str = "") -> Html:
+def draw_marker(place: int, x: float, y: float, size: float, class_: str, title: str) -> Html:
     """Return the mark of the mix at a place, of half a width in pixels, with a tooltip."""
-    note = [tag("title", title)] if title else []
+    note = [tag("title", title)]
     shape = _MARKERS[(place + place // NUM_COLOURS) % len(_MARKERS)]
     if shape == "circle":
         return tag("circle", *note, cx=x, cy=y, r=size, class_=class_)
