@@ -121,6 +121,12 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
     hours = {
         k: math.fsum(price[k] for price in listed.values()) / len(listed) / 3600 for k in kinds
     }
+    free = [kind for kind in kinds if hours[kind] == 0]
+    if free:
+        raise DatasetError(
+            f"{settings.root}: split {settings.train_split!r}: {free[0]} cost nothing, as none of "
+            f"{count_of(len(sample), 'image')} has anything to label: check the split"
+        )
     top = choose_budgets(hours, len(train.images), least=0)[-1]
     settings = limit_images(settings, hours, top)
     images = used_images(settings.train_source)

@@ -222,8 +222,8 @@ def _mix(name: str, shares: dict[str, int]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # A JSON string is a TOML string.
-    return json.dumps(text, ensure_ascii=False)
+    # A JSON string is a TOML string, but for the one control character that JSON leaves as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _comment(text: str) -> list[str]:

@@ -328,10 +328,16 @@ def _check_turn(image: Image, path: Path, upright: list[Path]) -> Iterator[Probl
 
 
 def _check_shared(datasets: Sequence[Dataset]) -> Iterator[Problem]:
-    """Yield the images that a split shares with one before it, by their names or their photos."""
+    """Yield the images that a split shares with one before it: by their photos, if these are there.
+
+    Splits may number their images alike, so that names tell of images alone whose photo is missing.
+    """
     images = [(dataset.split, image) for dataset in datasets for image in dataset.images]
+    seen = {(s, i.file_name) for s, i in images if i.path is not None and i.path.is_file()}
     names = ((PurePosixPath(i.file_name).stem, split, i.file_name) for split, i in images)
     for split, name, first_split, first_name in find_shared(names):
+        if {(split, name), (first_split, first_name)} <= seen:
+            continue
         yield error_at(
             f"{split}: {name}",
             f"split {first_split} has {first_name}: keep the image in one split",

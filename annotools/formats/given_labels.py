@@ -207,7 +207,7 @@ def _format_of(content: Any) -> str:
 
 
 def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
-    """Make sure that two files are about the same categories and images."""
+    """Make sure that two files are about the same categories and images, and boxes about things."""
     together = f"{boxes.path} and {tags.path}"
     for category in boxes.categories.categories:
         # A background that a reader added has no place in either file.
@@ -219,6 +219,14 @@ def _check_agreement(*, tags: GivenLabels, boxes: GivenLabels) -> None:
             raise DatasetError(
                 f"{together}: category {category.category_id} is {category.name!r} in one and "
                 f"{name!r} in the other: give files of one dataset"
+            )
+    # Files of boxes often do not say what is stuff, of which they have no box.
+    boxed = {box.category_id for weak in boxes.weak_of.values() for box in weak.boxes}
+    for category in tags.categories.categories:
+        if category.category_id in boxed and not category.is_thing:
+            raise DatasetError(
+                f"{boxes.path}: has boxes of {category.name!r}, which is stuff in {tags.path}: "
+                "drop them, or make it a thing there"
             )
     image_of = {image.image_id: image for image in tags.images}
     id_of = {image.file_name: image.image_id for image in tags.images}

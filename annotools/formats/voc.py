@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from annotools.errors import DatasetError
 from annotools.formats import sbd, voc_xml
 from annotools.formats.json_values import refuse_gaps
-from annotools.formats.photo_places import check_given
+from annotools.formats.photo_places import check_given, visible_files
 from annotools.formats.photos import read_photo
 from annotools.formats.voc_boxes import pair_up, read_xml, take_objects
 from annotools.formats.voc_classes import (
@@ -74,7 +74,9 @@ def read(
             each other, `read_photo` for a damaged photo or one of another size.
     """
     year = find_year(root)
-    has_maps = split == "trainaug" or any(map_folder(year, CLASSES).rglob("*.png"))
+    has_maps = split == "trainaug" or any(
+        path.suffix == ".png" for path in visible_files(map_folder(year, CLASSES))
+    )
     is_of_boxes = not any((year / part).is_dir() for part in (LISTS, CLASSES))
     if not has_maps and (is_of_boxes or voc_xml.find_xml_folder(year, split) is not None):
         return voc_xml.read(year, split, allow_missing, photos)

@@ -7,7 +7,7 @@ from pathlib import Path
 from annotools.errors import DatasetError
 from annotools.formats import sbd
 from annotools.formats.image_lists import read_names
-from annotools.formats.photo_places import describe_folder, find_by_stem
+from annotools.formats.photo_places import describe_folder, find_by_stem, visible_files
 from annotools.formats.photos import read_photo_head
 from annotools.formats.pictures import read_picture_size
 from annotools.formats.split_names import DEFAULT_SPLIT
@@ -107,7 +107,8 @@ def _list_names(year: Path, split: str) -> tuple[Sequence[str], tuple[Path, ...]
     if others:
         return read_names(others[0]), (others[0],), (f"images are those of {others[0]}",)
     folder = map_folder(year, CLASSES)
-    names = sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.png"))
+    found = (path for path in visible_files(folder) if path.suffix == ".png")
+    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in found)
     if not names:
         raise DatasetError(f"{folder}: has no PNG: give the folder of a year with class maps")
     return names, (), (f"images are all of {folder}",)

@@ -31,12 +31,12 @@ UNKNOWN = math.nan
 class ImageContent:
     """Counts of all that can be labelled in an image, or their means; `UNKNOWN` if not counted.
 
-    `things` are thing segments, and `groups` are how many of them are groups. `thing_tags` and
-    `stuff_tags` count, over the `crops` of an image, the classes present in each. The background
-    of a background-only set is no class here; `has_stuff` is false for such a set and for one of
-    things alone. `vertices` are
-    the corners of the polygons that an image was labelled with; their mean is over the images
-    where they are counted, and `vertices_known` is the share of these images, in [0, 1].
+    `things` are the things that have a segment or, where others cover them, a box alone; `groups`
+    are how many of them are groups. `thing_tags` and `stuff_tags` count, over the `crops` of an
+    image, the classes present in each. The background of a background-only set is no class here;
+    `has_stuff` is false for such a set and for one of things alone. `vertices` are the corners of
+    the polygons that an image was labelled with; their mean is over the images where they are
+    counted, and `vertices_known` is the share of these images, in [0, 1].
     """
 
     has_stuff: bool

@@ -1,5 +1,6 @@
 """`annotools study run` runs a study, and `annotools study report` writes its report again."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,8 +166,10 @@ def _check_engine(engine: str, needs: "Needs", is_script: bool) -> None:
     if engine not in engines:
         raise typer.BadParameter(f"--engine {engine!r}: use {', '.join(engines)}")
     on_slurm = engine == "submitit" or is_script
-    given = needs.cpus or needs.gpus or needs.memory_gib
-    if given and not (engine == "ray" or on_slurm):
+    given = (needs.cpus, needs.gpus, needs.memory_gib)
+    if needs.memory_gib is not None and not 0 < needs.memory_gib < math.inf:
+        raise typer.BadParameter(f"--memory {needs.memory_gib:g}: give GiB above 0")
+    if given != (None, None, None) and not (engine == "ray" or on_slurm):
         raise typer.BadParameter("--cpus, --gpus and --memory are of --engine ray and of Slurm")
     if needs.slurm and not on_slurm:
         raise typer.BadParameter("--slurm is of --engine submitit and of --print-sbatch")

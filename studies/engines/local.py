@@ -12,7 +12,7 @@ from annotools.formats.source import open_source
 from annotools.parallel import Lost, available_processors, run_isolated
 from studies.engines.needs import Needs
 from studies.running.gpu_share import trials_on_gpu
-from studies.running.trial_process import read_trial, run_to_the_end
+from studies.running.trial_process import run_stored
 from studies.trials import Trial
 from wsps.device import has_gpu
 from wsps.pseudo_labels.label_images import ImageLabeller
@@ -66,7 +66,7 @@ def _run_all(trials: Sequence[Trial], workers: int | None) -> Iterator[tuple[Tri
 def _run_stored(path: Path) -> None:
     """Run the trial of a file, in a worker."""
     with suppress(StoppedError, UnfinishedError):
-        if not run_to_the_end(read_trial(path)):
+        if not run_stored(path):
             raise SystemExit(UNFORESEEN)
 
 

@@ -139,6 +139,8 @@ def sbatch_script(trials: Sequence[Trial], folder: Path, workers: int | None, ne
         "trials=(",
         *(f"  {shlex.quote(trial.name)}" for trial in trials),
         ")",
+        # Since 22.05 srun no longer asks for as many as the job has.
+        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",
         f"srun {command} study trial {shlex.quote(str(place / STUDY_FILE))} \\",
         f'  --trial "${{trials[$SLURM_ARRAY_TASK_ID]}}" --out {shlex.quote(str(place))}',
     ]

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from annotools.errors import StoppedError, UnfinishedError
+from studies.folder import STUDY_FILE
 
 
 def own_versions() -> dict[str, str]:
@@ -33,16 +34,16 @@ def run_there(path: str, versions: Mapping[str, str], processors: int) -> str | 
     for name, asked in versions.items():
         if own[name] != asked:
             return f"the worker {host} has {name} {own[name]}, not {asked}: install the same there"
-    if not Path(path).is_file():
-        folder = Path(path).parents[2]
+    folder = Path(path).parents[2]
+    if not (folder / STUDY_FILE).is_file():
         return (
             f"{folder}: cannot be seen from the worker {host}: give --out a folder that all "
             "machines share under this name"
         )
     from annotools.parallel import take_share
-    from studies.running.trial_process import read_trial, run_to_the_end
+    from studies.running.trial_process import run_stored
 
     take_share(processors)
     with suppress(StoppedError, UnfinishedError):
-        run_to_the_end(read_trial(Path(path)))
+        run_stored(Path(path))
     return None

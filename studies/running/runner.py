@@ -1,5 +1,6 @@
 """Run the trials of a study: what is done is kept, the rest runs."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,7 +175,24 @@ def refuse_other_settings(trial: Trial) -> None:
         RecipeError: when it was not.
     """
     row = read_row(trial)
-    if row is not None and (row.digest, row.weights) != trial.made_with:
+    if row is None:
+        return
+    remedy = "delete it or use another --out"
+    if (row.digest, row.weights) != trial.made_with:
+        raise RecipeError(f"{trial.result_path}: made with other settings; {remedy}")
+    # Rows of older versions do not tell what annotators did.
+    if row.actions and not _bought_the_same(row, trial):
         raise RecipeError(
-            f"{trial.result_path}: made with other settings; delete it or use another --out"
+            f"{trial.result_path}: bought other labels than this study would now: the dataset has "
+            f"changed since; {remedy}"
         )
+
+
+def _bought_the_same(row: TrialResult, trial: Trial) -> bool:
+    names = row.actions.keys()
+    return (
+        row.images == trial.images
+        and names == trial.actions.keys()
+        and math.isclose(row.spent_hours, trial.spent_hours)
+        and all(math.isclose(row.actions[name], trial.actions[name]) for name in names)
+    )

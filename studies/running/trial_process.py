@@ -20,6 +20,7 @@ from annotools.seals import SEAL, read_sealed_json, write_sealed_json
 from annotools.settings import as_table, read_settings, without_nulls
 from annotools.work_folder import STATE_FOLDER
 from studies.failures import TRACEBACK_FILE, TrialFailure, read_failure, write_failure
+from studies.results import RESULT_FILE, read_whole_result
 from studies.study import Study
 from studies.trials import TRIAL_FILE, Trial, read_row, remove_links, run_trial
 
@@ -140,6 +141,24 @@ def run_to_the_end(trial: Trial) -> bool:
             note_failure(trial, line, "".join(traceback.format_exception(error)))
             return False
     return True
+
+
+def run_stored(path: Path) -> bool:
+    """Run the trial of a file, as `run_to_the_end` does.
+
+    Another run of the study removes the file when it has finished the trial: nothing is left to do
+    then.
+
+    Raises:
+        RecipeError: as `read_trial`.
+    """
+    try:
+        trial = read_trial(path)
+    except RecipeError:
+        if path.is_file() or read_whole_result(path.with_name(RESULT_FILE)) is None:
+            raise
+        return True
+    return run_to_the_end(trial)
 
 
 def note_failure(trial: Trial, error: str, trace: str | None = None) -> None:

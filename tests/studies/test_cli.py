@@ -54,21 +54,32 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
     return stopped.value.code
 
 
+OF_ENGINES = "--cpus, --gpus and --memory are of --engine ray and of Slurm"
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "message"),
     [
-        ["--engine", "cloud"],
-        ["--cpus", "2"],
-        ["--memory", "4", "--engine", "local"],
-        ["--engine", "ray", "--slurm", "partition=gpu"],
-        ["--engine", "submitit", "--slurm", "partition"],
+        (["--engine", "cloud"], "--engine 'cloud': use local, ray, submitit"),
+        (["--cpus", "2"], OF_ENGINES),
+        (["--gpus", "0"], OF_ENGINES),
+        (["--memory", "4", "--engine", "local"], OF_ENGINES),
+        (["--print-sbatch", "--memory=-3"], "--memory -3: give GiB above 0"),
+        (["--print-sbatch", "--memory", "nan"], "--memory nan: give GiB above 0"),
+        (["--engine", "ray", "--slurm", "partition=gpu"], "--slurm is of --engine submitit"),
+        (["--engine", "submitit", "--slurm", "partition"], "partition"),
     ],
 )
 def test_options_of_engines_that_do_not_go_together_are_usage_errors(
-    recipe: Path, tmp_path: Path, options: list[str]
+    recipe: Path,
+    tmp_path: Path,
+    options: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     done = invoke("study", "run", recipe, "--out", tmp_path / "run", *options)
-    assert done.exit_code == 2
+    assert (done.exit_code, message in done.output) == (2, True), done.output
     assert not (tmp_path / "run").exists()
 
 
@@ -88,10 +99,12 @@ def test_a_dry_run_writes_nothing_and_a_script_runs_what_is_missing(
         "boxes+tags_3h_seed0",
     ]
     assert content["left"]["from_rows"] is False
-    script = invoke(*asked, "--print-sbatch", "--slurm", "partition=gpu")
+    needs = ("--cpus", 4, "--gpus", 1, "--memory", 7.5)
+    script = invoke(*asked, "--print-sbatch", *needs, "--slurm", "partition=gpu")
     assert script.exit_code == 0, script.output
     assert script.stdout.startswith("#!/bin/bash\n")
-    assert "#SBATCH --array=0-1%1\n" in script.stdout
+    asked_for = ("array=0-1%1", "cpus-per-task=4", "gpus-per-node=1", "mem=7680M", "partition=gpu")
+    assert all(f"#SBATCH --{option}\n" in script.stdout for option in asked_for)
     assert (out / ".state/slurm").is_dir()
     one = ["study", "trial", out / "study.json", "--out", out, "--trial"]
     for name in ("full_3h_seed0", "boxes+tags_3h_seed0"):
@@ -256,6 +269,8 @@ def test_impossible_seeds_are_a_usage_error(
 ) -> None:
     done = invoke("study", "run", recipe, "--out", tmp_path / "run", f"--seeds={text}")
     assert done.exit_code == 2
+    assert "--seeds" in done.output
+    assert "No such option" not in done.output
     assert runs.asked == []
 
 
@@ -356,6 +371,7 @@ def test_demo_runs_the_shipped_study(
     assert long.seeds == (0, 1, 2, 3)
     assert single.seeds == (0,)
     assert set(quick.budgets_hours) < set(long.budgets_hours)
+    assert long.mixes == {**quick.mixes, "half and half": {"full": 1, "boxes+tags": 1}}
     assert len(long.budgets_hours) == 2 * len(quick.budgets_hours) - 1
     for stage in ("classifier", "semantic", "detector", "instance"):
         short, doubled = getattr(quick.recipe, stage), getattr(long.recipe, stage)

@@ -337,3 +337,30 @@ def test_images_that_no_budget_buys_are_left_out(
         limit_images(settings, hours, top_hours).max_train_images for top_hours in (0.5, 0.1, 1.0)
     ]
     assert limits == [75, 60, None]
+
+
+def test_a_split_in_which_nothing_is_labelled_is_refused_in_one_line(tmp_path: Path) -> None:
+    root = make_cells(tmp_path / "cells", {"train": 6, "val": 3}, labelled=("val",))
+    done = new(root, *AS_CELLS, "--out", tmp_path / "study.toml")
+    assert isinstance(done.exception, DatasetError)
+    assert "cost nothing, as none of 6 images has anything to label" in str(done.exception)
+    assert not (tmp_path / "study.toml").exists()
+
+
+def test_splits_that_are_parts_and_others_that_are_named_are_taken(tmp_path: Path) -> None:
+    splits = {"train": 20, "val2": 4}
+    root = make_cells(tmp_path / "cells", splits, labelled=tuple(splits))
+    out = tmp_path / "study.toml"
+    parts = ("--train-split", "train[:70%]", "--val-split", "train[70%:]")
+    new_well(root, *AS_CELLS, *parts, "--test-split", "val2", "--out", out)
+    dataset = load_study(out).dataset
+    assert dataset.train_split == "train[:70%]"
+    assert dataset.val_split == "train[70%:]"
+    assert dataset.test_split == "val2"
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    splits = {"train": 20, "val": 4, "test": 4}
+    root = make_cells(tmp_path / 'a\x7f "b"', splits, labelled=tuple(splits))
+    new_well(root, *AS_CELLS, "--out", tmp_path / "study.toml")
+    assert load_study(tmp_path / "study.toml").dataset.root == root

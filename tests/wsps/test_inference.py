@@ -198,6 +198,11 @@ def test_tiles_go_through_the_semantic_network_and_the_whole_photo_through_the_o
     assert prediction.label.segment_map.shape == (150, 260)
     assert len(sizes) > 1
     assert max(max(size) for size in sizes) == 128
+    settings = PredictionSettings(iterations=0, tile_side=128, tile_overlap=0.5)
+    before = len(sizes)
+    predict(replace(model, recipe=replace(model.recipe, prediction=settings)), photo, 1)
+    # Tiles that share half of their sides are more.
+    assert len(sizes) - before > before
 
 
 def test_photos_of_one_size_together_give_what_each_gives_alone():

@@ -27,6 +27,10 @@ def test_a_recipe_is_read_and_its_table_is_read_back():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        (
+            {"prediction": {"tile_overlap": 0.6}},
+            "^file: prediction: tile_overlap must be within 0 and 0.5$",
+        ),
         ({"descent": {"batch_size": 0}}, "^file: descent: batch_size must be from 1 to 1024$"),
         ({"descent": {"batch_size": 100000}}, "^file: descent: batch_size must be from 1"),
         ({"descent": {"weight_decay": -1.0}}, "weight_decay must be at least 0"),

@@ -29,6 +29,8 @@ def test_stretches_cover_the_side_overlap_and_their_weights_sum_to_one(
     assert (stretches[0].start, stretches[-1].stop) == (0, length)
     for first, second in pairwise(stretches):
         assert first.start < second.start < first.stop < second.stop
+        # Rounding to whole cells takes 31 pixels at most.
+        assert first.stop - second.start >= max(32, round(side * overlap)) - 31
     torch.testing.assert_close(total, torch.ones(length))
 
 

@@ -167,3 +167,29 @@ def test_train_ids_and_empty_lists_never_pass_as_no_problem(tmp_path: Path) -> N
     )
     done = check(tmp_path)
     assert (done.exit_code, "no image has an annotation" in done.stdout) == (0, True)
+
+
+def test_splits_are_held_against_others_that_are_not_checked(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for split in ("train", "val", "test"):
+        image = {"id": 1, "file_name": f"{split}.png", "width": 8, "height": 6}
+        content = {"images": [image], "categories": [{"id": 1, "name": "car"}], "annotations": []}
+        path = root / f"annotations/instances_{split}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+        (root / split).mkdir()
+        # Two splits have one photo.
+        value = 9 if split == "test" else 5
+        cv2.imwrite(str(root / split / image["file_name"]), np.full((6, 8, 3), value, np.uint8))
+    place = ("check", str(root), "--format", "coco-instances", "--json", str(tmp_path / "o"))
+    told = {}
+    for options in ("--split val", "--split val --against train", "--split val --split test"):
+        done = CliRunner().invoke(app, [*place, *options.split()])
+        content = json.loads((tmp_path / "o").read_text())
+        told[options] = done.exit_code, content["splits"], content["against"]
+        assert ("is the same photo as" in done.stdout) == ("--against" in options)
+    assert told == {
+        "--split val": (0, ["val"], []),
+        "--split val --against train": (1, ["val"], ["train"]),
+        "--split val --split test": (0, ["val", "test"], []),
+    }

@@ -132,6 +132,8 @@ def test_every_layer_can_draw_groups_void_and_the_smallest_image(layer: str) -> 
             factor=3,
         )
         assert drawn.shape == (3 * len(rows), 3 * len(rows[0]), 3)
+    # Nothing in so few pixels is far enough from its border for an outline.
+    assert drawn.any() == (layer != "coarse")
 
 
 def test_names_lie_inside_the_picture_and_beside_each_other() -> None:

@@ -176,6 +176,15 @@ def test_a_photo_missing_from_a_subfolder_is_noticed(tmp_path):
         voc.read(tmp_path, "train")
 
 
+def test_what_a_mac_leaves_beside_maps_is_no_image(tmp_path):
+    write_image(tmp_path, "a")
+    for name in ("SegmentationClass/._a.png", "SegmentationObject/._a.png", "JPEGImages/._a.jpg"):
+        (tmp_path / name).write_bytes(b"no picture")
+    dataset = voc.read(tmp_path, "train")
+    assert [image.image_id for image in dataset.images] == ["a"]
+    assert dataset.drops == ()
+
+
 def test_labels_alone_are_enough(tmp_path):
     write_image(tmp_path, "a", photo=False)
     write_list(tmp_path, "train", "a")

@@ -248,7 +248,27 @@ def test_command_needs_the_rows_alone(tmp_path: Path, layout: str) -> None:
     assert content["next_run"] is None
     target = invoke(tmp_path / "rows", "--hours", 16, "--target", 0.5, "--json", out)
     assert "hours to target" in target.stdout
-    assert set(json.loads(out.read_text())) == {*content, "target"}
+    with_target = json.loads(out.read_text())
+    assert set(with_target) == {*content, "target"}
+    needed = hours_to_reach(rows_of("boxes win"), 0.5)[BOXES]
+    assert needed is not None
+    assert with_target["target"][BOXES]["hours"] == needed.hours
+
+
+def test_command_advises_by_another_metric(tmp_path: Path) -> None:
+    for number, row in enumerate(rows_of("boxes win")):
+        assert row.pq is not None
+        write_result(replace(row, miou=1 - row.pq), tmp_path / f"rows/trials/{number}.json")
+    out = tmp_path / "advice.json"
+    by = ("--hours", 16, "--json", out, "--metric")
+    assert invoke(tmp_path / "rows", *by, "miou").exit_code == 0
+    content = json.loads(out.read_text())
+    assert content["metric"] == "miou"
+    ranked = sorted(content["mixes"], key=lambda mix: content["mixes"][mix]["score"])
+    assert invoke(tmp_path / "rows", *by, "pq").exit_code == 0
+    by_pq = json.loads(out.read_text())["mixes"]
+    assert sorted(by_pq, key=lambda mix: by_pq[mix]["score"]) == ranked[::-1]
+    assert invoke(tmp_path / "rows", *by, "iou").exit_code == 2
 
 
 def test_command_says_what_is_wrong(tmp_path: Path) -> None:

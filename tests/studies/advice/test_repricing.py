@@ -1,5 +1,7 @@
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,7 +149,7 @@ def test_command_prices_anew_and_counts_what_is_there(tmp_path: Path) -> None:
     for number, row in enumerate(priced_rows()):
         write_result(row, tmp_path / "trials" / f"{number}.json")
     own = tmp_path / "own.toml"
-    own.write_text('inherit = "li2018"\n[actions.box]\nseconds = 700\n')
+    own.write_text('inherit = "li2018"\n[actions.box]\nseconds = 40\n')
 
     def run(*arguments: object) -> tuple[int, str]:
         done = CliRunner().invoke(
@@ -155,12 +157,16 @@ def test_command_prices_anew_and_counts_what_is_there(tmp_path: Path) -> None:
         )
         return done.exit_code, done.output + str(done.exception or "")
 
-    code, text = run("--hours", 100, "--times", own)
-    assert code == 0
-    assert f'"{BOXES}" leads' not in text
-    assert f'buy "{BOXES}"' not in text
-    code, text = run("--hours", 8, "--have", f"{BOXES}=8")
-    assert code == 0
+    def answer(*arguments: object) -> dict[str, Any]:
+        path = tmp_path.with_suffix(".json")
+        assert run("--hours", 8, *arguments, "--json", path)[0] == 0
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    plain, had = answer(), answer("--have", f"{BOXES}=8")
+    assert plain["mix"] == BOXES
+    assert answer("--times", own)["mix"] == FULL
+    assert had["mixes"][BOXES]["score"] > plain["mixes"][BOXES]["score"]
     code, text = run("--hours", 8, "--have", "dots=8")
     assert (code, "there is no mix 'dots' in these rows: use boxes, full" in text) == (1, True)
     for wrong in ("boxes", "boxes=x", "boxes=-1", "=3"):

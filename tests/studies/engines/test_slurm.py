@@ -40,6 +40,7 @@ def test_the_script_is_an_array_of_single_trials(tmp_path: Path) -> None:
         "  'half & half_3h_seed0'",
         "  'half & half_3h_seed1'",
         ")",
+        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",
     ]
     # A shell is asked what the last line would run.
     shell = "SLURM_ARRAY_TASK_ID=1\nsrun() { shift; printf '%s\\n' \"$@\"; }\n" + script

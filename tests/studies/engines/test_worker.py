@@ -3,9 +3,18 @@ from pathlib import Path
 import pytest
 
 from annotools import parallel
+from annotools.errors import RecipeError
 from studies.engines.worker import own_versions, run_there
+from studies.results import write_result
 from studies.running import runner, trial_process
+from studies.trials import Trial
 from tests.studies.study_builders import make_result, make_study
+
+
+def prepared(tmp_path: Path) -> Trial:
+    study = make_study(tmp_path, mixes={"full": {"full": 1}})
+    (trial,) = runner.prepare(study, tmp_path / "run")
+    return trial
 
 
 def test_a_worker_with_other_programs_says_so(tmp_path: Path) -> None:
@@ -23,8 +32,7 @@ def test_a_worker_that_cannot_see_the_folder_says_so(tmp_path: Path) -> None:
 
 
 def test_a_worker_keeps_to_its_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = make_study(tmp_path, mixes={"full": {"full": 1}})
-    (trial,) = runner.prepare(study, tmp_path / "run")
+    trial = prepared(tmp_path)
     seen = []
     monkeypatch.setattr(parallel, "_share", [])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -38,3 +46,15 @@ def test_a_worker_keeps_to_its_processors(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(trial_process, "run_trial", run_trial)
     assert run_there(str(trial.stored_path), own_versions(), 3) is None
     assert seen == [3]
+
+
+def test_what_another_run_has_finished_is_left_as_it_is(tmp_path: Path) -> None:
+    """Whoever finishes a trial removes its file, which a second run of the study still names."""
+    trial = prepared(tmp_path)
+    trial.stored_path.unlink()
+    for run in (trial_process.run_stored, lambda path: run_there(str(path), own_versions(), 1)):
+        with pytest.raises(RecipeError, match="missing, damaged or not a trial"):
+            run(trial.stored_path)
+    write_result(make_result("full", 3, 0, 0.5), trial.result_path)
+    assert trial_process.run_stored(trial.stored_path)
+    assert run_there(str(trial.stored_path), own_versions(), 1) is None

@@ -9,6 +9,7 @@ from annotools.errors import DatasetError, RecipeError
 from annotools.locks import hold
 from studies.engines import local
 from studies.folder import start_study
+from studies.results import read_result, write_result
 from studies.running import runner, trial_process
 from studies.study import Study
 from studies.trials import Trial
@@ -122,6 +123,22 @@ def test_result_of_other_settings_is_named(tmp_path: Path, ran: list[Trial]) -> 
     with pytest.raises(RecipeError, match=r"m_3h_seed0/result\.json: made with other settings"):
         runner.run_study(other, folder, workers=1)
     assert len(ran) == 1
+
+
+def test_rows_of_a_dataset_that_has_changed_are_named(tmp_path: Path, ran: list[Trial]) -> None:
+    study, folder = make_study(tmp_path, mixes=FULL), tmp_path / "run"
+    runner.run_study(study, folder, workers=1)
+    (trial,) = ran
+    row = read_result(trial.result_path)
+    bought = {"images": trial.images, "spent_hours": trial.spent_hours, "actions": trial.actions}
+    write_result(replace(row, **bought), trial.result_path)
+    assert runner.run_study(study, folder, workers=1).was_finished
+    changed = {name: 2 * count for name, count in trial.actions.items()}
+    assert changed != trial.actions
+    for other in ({"actions": changed}, {"images": {"full": 99}}, {"spent_hours": 0.1}):
+        write_result(replace(row, **(bought | other)), trial.result_path)
+        with pytest.raises(RecipeError, match=r"result\.json: bought other labels .* dataset has"):
+            runner.run_study(study, folder, workers=1)
 
 
 def with_weights(study: Study, path: Path) -> Study:

@@ -365,3 +365,27 @@ def test_panoptic_precision_at_the_recalls_of_coco(files):
     rows = {row["name"]: row["ap_0.6"] for row in json.loads(path.read_text())["rows"]}
     # One of two cars is found: of the 101 recalls 0, ..., 0.5 are reached.
     assert rows["car"] == pytest.approx(51 / 101)
+
+
+def test_crowds_of_one_class_count_all_or_as_the_official_tool_has_them(files):
+    """Two car groups, and a car on each: the official tool forgives the one that it sees last."""
+    truth = make_label([[1, 1, 1, 2, 2, 2], [3, 3, 3, 3, 0, 0]], {1: CAR, 2: CAR, 3: ROAD}, [1, 2])
+    found = make_label([[5, 5, 5, 6, 6, 6], [7, 7, 7, 7, 0, 0]], {5: CAR, 6: CAR, 7: ROAD})
+    write_panoptic(files / "truth.json", [truth], CATEGORIES)
+    write_panoptic(files / "crowded.json", [found], None)
+    counts = {}
+    for rule in ("all", "official"):
+        run(files, "crowded.json", "--crowds", rule, "--json", files / "out.json")
+        content = json.loads((files / "out.json").read_text())
+        (car,) = (row for row in content["rows"] if row["name"] == "car")
+        counts[rule] = content["crowds"], car["pq"], car["tp"], car["fp"], car["fn"]
+    assert counts == {"all": ("all", None, 0, 0, 0), "official": ("official", 0, 0, 1, 0)}
+
+
+def test_pictures_of_both_sides_may_lie_elsewhere(files):
+    table = run(files, "plain.json").stdout
+    (files / "plain").rename(files / "found_pngs")
+    (files / "truth").rename(files / "true_pngs")
+    assert run(files, "plain.json").exit_code == 1
+    folders = ("--prediction-folder", files / "found_pngs", "--truth-folder", files / "true_pngs")
+    assert run(files, "plain.json", *folders).stdout == table

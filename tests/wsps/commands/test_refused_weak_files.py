@@ -66,6 +66,12 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     named = [c | {"name": c["name"].upper()} for c in boxes["all_categories"]]
     message = refusal("boxes.json", boxes | {"all_categories": named})
     assert "category 10 is 'ROAD' in one and 'road' in the other" in message
+    # A file of boxes from elsewhere does not say what is stuff.
+    plain = {key: value for key, value in boxes.items() if key != "all_categories"}
+    plain["categories"] = [{k: c[k] for k in ("id", "name")} for c in boxes["all_categories"]]
+    of_road = boxes["annotations"][0] | {"category_id": 10}
+    message = refusal("boxes.json", plain | {"annotations": [of_road]})
+    assert "has boxes of 'road', which is stuff in" in message
     crop = tags["crops"][0]
     for wrong, message in (
         ({"width": 61}, "leaves its image"),
