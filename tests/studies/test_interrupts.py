@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,19 +18,25 @@ LOST = "error: a worker process was killed, most often for lack of memory: repea
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """Start a conversion with two workers that takes a minute, in a group of its own."""
-    (folder / "world.toml").write_text("width = 64\nheight = 48\nnum_train = 4000\n")
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A conversion with two workers that takes minutes, in a group of its own."""
+    (tmp_path / "world.toml").write_text("width = 64\nheight = 48\nnum_train = 50000\n")
     command = [sys.executable, "-m", "studies", "convert", "world.toml", "--format", "scenes"]
-    return subprocess.Popen(
+    started = subprocess.Popen(
         [*command, "--to", "full", "--workers", "2", "--out", "out"],
-        cwd=folder,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
     )
+    yield started
+    # Where a test has failed.
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
+    started.communicate()
 
 
 def members(group: int) -> dict[int, str]:
@@ -59,8 +66,7 @@ def is_ours(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_an_interrupt_at_any_moment_is_one_line(seed: int, tmp_path: Path) -> None:
-    process = start(tmp_path)
+def test_an_interrupt_at_any_moment_is_one_line(seed: int, process: subprocess.Popen[str]) -> None:
     wait_for(lambda: is_ours(process))
     # From the imports of the command over the start of its workers to their work.
     time.sleep(random.Random(seed).uniform(0, 4))
@@ -71,8 +77,7 @@ def test_an_interrupt_at_any_moment_is_one_line(seed: int, tmp_path: Path) -> No
     wait_for(lambda: not members(process.pid), 10)
 
 
-def test_a_lost_worker_is_one_line(tmp_path: Path) -> None:
-    process = start(tmp_path)
+def test_a_lost_worker_is_one_line(process: subprocess.Popen[str]) -> None:
     wait_for(lambda: any("spawn_main" in text for text in members(process.pid).values()))
     time.sleep(0.5)
     worker = next(pid for pid, text in members(process.pid).items() if "spawn_main" in text)
@@ -83,8 +88,7 @@ def test_a_lost_worker_is_one_line(tmp_path: Path) -> None:
     wait_for(lambda: not members(process.pid), 10)
 
 
-def test_a_killed_command_leaves_nothing_and_says_nothing(tmp_path: Path) -> None:
-    process = start(tmp_path)
+def test_a_killed_command_leaves_nothing_and_says_nothing(process: subprocess.Popen[str]) -> None:
     wait_for(lambda: any("spawn_main" in text for text in members(process.pid).values()))
     time.sleep(1)
     process.kill()

@@ -24,7 +24,8 @@ from wsps.recipe import (
 )
 
 RECIPE = Recipe(
-    descent=DescentSettings(batch_size=2),
+    # The same on every processor, with units for bfloat16 or without.
+    descent=DescentSettings(batch_size=2, precision="float32"),
     views=ViewSettings(crop_size_wh=(64, 64)),
     semantic=SemanticSettings(steps=20, learning_rate=5e-3),
     detector=StageSettings(steps=20, learning_rate=3e-3),

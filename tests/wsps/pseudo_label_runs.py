@@ -15,7 +15,11 @@ from wsps.commands.pseudo_label import app
 from wsps.pseudo_labels import label_images
 
 PARTS = ("semantic", "instances")
-QUICK = ("--set", "classifier.steps=2", "--set", "descent.batch_size=2", "--crops", "32x32")
+QUICK = (
+    *("--set", "classifier.steps=2", "--set", "descent.batch_size=2", "--crops", "32x32"),
+    # The same on every processor, with units for bfloat16 or without.
+    *("--set", "descent.precision=float32"),
+)
 
 
 def make_world(folder: Path) -> Path:

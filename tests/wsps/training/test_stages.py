@@ -3,6 +3,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from annotools.errors import DatasetError, RecipeError
 from annotools.scenes.world import SCENE_CATEGORIES
 from tests.wsps.lessons import RECIPE, full_examples
 from wsps.data import Batch, TrainingExample
+from wsps.detections import Detections
 from wsps.networks.model import build_model
+from wsps.prediction import predict_batch
 from wsps.recipe import (
     BackboneSettings,
     DescentSettings,
@@ -269,3 +272,21 @@ def test_the_instance_stage_learns_what_the_masks_of_the_detector_count():
     counts = course.watched[:, course.names.index("mask_weight")]
     assert counts[0] == pytest.approx(1.0)
     assert len(counts.unique()) == len(counts)
+
+
+def test_the_instance_stage_asks_the_detector_by_the_settings(monkeypatch: pytest.MonkeyPatch):
+    settings = replace(RECIPE.instance, steps=1, nms_threshold=0.3, max_detections=7)
+    recipe = replace(RECIPE, instance=settings)
+    model = build_model(recipe, SCENE_CATEGORIES, 0, CPU)
+    assert model.detector is not None
+    asked, detect = [], model.detector.detect
+
+    def note(images: Tensor, *limits: Any) -> list[Detections]:
+        asked.append((limits[0], limits[1], limits[3]))
+        return detect(images, *limits)
+
+    monkeypatch.setattr(model.detector, "detect", note)
+    train_instance(model, view_batches([full_examples(2)], recipe, 0, "instance"))
+    assert asked == [(settings.score_threshold, 7, 0.3)]
+    predict_batch(model, [np.zeros((64, 64, 3), np.uint8)], [1])
+    assert asked[1:] == [(settings.score_threshold, 7, 0.3)]
