@@ -35,6 +35,11 @@ class Category:
     colour: tuple[int, int, int]
 
 
+def background_category(category_id: int = 0, name: str = "background") -> Category:
+    """Return the category of a background: black stuff."""
+    return Category(category_id=category_id, name=name, is_thing=False, colour=(0, 0, 0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CategorySet:
     """The categories of a dataset in class-index order.

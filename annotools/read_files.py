@@ -84,6 +84,18 @@ def read_text(path: Path, most: int = MAX_OWN_BYTES) -> str:
         raise DatasetError(f"{path}: is not UTF-8: save it as such") from error
 
 
+def read_lines(path: Path, most: int) -> list[str]:
+    """Return the lines of a file that is no longer than `most` bytes, however it is encoded.
+
+    What is not UTF-8 becomes U+FFFD, so that a line can be named; a mark of the byte order, which
+    some editors write, is no part of the first one.
+
+    Raises:
+        DatasetError: when it is longer, or cannot be read.
+    """
+    return read_short(path, most).decode("utf-8-sig", errors="replace").splitlines()
+
+
 def read_long(path: Path, most: int = MAX_JSON_BYTES) -> bytes:
     """Return the content of a file that may be long, as `read_short` does.
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
-from annotools.categories import Category, CategorySet, free_id, is_background_name
+from annotools.categories import (
+    CategorySet,
+    background_category,
+    free_id,
+    is_background_name,
+)
 from annotools.category_tables.coco import VOC_NAME_OF_COCO
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import RecipeError
@@ -121,12 +126,7 @@ def _choose(dataset: Dataset, text: str) -> _Translation:
     if new_background_id is None:
         # Free among all of them, so that no id changes its meaning.
         new_background_id = free_id(old.class_index_of)
-        kept.insert(
-            0,
-            Category(
-                category_id=new_background_id, name="background", is_thing=False, colour=(0, 0, 0)
-            ),
-        )
+        kept.insert(0, background_category(new_background_id))
     return _Translation(
         old=old,
         new=CategorySet(categories=tuple(kept), background_id=new_background_id),

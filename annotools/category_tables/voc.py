@@ -3,7 +3,7 @@
 Source: VOC development kit 2012, VOCinit.m and VOClabelcolormap.m.
 """
 
-from annotools.categories import Category, CategorySet, distinct_colour
+from annotools.categories import Category, CategorySet, background_category, distinct_colour
 
 _THINGS = (
     "aeroplane",
@@ -30,7 +30,7 @@ _THINGS = (
 
 VOC_CATEGORIES = CategorySet(
     categories=(
-        Category(category_id=0, name="background", is_thing=False, colour=(0, 0, 0)),
+        background_category(),
         *(
             Category(category_id=i + 1, name=name, is_thing=True, colour=distinct_colour(i))
             for i, name in enumerate(_THINGS)

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from annotools.checks.coco_extents import (
     Areas,
     check_box,
@@ -22,9 +20,9 @@ from annotools.formats.coco_instances import holds_boxes_alone
 from annotools.formats.coco_masks import find_all_column_runs, tight_boxes
 from annotools.formats.coco_panoptic import find_png_folder
 from annotools.formats.json_values import check_inside, take
+from annotools.formats.panoptic_png import read_runs
 from annotools.formats.photo_places import plain_name
-from annotools.formats.pictures import decode_map
-from annotools.label_maps import measure_segments
+from annotools.label_maps import measure_runs
 from annotools.progress import track
 from annotools.records import VOID, BoxXYXY
 
@@ -142,20 +140,15 @@ def _measure_png(
 ) -> tuple[dict[int, tuple[int, BoxXYXY]] | None, list[Problem]]:
     """Return area and tight box by segment id, None where there are none, and what is wrong."""
     try:
-        pixels = decode_map(path)
+        runs = read_runs(path)
     except DatasetError as error:
         return None, [problem_of(error, path)]
-    if pixels.ndim != 3 or pixels.dtype != np.uint8:
-        message = "is not an RGB PNG with 8 bits a colour: write the ids as RGB"
-        return None, [error_at(path, message)]
-    height, width = pixels.shape[:2]
     problems = []
-    if size_wh is not None and size_wh != (width, height):
+    if size_wh is not None and size_wh != (runs.width, runs.height):
         given = "{} x {}".format(*size_wh)
-        message = f"is {width} x {height} pixels, its image {given}: write it again"
+        message = f"is {runs.width} x {runs.height} pixels, its image {given}: write it again"
         problems.append(error_at(path, message))
-    segment_map = pixels.astype(np.int32) @ np.array([1, 256, 256**2], dtype=np.int32)
-    return measure_segments(segment_map), problems
+    return measure_runs(runs), problems
 
 
 def _check_segment_ids(

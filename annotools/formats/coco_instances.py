@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotools.categories import Category, CategorySet, distinct_colour, free_id, is_background_name
+from annotools.categories import (
+    Category,
+    CategorySet,
+    background_category,
+    distinct_colour,
+    free_id,
+    is_background_name,
+)
 from annotools.errors import DatasetError
 from annotools.formats.coco_entries import (
     drop_without_photo,
@@ -160,9 +167,7 @@ def read_instance_categories(path: Path, content: Any, forms: Forms) -> Category
     ]
     if background_id is not None:
         name = by_id[background_id][1]["name"] if named else "background"
-        rows.insert(
-            0, Category(category_id=background_id, name=name, is_thing=False, colour=(0, 0, 0))
-        )
+        rows.insert(0, background_category(background_id, name))
     try:
         # The background that was added may be what makes the set too large.
         return CategorySet(categories=tuple(rows), background_id=background_id)

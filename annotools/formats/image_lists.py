@@ -3,7 +3,10 @@
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from annotools.errors import DatasetError
-from annotools.read_files import read_bytes
+from annotools.read_files import read_lines
+
+MAX_LIST_BYTES = 2**28
+"""A list of millions of names is shorter."""
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -17,11 +20,9 @@ def read_names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         present = ", ".join(sorted(p.name for p in path.parent.glob("*.txt"))) or "none"
         raise DatasetError(f"{path}: no such file: check the path; the folder has {present}")
-    # What is not UTF-8 becomes U+FFFD, which `_is_plain_path` refuses, so the line can be named.
-    # A mark of the byte order, which some editors write, is no part of the first name.
-    lines = read_bytes(path).decode("utf-8-sig", errors="replace").splitlines()
     names: dict[str, None] = {}
-    for number, name in enumerate(map(str.strip, lines), start=1):
+    # `_is_plain_path` refuses what is not UTF-8.
+    for number, name in enumerate(map(str.strip, read_lines(path, MAX_LIST_BYTES)), start=1):
         if not name:
             continue
         if not _is_plain_path(name):

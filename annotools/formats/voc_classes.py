@@ -12,11 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotools.categories import Category, CategorySet, distinct_colour, is_background_name
+from annotools.categories import (
+    Category,
+    CategorySet,
+    background_category,
+    distinct_colour,
+    is_background_name,
+)
 from annotools.category_tables.voc import VOC_CATEGORIES
 from annotools.errors import DatasetError, name_place
 from annotools.formats.pictures import decode_map
-from annotools.read_files import read_short
+from annotools.read_files import read_lines
 
 VOID_VALUE = 255
 
@@ -75,7 +81,7 @@ def find_classes(folder: Path) -> VocClasses:
     path = next((folder / name for name in _FILES if (folder / name).is_file()), None)
     if path is None:
         return VocClasses(categories=VOC_CATEGORIES)
-    lines = read_short(path, _MAX_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    lines = read_lines(path, _MAX_BYTES)
     stripped = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     rows = [_split(path, line) for line in stripped if line != _UNCOUNTED]
     names = [name for name, _ in rows]
@@ -115,12 +121,11 @@ def name_classes(names: set[str]) -> CategorySet:
     if names <= {category.name for category in VOC_CATEGORIES.categories}:
         return VOC_CATEGORIES
     things = sorted(name for name in names if not is_background_name(name))
-    background = Category(category_id=0, name="background", is_thing=False, colour=(0, 0, 0))
     rows = (
         Category(category_id=i, name=name, is_thing=True, colour=distinct_colour(i - 1))
         for i, name in enumerate(things, start=1)
     )
-    return CategorySet(categories=(background, *rows), background_id=0)
+    return CategorySet(categories=(background_category(), *rows), background_id=0)
 
 
 def decode_classes(path: Path, classes: VocClasses) -> NDArray[np.integer]:

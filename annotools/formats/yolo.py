@@ -24,7 +24,7 @@ from annotools.formats.yolo_layout import (
     find_without_photo,
     pair_labels,
 )
-from annotools.read_files import read_short
+from annotools.read_files import read_lines
 from annotools.records import Dataset, Drop, Image
 
 
@@ -130,8 +130,7 @@ def _read_lines(
     image: Image, layout: YoloLayout, drops: list[Drop], *, allow_missing: bool
 ) -> Iterator[Instance]:
     for path in image.label_paths:
-        text = read_short(path, MAX_LABEL_BYTES).decode("utf-8-sig", errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(read_lines(path, MAX_LABEL_BYTES), start=1):
             place = f"{path}: line {number}"
             try:
                 if line.strip():

@@ -27,7 +27,7 @@ from annotools.formats.photo_places import (
 )
 from annotools.formats.photos import PHOTO_SUFFIXES
 from annotools.formats.split_names import DEFAULT_SPLIT, names_of
-from annotools.read_files import read_short
+from annotools.read_files import read_lines, read_short
 from annotools.records import Drop
 
 _CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels")
@@ -153,7 +153,7 @@ def _find_names(
 
 
 def _read_names(path: Path) -> tuple[dict[int, str], Path]:
-    lines = read_short(path, _MAX_TABLE_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    lines = read_lines(path, _MAX_TABLE_BYTES)
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DatasetError(f"{path}: names no class: give a name a line")
@@ -243,7 +243,7 @@ def _photos_of(source: Path) -> Iterator[Path]:
                 yield path
     elif source.is_file() and source.suffix == ".txt":
         folder = PhotoFolder(folder=source.parent)
-        lines = read_short(source, MAX_LABEL_BYTES).decode("utf-8-sig", "replace").splitlines()
+        lines = read_lines(source, MAX_LABEL_BYTES)
         for number, line in enumerate(map(str.strip, lines), start=1):
             if not line:
                 continue
