@@ -6,9 +6,10 @@
 
 At each length of training every student begins anew, with a schedule of its own. Of a length of N
 steps `mask-rcnn` spends N on the semantic network and N on the detector; of `li2018` the instance
-stage has half of the former, in which the semantic network learns as well. It prints a
-Markdown row as soon as a student is scored, and at the end their differences: each is of one seed,
-and the interval is Student's over the seeds. DIR keeps labels and finished runs for the next time.
+stage has half of the former, or the share that `--of` says, in which the semantic network learns as
+well. It prints a Markdown row as soon as a student is scored, and at the end their differences:
+each is of one seed, and the interval is Student's over the seeds. DIR keeps labels and finished
+runs for the next time.
 
 With `--vary` the runs predict other nuclei, which are neither learnt from nor scored, with each
 value of a setting; the study of nuclei has the best for them.
@@ -53,9 +54,6 @@ from wsps.scoring.evaluate import score_prediction
 from wsps.students import STUDENTS
 from wsps.training.finished_runs import load_model
 from wsps.training.train import train
-
-INSTANCE_SHARE = 2
-"""One of so many steps of the semantic network of `li2018` is one end to end."""
 
 SCORES = ("pq", "pq_things", "pq_stuff", "miou", "ap_vol")
 
@@ -102,6 +100,7 @@ def main(
     steps: Annotated[str, typer.Option(help="Lengths of training.")] = "250,500,1000,2000",
     seeds: Annotated[int, typer.Option(min=2, help="How many.")] = 3,
     workers: Annotated[int, typer.Option(min=1, help="Trainings at the same time.")] = 1,
+    of: Annotated[int, typer.Option(min=1, help="One of so many steps is end to end.")] = 2,
     train_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 100,
     val_images: Annotated[int, typer.Option(help="Of nuclei, the first ones.")] = 60,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Of the recipe.")] = None,
@@ -136,7 +135,7 @@ def main(
         for seed in range(seeds)
         for name in STUDENTS
     ]
-    measure = partial(score, given=given, labels=labels, learnt=learnt, scored=scored)
+    measure = partial(score, given=given, labels=labels, learnt=learnt, scored=scored, of=of)
     found: dict[Arm, dict[str, float]] = {}
     # The longest first: at the end no processor waits for it.
     for arm, scores in run_parallel(measure, arms[::-1], workers):
@@ -158,9 +157,9 @@ def main(
             typer.echo(f"| {arm.steps} | {arm.seed} | {number(pq)} |")
 
 
-def share_steps(recipe: Recipe, length: int) -> Recipe:
-    """Return the recipe of `li2018` with so many steps for semantics and instances together."""
-    last = length // INSTANCE_SHARE
+def share_steps(recipe: Recipe, length: int, of: int) -> Recipe:
+    """Return the recipe of `li2018` with so many steps, one of so many of them end to end."""
+    last = length // of
     return replace(
         recipe,
         semantic=replace(recipe.semantic, steps=length - last, schedule="cosine"),
@@ -170,12 +169,12 @@ def share_steps(recipe: Recipe, length: int) -> Recipe:
 
 
 def score(
-    arm: Arm, given: Recipe, labels: Path, learnt: Source, scored: Source
+    arm: Arm, given: Recipe, labels: Path, learnt: Source, scored: Source, of: int
 ) -> tuple[Arm, dict[str, float]]:
     """Return what was scored, in percent, NaN where undefined, and the seconds of training."""
     path = arm.folder / "scores.json"
     if not path.is_file():
-        recipe = share_steps(given, arm.steps)
+        recipe = share_steps(given, arm.steps, of)
         if "instance" not in STUDENTS[arm.student].stages:
             recipe = replace(recipe, semantic=replace(recipe.semantic, steps=arm.steps))
         started = time.perf_counter()
