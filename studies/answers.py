@@ -74,8 +74,9 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
     """Return what has to be known with the answer, a text each; none where all is well.
 
     Mixes and budgets that do not beat one class everywhere are named, those whose PQ is not above
-    that of their own boxes filled, mixes whose labels taught no detector, and trainings that had
-    not converged. What rows of older versions do not tell is passed over.
+    that of their own boxes filled, mixes whose labels taught no detector, trainings that had not
+    converged, and rows that were scored on other labels. What rows of older versions do not tell is
+    passed over.
     """
     table = summary_table(results)
     found = []
@@ -96,8 +97,22 @@ def caveats(results: Sequence[TrialResult]) -> tuple[str, ...]:
         found.append(
             f"No label says what boxes there are, so that no thing is found: {', '.join(untaught)}."
         )
-    found.append(unconverged(results))
+    found += [unconverged(results), other_truth(results)]
     return tuple(filter(None, found))
+
+
+def other_truth(results: Sequence[TrialResult]) -> str:
+    """Say that rows were scored on different images or labels; empty where they were not.
+
+    What one class everywhere scores tells of these alone.
+    """
+    known = {(row.trivial_pq, row.trivial_miou) for row in results if row.trivial_miou is not None}
+    if len(known) < 2:
+        return ""
+    return (
+        "Rows were scored on different images or labels, as one class everywhere scores "
+        "differently on them: the dataset has changed in between; make them anew in another folder."
+    )
 
 
 def _taught_detectors(results: Sequence[TrialResult]) -> dict[str, bool]:

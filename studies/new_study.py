@@ -142,7 +142,8 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
         notes = (
             *notes,
             f"{count_of(len(images), 'image')} with {cheap} take {hours[cheap] * len(images):.2g} "
-            "h, less than the smallest budget: all budgets buy the same ones",
+            "h, less than the smallest budget: all budgets buy the same ones; add smaller budgets "
+            "to see where they compete",
         )
     if len(budgets) < LEAST_BUDGETS:
         notes = (

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def study_toml(new: NewStudy, name: str, path: Path, backbone: BackboneSettings 
     return "\n".join([*parts, _recipe(new, backbone)])
 
 
+def run_command(path: Path, name: str) -> str:
+    """Return the command that runs a study, as a shell takes it."""
+    return shlex.join(["annotools", "study", "run", str(path), "--out", f"runs/{name}"])
+
+
 def _opening(new: NewStudy, name: str, path: Path) -> str:
     content, kinds = new.content, [price.kind for price in new.prices]
     trials = len(kinds) * len(new.budgets_hours) * len(SEEDS)
@@ -58,7 +64,7 @@ def _opening(new: NewStudy, name: str, path: Path) -> str:
         f"{count_of(new.num_images, 'image')}, mostly of {new.size_wh[0]} x {new.size_wh[1]} "
         f"pixels, with {counted} an image (mean of {new.num_measured:,})."
     )
-    return "\n".join([f"# annotools study run {path} --out runs/{name}", "#", *_comment(text), ""])
+    return "\n".join([f"# {run_command(path, name)}", "#", *_comment(text), ""])
 
 
 def _settings(new: NewStudy, name: str) -> str:

@@ -192,7 +192,10 @@ class Study:
         table = as_table(self)
         used = ("ap_thresholds", "student", "recipe", "share_by")
         settings = {k: table[k] for k in used} | {"dataset": dataset_table(self.dataset)}
-        # The order of kinds breaks ties of an allocation. Files may change under their names.
+        # The order of kinds breaks ties of an allocation. Files may change under their names. A
+        # dataset is too large to be read here, but for a world of scenes.
+        root = self.dataset.root
+        world = read_text(root) if self.dataset.format == "scenes" and root.is_file() else None
         stored = None if self.allocation is None else read_allocation(self.allocation)
         return digest(
             DIGEST_VERSION,
@@ -201,6 +204,7 @@ class Study:
             list(self.mixes[mix].items()),
             read_times(self.times),
             self.order if self.order in ORDERS else read_text(Path(self.order)),
+            world,
             None if stored is None else [list(stored.kind_of.items()), stored.spent_hours],
             None if self.annotator is None else read_annotator(self.annotator),
         )[:12]

@@ -19,7 +19,7 @@ from annotools.errors import DatasetError
 from annotools.files import digest, hash_files
 from annotools.formats import coco_panoptic
 from annotools.formats.coco_entries import in_order, take_image_id
-from annotools.formats.given_labels import read_boxes
+from annotools.formats.given_labels import GivenLabels, read_boxes
 from annotools.formats.json_values import entries, read_json, take
 from annotools.formats.panoptic_folder import LABELS_FILE
 from annotools.formats.photo_places import describe_folder
@@ -97,7 +97,7 @@ def read_label_sets(folders: Sequence[Path], photos: Sequence[Path] = ()) -> Lab
             folder_of[image.file_name] = folder, image.image_id
 
     images = in_order(image for one in sets for image in one.labels.images)
-    return LabelSet(
+    joined = LabelSet(
         labels=replace(
             first.labels,
             images=images,
@@ -109,6 +109,8 @@ def read_label_sets(folders: Sequence[Path], photos: Sequence[Path] = ()) -> Lab
         kind_of={i: kind for one in sets for i, kind in one.kind_of.items()},
         boxes_of={i: boxes for one in sets for i, boxes in one.boxes_of.items()},
     )
+    _check_boxes(f"{BOXES_FILE} of {' and '.join(map(str, folders))} together", joined)
+    return joined
 
 
 def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
@@ -121,7 +123,8 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
         photos: a folder that has the photos by their file name; None where they are elsewhere.
 
     Raises:
-        DatasetError: when a file is missing or contradicts itself, or a photo is not in the folder.
+        DatasetError: when a file is missing or contradicts itself or the other, a photo is not in
+            the folder, or of one kind some images have boxes and others nobody asked for any.
     """
     if not folder.exists():
         raise DatasetError(f"{folder}: no such folder or list of labels: check --labels")
@@ -140,11 +143,45 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
             if image_id in kind_of:
                 kind_of[image_id] = take(place, entry, "kind", str)
     boxes = manifest.with_name(BOXES_FILE)
-    given = read_boxes(boxes).weak_of if boxes.is_file() else None
     boxes_of: dict[int | str, Sequence[Box] | None] = {}
-    if given is not None:
-        boxes_of = {i: given[i].boxes if i in given else None for i in kind_of}
-    return LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
+    if boxes.is_file():
+        given = read_boxes(boxes)
+        _check_box_categories(boxes, given, labels)
+        weak_of = given.weak_of
+        boxes_of = {i: weak_of[i].boxes if i in weak_of else None for i in kind_of}
+    label_set = LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
+    _check_boxes(str(boxes), label_set)
+    return label_set
+
+
+def _check_box_categories(path: Path, given: GivenLabels, labels: Dataset) -> None:
+    """Make sure that the boxes of a file are of things that the labels beside it have."""
+    things = {c.category_id: c.name for c in labels.categories.categories if c.is_thing}
+    for weak in given.weak_of.values():
+        for box in weak.boxes:
+            name = given.categories.by_id(box.category_id).name
+            if things.get(box.category_id) != name:
+                there = things.get(box.category_id, "no thing")
+                raise DatasetError(
+                    f"{path}: category {box.category_id} is {name!r}, and {there!r} in "
+                    f"{labels.source_files[0]}: give both the same categories"
+                )
+
+
+def _check_boxes(place: str, label_set: LabelSet) -> None:
+    """Make sure that the annotators of all images of a kind, or of none, were asked for boxes.
+
+    A detector learns from whole kinds: an image without boxes would teach it that nothing is there.
+    """
+    for kind in label_set.images_by_kind:
+        images = [i for i in label_set.labels.images if label_set.kind_of[i.image_id] == kind]
+        unasked = [i for i in images if label_set.boxes_of.get(i.image_id, ()) is None]
+        if 0 < len(unasked) < len(images):
+            raise DatasetError(
+                f"{place}: has {len(images) - len(unasked)} of {len(images)} images of kind "
+                f"{kind!r}, and not {unasked[0].file_name}: list each image, also where nothing is "
+                "in it"
+            )
 
 
 def hash_label_set(folder: Path) -> dict[str, Any]:
@@ -191,8 +228,7 @@ def read_examples(
         detections: that were given; None for none.
 
     Raises:
-        DatasetError: when a label has no photo, or one of another name or size, or a kind has
-            images with and without boxes.
+        DatasetError: when a label has no photo, or one of another name or size.
     """
     labels = label_set.labels
     # All are checked now, because photos are read one by one in the middle of training.
@@ -205,26 +241,11 @@ def read_examples(
     for image in photos.images:
         if image.image_id in labels.image_of:
             groups.setdefault(label_set.kind_of[image.image_id], []).append(image)
-    for kind, images in groups.items():
-        _check_boxes(label_set, kind, images)
     make = partial(_read_example, label_set, photos, settings, detections)
     # Sorted, because a random number picks a group by its place.
     return [
         keep_examples([partial(make, image) for image in groups[kind]]) for kind in sorted(groups)
     ]
-
-
-def _check_boxes(label_set: LabelSet, kind: str, images: Sequence[Image]) -> None:
-    """Make sure that the annotators of all images of a kind, or of none, were asked for boxes.
-
-    A detector learns from whole kinds: an image without boxes would teach it that nothing is there.
-    """
-    unasked = [image for image in images if label_set.boxes_of.get(image.image_id, ()) is None]
-    if 0 < len(unasked) < len(images):
-        raise DatasetError(
-            f"{BOXES_FILE}: has other images of kind {kind!r}, and not {unasked[0].file_name}: "
-            f"list it, also where nothing is in it, or give it another kind in {MANIFEST_FILE}"
-        )
 
 
 def _lacking(photos: Dataset, image: Image) -> DatasetError:

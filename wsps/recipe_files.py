@@ -5,6 +5,7 @@ it changes. A study's TOML has its recipe in the table `recipe`, which may inher
 inherits the default of its dataset's format where it does not say from what.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def place_weights(table: Any, folder: Path) -> Any:
     has_form = has_form_of_file(weights) or Path(weights).suffix != ""
     if not has_form and not (folder / weights).is_file():
         return table
-    placed = str(folder.absolute() / weights)
+    placed = str(folder.absolute() / os.path.expanduser(weights))
     return {**table, "backbone": {**table["backbone"], "weights": placed}}
 
 

@@ -24,7 +24,14 @@ from studies.advice.combinations import (
     tabulate,
 )
 from studies.advice.crossings import Crossing, HoursNeeded, find_crossings, hours_for_target
-from studies.advice.curves import Curves, draws, fit_curves, gain_of_next_hour, why_not
+from studies.advice.curves import (
+    Curves,
+    draws,
+    fit_curves,
+    gain_of_next_hour,
+    has_all_images,
+    why_not,
+)
 from studies.advice.doubts import (
     contenders,
     different_weights,
@@ -52,6 +59,7 @@ from studies.advice.verdict import (
     decide,
     regret_draws,
 )
+from studies.answers import other_truth
 from studies.results import TrialResult
 from studies.summary import has_learnt_nothing, never_learnt, summary_table
 
@@ -66,8 +74,8 @@ class _Basis:
     `results` are all rows and `rows` those of the main student, priced by `times`; `as_run` has the
     latter as the study priced them. `prices` are draws (D,) of what an hour of a mix takes. `times`
     are None where rows do not tell, and `uncounted` says why, and which rows are not counted.
-    `unlearnt` are mixes that have learnt nothing, which have no curve; `weights` says
-    that networks started from different ones, so that no mixes can be compared.
+    `unlearnt` are mixes that have learnt nothing, which have no curve; `apart` says why no mixes
+    can be compared: networks started from different weights, or rows were scored on other labels.
     """
 
     results: Sequence[TrialResult]
@@ -80,7 +88,7 @@ class _Basis:
     prices: Mapping[str, Floats]
     crossings: tuple[Crossing, ...]
     unlearnt: tuple[str, ...]
-    weights: tuple[str, ...]
+    apart: tuple[str, ...]
     weak: tuple[str, ...]
     uncounted: tuple[str, ...]
     as_run: Sequence[TrialResult]
@@ -153,7 +161,7 @@ def advise_each(
         prices={} if table is None else draw_prices(rows, table),
         crossings=find_crossings(curves),
         unlearnt=unlearnt,
-        weights=different_weights(as_run),
+        apart=(*different_weights(as_run), *filter(None, [other_truth(as_run)])),
         weak=(*weak, *uneven_scatter(summarise(scores))),
         uncounted=left_out
         if table is not None
@@ -205,14 +213,18 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     exact = decide(_predict(basis, hours, {}), delta, sure) if basis.prices else priced
     # What a mix has had counts wherever its curve is asked.
     hours_of = {name: hours + basis.have.get(name, 0.0) for name in curves.mixes}
-    open_mixes = contenders(curves, predicted, hours_of)
+    open_mixes = [
+        name
+        for name in contenders(curves, predicted, hours_of)
+        if not has_all_images(curves, name, basis.have.get(name, 0.0))
+    ]
     dissent = disagreement(basis.results, rows[0].student, predicted, hours_of, basis.metric, delta)
     # Doubts about times spread what is predicted, and must make no answer surer than it is.
-    if exact != priced or open_mixes or dissent or basis.weights:
+    if exact != priced or open_mixes or dissent or basis.apart:
         verdict, mix = CANNOT_TELL, None
     next_run = None
     # One more trial would not help where mixes cannot be compared.
-    if verdict == CANNOT_TELL and not basis.weights and (open_mixes or len(predicted) > 1):
+    if verdict == CANNOT_TELL and not basis.apart and (open_mixes or len(predicted) > 1):
         next_run = (
             run_where_nothing_is_known(open_mixes[0], curves, rows, hours_of[open_mixes[0]])
             if open_mixes
@@ -221,7 +233,12 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     if next_run is not None:
         next_run = next_run.priced_as(rows, basis.as_run)
     reasons = list_reasons(
-        curves, hours_of, crossings_of_the_best(basis.crossings, predicted), open_mixes
+        curves,
+        hours_of,
+        basis.have,
+        basis.tables,
+        crossings_of_the_best(basis.crossings, predicted),
+        open_mixes,
     )
     if not open_mixes and exact != priced and exact[0] != CANNOT_TELL:
         reasons.append(describe_exact(*exact))
@@ -232,23 +249,29 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
         hours=hours,
         metric=basis.metric,
         delta=delta,
-        mixes=_describe(curves, predicted, hours_of) | dict.fromkeys(basis.unlearnt, UNKNOWN),
+        mixes=_describe(curves, predicted, hours_of, open_mixes)
+        | dict.fromkeys(basis.unlearnt, UNKNOWN),
         crossings=basis.crossings,
         next_run=next_run,
-        reasons=(
-            *basis.weights,
-            *(describe_unlearnt(mix, basis.have) for mix in basis.unlearnt),
-            *reasons,
-            *filter(None, [dissent]),
-            *basis.weak,
-            *basis.uncounted,
+        # What keeps mixes apart is a caveat of the study as well.
+        reasons=tuple(
+            dict.fromkeys(
+                (
+                    *basis.apart,
+                    *(describe_unlearnt(mix, basis.have) for mix in basis.unlearnt),
+                    *reasons,
+                    *filter(None, [dissent]),
+                    *basis.weak,
+                    *basis.uncounted,
+                )
+            )
         ),
         have=basis.have,
-        flips=_find_flips(basis, predicted, hours) if is_whole and not basis.weights else (),
+        flips=_find_flips(basis, predicted, hours) if is_whole and not basis.apart else (),
         combination=best_combination(
             basis.tables, predicted, hours, basis.have, basis.prices, delta
         )
-        if is_whole and not basis.weights
+        if is_whole and not basis.apart
         else None,
     )
 
@@ -265,9 +288,14 @@ def _predict(basis: _Basis, hours: float, prices: Mapping[str, Floats]) -> dict[
     found = {}
     for mix in basis.curves.mixes:
         own = hours + basis.have.get(mix, 0.0)
-        if why_not(basis.curves, mix, own) is not None:
+        # Whoever has all images of a mix has nothing to buy of it.
+        is_sold_out = has_all_images(basis.curves, mix, basis.have.get(mix, 0.0))
+        if is_sold_out or why_not(basis.curves, mix, own) is not None:
             continue
-        if mix in basis.tables and (basis.have or mix in prices):
+        table = basis.tables.get(mix)
+        # Of some mixes the table begins where all their images are bought.
+        is_in_table = table is not None and own >= table.hours[0] * (1 - 1e-9)
+        if is_in_table and (basis.have or mix in prices):
             parts = drawn_hours({mix: hours}, basis.have, prices, basis.tables)
             found[mix] = score_together(basis.tables, parts)
         elif (alone := draws(basis.curves, mix, own)) is not None:
@@ -283,10 +311,15 @@ def _check_have(have: Mapping[str, float], rows: Sequence[TrialResult]) -> None:
 
 
 def _describe(
-    curves: Curves, predicted: Mapping[str, Floats], hours_of: Mapping[str, float]
+    curves: Curves,
+    predicted: Mapping[str, Floats],
+    hours_of: Mapping[str, float],
+    open_mixes: Sequence[str],
 ) -> dict[str, MixAdvice]:
     regrets = regret_draws(predicted)
     chances = chances_of_best(regrets)
+    # Nobody is the best of one, and nobody knows who is while another may be better.
+    is_compared = len(predicted) > 1 and not open_mixes
     found = {}
     for mix in curves.mixes:
         if mix not in predicted:
@@ -297,8 +330,8 @@ def _describe(
             score=float(predicted[mix].mean()),
             low=float(low),
             high=float(high),
-            p_best=chances[mix],
-            regret=float(regrets[mix].mean()),
+            p_best=chances[mix] if is_compared else None,
+            regret=float(regrets[mix].mean()) if is_compared else None,
             gain_per_hour=gain_of_next_hour(curves, mix, hours_of[mix]),
         )
     return found

@@ -1,7 +1,8 @@
 """A study's scores as cells, one for each mix and budget, apart from what belongs to a seed."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,14 @@ class Scores:
     """What was measured, an entry for each of N trials; scores are in [0, 1].
 
     `seed` says which trials bought the same images first. Mixes that are `exhausted` have bought
-    all their images with their largest hours: more would change nothing.
+    all their images with their largest hours: so many, less than these, are spent then.
     """
 
     mix: NDArray[np.str_]
     hours: Floats
     seed: NDArray[np.int64]
     score: Floats
-    exhausted: frozenset[str] = frozenset()
+    exhausted: Mapping[str, float] = field(default_factory=dict)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Scores":
         """Return some of the trials: (N,) true for those, or their places."""
@@ -116,7 +117,8 @@ def read_scores(
             Their scores hardly scatter, and would make the others seem sure.
     """
     rows = [row for row in results if row.mix not in unlearnt and getattr(row, metric) is not None]
-    exhausted = frozenset(mix for mix in {row.mix for row in rows} if _is_exhausted(rows, mix))
+    all_hours = {mix: _hours_of_all_images(rows, mix) for mix in {row.mix for row in rows}}
+    exhausted = {mix: hours for mix, hours in all_hours.items() if hours is not None}
     rows = _without_repeats(rows)
     return Scores(
         mix=np.array([row.mix for row in rows], dtype=np.str_),
@@ -141,14 +143,16 @@ def _purchase(row: TrialResult) -> Hashable:
     return row.mix, row.seed, frozenset(row.images.items()), f"{row.spent_hours:.9g}"
 
 
-def _is_exhausted(rows: Sequence[TrialResult], mix: str) -> bool:
-    """Return whether the largest budget of a mix bought nothing more, with hours to spare."""
+def _hours_of_all_images(rows: Sequence[TrialResult], mix: str) -> float | None:
+    """Return what all images of a mix take, None where its largest budget bought new ones.
+
+    That has hours to spare, so that it is not the next image that was too dear.
+    """
     own = [row for row in rows if row.mix == mix]
     last = max(row.budget_hours for row in own)
-    at_last = [row for row in own if row.budget_hours == last]
-    kept = _without_repeats(own)
-    is_left = all(row.spent_hours < (1 - LEFT_SHARE) * last for row in at_last)
-    return is_left and not any(row.budget_hours == last for row in kept)
+    spent = [row.spent_hours for row in own if row.budget_hours == last]
+    is_new = any(row.budget_hours == last for row in _without_repeats(own))
+    return None if is_new or max(spent) >= (1 - LEFT_SHARE) * last else fmean(spent)
 
 
 def summarise(scores: Scores) -> Cells:

@@ -23,10 +23,14 @@ _SHARES = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Draws (D, G) of a mix's score at hours (G,) rising, all of which the study can speak of."""
+    """Draws (D, G) of a mix's score at hours (G,) rising, all of which the study can speak of.
+
+    A mix that `is_exhausted` has bought all its images at the last of them, or before.
+    """
 
     hours: Floats
     scores: Floats
+    is_exhausted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +50,18 @@ class Combination:
 
 
 def tabulate(curves: Curves) -> dict[str, Table]:
-    """Return the table of each mix of which something is said between its budgets."""
+    """Return the table of each mix of which something is said between its budgets.
+
+    Of a mix that has bought all its images it is known from there on that nothing changes.
+    """
     tables = {}
     for name, curve in curves.mixes.items():
-        if curve.is_joined:
-            hours = np.geomspace(curve.hours[0], curve.end_hours, _HOURS)
-            tables[name] = Table(hours=hours, scores=draws_over(curves, name, hours))
+        first = float(curve.hours[0]) if curve.is_joined else curve.all_hours
+        if first is not None:
+            hours = np.geomspace(first, curve.end_hours, _HOURS)
+            scores = draws_over(curves, name, hours)
+            is_exhausted = curve.all_hours is not None
+            tables[name] = Table(hours=hours, scores=scores, is_exhausted=is_exhausted)
     return tables
 
 
@@ -86,6 +96,9 @@ def hours_at(table: Table, scores: Floats) -> Floats:
 def score_together(tables: Mapping[str, Table], parts: Mapping[str, Floats]) -> Floats:
     """Return draws (D,) of the score of hours (D,) of several mixes.
 
+    A mix that has bought all its images is no base where there is another: what the others add to
+    it would be lost.
+
     Args:
         tables: of each mix that has a part.
         parts: hours in each draw. Those below a mix's smallest budget count as nothing, unless no
@@ -95,7 +108,9 @@ def score_together(tables: Mapping[str, Table], parts: Mapping[str, Floats]) -> 
     counts = np.stack([parts[n] >= tables[n].hours[0] * (1 - 1e-9) for n in names])
     alone = np.stack([score_at(tables[name], parts[name]) for name in names])  # (P, D)
     alone = np.where(counts | ~counts.any(axis=0), alone, -np.inf)
-    base = alone.argmax(axis=0)
+    is_exhausted = np.array([[tables[name].is_exhausted] for name in names])
+    growing = np.where(is_exhausted, -np.inf, alone)
+    base = np.where(np.isfinite(growing).any(axis=0), growing, alone).argmax(axis=0)
     found = np.empty(alone.shape[1])
     for number, name in enumerate(names):
         hours = parts[name] + sum(
@@ -104,7 +119,7 @@ def score_together(tables: Mapping[str, Table], parts: Mapping[str, Floats]) -> 
             if k != number
         )
         found = np.where(base == number, score_at(tables[name], hours), found)
-    return found
+    return np.asarray(np.maximum(found, np.where(is_exhausted, alone, -np.inf).max(axis=0)))
 
 
 def best_combination(

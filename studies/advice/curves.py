@@ -38,8 +38,8 @@ class MixCurve:
 
     `means` are draws (D, J) of the score at the budgets. `law` and `tilt` (D,), the discrepancy in
     a doubling, are None where no law is said to hold beyond them; `refusal` is why. `is_joined`
-    tells whether something is said between budgets. A mix that `is_exhausted` has bought all its
-    images with its last budget, and scores the same with more.
+    tells whether something is said between budgets. With its last budget a mix may have bought all
+    its images, which take `all_hours`, and scores the same with more; else that is None.
     """
 
     hours: Floats
@@ -49,17 +49,23 @@ class MixCurve:
     law: PowerLaw | None
     tilt: Floats | None
     refusal: str | None
-    is_exhausted: bool
+    all_hours: float | None
 
     @property
     def end_hours(self) -> float:
         """The most hours at which curves are looked at."""
-        is_known = self.is_exhausted or self.law is not None
+        is_known = self.all_hours is not None or self.law is not None
         return float(self.hours[-1]) * (REACH if is_known else 1)
 
-    def used(self, hours: Floats) -> Floats:
-        """Return how many of some hours the mix can use."""
-        return np.minimum(hours, self.hours[-1]) if self.is_exhausted else hours
+    def measured_at(self, hours: Floats) -> Floats:
+        """Return the hours at which the mix was measured that has as much; most are what they are.
+
+        With all of its images it is as with its last budget.
+        """
+        if self.all_hours is None:
+            return hours
+        has_all = hours >= self.all_hours * (1 - _ROUNDING)
+        return np.where(has_all, self.hours[-1], hours)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +112,7 @@ def fit_curves(scores: Scores, seed: int = 0, num_draws: int = NUM_DRAWS) -> Cur
             law=laws.get(name),
             tilt=(DISCREPANCY + misfit) * rng.standard_normal(num_draws) if name in laws else None,
             refusal=refusals[name],
-            is_exhausted=name in scores.exhausted,
+            all_hours=scores.exhausted.get(name),
         )
     return Curves(mixes=mixes, noise=noise, shift=shift, seed_deviation=cells.seed_deviation)
 
@@ -124,7 +130,7 @@ def draws_over(curves: Curves, mix: str, hours: Floats) -> Floats:
     They are not a number where `why_not` has a reason.
     """
     curve = curves.mixes[mix]
-    hours = curve.used(hours)
+    hours = curve.measured_at(hours)
     found = np.full((len(curves.noise), len(hours)), np.nan)
     for place, own in enumerate(curve.hours):
         found[:, np.abs(np.log(hours / own)) < _ROUNDING] = curve.means[:, [place]]
@@ -146,7 +152,7 @@ def why_not(curves: Curves, mix: str, hours: float) -> str | None:
     """Return in a clause why nothing is said of a mix at some hours; None where something is."""
     curve = curves.mixes[mix]
     first, last = float(curve.hours[0]), float(curve.hours[-1])
-    hours = float(curve.used(np.array(hours)))
+    hours = float(curve.measured_at(np.array(hours)))
     if np.any(np.abs(np.log(hours / curve.hours)) < _ROUNDING):
         return None
     if hours < first:
@@ -158,14 +164,20 @@ def why_not(curves: Curves, mix: str, hours: float) -> str | None:
     return curve.refusal
 
 
+def has_all_images(curves: Curves, mix: str, hours: float) -> bool:
+    """Return whether some hours buy all images of a mix, so that more would buy nothing."""
+    all_hours = curves.mixes[mix].all_hours
+    return all_hours is not None and hours >= all_hours * (1 - _ROUNDING)
+
+
 def gain_of_next_hour(curves: Curves, mix: str, hours: float) -> float | None:
     """Return how much the mean score rises in the next hour, by the power law, or None."""
     curve = curves.mixes[mix]
-    if curve.is_exhausted and hours >= curve.hours[-1]:
+    if has_all_images(curves, mix, hours):
         return 0.0
     if curve.law is None or why_not(curves, mix, hours) is not None:
         return None
-    now, then = curve.law.at(curve.used(np.array([hours, hours + 1]))).mean(axis=0)
+    now, then = curve.law.at(curve.measured_at(np.array([hours, hours + 1]))).mean(axis=0)
     return float(then - now)
 
 

@@ -1,7 +1,7 @@
 """At how many seconds of an action another mix would lead."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -47,7 +47,7 @@ def find_flips(
     """
     # More labels of a kind do no harm: else a mix could look better for being dearer.
     some = {
-        mix: Table(hours=table.hours, scores=np.maximum.accumulate(table.scores[:_DRAWS], axis=1))
+        mix: replace(table, scores=np.maximum.accumulate(table.scores[:_DRAWS], axis=1))
         for mix, table in tables.items()
     }
     used = {name for of_mix in shares.values() for name in of_mix}

@@ -94,7 +94,7 @@ def choose_next_run(
     best = (-1.0, "", 0.0)
     for mix in predicted:
         curve = curves.mixes[mix]
-        asked = float(curve.used(np.array(hours_of[mix])))
+        asked = float(curve.measured_at(np.array(hours_of[mix])))
         for budget in sorted({*map(float, curve.hours), asked}):
             found = draws(curves, mix, budget)
             if found is not None:

@@ -1,10 +1,10 @@
 """Why a verdict is what it is, in clauses: what curves cannot say, and on what it hangs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from studies.advice.cells import Floats
 from studies.advice.crossings import Crossing
-from studies.advice.curves import Curves, why_not
+from studies.advice.curves import Curves, has_all_images, why_not
 from studies.results import TrialResult
 
 
@@ -48,6 +48,8 @@ def describe_exact(verdict: str, mix: str | None) -> str:
 def list_reasons(
     curves: Curves,
     hours_of: Mapping[str, float],
+    have: Mapping[str, float],
+    tables: Collection[str],
     crossings: Sequence[Crossing],
     open_mixes: Sequence[str],
 ) -> list[str]:
@@ -56,6 +58,8 @@ def list_reasons(
     Args:
         curves: of the study.
         hours_of: those that each mix will have had.
+        have: hours by mix that were spent before.
+        tables: the mixes whose hours count for others.
         crossings: that change the answer.
         open_mixes: that are not predicted and could still be best.
     """
@@ -66,9 +70,16 @@ def list_reasons(
         if why
     ]
     reasons += [
-        f'"{mix}" buys all its images with {curve.hours[-1]:g} h: more hours change nothing'
+        f'"{mix}" has all its images already: there is nothing left to buy'
+        if has_all_images(curves, mix, have.get(mix, 0.0))
+        else f'"{mix}" buys all its images with {curve.all_hours:.3g} h: more hours change nothing'
         for mix, curve in curves.mixes.items()
-        if curve.is_exhausted and hours_of[mix] > curve.hours[-1]
+        if curve.all_hours is not None and has_all_images(curves, mix, hours_of[mix])
+    ]
+    reasons += [
+        f'hours spent on "{mix}" are not counted: nothing is said between its budgets'
+        for mix in have
+        if mix in curves.mixes and mix not in tables
     ]
     if len(curves.mixes) == 1:
         reasons.append(f'"{next(iter(curves.mixes))}" has no other mix to be compared with')

@@ -14,7 +14,8 @@ class MixAdvice:
     """A mix at the hours asked for; scores in [0, 1], None where the study cannot say.
 
     `score` is the mean with its 90 % interval, `p_best` the probability that no other mix is
-    better, `regret` how much less it is expected to score than the best, `gain_per_hour` what the
+    better, and `regret` how much less it is expected to score than the best: None where it is
+    compared with no other, or one that is not predicted may be better. `gain_per_hour` is what the
     next hour is expected to add.
     """
 

@@ -1,6 +1,6 @@
 """Advice in plain sentences, for the terminal and for the page."""
 
-from annotools.commands.tables import join_words, percent
+from annotools.commands.tables import duration, join_words, percent
 from annotools.records import NO_LABEL
 from studies.advice.crossings import LIKELY, Crossing
 from studies.advice.flips import Flip
@@ -147,7 +147,7 @@ def describe_run(run: NextRun) -> str:
         worth = f", which is expected to {change}"
     return (
         f'"{run.mix}" at {run.budget_hours:g} h with seed {run.seed}, about '
-        f"{run.seconds / 60:.0f} min of computing{worth}"
+        f"{duration(run.seconds)} of computing{worth}"
     )
 
 

@@ -72,7 +72,7 @@ def new(
     from annotools.formats.source import open_source
     from annotools.settings import is_own_file
     from studies.new_study import choose_study
-    from studies.new_study_toml import study_toml
+    from studies.new_study_toml import run_command, study_toml
     from studies.study import DatasetSettings
     from wsps.recipe_files import default_recipe
 
@@ -98,7 +98,7 @@ def new(
     if weights is None and default_recipe(format_name) != "small":
         tell([STARTS_FROM])
     write_whole(out, study_toml(chosen, out.stem, out, backbone).encode())
-    say(f"{out}: run it with annotools study run {out} --out runs/{out.stem}")
+    say(f"{out}: run it with {run_command(out, out.stem)}")
 
 
 def _find_backbone(weights: str) -> "BackboneSettings":

@@ -86,7 +86,9 @@ def recommend(
     for line in notes(advice):
         output.print(line)
     if None in needed.values():
-        output.print(f"- {NOTHING} : this study cannot say how many hours reach {target:g}")
+        output.print(
+            f"- hours to target: {NOTHING} where this study cannot say how many reach {target:g}"
+        )
     # The key is there where it was asked for, so that the others stay what they are.
     found = as_table(advice) | ({} if target is None else {"target": as_table(needed)})
     write_answer(json_file, found)

@@ -199,6 +199,7 @@ def _show_plan(study: "Study", folder: Path, workers: int | None, json_file: Pat
         from studies.running.timing import time_parts
 
         at_once = workers or count_workers(trials)
+        tell(["a few steps of each part are timed on this machine"])
         try:
             timing = time_parts(trials, at_once)
         except StoppedError as error:

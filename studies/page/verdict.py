@@ -222,11 +222,11 @@ def _describe_step(found: Findings, step: Step, frames: Sequence[Frame]) -> dict
         "note": mark_mixes(" ".join(reasons), found),
         "x": [round(frame.x(advice.hours), 1) for frame in frames],
         "bars": [place_bars(found, frame, step) for frame in frames],
-        "mixes": [_describe_mix(found, step, mix, frames[0]) for mix in found.mixes],
+        "mixes": [_describe_mix(step, mix, frames[0]) for mix in found.mixes],
     }
 
 
-def _describe_mix(found: Findings, step: Step, mix: str, frame: Frame) -> dict[str, Any]:
+def _describe_mix(step: Step, mix: str, frame: Frame) -> dict[str, Any]:
     """Return what a card says of a mix; places are shares of the width in percent."""
     predicted = step.advice.mixes[mix]
     low, high = frame.scores
@@ -245,7 +245,7 @@ def _describe_mix(found: Findings, step: Step, mix: str, frame: Frame) -> dict[s
         "score": f"{percent(predicted.score)} %",
         "range": f"{percent(predicted.low)}–{percent(predicted.high)}",
         "best": f"{_probability(predicted.p_best)} likely to be the best"
-        if len(found.mixes) > 1
+        if predicted.p_best is not None
         else "",
         "bar": [round(share, 1) for share in shares],
     }

@@ -177,14 +177,17 @@ def refuse_other_settings(trial: Trial) -> None:
     row = read_row(trial)
     if row is None:
         return
-    remedy = "delete it or use another --out"
+    remedy = "use another --out, or remove the rows of before"
     if (row.digest, row.weights) != trial.made_with:
-        raise RecipeError(f"{trial.result_path}: made with other settings; {remedy}")
+        raise RecipeError(
+            f"{trial.result_path}: made with other settings (dataset, mix, recipe, times, order or "
+            f"annotator) than the study has now: {remedy}"
+        )
     # Rows of older versions do not tell what annotators did.
     if row.actions and not _bought_the_same(row, trial):
         raise RecipeError(
             f"{trial.result_path}: bought other labels than this study would now: the dataset has "
-            f"changed since; {remedy}"
+            f"changed since: {remedy}"
         )
 
 

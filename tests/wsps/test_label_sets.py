@@ -211,5 +211,18 @@ def test_ids_that_two_lists_share_are_told_apart_where_folders_have_the_photos(t
 def test_a_kind_of_which_only_some_images_have_boxes_is_refused(tmp_path: Path):
     photos = write_set(tmp_path, {"b.png": STREET, "a.png": EMPTY})
     write_boxes(tmp_path, photos, [(photos.images[0], BOXES)])
-    with pytest.raises(DatasetError, match=r"boxes\.json: .*'full', and not a\.png: list it"):
-        read_examples(read_label_set(tmp_path), photos, ImageSettings())
+    with pytest.raises(DatasetError, match=r"boxes\.json: has 1 of 2 .*'full', and not a\.png: "):
+        read_label_set(tmp_path)
+
+
+def test_boxes_are_of_things_of_the_labels_beside_them(tmp_path: Path):
+    photos = write_set(tmp_path, {"b.png": STREET})
+    write_boxes(tmp_path, photos, [(photos.images[0], BOXES)])
+    path = tmp_path / "boxes.json"
+    content = json.loads(path.read_text())
+    for key in ("categories", "all_categories"):
+        for category in content.get(key, []):
+            category["name"] = category["name"].upper()
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"boxes\.json: category \d+ is '[A-Z]+', and '"):
+        read_label_set(tmp_path)

@@ -168,6 +168,8 @@ def test_weights_start_at_the_folder_of_the_file_that_names_them(
 
     assert weights(base) == weights(heir) == weights(Path("../heir.toml")) == tmp_path / "w.pt"
     assert weights(heir, "backbone.weights=w.pt") == tmp_path / "elsewhere/w.pt"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert weights(heir, "backbone.weights=~/w.pt") == tmp_path / "home/w.pt"
     # A folder before it makes a file of what has no suffix.
     base.write_text('backbone = { weights = "nets/w" }\n')
     assert weights(heir) == tmp_path / "base/nets/w"

@@ -183,6 +183,46 @@ def test_weights_that_differ_leave_no_verdict() -> None:
     assert f'networks started from different weights: "{BOXES}" from other' in found.reasons[0]
 
 
+def test_rows_that_were_scored_on_other_labels_leave_no_verdict() -> None:
+    rows = [replace(row, trivial_pq=0.01, trivial_miou=0.02) for row in rows_of("boxes win")]
+    assert advise(rows, 16).verdict == BUY
+    found = advise([*rows[:-1], replace(rows[-1], trivial_miou=0.021)], 16)
+    assert (found.verdict, found.next_run) == (CANNOT_TELL, None)
+    assert found.reasons[0].startswith("Rows were scored on different images or labels")
+    assert len(set(found.reasons)) == len(found.reasons)
+
+
+def sold_out_rows(budgets: tuple[float, ...]) -> list[TrialResult]:
+    """Boxes of all images take 1.5 h, full labels go on; the last budgets of boxes are copies."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for hours in budgets:
+        spent = min(hours, 1.5)
+        for seed in (0, 1, 2):
+            off = np.random.default_rng([seed, int(10 * spent)]).normal(0, 0.004)
+            boxes = {"spent_hours": spent, "images": {"boxes": round(100 * spent)}}
+            rows.append(make_result(BOXES, hours, seed, 0.4 + 0.02 * np.log(spent) + off, **boxes))
+            full = {"images": {"full": round(10 * hours)}}
+            score = 0.6 - 0.3 * hours**-0.5 + rng.normal(0, 0.004)
+            rows.append(make_result(FULL, hours, seed, score, **full))
+    return rows
+
+
+@pytest.mark.parametrize("budgets", [(1.0, 2.0, 4.0, 8.0), (0.3, 0.6, 1.2, 2.0, 4.0, 8.0)])
+def test_nobody_buys_what_is_sold_out(budgets: tuple[float, ...]) -> None:
+    """With two and with four different purchases of boxes, which are all of their images."""
+    rows = sold_out_rows(budgets)
+    fresh, owned = advise(rows, 3), advise(rows, 3, have={BOXES: 1.5})
+    told = f'"{BOXES}" buys all its images with 1.5 h: more hours change nothing'
+    assert told in fresh.reasons
+    assert f'"{BOXES}" has all its images already: there is nothing left to buy' in owned.reasons
+    assert owned.mixes[BOXES].score is None
+    assert owned.mix != BOXES
+    # What is there helps, and a mix that is compared with no other is the best of none.
+    assert owned.mixes[FULL].score > max(fresh.mixes[FULL].score, fresh.mixes[BOXES].score)
+    assert (owned.mixes[FULL].p_best, owned.mixes[FULL].regret) == (None, None)
+
+
 def test_doubts_about_times_make_no_answer_surer() -> None:
     """One trial of eighteen scores: the others are far below, and the rest is chance."""
     rows = [
