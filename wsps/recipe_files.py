@@ -107,7 +107,8 @@ def place_weights(table: Any, folder: Path) -> Any:
     has_form = has_form_of_file(weights) or Path(weights).suffix != ""
     if not has_form and not (folder / weights).is_file():
         return table
-    placed = str(folder.absolute() / os.path.expanduser(weights))
+    # `Path.expanduser` would raise for a user that nobody knows.
+    placed = str(folder.absolute() / os.path.expanduser(weights))  # noqa: PTH111
     return {**table, "backbone": {**table["backbone"], "weights": placed}}
 
 
