@@ -31,7 +31,8 @@ from annotools.formats.source import open_source
 from studies.study import DatasetSettings, Study
 from studies.trials import Trial
 from wsps.device import autocast, choose_device
-from wsps.label_sets import read_examples, read_label_set
+from wsps.label_sets import read_label_set
+from wsps.labelled_photos import read_examples
 from wsps.networks.model import PanopticModel, build_model
 from wsps.pseudo_labels.rounds import pseudo_label
 from wsps.recipe import Recipe

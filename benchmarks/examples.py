@@ -9,7 +9,7 @@ from steps import View, make_example
 
 from annotools.formats import read_dataset
 from wsps.data import Examples, TrainingExample, keep_examples
-from wsps.label_sets import make_example as label_example
+from wsps.labelled_photos import make_example as label_example
 
 PHOTO_SIZE_WH = (1024, 768)
 PHOTOS = 64

@@ -41,7 +41,8 @@ from wsps.evaluation.average_precision import THRESHOLDS
 from wsps.evaluation.image_scores import score_overlaps
 from wsps.evaluation.overlaps import measure_overlaps, to_runs
 from wsps.evaluation.rates import METRICS, measure
-from wsps.label_sets import read_examples, read_label_set
+from wsps.label_sets import read_label_set
+from wsps.labelled_photos import read_examples
 from wsps.networks import instance
 from wsps.networks.image_input import IMAGE_INPUTS, Normalise
 from wsps.networks.instance import InstanceSubnetwork

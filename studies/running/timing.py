@@ -18,7 +18,8 @@ from annotools.records import NO_LABEL, TAGGED_KINDS
 from studies.study import Study
 from studies.trials import Trial
 from wsps.device import choose_device
-from wsps.label_sets import read_examples, read_label_sets
+from wsps.label_sets import read_label_sets
+from wsps.labelled_photos import read_examples
 from wsps.networks.model import PanopticModel
 from wsps.pseudo_labels.request import LabelRequest
 from wsps.pseudo_labels.rounds import pseudo_label

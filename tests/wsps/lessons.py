@@ -13,7 +13,7 @@ from annotools.records import Box, FullLabel
 from annotools.scenes.world import SceneWorld
 from annotools.weak_labels.weaken import weaken
 from wsps.data import TrainingExample
-from wsps.label_sets import make_example
+from wsps.labelled_photos import make_example
 from wsps.recipe import (
     DescentSettings,
     InstanceSettings,

@@ -13,13 +13,8 @@ from annotools.formats.weak_json import write_boxes
 from annotools.label_maps import class_map, instance_map
 from annotools.records import Box, Dataset, FullLabel
 from tests.builders import make_categories, make_dataset, make_label
-from wsps.label_sets import (
-    hash_label_set,
-    make_example,
-    read_examples,
-    read_label_set,
-    read_label_sets,
-)
+from wsps.label_sets import hash_label_set, read_label_set, read_label_sets
+from wsps.labelled_photos import make_example, read_examples
 from wsps.recipe import ImageSettings
 
 CATEGORIES = make_categories(things=("car", "bus"), stuff=("road", "sky"))  # ids 10 to 40

@@ -108,7 +108,8 @@ def store_segmenter(
         RecipeError: when training diverges.
         OSError: when the file cannot be written.
     """
-    from wsps.label_sets import hash_label_set, read_examples, read_label_set
+    from wsps.label_sets import hash_label_set, read_label_set
+    from wsps.labelled_photos import read_examples
 
     def train(stored: StoredNetwork) -> "nn.Module":
         from wsps.networks.model import build_model

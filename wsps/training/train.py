@@ -34,13 +34,8 @@ from annotools.work_folder import (
 )
 from wsps.detections import GivenDetections, hash_detections, read_detections
 from wsps.device import choose_device
-from wsps.label_sets import (
-    LabelSet,
-    hash_label_set,
-    hash_photos,
-    read_examples,
-    read_label_sets,
-)
+from wsps.label_sets import LabelSet, hash_label_set, read_label_sets
+from wsps.labelled_photos import hash_photos, read_examples
 from wsps.networks.batch_norm import share_statistics
 from wsps.networks.model import PanopticModel
 from wsps.networks.weights import describe_weights

@@ -19,7 +19,7 @@ from annotools.weak_labels.weaken import weaken
 from tests.wsps.pseudo_label_runs import make_world
 from wsps.commands import predict, train
 from wsps.detections import Detections
-from wsps.label_sets import make_example
+from wsps.labelled_photos import make_example
 from wsps.networks.model import PanopticModel, build_model
 from wsps.recipe import DescentSettings, InstanceSettings, Recipe, ViewSettings
 from wsps.students import predict_batch

@@ -13,7 +13,8 @@ from annotools.weak_labels.buy import buy
 from annotools.weak_labels.marks import mark
 from tests.builders import make_categories, make_label
 from tests.wsps.pseudo_label_runs import make_world, run_well
-from wsps.label_sets import read_examples, read_label_set
+from wsps.label_sets import read_label_set
+from wsps.labelled_photos import read_examples
 from wsps.pseudo_labels.marks import label_from_marks, lay_over
 from wsps.pseudo_labels.refine import PseudoLabel
 from wsps.recipe import ImageSettings
