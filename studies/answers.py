@@ -106,7 +106,9 @@ def other_truth(results: Sequence[TrialResult]) -> str:
 
     What one class everywhere scores tells of these alone.
     """
-    known = {(row.trivial_pq, row.trivial_miou) for row in results if row.trivial_miou is not None}
+    pairs = [(row.trivial_pq, row.trivial_miou) for row in results if row.trivial_miou is not None]
+    # Other machines may add up in another order.
+    known = {tuple(f"{score:.9g}" for score in pair if score is not None) for pair in pairs}
     if len(known) < 2:
         return ""
     return (

@@ -124,8 +124,9 @@ def choose_study(settings: DatasetSettings, times: str, *, is_val_given: bool) -
     free = [kind for kind in kinds if hours[kind] == 0]
     if free:
         raise DatasetError(
-            f"{settings.root}: split {settings.train_split!r}: {free[0]} cost nothing, as none of "
-            f"{count_of(len(sample), 'image')} has anything to label: check the split"
+            f"{settings.root}: split {settings.train_split!r}: {free[0]} cost nothing: none of "
+            f"{count_of(len(sample), 'image')} looked at has anything to label, or {times} has "
+            "0 seconds for it: check the split, or give seconds above 0"
         )
     top = choose_budgets(hours, len(train.images), least=0)[-1]
     settings = limit_images(settings, hours, top)

@@ -31,7 +31,7 @@ from wsps.recipe_files import complete_recipe, place_weights, recipe_of_study
 MAX_SEED = 10**12
 """Rows have their seed, and every generator of random numbers takes it."""
 
-DIGEST_VERSION = 3
+DIGEST_VERSION = 4
 """Raised whenever the same study would give other rows: older ones are not taken for them."""
 
 

@@ -140,6 +140,10 @@ def read_label_set(folder: Path, photos: Path | None = None) -> LabelSet:
         given = read_boxes(boxes)
         _check_box_categories(boxes, given, labels)
         weak_of = given.weak_of
+        if weak_of and kind_of.keys().isdisjoint(weak_of):
+            raise DatasetError(
+                f"{boxes}: has no image of {labels.source_files[0]}: give both the same image ids"
+            )
         boxes_of = {i: weak_of[i].boxes if i in weak_of else None for i in kind_of}
     label_set = LabelSet(labels=labels, kind_of=kind_of, boxes_of=boxes_of)
     _check_boxes(str(boxes), label_set)
@@ -153,10 +157,11 @@ def _check_box_categories(path: Path, given: GivenLabels, labels: Dataset) -> No
         for box in weak.boxes:
             name = given.categories.by_id(box.category_id).name
             if things.get(box.category_id) != name:
-                there = things.get(box.category_id, "no thing")
+                there = things.get(box.category_id)
                 raise DatasetError(
-                    f"{path}: category {box.category_id} is {name!r}, and {there!r} in "
-                    f"{labels.source_files[0]}: give both the same categories"
+                    f"{path}: category {box.category_id} is {name!r}, and "
+                    f"{'no thing' if there is None else repr(there)} in {labels.source_files[0]}: "
+                    "give both the same categories"
                 )
 
 

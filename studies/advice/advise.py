@@ -213,12 +213,14 @@ def _advise_at(basis: _Basis, hours: float, is_whole: bool) -> Advice:
     exact = decide(_predict(basis, hours, {}), delta, sure) if basis.prices else priced
     # What a mix has had counts wherever its curve is asked.
     hours_of = {name: hours + basis.have.get(name, 0.0) for name in curves.mixes}
-    open_mixes = [
-        name
-        for name in contenders(curves, predicted, hours_of)
+    # Of what is sold out nobody can buy more, by whatever student.
+    on_sale = {
+        name: own
+        for name, own in hours_of.items()
         if not has_all_images(curves, name, basis.have.get(name, 0.0))
-    ]
-    dissent = disagreement(basis.results, rows[0].student, predicted, hours_of, basis.metric, delta)
+    }
+    open_mixes = [name for name in contenders(curves, predicted, hours_of) if name in on_sale]
+    dissent = disagreement(basis.results, rows[0].student, predicted, on_sale, basis.metric, delta)
     # Doubts about times spread what is predicted, and must make no answer surer than it is.
     if exact != priced or open_mixes or dissent or basis.apart:
         verdict, mix = CANNOT_TELL, None

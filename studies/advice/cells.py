@@ -1,13 +1,14 @@
 """A study's scores as cells, one for each mix and budget, apart from what belongs to a seed."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import fmean
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from math import isclose
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotools.errors import RecipeError
+from annotools.records import NO_LABEL
 from studies.results import TrialResult
 from studies.splits import LEFT_SHARE
 from studies.summary import SCORES
@@ -23,14 +24,14 @@ class Scores:
     """What was measured, an entry for each of N trials; scores are in [0, 1].
 
     `seed` says which trials bought the same images first. Mixes that are `exhausted` have bought
-    all their images with their largest hours: so many, less than these, are spent then.
+    all their images with their largest hours, which are those that these take.
     """
 
     mix: NDArray[np.str_]
     hours: Floats
     seed: NDArray[np.int64]
     score: Floats
-    exhausted: Mapping[str, float] = field(default_factory=dict)
+    exhausted: frozenset[str] = frozenset()
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Scores":
         """Return some of the trials: (N,) true for those, or their places."""
@@ -108,7 +109,8 @@ def read_scores(
     """Return the scores of rows; those that lack the metric are left out.
 
     Where a larger budget bought no more than a smaller one, with the same seed, the smaller one
-    counts alone: both are one training, whose score scatters once.
+    counts alone: both are one training, whose score scatters once. A trial that bought all images
+    is at the hours that these take.
 
     Args:
         results: rows of one student.
@@ -117,15 +119,20 @@ def read_scores(
             Their scores hardly scatter, and would make the others seem sure.
     """
     rows = [row for row in results if row.mix not in unlearnt and getattr(row, metric) is not None]
-    all_hours = {mix: _hours_of_all_images(rows, mix) for mix in {row.mix for row in rows}}
-    exhausted = {mix: hours for mix, hours in all_hours.items() if hours is not None}
+    found = {mix: hours_of_all_images(rows, mix) for mix in {row.mix for row in rows}}
+    all_hours = {mix: hours for mix, hours in found.items() if hours is not None}
     rows = _without_repeats(rows)
+
+    def hours_of(row: TrialResult) -> float:
+        most = all_hours.get(row.mix)
+        return most if most is not None and isclose(row.spent_hours, most) else row.budget_hours
+
     return Scores(
         mix=np.array([row.mix for row in rows], dtype=np.str_),
-        hours=np.array([row.budget_hours for row in rows], dtype=float),
+        hours=np.array([hours_of(row) for row in rows], dtype=float),
         seed=np.array([row.seed for row in rows], dtype=np.int64),
         score=np.array([getattr(row, metric) for row in rows], dtype=float),
-        exhausted=exhausted,
+        exhausted=frozenset(all_hours),
     )
 
 
@@ -143,16 +150,23 @@ def _purchase(row: TrialResult) -> Hashable:
     return row.mix, row.seed, frozenset(row.images.items()), f"{row.spent_hours:.9g}"
 
 
-def _hours_of_all_images(rows: Sequence[TrialResult], mix: str) -> float | None:
-    """Return what all images of a mix take, None where its largest budget bought new ones.
+def hours_of_all_images(rows: Sequence[TrialResult], mix: str) -> float | None:
+    """Return what all images of a mix take, None where its largest budget may have bought new ones.
 
-    That has hours to spare, so that it is not the next image that was too dear.
+    It bought all where its trials spent the same, one of them as much as with a smaller budget, and
+    enough is left for other images.
     """
     own = [row for row in rows if row.mix == mix]
     last = max(row.budget_hours for row in own)
-    spent = [row.spent_hours for row in own if row.budget_hours == last]
-    is_new = any(row.budget_hours == last for row in _without_repeats(own))
-    return None if is_new or max(spent) >= (1 - LEFT_SHARE) * last else fmean(spent)
+    at_last = [row for row in own if row.budget_hours == last]
+    kept = _without_repeats(own)
+    spent = at_last[0].spent_hours
+    is_same = all(isclose(row.spent_hours, spent) for row in at_last)
+    is_repeated = any(row not in kept for row in at_last)
+    labelled = [n for kind, n in at_last[0].images.items() if kind != NO_LABEL]
+    # A dear image may be what is missing; nobody knows how dear the next one is.
+    least_left = max(LEFT_SHARE * last, 2 * spent / max(1, sum(labelled)))
+    return spent if is_same and is_repeated and last - spent > least_left else None
 
 
 def summarise(scores: Scores) -> Cells:

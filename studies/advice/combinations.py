@@ -56,12 +56,11 @@ def tabulate(curves: Curves) -> dict[str, Table]:
     """
     tables = {}
     for name, curve in curves.mixes.items():
-        first = float(curve.hours[0]) if curve.is_joined else curve.all_hours
-        if first is not None:
+        if curve.is_joined or curve.is_exhausted:
+            first = curve.hours[0] if curve.is_joined else curve.hours[-1]
             hours = np.geomspace(first, curve.end_hours, _HOURS)
             scores = draws_over(curves, name, hours)
-            is_exhausted = curve.all_hours is not None
-            tables[name] = Table(hours=hours, scores=scores, is_exhausted=is_exhausted)
+            tables[name] = Table(hours=hours, scores=scores, is_exhausted=curve.is_exhausted)
     return tables
 
 

@@ -38,8 +38,8 @@ class MixCurve:
 
     `means` are draws (D, J) of the score at the budgets. `law` and `tilt` (D,), the discrepancy in
     a doubling, are None where no law is said to hold beyond them; `refusal` is why. `is_joined`
-    tells whether something is said between budgets. With its last budget a mix may have bought all
-    its images, which take `all_hours`, and scores the same with more; else that is None.
+    tells whether something is said between budgets. A mix that `is_exhausted` has bought all its
+    images with its last hours, and scores the same with more.
     """
 
     hours: Floats
@@ -49,23 +49,17 @@ class MixCurve:
     law: PowerLaw | None
     tilt: Floats | None
     refusal: str | None
-    all_hours: float | None
+    is_exhausted: bool
 
     @property
     def end_hours(self) -> float:
         """The most hours at which curves are looked at."""
-        is_known = self.all_hours is not None or self.law is not None
+        is_known = self.is_exhausted or self.law is not None
         return float(self.hours[-1]) * (REACH if is_known else 1)
 
-    def measured_at(self, hours: Floats) -> Floats:
-        """Return the hours at which the mix was measured that has as much; most are what they are.
-
-        With all of its images it is as with its last budget.
-        """
-        if self.all_hours is None:
-            return hours
-        has_all = hours >= self.all_hours * (1 - _ROUNDING)
-        return np.where(has_all, self.hours[-1], hours)
+    def used(self, hours: Floats) -> Floats:
+        """Return how many of some hours the mix can use."""
+        return np.minimum(hours, self.hours[-1]) if self.is_exhausted else hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +106,7 @@ def fit_curves(scores: Scores, seed: int = 0, num_draws: int = NUM_DRAWS) -> Cur
             law=laws.get(name),
             tilt=(DISCREPANCY + misfit) * rng.standard_normal(num_draws) if name in laws else None,
             refusal=refusals[name],
-            all_hours=scores.exhausted.get(name),
+            is_exhausted=name in scores.exhausted,
         )
     return Curves(mixes=mixes, noise=noise, shift=shift, seed_deviation=cells.seed_deviation)
 
@@ -130,7 +124,7 @@ def draws_over(curves: Curves, mix: str, hours: Floats) -> Floats:
     They are not a number where `why_not` has a reason.
     """
     curve = curves.mixes[mix]
-    hours = curve.measured_at(hours)
+    hours = curve.used(hours)
     found = np.full((len(curves.noise), len(hours)), np.nan)
     for place, own in enumerate(curve.hours):
         found[:, np.abs(np.log(hours / own)) < _ROUNDING] = curve.means[:, [place]]
@@ -152,7 +146,7 @@ def why_not(curves: Curves, mix: str, hours: float) -> str | None:
     """Return in a clause why nothing is said of a mix at some hours; None where something is."""
     curve = curves.mixes[mix]
     first, last = float(curve.hours[0]), float(curve.hours[-1])
-    hours = float(curve.measured_at(np.array(hours)))
+    hours = float(curve.used(np.array(hours)))
     if np.any(np.abs(np.log(hours / curve.hours)) < _ROUNDING):
         return None
     if hours < first:
@@ -166,8 +160,8 @@ def why_not(curves: Curves, mix: str, hours: float) -> str | None:
 
 def has_all_images(curves: Curves, mix: str, hours: float) -> bool:
     """Return whether some hours buy all images of a mix, so that more would buy nothing."""
-    all_hours = curves.mixes[mix].all_hours
-    return all_hours is not None and hours >= all_hours * (1 - _ROUNDING)
+    curve = curves.mixes[mix]
+    return curve.is_exhausted and bool(hours >= curve.hours[-1] * (1 - _ROUNDING))
 
 
 def gain_of_next_hour(curves: Curves, mix: str, hours: float) -> float | None:
@@ -177,7 +171,7 @@ def gain_of_next_hour(curves: Curves, mix: str, hours: float) -> float | None:
         return 0.0
     if curve.law is None or why_not(curves, mix, hours) is not None:
         return None
-    now, then = curve.law.at(curve.measured_at(np.array([hours, hours + 1]))).mean(axis=0)
+    now, then = curve.law.at(curve.used(np.array([hours, hours + 1]))).mean(axis=0)
     return float(then - now)
 
 
@@ -188,7 +182,7 @@ def _has_enough(mix: MixCells) -> bool:
 def _refuse(mix: MixCells, noise: float) -> str | None:
     """Return in a clause why a mix is not extrapolated, None where it is."""
     if len(mix.hours) < LEAST_BUDGETS:
-        return f"it has fewer than {LEAST_BUDGETS} budgets"
+        return f"it has fewer than {LEAST_BUDGETS} budgets that bought different images"
     if mix.num_seeds < LEAST_SEEDS:
         return f"it has fewer than {LEAST_SEEDS} seeds"
     falls = np.maximum.accumulate(mix.mean) - mix.mean

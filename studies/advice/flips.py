@@ -78,7 +78,8 @@ def _scores(
         table = tables[mix]
         price = np.full(len(table.scores), 1 + part * (seconds / now - 1))
         bought = drawn_hours({mix: hours}, have, {mix: price}, tables)
-        if table.hours[0] * (1 - 1e-9) <= bought[mix][0] <= table.hours[-1] * (1 + 1e-9):
+        is_within = table.is_exhausted or bought[mix][0] <= table.hours[-1] * (1 + 1e-9)
+        if table.hours[0] * (1 - 1e-9) <= bought[mix][0] and is_within:
             found[mix] = float(score_together(tables, bought).mean())
     return found
 

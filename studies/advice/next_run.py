@@ -13,7 +13,7 @@ import numpy as np
 
 from annotools.random_streams import stream
 from studies.advice.cells import Floats
-from studies.advice.curves import Curves, draws
+from studies.advice.curves import Curves, draws, has_all_images
 from studies.results import TrialResult
 
 
@@ -94,7 +94,7 @@ def choose_next_run(
     best = (-1.0, "", 0.0)
     for mix in predicted:
         curve = curves.mixes[mix]
-        asked = float(curve.measured_at(np.array(hours_of[mix])))
+        asked = float(curve.used(np.array(hours_of[mix])))
         for budget in sorted({*map(float, curve.hours), asked}):
             found = draws(curves, mix, budget)
             if found is not None:
@@ -102,6 +102,10 @@ def choose_next_run(
                 value = regret_saved(scores, found - curves.shift + scatter)
                 best = max(best, (value, mix, budget))
     value, mix, budget = best
+    if has_all_images(curves, mix, budget):
+        # All images are bought with the next budget that was studied.
+        of_mix = sorted({row.budget_hours for row in rows if row.mix == mix})
+        budget = next((hours for hours in of_mix if hours >= budget), budget)
     return NextRun.of(mix, budget, rows, regret_saved=value)
 
 

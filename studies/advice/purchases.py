@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from annotools.records import NO_LABEL
+from studies.advice.cells import hours_of_all_images
 from studies.results import TrialResult
 
 
@@ -17,8 +18,10 @@ def images_for(rows: Sequence[TrialResult], mix: str, hours: float) -> dict[str,
     Args:
         rows: of a study, at least one of the mix.
         mix: its name.
-        hours: to be spent.
+        hours: to be spent; more than all images of the mix take buy no more.
     """
+    all_hours = hours_of_all_images(rows, mix)
+    hours = hours if all_hours is None else min(hours, all_hours)
     own = [row for row in rows if row.mix == mix]
     # Images with nothing to label cost nothing, and say nothing of how many an hour buys.
     budgets = sorted({row.budget_hours for row in own if row.spent_hours > 0})

@@ -72,9 +72,9 @@ def list_reasons(
     reasons += [
         f'"{mix}" has all its images already: there is nothing left to buy'
         if has_all_images(curves, mix, have.get(mix, 0.0))
-        else f'"{mix}" buys all its images with {curve.all_hours:.3g} h: more hours change nothing'
+        else f'"{mix}" buys all its images with {curve.hours[-1]:.3g} h: more hours change nothing'
         for mix, curve in curves.mixes.items()
-        if curve.all_hours is not None and has_all_images(curves, mix, hours_of[mix])
+        if has_all_images(curves, mix, hours_of[mix])
     ]
     reasons += [
         f'hours spent on "{mix}" are not counted: nothing is said between its budgets'

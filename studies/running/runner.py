@@ -177,11 +177,12 @@ def refuse_other_settings(trial: Trial) -> None:
     row = read_row(trial)
     if row is None:
         return
-    remedy = "use another --out, or remove the rows of before"
+    remedy = "use another --out, or remove trials/*/result.json"
     if (row.digest, row.weights) != trial.made_with:
         raise RecipeError(
             f"{trial.result_path}: made with other settings (dataset, mix, recipe, times, order or "
-            f"annotator) than the study has now: {remedy}"
+            f"annotator) than the study has now, or by another version ({row.code_version}): "
+            f"{remedy}"
         )
     # Rows of older versions do not tell what annotators did.
     if row.actions and not _bought_the_same(row, trial):

@@ -343,7 +343,7 @@ def test_a_split_in_which_nothing_is_labelled_is_refused_in_one_line(tmp_path: P
     root = make_cells(tmp_path / "cells", {"train": 6, "val": 3}, labelled=("val",))
     done = new(root, *AS_CELLS, "--out", tmp_path / "study.toml")
     assert isinstance(done.exception, DatasetError)
-    assert "cost nothing, as none of 6 images has anything to label" in str(done.exception)
+    assert "cost nothing: none of 6 images looked at has anything to label" in str(done.exception)
     assert not (tmp_path / "study.toml").exists()
 
 

@@ -221,6 +221,16 @@ def test_nobody_buys_what_is_sold_out(budgets: tuple[float, ...]) -> None:
     # What is there helps, and a mix that is compared with no other is the best of none.
     assert owned.mixes[FULL].score > max(fresh.mixes[FULL].score, fresh.mixes[BOXES].score)
     assert (owned.mixes[FULL].p_best, owned.mixes[FULL].regret) == (None, None)
+    # Another student may prefer what is sold out: that is no disagreement.
+    other = [
+        replace(row, student="mask-rcnn", pq=(row.pq or 0) + 0.3 * (row.mix == BOXES))
+        for row in rows[:-1]
+    ]
+    both = advise([*rows, *other], 3, have={BOXES: 1.5})
+    assert not any("students disagree" in reason for reason in both.reasons)
+    # Far beyond the budgets all images are as many as before.
+    far = advise(rows, 4 * max(budgets))
+    assert far.mixes[BOXES].score == pytest.approx(fresh.mixes[BOXES].score)
 
 
 def test_doubts_about_times_make_no_answer_surer() -> None:

@@ -165,7 +165,7 @@ def test_few_budgets_or_seeds_give_measured_points_alone() -> None:
         for other in (two, one)
     ]  # fmt: skip
     for scores, mix, reason in (
-        (both[0], "two", "it has fewer than 3 budgets"),
+        (both[0], "two", "it has fewer than 3 budgets that bought different images"),
         (both[1], "one", "it has fewer than 2 seeds"),
     ):
         curves = fit_curves(scores)
@@ -306,16 +306,16 @@ def exhausted_rows(spent: float = 3.0) -> list[TrialResult]:
 def test_a_larger_budget_that_buys_nothing_more_is_no_new_trial() -> None:
     rows = exhausted_rows()
     scores = read_scores(rows, "pq")
+    assert scores.exhausted == {"a"}
     # All six images take 3 h.
-    assert scores.exhausted == {"a": 3.0}
-    assert sorted(set(scores.hours)) == [1, 2, 4]
+    assert sorted(set(scores.hours)) == [1, 2, 3]
     # Six trials at three budgets, and one effect of the two seeds.
     assert summarise(scores).degrees == summarise(read_scores(rows[:6], "pq")).degrees == 2
     # Other times move hours and leave rounding.
     moved = [
         replace(row, spent_hours=row.spent_hours * (1 + 1e-15 * i)) for i, row in enumerate(rows)
     ]
-    assert read_scores(moved, "pq").exhausted == {"a": pytest.approx(3)}
+    assert read_scores(moved, "pq").exhausted == {"a"}
 
 
 def test_a_mix_that_has_bought_all_its_images_gains_nothing_more() -> None:
@@ -336,5 +336,21 @@ def test_a_budget_too_small_for_one_more_image_leaves_the_curve_open() -> None:
     rows = exhausted_rows(spent=4.0)
     near = [replace(row, budget_hours=4.2) for row in rows[4:6]]
     scores = read_scores([*rows[:6], *near], "pq")
-    assert scores.exhausted == {}
+    assert scores.exhausted == frozenset()
     assert sorted(set(scores.hours)) == [1, 2, 4]
+
+
+def test_images_have_run_out_where_a_trial_is_missing_and_not_where_one_is_dear() -> None:
+    rows = exhausted_rows()
+    # The second seed failed at 4 and at 8 h: what it bought with 16 h is not known from before.
+    lacking = [row for row in rows if row.seed == 0 or row.budget_hours not in (4.0, 8.0)]
+    scores = read_scores(lacking, "pq")
+    assert scores.exhausted == {"a"}
+    assert sorted(set(scores.hours)) == [1, 2, 3]
+    # Two images of half an hour each, and a third that takes more than is left.
+    dear = [
+        make_result("a", hours, seed, 0.5, spent_hours=1.0, images={"full": 2})
+        for hours in (1.0, 1.3)
+        for seed in (0, 1)
+    ]
+    assert read_scores(dear, "pq").exhausted == frozenset()
