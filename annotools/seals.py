@@ -49,9 +49,10 @@ def read_sealed(path: Path) -> bytes | None:
 
 
 def seal_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object with its seal."""
+    """Return a JSON object with its seal, in place of one that it has."""
     # As it is read again: there, keys are texts and tuples are lists.
     plain = json.loads(json.dumps(table))
+    plain.pop(SEAL, None)
     return {**plain, SEAL: digest(plain)}
 
 
