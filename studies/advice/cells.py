@@ -151,10 +151,14 @@ def _purchase(row: TrialResult) -> Hashable:
 
 
 def hours_of_all_images(rows: Sequence[TrialResult], mix: str) -> float | None:
-    """Return what all images of a mix take, None where its largest budget may have bought new ones.
+    """Return the hours that all images of a mix take, None where they may not have run out.
 
-    It bought all where its trials spent the same, one of them as much as with a smaller budget, and
-    enough is left for other images.
+    They have where the trials of its largest budget spent the same, one of them as much as with a
+    smaller budget, and enough is left for other images.
+
+    Args:
+        rows: of one student, at least one of the mix.
+        mix: its name.
     """
     own = [row for row in rows if row.mix == mix]
     last = max(row.budget_hours for row in own)
